@@ -1,0 +1,240 @@
+//! How connections end: [`CloseCode`] and [`CloseEvent`].
+
+use std::fmt;
+
+use crate::Timeout;
+
+/// Holds the status code of a Close frame (RFC 6455, section 7.4; IANA's "WebSocket Close Code
+/// Number Registry").
+///
+/// ```
+/// use landline::CloseCode;
+///
+/// assert_eq!(CloseCode::from(1001), CloseCode::GOING_AWAY);
+/// assert_eq!(CloseCode::GOING_AWAY.to_string(), "1001 (going away)");
+/// assert_eq!(CloseCode::from(4000).to_string(), "4000");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloseCode(u16);
+
+/// Makes the named codes and their texts from one list.
+macro_rules! close_codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
+        impl CloseCode {
+            $($(#[$doc])* pub const $name: Self = Self($code);)*
+
+            /// Returns the registry's name of the code, in words, or `None` if it has none.
+            #[must_use]
+            pub fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($code => Some($text),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+close_codes! {
+    /// 1000: the purpose of the connection has been fulfilled.
+    NORMAL = 1000, "normal closure";
+    /// 1001: the endpoint goes away: a server stops, a page is left.
+    GOING_AWAY = 1001, "going away";
+    /// 1002: the peer broke the protocol.
+    PROTOCOL_ERROR = 1002, "protocol error";
+    /// 1003: the endpoint cannot accept this kind of data.
+    UNSUPPORTED_DATA = 1003, "unsupported data";
+    /// 1005: the Close frame carried no code. Never on the wire.
+    NO_STATUS = 1005, "no status received";
+    /// 1006: the connection was lost without a Close frame. Never on the wire.
+    ABNORMAL = 1006, "abnormal closure";
+    /// 1007: the payload is not what its kind says, such as text that is not UTF-8.
+    INVALID_PAYLOAD = 1007, "invalid payload data";
+    /// 1008: a message breaks the endpoint's policy.
+    POLICY_VIOLATION = 1008, "policy violation";
+    /// 1009: a message is too big to process.
+    TOO_BIG = 1009, "message too big";
+    /// 1010: the client expected an extension that the server did not agree to.
+    MANDATORY_EXTENSION = 1010, "mandatory extension";
+    /// 1011: the server met a condition that keeps it from going on.
+    INTERNAL_ERROR = 1011, "internal error";
+    /// 1012: the service restarts.
+    SERVICE_RESTART = 1012, "service restart";
+    /// 1013: the service is overloaded; try again later.
+    TRY_AGAIN_LATER = 1013, "try again later";
+    /// 1014: the server, a gateway, got an invalid answer from upstream.
+    BAD_GATEWAY = 1014, "bad gateway";
+    /// 1015: the TLS handshake failed. Never on the wire.
+    TLS_HANDSHAKE = 1015, "TLS handshake";
+}
+
+impl CloseCode {
+    /// Returns the number.
+    #[must_use]
+    pub const fn as_u16(self) -> u16 {
+        self.0
+    }
+
+    /// Tells whether the code may stand in a Close frame: the registered ones but 1005, 1006 and
+    /// 1015, and everything from 3000 to 4999 (RFC 6455, section 7.4.2).
+    #[must_use]
+    pub const fn is_sendable(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+}
+
+impl From<u16> for CloseCode {
+    fn from(code: u16) -> Self {
+        Self(code)
+    }
+}
+
+impl From<CloseCode> for u16 {
+    fn from(code: CloseCode) -> Self {
+        code.0
+    }
+}
+
+impl PartialEq<u16> for CloseCode {
+    fn eq(&self, other: &u16) -> bool {
+        self.0 == *other
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{} ({name})", self.0),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Tells how a connection ended. [`on_close`](crate::WebSocket::on_close) gets it, and
+/// [`wait_closed`](crate::WebSocket::wait_closed) returns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseEvent {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: String,
+    pub(crate) initiator: Initiator,
+    pub(crate) clean: bool,
+    pub(crate) sent: Option<CloseCode>,
+    pub(crate) received: Option<CloseCode>,
+    pub(crate) timeout: Option<Timeout>,
+}
+
+impl CloseEvent {
+    /// Returns the code that the connection ended with: that of whoever began, or
+    /// [`ABNORMAL`](CloseCode::ABNORMAL) where no Close frame came from the peer.
+    ///
+    /// A failure keeps its own code (1002, 1007, 1009, 1011) whether or not the peer answered it.
+    #[must_use]
+    pub fn code(&self) -> CloseCode {
+        self.code
+    }
+
+    /// Returns the reason that came with the code; often empty.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Tells who ended the connection.
+    #[must_use]
+    pub fn initiator(&self) -> Initiator {
+        self.initiator
+    }
+
+    /// Tells whether both Close frames were seen (RFC 6455, section 7.1.4).
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Returns the code of our Close frame, or `None` if none was sent.
+    #[must_use]
+    pub fn sent_code(&self) -> Option<CloseCode> {
+        self.sent
+    }
+
+    /// Returns the code of the peer's Close frame, or `None` if none came.
+    #[must_use]
+    pub fn received_code(&self) -> Option<CloseCode> {
+        self.received
+    }
+
+    /// Returns the deadline that cut the connection, or `None` if none did.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Timeout> {
+        self.timeout
+    }
+
+    /// Tells whether nothing went wrong: a clean close with 1000, 1001 or no code, or a close that
+    /// we began and the peer answered.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        let ordinary = [
+            CloseCode::NORMAL,
+            CloseCode::GOING_AWAY,
+            CloseCode::NO_STATUS,
+        ];
+        self.clean && (self.initiator == Initiator::Local || ordinary.contains(&self.code))
+    }
+}
+
+impl fmt::Display for CloseEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "closed by {}: {}", self.initiator, self.code)?;
+        if !self.reason.is_empty() {
+            // A reason is the peer's text: escaped, it cannot forge a line of a log.
+            write!(f, ", {:?}", self.reason)?;
+        }
+        match self.timeout {
+            Some(timeout) => write!(f, ", {timeout}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names the side that ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Initiator {
+    /// This side: the program, a deadline, or a failure found here.
+    Local,
+    /// The peer, by a Close frame or by breaking off.
+    Remote,
+}
+
+impl fmt::Display for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "this side",
+            Self::Remote => "the peer",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only registered codes that describe a sent Close, and 3000 to 4999, may be sent.
+    #[test]
+    fn sendable_codes_are_the_registered_ones() {
+        let sendable: Vec<u16> = (0..=u16::MAX)
+            .filter(|code| CloseCode::from(*code).is_sendable())
+            .collect();
+        let named = [
+            1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014,
+        ];
+        let expected: Vec<u16> = named.into_iter().chain(3000..=4999).collect();
+        assert_eq!(sendable, expected);
+    }
+}

@@ -1,0 +1,153 @@
+//! The settings of a connection: limits, deadlines, queue. Every default is stated here, once.
+
+use std::time::Duration;
+
+/// Holds the settings of a connection, for a [`Client`](crate::Client) or a
+/// [`Server`](crate::Server).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let config = landline::Config::new()
+///     .max_message_size(1 << 20)
+///     .ping_interval(Duration::from_secs(5));
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) max_message_size: usize,
+    pub(crate) max_frame_size: usize,
+    pub(crate) max_fragments: usize,
+    pub(crate) max_queue_bytes: usize,
+    pub(crate) max_queue_messages: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) message_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) ping_interval: Option<Duration>,
+    pub(crate) ping_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) stop_timeout: Duration,
+}
+
+impl Config {
+    /// Makes the default settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            max_message_size: 16 << 20,
+            max_frame_size: 16 << 20,
+            max_fragments: 131_072,
+            max_queue_bytes: 1 << 20,
+            max_queue_messages: 1_024,
+            handshake_timeout: Duration::from_secs(10),
+            message_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            ping_interval: Some(Duration::from_secs(20)),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(5),
+            stop_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Sets the largest message taken from the peer, in bytes of payload; 16 MiB by default. A
+    /// larger one closes the connection with 1009.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// Sets the largest single frame taken from the peer, in bytes of payload; 16 MiB by default.
+    /// A larger one closes the connection with 1009, at its header.
+    #[must_use]
+    pub fn max_frame_size(mut self, bytes: usize) -> Self {
+        self.max_frame_size = bytes;
+        self
+    }
+
+    /// Sets into how many fragments the peer may split a message; 131,072 by default. More close
+    /// the connection with 1009.
+    #[must_use]
+    pub fn max_fragments(mut self, fragments: usize) -> Self {
+        self.max_fragments = fragments;
+        self
+    }
+
+    /// Sets how many bytes of payload may wait to be written; 1 MiB by default. A larger message is
+    /// taken while the queue is empty.
+    #[must_use]
+    pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
+        self.max_queue_bytes = bytes;
+        self
+    }
+
+    /// Sets how many messages may wait to be written; 1,024 by default, 1 at least, about a
+    /// million at most.
+    #[must_use]
+    pub fn max_queue_messages(mut self, messages: usize) -> Self {
+        self.max_queue_messages = messages;
+        self
+    }
+
+    /// Sets how long the handshake may take, TLS and HTTP together and on the client the name
+    /// lookup and connecting too; 10 s by default.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a message that has begun may go without 64 KiB of progress; 60 s by default.
+    /// Time in which the program keeps the connection from reading does not count.
+    #[must_use]
+    pub fn message_timeout(mut self, timeout: Duration) -> Self {
+        self.message_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the peer may refuse what is to be written without taking 64 KiB of it, and how
+    /// long [`send`](crate::WebSocket::send) waits for room; 30 s by default.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.ping_interval = interval.into();
+        self
+    }
+
+    /// Sets how long after a ping the peer may be silent; 20 s by default. Any byte counts as life,
+    /// and so does any byte of ours that it takes. Time in which the program keeps the connection
+    /// from reading does not count.
+    #[must_use]
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        self.ping_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the peer may take to answer our Close; 5 s by default, then the connection is
+    /// cut.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Sets how long [`Server::stop`](crate::Server::stop) lets connections take to end; 10 s by
+    /// default, then they are cut.
+    #[must_use]
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}

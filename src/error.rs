@@ -1,0 +1,349 @@
+//! What can go wrong, one small error per operation.
+
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::{CloseCode, CloseEvent, Message};
+
+/// Says why a connection could not be made, a server not be bound, or an open connection failed.
+///
+/// [`connect`](crate::connect), [`open`](crate::open) and
+/// [`bind`](crate::ServerBuilder::bind) return it; [`on_error`](crate::WebSocket::on_error)
+/// gets it when a connection fails.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
+    Invalid(String),
+    /// The name could not be looked up, no address answered, or the address could not be bound.
+    Connect(io::Error),
+    /// The server answered the upgrade request with something else than 101.
+    Refused(Box<Refusal>),
+    /// The peer does not speak the WebSocket handshake (RFC 6455, section 4); the connection was
+    /// given up. The text says what was wrong.
+    Handshake(String),
+    /// A deadline passed; the connection was cut.
+    Timeout(Timeout),
+    /// The peer broke the protocol; it was told by a Close frame with this code.
+    Protocol {
+        /// The code the peer was told: 1002, 1007 or 1009.
+        code: CloseCode,
+        /// What was wrong, for people.
+        what: &'static str,
+    },
+    /// A callback or handler returned an error or panicked; the peer was told 1011.
+    Callback(String),
+    /// Reading or writing failed, or a thread could not be started; the connection was given up.
+    Io(io::Error),
+    /// `wss://` was asked for and cannot be had.
+    Tls(String),
+}
+
+impl Error {
+    /// Tells whether trying again later may help, as when nobody listens yet, a deadline passed,
+    /// or the server answered 408, 429, 500, 502, 503 or 504.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Timeout(_) | Self::Io(_) => true,
+            Self::Refused(refusal) => {
+                matches!(refusal.status.as_u16(), 408 | 429 | 500 | 502..=504)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(what) => f.write_str(what),
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Refused(refusal) => {
+                write!(f, "the server refused the upgrade: {}", refusal.status)
+            }
+            Self::Handshake(what) => write!(f, "handshake failed: {what}"),
+            Self::Timeout(timeout) => timeout.fmt(f),
+            Self::Protocol { code, what } => write!(f, "protocol violation: {what}, {code}"),
+            Self::Callback(what) => write!(f, "callback failed: {what}"),
+            Self::Io(error) => error.fmt(f),
+            Self::Tls(what) => write!(f, "TLS: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Timeout> for Error {
+    fn from(timeout: Timeout) -> Self {
+        Self::Timeout(timeout)
+    }
+}
+
+/// Holds what a server answered instead of 101.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, its first 16 KiB at most.
+    pub body: Bytes,
+}
+
+/// Names the deadline that passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Timeout {
+    /// Connecting and the handshake together took longer than allowed.
+    Handshake,
+    /// The peer took too little of what was to be written.
+    Write,
+    /// The peer was silent after a ping.
+    Pong,
+    /// A message that had begun made too little progress.
+    Message,
+    /// The peer did not answer our Close frame.
+    Close,
+    /// The server stopped and did not wait any longer.
+    Stop,
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Handshake => "timed out in the handshake",
+            Self::Write => "timed out writing to a peer that does not read",
+            Self::Pong => "timed out waiting for a sign of life",
+            Self::Message => "timed out in the middle of a message",
+            Self::Close => "timed out waiting for the peer's Close",
+            Self::Stop => "timed out stopping the server",
+        })
+    }
+}
+
+/// Says why a message was not taken for sending; hands it back where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendError {
+    pub(crate) kind: SendErrorKind,
+    pub(crate) message: Option<Message>,
+}
+
+/// Names the ways a send can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SendErrorKind {
+    /// The connection is closing or closed; nothing more can be sent.
+    Closed,
+    /// The queue is full ([`try_send`](crate::WebSocket::try_send) does not wait).
+    Full,
+    /// The queue stayed full for [`write_timeout`](crate::Config::write_timeout).
+    Timeout,
+    /// A ping's payload or a close reason is too long, or a close code may not be sent (RFC 6455,
+    /// sections 5.5 and 7.4). Nothing was done.
+    Invalid,
+}
+
+impl SendError {
+    pub(crate) fn new(kind: SendErrorKind, message: Option<Message>) -> Self {
+        Self { kind, message }
+    }
+
+    /// Returns why.
+    #[must_use]
+    pub fn kind(&self) -> SendErrorKind {
+        self.kind
+    }
+
+    /// Returns the message that was not sent; `None` after `ping` and `close_with`, and where
+    /// `send_all` had queued a part of its batch.
+    #[must_use]
+    pub fn into_message(self) -> Option<Message> {
+        self.message
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            SendErrorKind::Closed => "the connection is closed",
+            SendErrorKind::Full => "the queue is full",
+            SendErrorKind::Timeout => "the queue stayed full: the peer does not read",
+            SendErrorKind::Invalid => "not a payload, reason or code that may be sent",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Says why [`Messages::recv`](crate::Messages::recv) has no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// No message was complete in the given time; the connection stays usable.
+    Timeout,
+    /// The connection has ended, and how.
+    Closed(CloseEvent),
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no message in the given time"),
+            Self::Closed(event) => event.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {}
+
+/// Says why [`wait_closed`](crate::WebSocket::wait_closed) cannot wait any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The connection did not end in the given time.
+    Timeout,
+    /// The wait could never end: it was asked for on a connection's own thread, or nobody drives
+    /// the [`Messages`](crate::Messages) of this connection.
+    WouldDeadlock,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "not ended in the given time",
+            Self::WouldDeadlock => "waiting here could never end",
+        })
+    }
+}
+
+impl std::error::Error for WaitError {}
+
+/// Holds what went wrong in a callback or handler; made from any error by `?`.
+///
+/// It is neither `Display` nor `Error`, so that every type that is can be turned into it; it turns
+/// back into a boxed error.
+pub struct Failure(String);
+
+/// What callbacks and handlers return that use `?`.
+///
+/// ```
+/// fn set_up(ws: &landline::WebSocket) {
+///     ws.on_text(|ws, text| -> landline::Outcome {
+///         let number: i64 = text.parse()?;
+///         ws.send((number + 1).to_string())?;
+///         Ok(())
+///     });
+/// }
+/// ```
+pub type Outcome = Result<(), Failure>;
+
+impl Failure {
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+}
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+impl From<Failure> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(failure: Failure) -> Self {
+        failure.0.into()
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a callback may return: nothing, a `Result<(), E>` with any error that can be shown, or
+/// never. Sealed.
+pub trait IntoOutcome: sealed::Sealed {
+    /// Turns the returned value into the one kind that is worked with.
+    ///
+    /// # Errors
+    /// The callback's own.
+    #[doc(hidden)]
+    fn into_outcome(self) -> Outcome;
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    /// Names `!` on stable Rust: the type that `fn() -> !` returns.
+    pub trait Returns {
+        type Type;
+    }
+
+    impl<R> Returns for fn() -> R {
+        type Type = R;
+    }
+
+    pub(super) type Never = <fn() -> ! as Returns>::Type;
+}
+
+impl sealed::Sealed for () {}
+impl<E: Into<Failure>> sealed::Sealed for Result<(), E> {}
+impl sealed::Sealed for sealed::Never {}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Outcome {
+        Ok(())
+    }
+}
+
+impl<E: Into<Failure>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self) -> Outcome {
+        self.map_err(Into::into)
+    }
+}
+
+impl IntoOutcome for sealed::Never {
+    fn into_outcome(self) -> Outcome {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Errors travel between threads and stay small enough to return by value.
+    #[test]
+    fn errors_are_small_and_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<Error>();
+        crosses::<SendError>();
+        crosses::<RecvError>();
+        assert!(size_of::<Error>() <= 40, "{}", size_of::<Error>());
+        assert!(size_of::<SendError>() <= 48, "{}", size_of::<SendError>());
+        assert!(size_of::<RecvError>() <= 64, "{}", size_of::<RecvError>());
+    }
+
+    /// A failure keeps the whole chain that `{:#}` shows and turns back into a boxed error.
+    #[test]
+    fn failure_turns_back_into_a_boxed_error() {
+        fn outer() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            let inner: Outcome = Err(Failure::from("no such room"));
+            Ok(inner?)
+        }
+        assert_eq!(outer().unwrap_err().to_string(), "no such room");
+    }
+}

@@ -1,0 +1,262 @@
+//! What travels: [`Message`], and the payload of a text message, [`Text`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use tungstenite::Utf8Bytes;
+
+/// Holds one WebSocket message, text or binary (RFC 6455, section 5.6).
+///
+/// Cloning copies no payload: both kinds share theirs, so that an echo or a broadcast to many
+/// connections costs no copy.
+///
+/// ```
+/// use landline::Message;
+///
+/// assert_eq!(Message::from("hello").to_string(), "hello");
+/// assert_eq!(Message::from([1, 2, 3]).to_string(), "3 bytes [01 02 03]");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Text, valid UTF-8.
+    Text(Text),
+    /// Bytes of any kind.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// Returns the length of the payload in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Tells whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Borrows the payload, whichever the kind.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Borrows the text, or returns `None` for a binary message.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// Turns the message into its payload, whichever the kind, without copying.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    /// Shows text as it is, and a binary message as its length and its first 16 bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = match self {
+            Self::Text(text) => return f.pad(text),
+            Self::Binary(bytes) => bytes,
+        };
+        write!(f, "{} bytes [", bytes.len())?;
+        for (position, byte) in bytes.iter().take(16).enumerate() {
+            let space = if position == 0 { "" } else { " " };
+            write!(f, "{space}{byte:02x}")?;
+        }
+        f.write_str(if bytes.len() > 16 { " ..]" } else { "]" })
+    }
+}
+
+/// Holds the payload of a text message: UTF-8 that is cheap to clone. Derefs to `str`.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(Utf8Bytes);
+
+impl Text {
+    /// Borrows the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Turns the text into its bytes, without copying.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into()
+    }
+
+    /// Checks the bytes once and takes them without copying.
+    pub(crate) fn from_utf8(bytes: impl Into<Bytes>) -> Option<Self> {
+        Utf8Bytes::try_from(bytes.into()).ok().map(Self)
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl std::borrow::Borrow<str> for Text {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.as_str().to_owned()
+    }
+}
+
+/// Makes `From<$from> for Message` from an expression that gives the payload of `$kind`.
+macro_rules! message_from {
+    ($($kind:ident: $from:ty, $value:ident => $payload:expr;)*) => {$(
+        impl From<$from> for Message {
+            fn from($value: $from) -> Self {
+                Self::$kind($payload)
+            }
+        }
+    )*};
+}
+
+message_from! {
+    Text: &str, text => text.into();
+    Text: String, text => text.into();
+    Text: &String, text => text.as_str().into();
+    Text: Cow<'_, str>, text => text.into_owned().into();
+    Text: Text, text => text;
+    Text: &Text, text => text.clone();
+    Binary: &[u8], bytes => Bytes::copy_from_slice(bytes);
+    Binary: Vec<u8>, bytes => bytes.into();
+    Binary: &Vec<u8>, bytes => Bytes::copy_from_slice(bytes);
+    Binary: Bytes, bytes => bytes;
+    Binary: &Bytes, bytes => bytes.clone();
+}
+
+impl<const N: usize> From<[u8; N]> for Message {
+    fn from(bytes: [u8; N]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(&bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl From<&Message> for Message {
+    fn from(message: &Message) -> Self {
+        message.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything a program is likely to hold converts into a message.
+    #[test]
+    fn converts_from_what_programs_hold() {
+        let text = Message::Text(Text::from("abc"));
+        let borrowed = String::from("abc");
+        for message in [
+            Message::from("abc"),
+            Message::from(borrowed.clone()),
+            Message::from(&borrowed),
+            Message::from(Cow::Borrowed("abc")),
+            Message::from(Text::from("abc")),
+            Message::from(&Text::from("abc")),
+            Message::from(&text),
+        ] {
+            assert_eq!(message, text);
+        }
+        let binary = Message::Binary(Bytes::from_static(&[1, 2]));
+        for message in [
+            Message::from(&[1, 2][..]),
+            Message::from([1, 2]),
+            Message::from(&[1, 2]),
+            Message::from(vec![1, 2]),
+            Message::from(&vec![1, 2]),
+            Message::from(Bytes::from_static(&[1, 2])),
+            Message::from(&binary),
+        ] {
+            assert_eq!(message, binary);
+        }
+    }
+
+    /// A long binary message is shown cut off, and formatting flags reach text.
+    #[test]
+    fn displays_text_padded_and_binary_cut_off() {
+        assert_eq!(format!("{:>5}", Message::from("ab")), "   ab");
+        assert_eq!(Message::from(b"").to_string(), "0 bytes []");
+        let long = Message::from([7; 20]).to_string();
+        assert_eq!(long, format!("20 bytes [{}..]", "07 ".repeat(16)));
+    }
+}
