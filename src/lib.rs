@@ -4,6 +4,7 @@ mod close;
 mod config;
 mod error;
 mod message;
+mod protocol;
 
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::Config;

@@ -1,0 +1,205 @@
+//! Bytes to events: [`Decoder`].
+
+use super::assembly::Assembly;
+use super::frame::{Header, Opcode};
+use super::read_buffer::ReadBuffer;
+use super::{CloseFrame, Event, Limits, Role, Violation, utf8};
+use crate::Message;
+
+/// Decodes what the peer sends, and judges it: each violation at the first whole header, or the
+/// first byte of text, that shows it.
+///
+/// The caller asks [`next`](Self::next) until it has no more events, then appends what it receives
+/// to [`spare`](Self::spare), and so on.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    role: Role,
+    limits: Limits,
+    input: ReadBuffer,
+    /// The message of which a part has come.
+    assembly: Option<Assembly>,
+    /// What `has_event` decoded for `next`.
+    ahead: Option<Result<Event, Violation>>,
+    has_ended: bool,
+}
+
+impl Decoder {
+    /// Makes a decoder for our `role`; `pipelined` are the bytes that came behind the handshake.
+    pub(crate) fn new(role: Role, limits: Limits, pipelined: Vec<u8>) -> Self {
+        Self {
+            role,
+            limits,
+            input: ReadBuffer::new(pipelined),
+            assembly: None,
+            ahead: None,
+            has_ended: false,
+        }
+    }
+
+    /// Returns the `Vec` that the next received bytes are to be appended to, with spare capacity
+    /// for them. What it already holds must stay as it is.
+    ///
+    /// It is the read buffer, or the payload itself while much of a frame is missing, so that a
+    /// large message is never copied.
+    pub(crate) fn spare(&mut self) -> &mut Vec<u8> {
+        if self.has_ended {
+            self.input.clear();
+        }
+        match &mut self.assembly {
+            Some(assembly) if assembly.missing() >= self.input.capacity() => {
+                self.input.clear();
+                assembly.spare()
+            }
+            _ => self.input.spare(),
+        }
+    }
+
+    /// Decodes the next event, or returns `None` if that needs more bytes. After a Close or an
+    /// error nothing more is decoded.
+    ///
+    /// # Errors
+    /// 1002, 1007 or 1009: the peer broke the protocol.
+    pub(crate) fn next(&mut self) -> Result<Option<Event>, Violation> {
+        match self.ahead.take() {
+            Some(ahead) => ahead.map(Some),
+            None => self.decode(),
+        }
+    }
+
+    /// Tells whether `next` has an event or an error without more bytes.
+    pub(crate) fn has_event(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.ahead = self.decode().transpose();
+        }
+        self.ahead.is_some()
+    }
+
+    /// Tells whether something has begun to come and is not complete. Asked when `next` returned
+    /// `None`.
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.assembly.is_some() || !self.input.unread().is_empty()
+    }
+
+    fn decode(&mut self) -> Result<Option<Event>, Violation> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        let decoded = self.decode_frames();
+        if matches!(decoded, Ok(Some(Event::Close(_))) | Err(_)) {
+            self.end();
+        }
+        decoded
+    }
+
+    /// Decodes frames until there is an event.
+    fn decode_frames(&mut self) -> Result<Option<Event>, Violation> {
+        loop {
+            if let Some(assembly) = &mut self.assembly {
+                assembly.absorb(&mut self.input)?;
+                if !assembly.is_frame_whole() {
+                    return Ok(None);
+                }
+            }
+            if let Some(assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
+                let (is_text, payload) = assembly.into_payload();
+                return message(is_text, payload).map(Some);
+            }
+            let Some(header) = Header::parse(self.input.unread(), self.role)? else {
+                return Ok(None);
+            };
+            if header.opcode.is_control() {
+                return self.control_event(&header);
+            }
+            self.judge_order(&header)?;
+            self.judge_size(&header)?;
+            if self.is_whole_message(&header) {
+                let is_text = header.opcode == Opcode::Text;
+                return message(is_text, self.take_payload(&header)).map(Some);
+            }
+            self.begin_frame(&header);
+        }
+    }
+
+    /// Control frames may come between the fragments of a message (RFC 6455, section 5.4).
+    fn control_event(&mut self, header: &Header) -> Result<Option<Event>, Violation> {
+        if !self.has_whole_frame(header) {
+            return Ok(None);
+        }
+        let payload = self.take_payload(header);
+        Ok(Some(match header.opcode {
+            Opcode::Ping => Event::Ping(payload.into()),
+            Opcode::Pong => Event::Pong(payload.into()),
+            _ => Event::Close(CloseFrame::parse(payload)?),
+        }))
+    }
+
+    /// RFC 6455 5.4: a message's first frame has its opcode, the others are continuations, and
+    /// messages MUST NOT be interleaved.
+    fn judge_order(&self, header: &Header) -> Result<(), Violation> {
+        let is_continuation = header.opcode == Opcode::Continuation;
+        match (&self.assembly, is_continuation) {
+            (None, true) => Err(Violation::protocol("a continuation of nothing")),
+            (Some(_), false) => Err(Violation::protocol("a message inside another one")),
+            _ => Ok(()),
+        }
+    }
+
+    /// RFC 6455 10.4: the sizes of frames and of reassembled messages SHOULD be limited.
+    fn judge_size(&self, header: &Header) -> Result<(), Violation> {
+        let (length, fragments) = match &self.assembly {
+            Some(assembly) => (assembly.len(), assembly.fragments()),
+            None => (0, 0),
+        };
+        if header.length > self.limits.max_frame_size as u64 {
+            return Err(Violation::too_big("the frame is too big"));
+        }
+        if header.length > (self.limits.max_message_size - length) as u64 {
+            return Err(Violation::too_big("the message is too big"));
+        }
+        if fragments >= self.limits.max_fragments {
+            return Err(Violation::too_big("the message has too many fragments"));
+        }
+        Ok(())
+    }
+
+    fn is_whole_message(&self, header: &Header) -> bool {
+        self.assembly.is_none() && header.is_final && self.has_whole_frame(header)
+    }
+
+    fn has_whole_frame(&self, header: &Header) -> bool {
+        header.size as u64 + header.length <= self.input.unread().len() as u64
+    }
+
+    /// Takes a whole frame and copies its payload, so that the program never holds the buffer.
+    fn take_payload(&mut self, header: &Header) -> Vec<u8> {
+        self.input.take(header.size);
+        let mut payload = self.input.take(header.length as usize).to_vec();
+        if let Some(key) = header.key {
+            key.apply(&mut payload, 0);
+        }
+        payload
+    }
+
+    fn begin_frame(&mut self, header: &Header) {
+        self.input.take(header.size);
+        self.assembly
+            .get_or_insert_with(|| Assembly::new(header.opcode))
+            .begin_frame(header);
+    }
+
+    /// Gives up what will never be decoded.
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.assembly = None;
+        self.input = ReadBuffer::new(Vec::new());
+    }
+}
+
+/// Makes the event of a message that is complete.
+fn message(is_text: bool, payload: Vec<u8>) -> Result<Event, Violation> {
+    Ok(Event::Message(if is_text {
+        Message::Text(utf8::text(payload)?)
+    } else {
+        Message::Binary(payload.into())
+    }))
+}

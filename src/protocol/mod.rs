@@ -1,0 +1,89 @@
+//! Bytes to events and messages to bytes (RFC 6455, sections 5 to 8), without I/O, clock or thread.
+//!
+//! [`Decoder`] takes what came from the peer and gives [`Event`]s or the one [`Violation`] that ends
+//! them; [`Encoder`] makes frames. Both serve both [`Role`]s.
+
+mod assembly;
+mod close_frame;
+mod decoder;
+mod encoder;
+mod frame;
+mod mask;
+mod read_buffer;
+mod utf8;
+
+use bytes::Bytes;
+
+pub(crate) use close_frame::CloseFrame;
+pub(crate) use decoder::Decoder;
+pub(crate) use encoder::Encoder;
+pub(crate) use frame::Opcode;
+pub(crate) use mask::MaskKey;
+
+use crate::{CloseCode, Config, Message};
+
+/// Names our side of the connection. It decides who masks (RFC 6455, section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Sends masked frames, takes unmasked ones.
+    Client,
+    /// Sends unmasked frames, takes masked ones.
+    Server,
+}
+
+/// Holds how much the peer may send in one message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of payload in a message, all its fragments together.
+    pub(crate) max_message_size: usize,
+    /// Bytes of payload in a frame.
+    pub(crate) max_frame_size: usize,
+    /// Frames in a message, at least 1; empty ones count.
+    pub(crate) max_fragments: usize,
+}
+
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            max_message_size: config.max_message_size,
+            max_frame_size: config.max_frame_size,
+            max_fragments: config.max_fragments.max(1),
+        }
+    }
+}
+
+/// Holds what came from the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Message(Message),
+    Ping(Bytes),
+    Pong(Bytes),
+    /// The peer's Close, with a code and a reason if it gave one; nothing comes after it.
+    Close(Option<CloseFrame>),
+}
+
+/// Says how the peer broke the protocol, and what it is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// 1002, 1007 or 1009.
+    pub(crate) code: CloseCode,
+    /// What was wrong, for people.
+    pub(crate) what: &'static str,
+}
+
+impl Violation {
+    const fn protocol(what: &'static str) -> Self {
+        let code = CloseCode::PROTOCOL_ERROR;
+        Self { code, what }
+    }
+
+    const fn utf8(what: &'static str) -> Self {
+        let code = CloseCode::INVALID_PAYLOAD;
+        Self { code, what }
+    }
+
+    const fn too_big(what: &'static str) -> Self {
+        let code = CloseCode::TOO_BIG;
+        Self { code, what }
+    }
+}
