@@ -10,6 +10,8 @@ mod encoder;
 mod frame;
 mod mask;
 mod read_buffer;
+#[cfg(test)]
+mod tests;
 mod utf8;
 
 use bytes::Bytes;
