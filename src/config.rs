@@ -29,6 +29,11 @@ pub struct Config {
     pub(crate) stop_timeout: Duration,
 }
 
+/// Is longer than any program runs, and short enough to be added to any moment.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// Keeps a ping interval of zero from being a flood.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 impl Config {
     /// Makes the default settings.
     #[must_use]
@@ -93,7 +98,7 @@ impl Config {
     /// lookup and connecting too; 10 s by default.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
+        self.handshake_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -101,7 +106,7 @@ impl Config {
     /// Time in which the program keeps the connection from reading does not count.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
-        self.message_timeout = timeout;
+        self.message_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -109,14 +114,14 @@ impl Config {
     /// long [`send`](crate::WebSocket::send) waits for room; 30 s by default.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.write_timeout = timeout;
+        self.write_timeout = timeout.min(FOREVER);
         self
     }
 
     /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.ping_interval = interval.into();
+        self.ping_interval = interval.into().map(|interval| interval.clamp(SHORTEST, FOREVER));
         self
     }
 
@@ -125,7 +130,7 @@ impl Config {
     /// from reading does not count.
     #[must_use]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
-        self.ping_timeout = timeout;
+        self.ping_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -133,7 +138,7 @@ impl Config {
     /// cut.
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.close_timeout = timeout;
+        self.close_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -141,7 +146,7 @@ impl Config {
     /// default, then they are cut.
     #[must_use]
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
-        self.stop_timeout = timeout;
+        self.stop_timeout = timeout.min(FOREVER);
         self
     }
 }

@@ -1,0 +1,304 @@
+//! The one thread that keeps the time, for all connections of the process: deadlines, keepalive
+//! pings, full sockets that nobody else waits for, and the cork's millisecond.
+//!
+//! It starts with the first connection and ends a little after the last. While nothing is due it
+//! sleeps; no connection's thread ever looks at a clock to find out whether it is late.
+
+mod deadlines;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::error;
+use rustix::event::{PollFd, PollFlags};
+
+pub(crate) use self::deadlines::{Deadlines, Facts, Verdict};
+use crate::sync::lock;
+use crate::transport::{Socket, Wake, poll_all};
+
+/// Is looked at when something of it may be due.
+pub(crate) trait Timed: Send + Sync {
+    /// Does what is due, and returns when to look again.
+    fn check(&self, now: Instant) -> Option<Instant>;
+}
+
+/// Is an outbox whose socket was full.
+pub(crate) trait Resume: Send + Sync {
+    /// Writes on.
+    fn resume(self: Arc<Self>);
+}
+
+/// Is a cork that must not hold anything for long.
+pub(crate) trait Ticking: Send + Sync {
+    /// Lets leave what was there a tick ago; returns whether anything was there.
+    fn tick(&self) -> bool;
+    /// Returns whether nothing is held, so that no more ticks are needed until asked for.
+    fn stop_ticking(&self) -> bool;
+}
+
+/// Resumes the outbox once its socket takes more.
+pub(crate) fn watch(socket: Arc<Socket>, outbox: Arc<dyn Resume>) {
+    let mut registry = lock(&REGISTRY);
+    registry.stalled.push(Stalled { socket, outbox });
+    registry.wake();
+}
+
+/// Ticks the cork each millisecond until it says that it need not be.
+pub(crate) fn tick(cork: Arc<dyn Ticking>) {
+    let mut registry = lock(&REGISTRY);
+    registry.corks.push(Corked { cork, idle: 0 });
+    registry.wake_for(Instant::now() + TICK);
+}
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+
+const TICK: Duration = Duration::from_millis(1);
+/// So many ticks without anything to do end the ticking.
+const IDLE_TICKS: u32 = 20;
+/// So long the thread outlives the last connection, so that scripts that reconnect do not start it
+/// anew each time.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Is how something timed says that it may be due earlier than last said.
+pub(crate) struct Timer {
+    id: u64,
+    /// When the next look is due, in nanoseconds of the process: who needs none earlier spares the
+    /// registry's lock.
+    next: AtomicU64,
+}
+
+impl Timer {
+    /// Makes a timer that nobody looks at yet.
+    pub(crate) fn new() -> Arc<Self> {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Self { id, next: AtomicU64::new(u64::MAX) })
+    }
+
+    /// Has something looked at, by then at first, until the timer is [dismissed](Self::dismiss).
+    pub(crate) fn enroll(self: &Arc<Self>, timed: Arc<dyn Timed>, by: Instant) -> io::Result<()> {
+        let mut registry = lock(&REGISTRY);
+        registry.ensure_thread()?;
+        registry.entries.insert(self.id, Entry { timed, timer: Arc::clone(self), at: None });
+        registry.reschedule(self.id, Some(by));
+        registry.wake_for(by);
+        Ok(())
+    }
+
+    /// Asks for a look by then at the latest.
+    pub(crate) fn expect(&self, by: Instant) {
+        if self.next.load(Ordering::Acquire) <= since_epoch(by) {
+            return;
+        }
+        let mut registry = lock(&REGISTRY);
+        registry.reschedule(self.id, Some(by));
+        registry.wake_for(by);
+    }
+
+    /// Ends the enrolment.
+    pub(crate) fn dismiss(&self) {
+        let mut registry = lock(&REGISTRY);
+        let entry = registry.entries.remove(&self.id);
+        if let Some(at) = entry.as_ref().and_then(|entry| entry.at) {
+            registry.due.remove(&(at, self.id));
+        }
+        if registry.entries.is_empty() {
+            registry.wake();
+        }
+        drop(registry);
+        drop(entry);
+    }
+}
+
+struct Registry {
+    /// Wakes the thread, while there is one.
+    wake: Option<Arc<Wake>>,
+    /// Until when the thread sleeps, while it does.
+    sleep: Option<Instant>,
+    entries: BTreeMap<u64, Entry>,
+    due: BTreeSet<(Instant, u64)>,
+    stalled: Vec<Stalled>,
+    corks: Vec<Corked>,
+}
+
+struct Entry {
+    timed: Arc<dyn Timed>,
+    timer: Arc<Timer>,
+    at: Option<Instant>,
+}
+
+struct Stalled {
+    socket: Arc<Socket>,
+    outbox: Arc<dyn Resume>,
+}
+
+struct Corked {
+    cork: Arc<dyn Ticking>,
+    idle: u32,
+}
+
+impl Registry {
+    const fn new() -> Self {
+        Self {
+            wake: None,
+            sleep: None,
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            stalled: Vec::new(),
+            corks: Vec::new(),
+        }
+    }
+
+    fn ensure_thread(&mut self) -> io::Result<()> {
+        if self.wake.is_some() {
+            return Ok(());
+        }
+        let wake = Arc::new(Wake::new()?);
+        let thread = Thread { wake: Arc::clone(&wake), stalled: Vec::new(), corks: Vec::new() };
+        let builder = thread::Builder::new().name("landline-background".into());
+        builder.spawn(|| thread.run())?;
+        self.wake = Some(wake);
+        Ok(())
+    }
+
+    /// Makes an entry due at `at`, or earlier if it was.
+    fn reschedule(&mut self, id: u64, at: Option<Instant>) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(at) = at else { return };
+        if entry.at.is_some_and(|before| before <= at) {
+            return;
+        }
+        if let Some(before) = entry.at.replace(at) {
+            self.due.remove(&(before, id));
+        }
+        self.due.insert((at, id));
+        entry.timer.next.store(since_epoch(at), Ordering::Release);
+    }
+
+    /// Takes out what is due. Until it is scheduled again, every expectation goes through the
+    /// registry: none is missed while the entry is being looked at.
+    fn take_due(&mut self, now: Instant) -> Vec<(u64, Arc<dyn Timed>)> {
+        let mut due = Vec::new();
+        while let Some((at, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, id));
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.at = None;
+                entry.timer.next.store(u64::MAX, Ordering::Release);
+                due.push((id, Arc::clone(&entry.timed)));
+            }
+        }
+        due
+    }
+
+    fn wake_for(&mut self, by: Instant) {
+        if self.sleep.is_some_and(|until| by < until) {
+            self.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        if let (Some(_), Some(wake)) = (self.sleep.take(), &self.wake) {
+            wake.wake();
+        }
+    }
+}
+
+/// Is what the thread itself holds.
+struct Thread {
+    wake: Arc<Wake>,
+    stalled: Vec<Stalled>,
+    corks: Vec<Corked>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut next_tick = Instant::now();
+        let mut unused_since = None;
+        loop {
+            let now = Instant::now();
+            self.check_due(now);
+            if now >= next_tick {
+                self.tick_corks();
+                next_tick = now + TICK;
+            }
+            let mut registry = lock(&REGISTRY);
+            self.stalled.append(&mut registry.stalled);
+            self.corks.append(&mut registry.corks);
+            let unused = registry.entries.is_empty() && self.stalled.is_empty();
+            unused_since = if unused { unused_since.or(Some(now)) } else { None };
+            let end = unused_since.map(|since| since + LINGER);
+            if end.is_some_and(|end| now >= end) && self.corks.is_empty() {
+                // Under the lock: who enrolls next finds no thread and starts one.
+                registry.wake = None;
+                return;
+            }
+            let tick = (!self.corks.is_empty()).then_some(next_tick);
+            let due = registry.due.first().map(|(at, _)| *at);
+            let until = [tick, due, end].into_iter().flatten().min();
+            let until = until.unwrap_or_else(|| now + Duration::from_secs(24 * 60 * 60));
+            registry.sleep = Some(until);
+            drop(registry);
+            self.sleep(until);
+        }
+    }
+
+    fn check_due(&self, now: Instant) {
+        let due = lock(&REGISTRY).take_due(now);
+        for (id, timed) in due {
+            let next = guarded(|| timed.check(now)).unwrap_or(Some(now + Duration::from_secs(1)));
+            lock(&REGISTRY).reschedule(id, next);
+            guarded(|| drop(timed));
+        }
+    }
+
+    fn tick_corks(&mut self) {
+        self.corks.retain_mut(|corked| {
+            let busy = guarded(|| corked.cork.tick()).unwrap_or(true);
+            corked.idle = if busy { 0 } else { corked.idle + 1 };
+            corked.idle < IDLE_TICKS || !corked.cork.stop_ticking()
+        });
+    }
+
+    /// Sleeps until woken, until then, or until a full socket takes more, and resumes that one.
+    fn sleep(&mut self, until: Instant) {
+        let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
+        fds.extend(self.stalled.iter().map(|full| PollFd::new(&*full.socket, PollFlags::OUT)));
+        poll_all(&mut fds, Some(until));
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        lock(&REGISTRY).sleep = None;
+        if ready[0] {
+            self.wake.clear();
+        }
+        let mut waiting = ready[1..].iter();
+        let (writable, waiting) = mem::take(&mut self.stalled)
+            .into_iter()
+            .partition::<Vec<_>, _>(|_| waiting.next().is_some_and(|ready| *ready));
+        self.stalled = waiting;
+        for full in writable {
+            guarded(|| full.outbox.resume());
+        }
+    }
+}
+
+/// Runs what may drop a program's payload: one that panics must not end the thread that keeps
+/// everybody's time.
+fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    if outcome.is_err() {
+        error!("a payload or logger panicked on the background thread");
+    }
+    outcome.ok()
+}
+
+/// Returns the nanoseconds from the process's first use of this to `instant`.
+fn since_epoch(instant: Instant) -> u64 {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    let epoch = *EPOCH.get_or_init(Instant::now);
+    u64::try_from(instant.saturating_duration_since(epoch).as_nanos()).unwrap_or(u64::MAX - 1)
+}

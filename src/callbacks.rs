@@ -1,0 +1,129 @@
+//! The slots that callbacks stand in.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use crate::sync::lock;
+use crate::{CloseEvent, Error, Failure, IntoOutcome, Message, Outcome, Text, WebSocket};
+
+/// Holds the callbacks of a connection, one of each kind.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    pub(crate) message: Slot<Message>,
+    pub(crate) text: Slot<Text>,
+    pub(crate) binary: Slot<Bytes>,
+    pub(crate) ping: Slot<Bytes>,
+    pub(crate) pong: Slot<Bytes>,
+    pub(crate) error: Slot<Error>,
+    pub(crate) close: Slot<CloseEvent>,
+}
+
+impl Callbacks {
+    /// Empties all slots for good.
+    pub(crate) fn retire(&self) {
+        self.message.retire();
+        self.text.retire();
+        self.binary.retire();
+        self.ping.retire();
+        self.pong.retire();
+        self.error.retire();
+        self.close.retire();
+    }
+}
+
+/// Holds one callback, which can be replaced at any time, also from inside itself.
+pub(crate) struct Slot<T>(Mutex<State<T>>);
+
+struct State<T> {
+    callback: Option<Callback<T>>,
+    /// Counts the settings: one that comes while the callback runs outdates it.
+    version: u64,
+    retired: bool,
+}
+
+type Callback<T> = Box<dyn FnMut(&WebSocket, T) -> Outcome + Send>;
+
+impl<T> Slot<T> {
+    /// Sets the callback from the next event on; after the connection's end it is just dropped.
+    pub(crate) fn set<R: IntoOutcome>(
+        &self,
+        mut callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
+    ) {
+        let callback: Callback<T> = Box::new(move |ws, event| callback(ws, event).into_outcome());
+        let replaced = lock(&self.0).replace(callback);
+        // L1: a closure is dropped where no lock is held.
+        drop(replaced);
+    }
+
+    /// Tells whether a callback is set that is not running.
+    pub(crate) fn is_set(&self) -> bool {
+        lock(&self.0).callback.is_some()
+    }
+
+    /// Runs the callback, if one is set. It is out of its slot meanwhile, and put back unless
+    /// something replaced it; a panic costs it its life and becomes an error.
+    pub(crate) fn run(&self, ws: &WebSocket, event: T) -> Outcome {
+        let mut state = lock(&self.0);
+        let version = state.version;
+        let Some(mut callback) = state.callback.take() else { return Ok(()) };
+        // L1: no lock is held across user code.
+        drop(state);
+        let outcome = catch(|| callback(ws, event));
+        let mut state = lock(&self.0);
+        if state.version == version {
+            state.callback = Some(callback);
+            return outcome;
+        }
+        drop(state);
+        let dropped = catch(|| {
+            drop(callback);
+            Ok(())
+        });
+        outcome.and(dropped)
+    }
+
+    fn retire(&self) {
+        let mut state = lock(&self.0);
+        state.retired = true;
+        state.version += 1;
+        let callback = state.callback.take();
+        drop(state);
+        // What a closure drops may be anything, and may panic; the connection is over.
+        let _ = catch(|| {
+            drop(callback);
+            Ok(())
+        });
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Mutex::new(State { callback: None, version: 0, retired: false }))
+    }
+}
+
+impl<T> State<T> {
+    /// Returns what is to be dropped.
+    fn replace(&mut self, callback: Callback<T>) -> Option<Callback<T>> {
+        if self.retired {
+            return Some(callback);
+        }
+        self.version += 1;
+        self.callback.replace(callback)
+    }
+}
+
+/// Runs user code; a panic becomes an error with its message.
+pub(crate) fn catch(run: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        // Dropping what was thrown may throw again; it is forgotten instead.
+        std::mem::forget(panic);
+        Err(Failure::from(format!("panicked: {}", text.as_deref().unwrap_or("no message"))))
+    })
+}

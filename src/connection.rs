@@ -1,0 +1,302 @@
+//! What one connection shares between its threads, and the record of how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use log::{debug, warn};
+
+use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
+use crate::callbacks::Callbacks;
+use crate::close::CloseEvent;
+use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
+use crate::protocol::{CloseFrame, Opcode, Role};
+use crate::reader::Reader;
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
+use crate::transport::Socket;
+use crate::{CloseCode, Config, Error, Initiator, Timeout, WaitError};
+
+/// Is shared by everything that belongs to one connection: its handles, its reading end, and the
+/// background.
+pub(crate) struct Connection {
+    pub(crate) id: u64,
+    pub(crate) role: Role,
+    pub(crate) peer_addr: SocketAddr,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) outbox: Arc<Outbox<SocketWire>>,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) reading: Reading,
+    pub(crate) message_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) timer: Arc<Timer>,
+    deadlines: Mutex<Deadlines>,
+    stop_by: Mutex<Option<Instant>>,
+    /// The thread that drives the reading end, or drove it last.
+    driver: Mutex<Option<ThreadId>>,
+    /// The reading end, once the program has dropped its `Messages`.
+    pub(crate) parked: Mutex<Option<Box<Reader>>>,
+    ending: Mutex<Ending>,
+    finished: Condvar,
+}
+
+/// Is what the reading end tells the background.
+#[derive(Default)]
+pub(crate) struct Reading {
+    /// Whether the thread sits in `recv`, and nothing the program does keeps it from reading.
+    pub(crate) asleep: AtomicBool,
+    /// Bytes received so far.
+    pub(crate) received: AtomicU64,
+    /// Which message is half received; 0 for none.
+    pub(crate) mid_message: AtomicU64,
+}
+
+/// Is what is known of the end, gathered from those who take part in it.
+#[derive(Default)]
+struct Ending {
+    initiator: Option<Initiator>,
+    received: Option<CloseFrame>,
+    sent_reason: String,
+    failure: Option<Error>,
+    event: Option<CloseEvent>,
+}
+
+impl Connection {
+    /// Makes a connection of a socket whose handshake is done, and has its deadlines kept.
+    pub(crate) fn open(
+        role: Role,
+        socket: &Arc<Socket>,
+        config: &Config,
+    ) -> std::io::Result<Arc<Self>> {
+        static LAST_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let timer = Timer::new();
+        let wire = SocketWire { socket: Arc::clone(socket), timer: Arc::clone(&timer) };
+        let now = Instant::now();
+        let connection = Arc::new(Self {
+            id: LAST_ID.fetch_add(1, Ordering::Relaxed) + 1,
+            role,
+            peer_addr: socket.peer_addr()?,
+            local_addr: socket.local_addr()?,
+            outbox: Outbox::new(role, config, Arc::new(wire)),
+            callbacks: Callbacks::default(),
+            reading: Reading::default(),
+            message_timeout: config.message_timeout,
+            close_timeout: config.close_timeout,
+            timer,
+            deadlines: Mutex::new(Deadlines::new(config, now)),
+            stop_by: Mutex::new(None),
+            driver: Mutex::new(None),
+            parked: Mutex::new(None),
+            ending: Mutex::new(Ending::default()),
+            finished: Condvar::new(),
+        });
+        let timed = Arc::clone(&connection) as Arc<dyn Timed>;
+        connection.timer.enroll(timed, now + config.ping_interval.unwrap_or(FAR))?;
+        debug!("connection {} open: {role:?}, peer {}", connection.id, connection.peer_addr);
+        Ok(connection)
+    }
+
+    /// Begins the closing handshake, if nobody has; what was sent before goes first.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> bool {
+        self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::AfterMessages)
+    }
+
+    /// Fails the connection: the Close overtakes what is queued.
+    pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
+        lock(&self.ending).failure.get_or_insert(error);
+        self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::Overtaking);
+    }
+
+    fn begin_close(&self, close: CloseFrame, urgency: Urgency) -> bool {
+        if !self.outbox.is_closing() || urgency == Urgency::Overtaking {
+            let mut ending = lock(&self.ending);
+            ending.initiator.get_or_insert(Initiator::Local);
+            ending.sent_reason.clone_from(&close.reason);
+        }
+        self.outbox.close(close, urgency)
+    }
+
+    /// Takes note of the peer's Close and answers it, unless our own has left (RFC 6455, section
+    /// 5.5.1).
+    pub(crate) fn answer_close(&self, received: Option<CloseFrame>) {
+        let received =
+            received.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: String::new() });
+        let mut ending = lock(&self.ending);
+        ending.initiator.get_or_insert(Initiator::Remote);
+        ending.received = Some(received.clone());
+        drop(ending);
+        let reply = CloseFrame { reason: String::new(), ..received };
+        self.outbox.close(reply, Urgency::Overtaking);
+    }
+
+    /// Cuts the connection at once.
+    pub(crate) fn abort(&self) {
+        self.outbox.seal(Seal::Aborted);
+    }
+
+    /// Cuts the connection at `by`, whatever the program does.
+    pub(crate) fn end_by(&self, by: Instant) {
+        lock(&self.stop_by).get_or_insert(by);
+        self.timer.expect(by);
+    }
+
+    pub(crate) fn event(&self) -> Option<CloseEvent> {
+        lock(&self.ending).event.clone()
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        lock(&self.ending).event.is_some()
+    }
+
+    /// Says that the calling thread drives the reading end from now on.
+    pub(crate) fn driven_by(&self, thread: ThreadId) {
+        *lock(&self.driver) = Some(thread);
+    }
+
+    /// Says that nobody drives the reading end any more.
+    pub(crate) fn undriven(&self) {
+        *lock(&self.driver) = None;
+    }
+
+    /// Waits for the end, after `on_close` has returned.
+    pub(crate) fn wait_finished(&self, deadline: Option<Instant>) -> Result<CloseEvent, WaitError> {
+        if let Some(event) = self.event() {
+            return Ok(event);
+        }
+        let driver = *lock(&self.driver);
+        if driver.is_none_or(|driver| driver == thread::current().id()) {
+            return Err(WaitError::WouldDeadlock);
+        }
+        let mut ending = lock(&self.ending);
+        loop {
+            if let Some(event) = &ending.event {
+                return Ok(event.clone());
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(WaitError::Timeout);
+            }
+            ending = wait(&self.finished, ending, deadline);
+        }
+    }
+
+    /// Ends the connection for good: callbacks, slots, waiters. L3: the last thing that happens,
+    /// on the thread that drives the reading end, after the socket is closed.
+    pub(crate) fn finish(&self, ws: &crate::WebSocket) -> CloseEvent {
+        self.timer.dismiss();
+        let (event, error) = self.story();
+        debug!("connection {} {event}", self.id);
+        if let Some(error) = error {
+            self.log_failure(self.callbacks.error.run(ws, error));
+        }
+        self.log_failure(self.callbacks.close.run(ws, event.clone()));
+        self.callbacks.retire();
+        lock(&self.ending).event = Some(event.clone());
+        self.finished.notify_all();
+        event
+    }
+
+    fn log_failure(&self, outcome: crate::Outcome) {
+        if let Err(failure) = outcome {
+            warn!("connection {}: callback failed at the end: {:?}", self.id, failure);
+        }
+    }
+
+    /// Puts together how it ended.
+    fn story(&self) -> (CloseEvent, Option<Error>) {
+        let seal = self.outbox.take_seal();
+        let sent = self.outbox.closed_with().filter(|_| self.outbox.writing().close_left_at.is_some());
+        let mut ending = lock(&self.ending);
+        let failure = ending.failure.take();
+        let timeout = match seal {
+            Some(Seal::Timeout(timeout)) => Some(timeout),
+            _ => None,
+        };
+        let received = ending.received.clone();
+        let cut = matches!(seal, Some(Seal::Timeout(_) | Seal::Aborted));
+        let began = ending.initiator.unwrap_or(if cut { Initiator::Local } else { Initiator::Remote });
+        let clean = sent.is_some() && received.is_some();
+        let own = std::mem::take(&mut ending.sent_reason);
+        let (code, reason) = match (&failure, began, &received) {
+            (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
+            (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
+            (None, Initiator::Local, Some(_)) if clean => (sent.unwrap_or(CloseCode::ABNORMAL), own),
+            (None, Initiator::Remote, Some(frame)) if clean => (frame.code, frame.reason.clone()),
+            _ => (CloseCode::ABNORMAL, String::new()),
+        };
+        let event = CloseEvent {
+            code,
+            reason,
+            initiator: began,
+            clean,
+            sent,
+            received: received.map(|frame| frame.code),
+            timeout,
+        };
+        (event, failure.or(timeout.map(Error::Timeout)))
+    }
+
+    fn facts(&self, now: Instant) -> Facts {
+        let mid_message = self.reading.mid_message.load(Ordering::Acquire);
+        Facts {
+            now,
+            asleep: self.reading.asleep.load(Ordering::Acquire),
+            received: self.reading.received.load(Ordering::Acquire),
+            mid_message: Some(mid_message).filter(|number| *number != 0),
+            writing: self.outbox.writing(),
+            stop_by: *lock(&self.stop_by),
+        }
+    }
+}
+
+/// Is later than anything that is due.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Timed for Connection {
+    fn check(&self, now: Instant) -> Option<Instant> {
+        while !self.outbox.is_sealed() {
+            let facts = self.facts(now);
+            let verdict = lock(&self.deadlines).check(&facts);
+            match verdict {
+                Verdict::Wait(next) => return next,
+                Verdict::Ping => {
+                    self.outbox.send_control(Opcode::Ping, Bytes::new());
+                    let facts = self.facts(now);
+                    lock(&self.deadlines).pinged(&facts);
+                }
+                Verdict::Cut(timeout) => {
+                    self.outbox.seal(Seal::Timeout(timeout));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Is the token that handles of a client share: when the last is gone, the connection closes.
+pub(crate) struct Life(pub(crate) Arc<Connection>);
+
+impl Drop for Life {
+    /// Closes with 1000 and waits for the closing handshake, at most `close_timeout`: a script
+    /// that ends would otherwise lose what it has sent.
+    fn drop(&mut self) {
+        let connection = &self.0;
+        if !connection.is_finished() && !connection.outbox.is_sealed() {
+            connection.close(CloseCode::NORMAL, "");
+            connection.end_by(Instant::now() + connection.close_timeout);
+        }
+        let parked = lock(&connection.parked).take();
+        if thread::panicking() || crate::reader::on_connection_thread() {
+            return;
+        }
+        match parked {
+            Some(mut reader) => drop(reader.run_out()),
+            None if connection.outbox.is_sealed() => {}
+            None => {
+                let patience = Instant::now() + connection.close_timeout + Duration::from_secs(1);
+                let _ = connection.wait_finished(Some(patience));
+            }
+        }
+    }
+}
+

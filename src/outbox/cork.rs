@@ -1,0 +1,85 @@
+//! The cork: what a burst of input makes the program send leaves together.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::{Outbox, Wire};
+use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+
+/// Holds back the outboxes that callbacks of one reading end have sent to, while that reading end
+/// has more input at hand.
+pub(crate) struct Cork<W> {
+    active: AtomicBool,
+    held: Mutex<Held<W>>,
+}
+
+struct Held<W> {
+    outboxes: Vec<Arc<Outbox<W>>>,
+    /// Whether the background comes by each millisecond.
+    ticking: bool,
+    /// Whether it has come by since something was held.
+    aged: bool,
+}
+
+impl<W: Wire> Cork<W> {
+    pub(crate) fn new() -> Arc<Self> {
+        let held = Held { outboxes: Vec::new(), ticking: false, aged: false };
+        Arc::new(Self { active: AtomicBool::new(false), held: Mutex::new(held) })
+    }
+
+    /// Says whether more input is at hand, so that sending may wait for what it leads to.
+    pub(crate) fn set_active(&self, active: bool) {
+        self.active.store(active, Ordering::Relaxed);
+    }
+
+    /// Holds an outbox back, after its message is queued. Returns false if it must leave now.
+    pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) -> bool {
+        if !self.active.load(Ordering::Relaxed) {
+            return false;
+        }
+        // Whoever clears the mark pumps after that, and what is queued by now with it.
+        if outbox.corked.swap(true, Ordering::AcqRel) {
+            return true;
+        }
+        let mut held = lock(&self.held);
+        held.outboxes.push(Arc::clone(outbox));
+        let was_ticking = mem::replace(&mut held.ticking, true);
+        drop(held);
+        if !was_ticking {
+            W::tick(self);
+        }
+        true
+    }
+
+    /// Lets everything held leave.
+    pub(crate) fn uncork(&self) {
+        let mut held = lock(&self.held);
+        held.aged = false;
+        let outboxes = mem::take(&mut held.outboxes);
+        drop(held);
+        for outbox in outboxes {
+            outbox.corked.swap(false, Ordering::AcqRel);
+            outbox.pump();
+        }
+    }
+
+    /// Lets leave what was held at the tick before: the background's millisecond. Returns whether
+    /// anything was held since.
+    pub(crate) fn tick(&self) -> bool {
+        let mut held = lock(&self.held);
+        let busy = !held.outboxes.is_empty();
+        let due = mem::replace(&mut held.aged, busy) && busy;
+        drop(held);
+        if due {
+            self.uncork();
+        }
+        busy
+    }
+
+    /// Ends the ticking, if nothing is held. Returns whether it has ended.
+    pub(crate) fn stop_ticking(&self) -> bool {
+        let mut held = lock(&self.held);
+        held.ticking = !held.outboxes.is_empty();
+        !held.ticking
+    }
+}

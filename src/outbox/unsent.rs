@@ -1,0 +1,166 @@
+//! What is encoded and not yet with the kernel.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::mem;
+
+use super::Wire;
+use crate::Message;
+use crate::protocol::{Encoder, MaskKey, Opcode};
+
+/// Holds encoded frames, and behind them at most one large payload that leaves uncopied.
+#[derive(Default)]
+pub(super) struct Unsent {
+    encoded: Vec<u8>,
+    written: usize,
+    large: Option<Large>,
+    frames: VecDeque<Frame>,
+}
+
+/// What stays allocated while nothing is to be written.
+const AT_REST: usize = 4 << 10;
+/// So many encoded bytes are gathered for one write.
+const BATCH: usize = 64 << 10;
+/// A payload from this size on is not copied behind its header.
+const LARGE: usize = 16 << 10;
+
+/// Is a payload that leaves from where it lies; masked, a step at a time.
+struct Large {
+    message: Message,
+    taken: usize,
+    key: Option<MaskKey>,
+}
+
+/// Is one frame whose last byte the kernel has not taken.
+struct Frame {
+    left: usize,
+    role: Released,
+}
+
+/// Says what a frame's end releases.
+#[derive(Clone, Copy)]
+pub(super) enum Released {
+    /// The reserved room of a message.
+    Message(u64),
+    /// Nothing: a ping or a pong.
+    Control,
+    /// Our Close is with the kernel.
+    Close,
+}
+
+impl Unsent {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Tells how many messages are encoded and not wholly written.
+    pub(super) fn messages(&self) -> u64 {
+        self.frames.iter().filter(|frame| matches!(frame.role, Released::Message(_))).count() as u64
+    }
+
+    /// Tells whether more may be encoded before the next write.
+    pub(super) fn has_room(&self) -> bool {
+        self.large.is_none() && self.encoded.len() - self.written < BATCH
+    }
+
+    pub(super) fn push_control(&mut self, encoder: &mut Encoder, opcode: Opcode, payload: &[u8]) {
+        let role = if opcode == Opcode::Close { Released::Close } else { Released::Control };
+        let start = self.encoded.len();
+        encoder.encode(opcode, payload, &mut self.encoded);
+        self.frames.push_back(Frame { left: self.encoded.len() - start, role });
+    }
+
+    /// Encodes a message. Returns it if it was copied, for the caller to drop where no lock is held.
+    pub(super) fn push_message(
+        &mut self,
+        encoder: &mut Encoder,
+        message: Message,
+        weight: u64,
+    ) -> Option<Message> {
+        let opcode = Opcode::of(&message);
+        let (start, length) = (self.encoded.len(), message.len());
+        let left;
+        let spent = if length < LARGE {
+            encoder.encode(opcode, message.as_bytes(), &mut self.encoded);
+            left = self.encoded.len() - start;
+            Some(message)
+        } else {
+            let key = encoder.encode_header(opcode, length as u64, &mut self.encoded);
+            left = self.encoded.len() - start + length;
+            self.large = Some(Large { message, taken: 0, key });
+            self.mask_next_step();
+            None
+        };
+        self.frames.push_back(Frame { left, role: Released::Message(weight) });
+        spent
+    }
+
+    /// Writes once, as much as the kernel takes, and returns how much that was.
+    pub(super) fn write(&mut self, wire: &impl Wire) -> io::Result<usize> {
+        if self.encoded.is_empty() {
+            self.mask_next_step();
+        }
+        let encoded = &self.encoded[self.written..];
+        let uncopied = match &self.large {
+            Some(Large { message, taken, key: None }) => &message.as_bytes()[*taken..],
+            _ => &[],
+        };
+        let length = wire.try_send(&[IoSlice::new(encoded), IoSlice::new(uncopied)])?;
+        if length == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let of_encoded = length.min(encoded.len());
+        self.written += of_encoded;
+        if let Some(large) = &mut self.large {
+            large.taken += length - of_encoded;
+        }
+        if self.written == self.encoded.len() {
+            self.encoded.clear();
+            self.written = 0;
+        }
+        Ok(length)
+    }
+
+    /// Takes the next step of a payload that must be masked into the encoded bytes: the payload
+    /// itself is shared, and is never touched.
+    fn mask_next_step(&mut self) {
+        let Some(Large { message, taken, key: Some(key) }) = &mut self.large else { return };
+        let rest = &message.as_bytes()[*taken..];
+        let step = &rest[..rest.len().min(BATCH)];
+        key.append_masked(&mut self.encoded, step, *taken);
+        *taken += step.len();
+    }
+
+    /// Counts `length` written bytes off and tells `released` of every frame that they end.
+    pub(super) fn advance(&mut self, mut length: usize, mut released: impl FnMut(Released)) {
+        while let Some(frame) = self.frames.front_mut() {
+            if frame.left > length {
+                frame.left -= length;
+                return;
+            }
+            length -= frame.left;
+            released(frame.role);
+            self.frames.pop_front();
+        }
+    }
+
+    /// Gives out the large payload once it has been taken whole.
+    pub(super) fn take_spent(&mut self) -> Option<Message> {
+        self.large.take_if(|large| large.taken == large.message.len()).map(|large| large.message)
+    }
+
+    /// Gives memory back that is not needed at rest.
+    pub(super) fn rest(&mut self) {
+        if self.encoded.capacity() > AT_REST {
+            self.encoded = Vec::new();
+        }
+        if self.frames.capacity() > AT_REST / mem::size_of::<Frame>() {
+            self.frames = VecDeque::new();
+        }
+    }
+
+    /// Throws everything away; returns what is to be dropped where no lock is held.
+    pub(super) fn discard(&mut self) -> Option<Message> {
+        mem::take(self).large.map(|large| large.message)
+    }
+}

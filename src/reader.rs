@@ -1,0 +1,362 @@
+//! The reading end of a connection: the loop that sleeps in `recv`, decodes and calls back.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use log::{debug, warn};
+
+use crate::callbacks::catch;
+use crate::connection::Connection;
+use crate::outbox::{Cork, Seal, SocketWire, drive_with};
+use crate::protocol::{Decoder, Event, Limits, Opcode, Role, Violation};
+use crate::sync::Ordering;
+use crate::transport::{Interest, Socket};
+use crate::{CloseCode, CloseEvent, Config, Error, Failure, Message, Outcome, WebSocket};
+
+/// Reads one connection (L2), on whatever thread drives it.
+pub(crate) struct Reader {
+    connection: Arc<Connection>,
+    /// Given up when the connection has ended.
+    socket: Option<Arc<Socket>>,
+    decoder: Decoder,
+    cork: Arc<Cork<SocketWire>>,
+    /// What callbacks get; keeps no client open.
+    ws: WebSocket,
+    driver: Option<ThreadId>,
+    /// Whether the cork may hold something.
+    corked: bool,
+    /// After a failure of the program's, what still comes is not delivered.
+    discarding: bool,
+    received: u64,
+    /// Counts the messages, so that the background can tell one that has begun from the next.
+    messages: u64,
+    warned: bool,
+}
+
+/// Is what the reading end has for who drives it.
+pub(crate) enum Next {
+    Message(Message),
+    Timeout,
+    Ended(CloseEvent),
+}
+
+/// So long the peer may be silent while we wait for the end of its side.
+const SILENCE: Duration = Duration::from_secs(1);
+/// So long we read on after a failure of ours, so that our last words arrive.
+const LINGER: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static ON_CONNECTION_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells whether the calling thread is a connection's own, or runs one of its callbacks.
+pub(crate) fn on_connection_thread() -> bool {
+    ON_CONNECTION_THREAD.get()
+}
+
+/// Says that the calling thread is a connection's own while `run` runs.
+pub(crate) fn as_connection_thread<R>(run: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ON_CONNECTION_THREAD.set(self.0);
+        }
+    }
+    let _restore = Restore(ON_CONNECTION_THREAD.replace(true));
+    run()
+}
+
+impl Reader {
+    /// Takes over an open connection; `pipelined` came behind the handshake.
+    pub(crate) fn new(
+        connection: &Arc<Connection>,
+        socket: Arc<Socket>,
+        config: &Config,
+        pipelined: Vec<u8>,
+    ) -> Self {
+        Self {
+            connection: Arc::clone(connection),
+            socket: Some(socket),
+            decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
+            cork: Cork::new(),
+            ws: WebSocket::for_callbacks(connection),
+            driver: None,
+            corked: false,
+            discarding: false,
+            received: 0,
+            messages: 0,
+            warned: false,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Dispatches everything to the callbacks until the connection has ended.
+    pub(crate) fn dispatch(&mut self) -> CloseEvent {
+        as_connection_thread(|| {
+            loop {
+                match self.next(None) {
+                    Next::Message(message) => self.deliver(message),
+                    Next::Timeout => {}
+                    Next::Ended(event) => return event,
+                }
+            }
+        })
+    }
+
+    /// Drives the connection to its end, discarding what comes.
+    pub(crate) fn run_out(&mut self) -> CloseEvent {
+        self.discarding = true;
+        self.dispatch()
+    }
+
+    /// Returns the next message, or the end; ping, pong, error and close callbacks run meanwhile.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
+        self.take_the_wheel();
+        loop {
+            if self.connection.outbox.is_sealed() {
+                return self.end_cut();
+            }
+            match self.decoder.next() {
+                Ok(Some(event)) => {
+                    if let Some(next) = self.handle(event) {
+                        return next;
+                    }
+                }
+                Ok(None) => match self.read(deadline) {
+                    Ok(true) => {}
+                    Ok(false) => return Next::Timeout,
+                    Err(error) => {
+                        self.connection.outbox.seal(Seal::Lost(error));
+                    }
+                },
+                Err(violation) => return self.end_violated(violation),
+            }
+        }
+    }
+
+    /// Says that this thread drives now, and that what it sends may be gathered.
+    fn take_the_wheel(&mut self) {
+        let thread = thread::current().id();
+        if self.driver != Some(thread) {
+            self.driver = Some(thread);
+            self.connection.driven_by(thread);
+        }
+        drive_with(Some(&self.cork));
+    }
+
+    /// Lets go, so that another thread may drive.
+    pub(crate) fn let_go(&mut self) {
+        if self.driver.take() == Some(thread::current().id()) {
+            drive_with(None);
+        }
+        self.uncork();
+        self.connection.undriven();
+    }
+
+    fn handle(&mut self, event: Event) -> Option<Next> {
+        let more = self.decoder.has_event();
+        self.cork.set_active(more);
+        self.corked |= more;
+        match event {
+            Event::Message(message) => {
+                self.messages += 1;
+                return (!self.discarding).then_some(Next::Message(message));
+            }
+            Event::Ping(payload) => {
+                self.connection.outbox.send_control(Opcode::Pong, payload.clone());
+                self.call(|reader| reader.connection.callbacks.ping.run(&reader.ws, payload));
+            }
+            Event::Pong(payload) => {
+                self.call(|reader| reader.connection.callbacks.pong.run(&reader.ws, payload));
+            }
+            Event::Close(close) => {
+                self.connection.answer_close(close);
+                return Some(self.end_closed());
+            }
+        }
+        None
+    }
+
+    /// Gives a message to its callback: the one of its kind, or else the one for both.
+    fn deliver(&mut self, message: Message) {
+        self.call(|reader| {
+            let Reader { connection, ws, .. } = &*reader;
+            let slots = &connection.callbacks;
+            match message {
+                Message::Text(text) if slots.text.is_set() => slots.text.run(ws, text),
+                Message::Binary(bytes) if slots.binary.is_set() => slots.binary.run(ws, bytes),
+                message if slots.message.is_set() => slots.message.run(ws, message),
+                _ => {
+                    reader.warn_unheard();
+                    Ok(())
+                }
+            }
+        });
+        drive_with(Some(&self.cork));
+    }
+
+    fn warn_unheard(&mut self) {
+        if !std::mem::replace(&mut self.warned, true) {
+            warn!("connection {}: a message came that no callback is set for", self.connection.id);
+        }
+    }
+
+    /// Runs a callback; its failure closes this connection and nothing else.
+    fn call(&mut self, callback: impl FnOnce(&mut Self) -> Outcome) {
+        if let Err(failure) = as_connection_thread(|| callback(self)) {
+            self.fail(failure);
+        }
+    }
+
+    /// Fails the connection with 1011, unless it is closing anyway: a `send` that found it closed
+    /// is no failure.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        let connection = &self.connection;
+        let text = failure.into_text();
+        if connection.outbox.is_closing() {
+            debug!("connection {}: callback failed while closing: {text:?}", connection.id);
+            return;
+        }
+        warn!("connection {}: callback failed: {text:?}", connection.id);
+        connection.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
+        self.discarding = true;
+    }
+
+    /// Reads once; false if the deadline passed first. An error is the end of the stream.
+    fn read(&mut self, deadline: Option<Instant>) -> Result<bool, Option<io::Error>> {
+        self.uncork();
+        let Some(socket) = self.socket.clone() else { return Err(None) };
+        self.report_progress();
+        self.connection.reading.asleep.store(true, Ordering::Release);
+        let received = self.recv(&socket, deadline);
+        self.connection.reading.asleep.store(false, Ordering::Release);
+        match received {
+            Ok(0) => Err(None),
+            Ok(length) => {
+                self.received += length as u64;
+                self.connection.reading.received.store(self.received, Ordering::Release);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(deadline.is_none_or(|deadline| Instant::now() < deadline))
+            }
+            Err(error) => Err(Some(error)),
+        }
+    }
+
+    /// Sleeps in `recv`; or in `poll`, over an unfinished write or under a deadline.
+    fn recv(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<usize> {
+        let outbox = &self.connection.outbox;
+        if outbox.is_stalled() && outbox.begin_polling().is_some() {
+            let ready = socket.wait(Interest::ReadOrWrite, deadline);
+            outbox.end_polling(ready.writable);
+            return socket.try_recv(self.decoder.spare());
+        }
+        if deadline.is_some() {
+            socket.wait(Interest::Read, deadline);
+            return socket.try_recv(self.decoder.spare());
+        }
+        socket.recv(self.decoder.spare())
+    }
+
+    /// Tells the background of a message that has begun, once for each.
+    fn report_progress(&self) {
+        let number = if self.decoder.is_mid_message() { self.messages + 1 } else { 0 };
+        let reported = &self.connection.reading.mid_message;
+        if reported.load(Ordering::Relaxed) != number {
+            reported.store(number, Ordering::Release);
+            if number != 0 {
+                self.connection.timer.expect(Instant::now() + self.connection.message_timeout);
+            }
+        }
+    }
+
+    fn uncork(&mut self) {
+        if std::mem::take(&mut self.corked) {
+            self.cork.set_active(false);
+            self.cork.uncork();
+        }
+    }
+
+    /// Ends after the peer's Close: ours goes out, and the server closes first (RFC 6455, section
+    /// 7.1.1).
+    fn end_closed(&mut self) -> Next {
+        self.uncork();
+        self.connection.outbox.flush_close();
+        if let Some(socket) = &self.socket {
+            match self.connection.role {
+                Role::Server => {
+                    socket.finish_writing();
+                    socket.drain(Duration::ZERO, Duration::ZERO);
+                }
+                Role::Client => socket.drain(SILENCE, SILENCE),
+            }
+        }
+        self.connection.outbox.seal(Seal::Finished);
+        self.finish()
+    }
+
+    /// Ends with a failure of the peer's: it is told, and we read on a little, so that a reset over
+    /// unread input does not destroy the code.
+    fn end_violated(&mut self, violation: Violation) -> Next {
+        let Violation { code, what } = violation;
+        self.uncork();
+        self.connection.fail(code, what, Error::Protocol { code, what });
+        self.connection.outbox.flush_close();
+        if let Some(socket) = &self.socket {
+            socket.finish_writing();
+            socket.drain(SILENCE, LINGER);
+        }
+        self.connection.outbox.seal(Seal::Finished);
+        self.finish()
+    }
+
+    /// Ends after a cut or a loss: of what has arrived by then, only a Close still counts.
+    fn end_cut(&mut self) -> Next {
+        self.uncork();
+        for _ in 0..MAX_LEFTOVER_READS {
+            while let Ok(Some(event)) = self.decoder.next() {
+                if let Event::Close(close) = event {
+                    self.connection.answer_close(close);
+                    return self.finish();
+                }
+            }
+            let left = self.socket.as_ref().map(|socket| socket.try_recv(self.decoder.spare()));
+            if !matches!(left, Some(Ok(1..))) {
+                break;
+            }
+        }
+        self.finish()
+    }
+
+    /// Gives up the socket and tells the program.
+    fn finish(&mut self) -> Next {
+        let Some(socket) = self.socket.take() else {
+            return Next::Ended(self.connection.finish(&self.ws));
+        };
+        drop(socket);
+        Next::Ended(as_connection_thread(|| self.connection.finish(&self.ws)))
+    }
+}
+
+/// So often what a cut connection still holds is read, in search of the peer's Close.
+const MAX_LEFTOVER_READS: usize = 64;
+
+impl Drop for Reader {
+    /// Ends a connection that nobody can drive any more: even so, `on_close` runs.
+    fn drop(&mut self) {
+        if self.socket.is_some() {
+            self.connection.outbox.seal(Seal::Aborted);
+            let _ = catch(|| {
+                self.finish();
+                Ok(())
+            });
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The operating system's side: sockets, waiting for them, and reaching an address.
+//!
+//! Everything that differs between operating systems stands in this folder.
+
+mod dial;
+mod limits;
+mod listener;
+mod socket;
+mod wake;
+
+pub(crate) use dial::dial;
+pub(crate) use limits::max_connections;
+pub(crate) use listener::Listener;
+pub(crate) use socket::{Interest, Ready, Socket, poll_all};
+pub(crate) use wake::Wake;

@@ -1,0 +1,183 @@
+//! One connected stream socket.
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
+
+/// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
+#[derive(Debug)]
+pub(crate) struct Socket(TcpStream);
+
+/// Says what to wait for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+    ReadOrWrite,
+}
+
+/// Says what a wait found; both are false when the deadline passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ready {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+impl Socket {
+    /// Takes a connected stream: no delay, no SIGPIPE.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        #[cfg(target_vendor = "apple")]
+        sockopt::set_socket_nosigpipe(&stream, true)?;
+        Ok(Self(stream))
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
+    pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv_with(buffer, RecvFlags::empty())
+    }
+
+    /// Reads like [`recv`](Self::recv), or returns `WouldBlock` at once.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv_with(buffer, RecvFlags::DONTWAIT)
+    }
+
+    fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+        let (length, _) = retry_on_intr(|| recv(&self.0, spare_capacity(buffer), flags))?;
+        Ok(length)
+    }
+
+    /// Writes as much as the kernel takes just now, or returns `WouldBlock`.
+    pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | no_signal();
+        let mut ancillary = SendAncillaryBuffer::default();
+        Ok(retry_on_intr(|| sendmsg(&self.0, parts, &mut ancillary, flags))?)
+    }
+
+    /// Writes everything, blocking; a cut of the socket ends the wait with an error.
+    pub(crate) fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_send(&[IoSlice::new(bytes)]) {
+                Ok(length) => bytes = &bytes[length..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(Interest::Write, None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the socket is ready, cut or broken, at most until the deadline.
+    pub(crate) fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
+        let mut fds = [PollFd::new(&self.0, interest.flags())];
+        poll_all(&mut fds, deadline);
+        Ready::from(fds[0].revents())
+    }
+
+    /// Ends our direction: the peer reads its end after what is already written.
+    pub(crate) fn finish_writing(&self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+
+    /// Wakes whoever reads: it finds the end.
+    pub(crate) fn stop_reading(&self) {
+        let _ = self.0.shutdown(Shutdown::Read);
+    }
+
+    /// Wakes whoever reads or waits; what is unsent is thrown away with the socket, so that the
+    /// kernel keeps nothing for a peer that does not read.
+    pub(crate) fn cut(&self) {
+        let _ = sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+
+    /// Reads and discards until the peer's end, a silence of `silence`, or `total` in all, so that
+    /// unread input does not make the kernel reset the connection over our last words.
+    pub(crate) fn drain(&self, silence: Duration, total: Duration) {
+        let end = Instant::now() + total;
+        let mut scratch = Vec::with_capacity(4096);
+        loop {
+            let deadline = end.min(Instant::now() + silence);
+            if !self.wait(Interest::Read, Some(deadline)).readable {
+                return;
+            }
+            scratch.clear();
+            match self.try_recv(&mut scratch) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Interest {
+    fn flags(self) -> PollFlags {
+        match self {
+            Self::Read => PollFlags::IN,
+            Self::Write => PollFlags::OUT,
+            Self::ReadOrWrite => PollFlags::IN | PollFlags::OUT,
+        }
+    }
+}
+
+impl From<PollFlags> for Ready {
+    /// A hang-up or an error counts as ready both ways: the next call finds out.
+    fn from(flags: PollFlags) -> Self {
+        let broken = flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+        Self {
+            readable: broken || flags.contains(PollFlags::IN),
+            writable: broken || flags.contains(PollFlags::OUT),
+        }
+    }
+}
+
+/// Waits until one of the descriptors is ready, at most until the deadline. A failing wait counts
+/// as a passed one: whoever asked looks again.
+pub(crate) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) {
+    let _ = retry_on_intr(|| {
+        let left = deadline.map(|deadline| timespec(deadline));
+        poll(fds, left.as_ref())
+    });
+}
+
+fn timespec(deadline: Instant) -> Timespec {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn no_signal() -> SendFlags {
+    SendFlags::NOSIGNAL
+}
+
+/// The socket itself carries the option there.
+#[cfg(target_vendor = "apple")]
+fn no_signal() -> SendFlags {
+    SendFlags::empty()
+}

@@ -1,0 +1,39 @@
+//! A way to wake a thread that sleeps in `poll`.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+/// Wakes whoever polls it. A pair of sockets, as every Unix has them.
+#[derive(Debug)]
+pub(crate) struct Wake {
+    sender: UnixStream,
+    receiver: UnixStream,
+}
+
+impl Wake {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (sender, receiver) = UnixStream::pair()?;
+        sender.set_nonblocking(true)?;
+        receiver.set_nonblocking(true)?;
+        Ok(Self { sender, receiver })
+    }
+
+    /// Makes the receiver readable. A full pair is readable already.
+    pub(crate) fn wake(&self) {
+        let _ = (&self.sender).write(&[1]);
+    }
+
+    /// Forgets the wakings so far.
+    pub(crate) fn clear(&self) {
+        let mut scratch = [0; 64];
+        while matches!((&self.receiver).read(&mut scratch), Ok(length) if length == scratch.len()) {
+        }
+    }
+}
+
+impl AsFd for Wake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.receiver.as_fd()
+    }
+}

@@ -1,0 +1,299 @@
+//! The writing end and the handle of a connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::connection::{Connection, Life};
+use crate::outbox::uncork_thread;
+use crate::protocol::Opcode;
+use crate::reader::on_connection_thread;
+use crate::{
+    CloseCode, CloseEvent, Error, IntoOutcome, Message, SendError, SendErrorKind, Text, WaitError,
+};
+
+/// Is the writing end and the handle of one connection: cheap to clone, safe to share, usable from
+/// any thread, in and out of callbacks.
+///
+/// A WebSocket is a channel into the socket: sending queues, and whoever queued writes, unless
+/// another thread is writing already, which then takes the message along.
+///
+/// # How it ends
+/// A connection of a client lives while a handle that [`connect`](crate::connect) or
+/// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages) does. Then
+/// it closes with 1000, and dropping the last waits for that, at most
+/// [`close_timeout`](crate::Config::close_timeout). The handle that callbacks get does not count,
+/// and neither do its clones. A connection of a server lives until it closes, or until its
+/// [`serve`](crate::ServerBuilder::serve) handler returns.
+///
+/// # Callbacks
+/// There is one slot of each kind; setting a callback replaces the one before, from the next event
+/// on, from any thread, also from inside itself. Callbacks run on the connection's thread, one at a
+/// time, in the order of the wire. One may return nothing, a `Result` with any error that can be
+/// shown, or never. An error or a panic closes this connection with 1011 and touches no other.
+/// After `on_close` has returned, all slots are emptied.
+#[derive(Clone)]
+pub struct WebSocket {
+    connection: Arc<Connection>,
+    /// Keeps a client open.
+    life: Option<Arc<Life>>,
+}
+
+/// # Sending
+impl WebSocket {
+    /// Queues a message and lets it leave (RFC 6455, section 6.1). Messages of one thread leave in
+    /// the order of its sends.
+    ///
+    /// While the queue is full this waits for room, at most
+    /// [`write_timeout`](crate::Config::write_timeout); otherwise it does not block. `Ok` means
+    /// queued: in all but the busiest moments the kernel has it already. From a callback it works
+    /// as from anywhere, but while it waits there, this connection is not read; a program that
+    /// pushes to many uses [`try_send`](Self::try_send).
+    ///
+    /// # Errors
+    /// [`Closed`](SendErrorKind::Closed) once the connection is closing, and
+    /// [`Timeout`](SendErrorKind::Timeout); both hand the message back.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.connection.outbox.send(message.into())
+    }
+
+    /// Queues a message like [`send`](Self::send), but never waits.
+    ///
+    /// # Errors
+    /// [`Full`](SendErrorKind::Full) and [`Closed`](SendErrorKind::Closed) hand the message back.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.connection.outbox.try_send(message.into())
+    }
+
+    /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
+    /// write where they fit one.
+    ///
+    /// # Errors
+    /// Those of `send`, with the message that found no place; the messages before it are queued,
+    /// those behind it are not.
+    pub fn send_all<M: Into<Message>>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<(), SendError> {
+        self.connection.outbox.send_all(messages.into_iter().map(Into::into))
+    }
+
+    /// Sends a ping of at most 125 bytes (RFC 6455, section 5.5.2). It overtakes queued messages
+    /// and never waits; the peer's pong comes to [`on_pong`](Self::on_pong).
+    ///
+    /// Pings that keep the connection alive are sent without this.
+    ///
+    /// # Errors
+    /// [`Invalid`](SendErrorKind::Invalid) for a longer payload, [`Closed`](SendErrorKind::Closed)
+    /// once the connection is closing.
+    pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), SendError> {
+        let payload = payload.as_ref();
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::new(SendErrorKind::Invalid, None));
+        }
+        if self.connection.outbox.is_closing() {
+            return Err(SendError::new(SendErrorKind::Closed, None));
+        }
+        self.connection.outbox.send_control(Opcode::Ping, Bytes::copy_from_slice(payload));
+        Ok(())
+    }
+}
+
+/// # Ending
+impl WebSocket {
+    /// Begins the closing handshake with 1000; what was sent before goes first. Never waits;
+    /// closing twice changes nothing.
+    pub fn close(&self) {
+        self.connection.close(CloseCode::NORMAL, "");
+    }
+
+    /// Begins the closing handshake like [`close`](Self::close), with a code and a reason of at
+    /// most 123 bytes (RFC 6455, section 7.4).
+    ///
+    /// # Errors
+    /// [`Invalid`](SendErrorKind::Invalid) for a longer reason or a code that may not be sent,
+    /// [`Closed`](SendErrorKind::Closed) if the connection is closing already.
+    pub fn close_with(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), SendError> {
+        let code = code.into();
+        if !code.is_sendable() || reason.len() > MAX_CONTROL_PAYLOAD - 2 {
+            return Err(SendError::new(SendErrorKind::Invalid, None));
+        }
+        if self.connection.close(code, reason) {
+            return Ok(());
+        }
+        Err(SendError::new(SendErrorKind::Closed, None))
+    }
+
+    /// Cuts the connection at once, without a Close frame. What is queued is thrown away.
+    pub fn abort(&self) {
+        self.connection.abort();
+    }
+
+    /// Tells whether messages can still be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.connection.outbox.is_closing()
+    }
+
+    /// Returns the code that the connection has ended with, or `None` while it has not.
+    #[must_use]
+    pub fn close_code(&self) -> Option<CloseCode> {
+        self.connection.event().map(|event| event.code())
+    }
+
+    /// Waits until the connection has ended and `on_close` has returned, and tells how it ended.
+    ///
+    /// # Errors
+    /// [`WouldDeadlock`](WaitError::WouldDeadlock) at once where the wait could never end: on any
+    /// connection's own thread (in a callback or handler), on the thread that reads this one's
+    /// [`Messages`](crate::Messages), or when nobody reads them.
+    pub fn wait_closed(&self) -> Result<CloseEvent, WaitError> {
+        if on_connection_thread() && self.connection.event().is_none() {
+            return Err(WaitError::WouldDeadlock);
+        }
+        uncork_thread();
+        self.connection.wait_finished(None)
+    }
+
+    /// Waits like [`wait_closed`](Self::wait_closed), at most for `timeout`. Another connection's
+    /// end can be waited for like this from a callback too.
+    ///
+    /// # Errors
+    /// [`Timeout`](WaitError::Timeout), and [`WouldDeadlock`](WaitError::WouldDeadlock) on this
+    /// connection's own thread or when nobody reads its messages.
+    pub fn wait_closed_timeout(&self, timeout: Duration) -> Result<CloseEvent, WaitError> {
+        uncork_thread();
+        self.connection.wait_finished(Instant::now().checked_add(timeout))
+    }
+}
+
+/// # Callbacks
+impl WebSocket {
+    /// Sets the callback for messages of either kind. It gets those that no
+    /// [`on_text`](Self::on_text) or [`on_binary`](Self::on_binary) callback is set for.
+    pub fn on_message<R: IntoOutcome>(
+        &self,
+        callback: impl FnMut(&WebSocket, Message) -> R + Send + 'static,
+    ) {
+        self.connection.callbacks.message.set(callback);
+    }
+
+    /// Sets the callback for text messages.
+    pub fn on_text<R: IntoOutcome>(
+        &self,
+        callback: impl FnMut(&WebSocket, Text) -> R + Send + 'static,
+    ) {
+        self.connection.callbacks.text.set(callback);
+    }
+
+    /// Sets the callback for binary messages.
+    pub fn on_binary<R: IntoOutcome>(
+        &self,
+        callback: impl FnMut(&WebSocket, Bytes) -> R + Send + 'static,
+    ) {
+        self.connection.callbacks.binary.set(callback);
+    }
+
+    /// Sets the callback for pings. They are answered without it (RFC 6455, section 5.5.2).
+    pub fn on_ping<R: IntoOutcome>(
+        &self,
+        callback: impl FnMut(&WebSocket, Bytes) -> R + Send + 'static,
+    ) {
+        self.connection.callbacks.ping.set(callback);
+    }
+
+    /// Sets the callback for pongs, those that answer keepalive pings included.
+    pub fn on_pong<R: IntoOutcome>(
+        &self,
+        callback: impl FnMut(&WebSocket, Bytes) -> R + Send + 'static,
+    ) {
+        self.connection.callbacks.pong.set(callback);
+    }
+
+    /// Sets the callback for what makes the connection fail: a protocol violation, a deadline, a
+    /// failed callback. `on_close` follows. A connection that is just lost is no error.
+    pub fn on_error<R: IntoOutcome>(
+        &self,
+        callback: impl FnMut(&WebSocket, Error) -> R + Send + 'static,
+    ) {
+        self.connection.callbacks.error.set(callback);
+    }
+
+    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed.
+    pub fn on_close<R: IntoOutcome>(
+        &self,
+        callback: impl FnMut(&WebSocket, CloseEvent) -> R + Send + 'static,
+    ) {
+        self.connection.callbacks.close.set(callback);
+    }
+}
+
+/// # Identity
+impl WebSocket {
+    /// Returns a number that no other connection of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.connection.id
+    }
+
+    /// Returns the address of the peer's end of the socket.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.connection.peer_addr
+    }
+
+    /// Returns the address of our end of the socket.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.connection.local_addr
+    }
+}
+
+/// A control frame carries at most so much (RFC 6455, section 5.5).
+const MAX_CONTROL_PAYLOAD: usize = 125;
+
+impl WebSocket {
+    /// Makes the handle that callbacks get: it does not keep a client open.
+    pub(crate) fn for_callbacks(connection: &Arc<Connection>) -> Self {
+        Self { connection: Arc::clone(connection), life: None }
+    }
+
+    /// Makes the handle that a client gets, and what its clones share.
+    pub(crate) fn with_life(connection: &Arc<Connection>) -> (Self, Arc<Life>) {
+        let life = Arc::new(Life(Arc::clone(connection)));
+        (Self { connection: Arc::clone(connection), life: Some(Arc::clone(&life)) }, life)
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+/// Handles are equal if they are of the same connection.
+impl PartialEq for WebSocket {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for WebSocket {}
+
+impl std::hash::Hash for WebSocket {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("id", &self.id())
+            .field("peer_addr", &self.peer_addr())
+            .field("open", &self.is_open())
+            .field("counted", &self.life.is_some())
+            .finish()
+    }
+}
