@@ -3,6 +3,7 @@
 mod close;
 mod config;
 mod error;
+mod handshake;
 mod message;
 
 pub use close::{CloseCode, CloseEvent, Initiator};
