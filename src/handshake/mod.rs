@@ -15,6 +15,8 @@ mod reply;
 mod request_line;
 mod server;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use body::Body;
 pub(crate) use client::{Ask, is_secure};
