@@ -120,12 +120,14 @@ fn request_lines() {
 /// What cannot become an HTTP request is refused at its first wrong byte.
 #[test]
 fn garbage_is_refused_at_once() {
-    let garbage: [&[u8]; 6] = [
+    let garbage: [&[u8]; 8] = [
         b"\x16\x03",
         b"\x16",
         b"\0",
         b"\xff\xfe",
         b"GET / X",
+        b" ",
+        b"GET  ",
         b"M\x80",
     ];
     for bytes in garbage {
@@ -146,7 +148,10 @@ fn header_lines() {
         (101, with("X: \t a\tb \t\r\n")),
         (101, with("X: caf\u{e9}\r\n")),
         (101, with("X!#$%&'*+-.^_`|~1: a\r\n")),
+        // A lone LF may end a line (RFC 9112, section 2.2), any line.
         (101, with("X: a\n")),
+        (101, with("").replace('\r', "")),
+        (101, format!("GET / HTTP/1.1\r\n{FIELDS}\n")),
         (400, with("X : a\r\n")),
         (400, with("X\t: a\r\n")),
         (400, with("X\r\n")),
@@ -268,7 +273,7 @@ fn upgrades() {
         (400, but("Sec-WebSocket-Key", "")),
         (400, with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")),
         (400, but("Sec-WebSocket-Key", "Sec-WebSocket-Key:\r\n")),
-        // 15 bytes, 17 bytes, another alphabet, no padding.
+        // 15 bytes, 17 bytes, 18 bytes and padding, another alphabet, no padding.
         (
             400,
             but(
@@ -281,6 +286,13 @@ fn upgrades() {
             but(
                 "Sec-WebSocket-Key",
                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAAA=\r\n",
+            ),
+        ),
+        (
+            400,
+            but(
+                "Sec-WebSocket-Key",
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAAAA==\r\n",
             ),
         ),
         (
