@@ -3,6 +3,7 @@
 mod close;
 mod config;
 mod error;
+mod handshake;
 mod message;
 mod protocol;
 

@@ -1,0 +1,217 @@
+//! The client's side: ask for an upgrade, verify the answer.
+
+use data_encoding::BASE64;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, Response, StatusCode, Version};
+use percent_encoding::percent_decode_str;
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
+use url::{Position, Url};
+
+use super::fields::{self, Occurrence, occurrence};
+use crate::Error;
+
+/// Tells whether the URL wants TLS: `wss` and `https` do, `ws` and `http` do not.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] for any other scheme.
+pub(crate) fn is_secure(url: &Url) -> Result<bool, Error> {
+    match url.scheme() {
+        "ws" | "http" => Ok(false),
+        "wss" | "https" => Ok(true),
+        scheme => Err(Error::Invalid(format!(
+            "the URL's scheme is {scheme}, not ws or wss"
+        ))),
+    }
+}
+
+/// Holds an upgrade request, and what it takes to verify the answer to it.
+// No Debug: the bytes may contain credentials.
+pub(crate) struct Ask {
+    bytes: Vec<u8>,
+    accept_key: String,
+    subprotocols: Vec<String>,
+}
+
+impl Ask {
+    /// Makes the request for a URL (RFC 6455, section 4.1).
+    ///
+    /// The URL's user and password become Basic credentials. Its fragment is not sent: RFC 6455
+    /// allows none, but the WHATWG's `WebSocket` ignores it, and so does this. The headers are sent
+    /// as they are and may replace Host, User-Agent and Authorization.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] for a URL of another scheme, a header that the handshake itself
+    /// sets or that would announce a body, and a subprotocol that is no token or there twice.
+    pub(crate) fn new(
+        url: &Url,
+        headers: &HeaderMap,
+        subprotocols: &[String],
+    ) -> Result<Self, Error> {
+        is_secure(url)?;
+        check_program_headers(headers)?;
+        check_subprotocols(subprotocols)?;
+        let key = generate_key();
+        let mut bytes = request_line(url);
+        write_handshake(&mut bytes, &key, subprotocols);
+        write_defaults(&mut bytes, url, headers)?;
+        fields::write_all(&mut bytes, headers);
+        bytes.extend_from_slice(b"\r\n");
+        Ok(Self {
+            bytes,
+            accept_key: derive_accept_key(key.as_bytes()),
+            subprotocols: subprotocols.to_vec(),
+        })
+    }
+
+    /// Returns the bytes to send.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Verifies the answer (RFC 6455, section 4.1) and returns the subprotocol that the server
+    /// chose, if any. What the server sent is in no error's text.
+    ///
+    /// # Errors
+    /// Returns [`Error::Handshake`] for anything but a right 101.
+    pub(crate) fn verify(&self, response: &Response<()>) -> Result<Option<String>, Error> {
+        let headers = response.headers();
+        let is_101 = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        demand(is_101, "the response is not a 101")?;
+        let is_http_11 = response.version() == Version::HTTP_11;
+        demand(is_http_11, "the response is not of HTTP/1.1")?;
+        let upgrades = fields::has_token(headers, UPGRADE, "websocket");
+        demand(upgrades, "the response does not upgrade to WebSocket")?;
+        let connects = fields::has_token(headers, CONNECTION, "upgrade");
+        demand(connects, "the response's Connection does not name Upgrade")?;
+        self.verify_accept(headers)?;
+        let extends = fields::elements(headers, SEC_WEBSOCKET_EXTENSIONS).next();
+        demand(
+            extends.is_none(),
+            "the server chose an extension that was not offered",
+        )?;
+        self.chosen_subprotocol(headers)
+    }
+
+    fn verify_accept(&self, headers: &HeaderMap) -> Result<(), Error> {
+        match occurrence(headers, SEC_WEBSOCKET_ACCEPT) {
+            Occurrence::Once(value) if value == &self.accept_key => Ok(()),
+            Occurrence::Once(_) => handshake("Sec-WebSocket-Accept is wrong"),
+            Occurrence::Absent => handshake("Sec-WebSocket-Accept is missing"),
+            // RFC 6455 11.3.3: once at most.
+            Occurrence::Repeated => handshake("there are several Sec-WebSocket-Accept headers"),
+        }
+    }
+
+    fn chosen_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, Error> {
+        match occurrence(headers, SEC_WEBSOCKET_PROTOCOL) {
+            // RFC 6455 4.1 leaves it to the program whether it goes on without one.
+            Occurrence::Absent => Ok(None),
+            // RFC 6455 11.3.4: once at most in a response.
+            Occurrence::Repeated => handshake("the server chose several subprotocols"),
+            Occurrence::Once(chosen) => {
+                let offered = self.subprotocols.iter().find(|offered| *offered == chosen);
+                demand(
+                    offered.is_some(),
+                    "the server chose a subprotocol that was not offered",
+                )?;
+                Ok(offered.cloned())
+            }
+        }
+    }
+}
+
+fn handshake<T>(what: &str) -> Result<T, Error> {
+    Err(Error::Handshake(what.to_owned()))
+}
+
+fn demand(holds: bool, otherwise: &str) -> Result<(), Error> {
+    if holds { Ok(()) } else { handshake(otherwise) }
+}
+
+/// Refuses the program's headers that would contradict the handshake's own.
+fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
+    const OWNED: [HeaderName; 9] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    if matches!(occurrence(headers, HOST), Occurrence::Repeated) {
+        return Err(Error::Invalid("there are several Host headers".to_owned()));
+    }
+    fields::refuse_any(headers, &OWNED)
+}
+
+/// RFC 6455 4.1: subprotocols are tokens, and all different.
+fn check_subprotocols(subprotocols: &[String]) -> Result<(), Error> {
+    for (position, name) in subprotocols.iter().enumerate() {
+        if !fields::is_token(name.as_bytes()) {
+            return Err(Error::Invalid(format!(
+                "the subprotocol {name:?} is not a token"
+            )));
+        }
+        if subprotocols[..position].contains(name) {
+            return Err(Error::Invalid(format!(
+                "the subprotocol {name} is there twice"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn request_line(url: &Url) -> Vec<u8> {
+    let target = &url[Position::BeforePath..Position::AfterQuery];
+    format!("GET {target} HTTP/1.1\r\n").into_bytes()
+}
+
+fn write_handshake(out: &mut Vec<u8>, key: &str, subprotocols: &[String]) {
+    fields::write(out, "Upgrade", "websocket");
+    fields::write(out, "Connection", "Upgrade");
+    fields::write(out, "Sec-WebSocket-Key", key);
+    fields::write(out, "Sec-WebSocket-Version", "13");
+    if !subprotocols.is_empty() {
+        fields::write(out, "Sec-WebSocket-Protocol", subprotocols.join(", "));
+    }
+}
+
+/// Writes the fields that the program may replace, where it does not.
+fn write_defaults(out: &mut Vec<u8>, url: &Url, headers: &HeaderMap) -> Result<(), Error> {
+    if !headers.contains_key(HOST) {
+        // RFC 6455 4.1: the host, and the port if it is not the default one.
+        fields::write(out, "Host", &url[Position::BeforeHost..Position::AfterPort]);
+    }
+    if !headers.contains_key(USER_AGENT) {
+        let agent = concat!("landline/", env!("CARGO_PKG_VERSION"));
+        fields::write(out, "User-Agent", agent);
+    }
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if has_user && !headers.contains_key(AUTHORIZATION) {
+        fields::write(out, "Authorization", basic_credentials(url)?);
+    }
+    Ok(())
+}
+
+/// RFC 7617 2: `Basic` and base64 of user, colon, password, of which the user has no colon and
+/// neither has control characters.
+fn basic_credentials(url: &Url) -> Result<String, Error> {
+    let user: Vec<u8> = percent_decode_str(url.username()).collect();
+    let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
+    let controls = user.iter().chain(&password).any(u8::is_ascii_control);
+    if controls || user.contains(&b':') {
+        return Err(Error::Invalid(
+            "the URL's user or password cannot be sent as Basic credentials".to_owned(),
+        ));
+    }
+    let pair = [user, password].join(&b':');
+    Ok(format!("Basic {}", BASE64.encode(&pair)))
+}

@@ -1,0 +1,46 @@
+//! How a request announces a body. None is ever read; but what stands behind the head is taken for
+//! frames, so a request that leaves it open where it ends is refused (RFC 9112, section 11.2).
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Version};
+
+use super::fields::{Occurrence, occurrence};
+use super::reply::BadRequest;
+
+/// Refuses what leaves the length of the body in doubt.
+pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), BadRequest> {
+    // RFC 9112 6.3: a repeated or invalid Content-Length is an unrecoverable error.
+    match occurrence(headers, CONTENT_LENGTH) {
+        Occurrence::Absent => {}
+        Occurrence::Once(value) if content_length(value.as_bytes()).is_some() => {}
+        _ => return Err(BadRequest::malformed("the Content-Length is malformed")),
+    }
+    match occurrence(headers, TRANSFER_ENCODING) {
+        Occurrence::Absent => Ok(()),
+        Occurrence::Once(_) if version == Version::HTTP_10 => {
+            // RFC 9112 6.1: such framing is faulty.
+            Err(BadRequest::malformed("HTTP/1.0 has no Transfer-Encoding"))
+        }
+        // RFC 9112 6.1: both at once look like request smuggling and may be rejected.
+        Occurrence::Once(_) if headers.contains_key(CONTENT_LENGTH) => Err(BadRequest::malformed(
+            "there is a Transfer-Encoding and a Content-Length",
+        )),
+        Occurrence::Once(value) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        // RFC 9112 6.3: 400 where chunked is not the last coding. No other coding is known here.
+        _ => Err(BadRequest::malformed("the Transfer-Encoding is not known")),
+    }
+}
+
+/// Tells whether a checked request announces a body.
+pub(super) fn announces_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    headers.contains_key(TRANSFER_ENCODING)
+        || length.is_some_and(|value| content_length(value.as_bytes()) != Some(0))
+}
+
+/// RFC 9110 8.6: one or more digits, no sign, no list.
+pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value).ok()?;
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| digits.parse().ok()).flatten()
+}

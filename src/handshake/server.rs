@@ -1,0 +1,165 @@
+//! The server's side: judge a request, write the 101.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
+use tungstenite::handshake::derive_accept_key;
+
+use super::fields::{self, Occurrence, occurrence};
+use super::framing;
+use super::reply::BadRequest;
+use crate::Error;
+
+/// Tells whether a request asks for a WebSocket at all; otherwise it is plain HTTP.
+pub(crate) fn wants_upgrade(request: &Request<()>) -> bool {
+    fields::has_token(request.headers(), UPGRADE, "websocket")
+}
+
+/// Holds what a server has to know of a valid upgrade request to accept it.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    accept_key: String,
+    subprotocols: Vec<String>,
+}
+
+impl Upgrade {
+    /// Judges a request (RFC 6455, section 4.2.1).
+    ///
+    /// # Errors
+    /// Returns 426 for plain HTTP and for another version of the protocol, otherwise 400.
+    pub(crate) fn of(request: &Request<()>) -> Result<Self, BadRequest> {
+        let headers = request.headers();
+        check_upgrade(request)?;
+        // Before the key: other versions have other keys, or none.
+        check_version(headers)?;
+        if framing::announces_body(headers) {
+            return Err(BadRequest::malformed("an upgrade request has no body"));
+        }
+        Ok(Self {
+            accept_key: derive_accept_key(key(headers)?),
+            subprotocols: offered_subprotocols(headers)?,
+        })
+    }
+
+    /// Returns the subprotocols that the client offers, in its order of preference, each once.
+    pub(crate) fn subprotocols(&self) -> &[String] {
+        &self.subprotocols
+    }
+
+    /// Returns the bytes of the 101, with the chosen subprotocol and the program's headers.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] for a subprotocol that was not offered and for a header that the
+    /// handshake itself sets or that would announce a body.
+    pub(crate) fn response(
+        &self,
+        subprotocol: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Vec<u8>, Error> {
+        check_program_headers(headers)?;
+        let mut out = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        fields::write(&mut out, "Upgrade", "websocket");
+        fields::write(&mut out, "Connection", "Upgrade");
+        fields::write(&mut out, "Sec-WebSocket-Accept", &self.accept_key);
+        if let Some(chosen) = subprotocol {
+            self.check_offered(chosen)?;
+            fields::write(&mut out, "Sec-WebSocket-Protocol", chosen);
+        }
+        fields::write_all(&mut out, headers);
+        out.extend_from_slice(b"\r\n");
+        Ok(out)
+    }
+
+    /// RFC 6455 4.2.2: the subprotocol is one of those that the client offered.
+    fn check_offered(&self, chosen: &str) -> Result<(), Error> {
+        if self.subprotocols.iter().any(|offered| offered == chosen) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "the client did not offer the subprotocol {chosen:?}"
+        )))
+    }
+}
+
+/// RFC 6455 4.2.1: GET of HTTP/1.1 or higher, with Upgrade and Connection.
+fn check_upgrade(request: &Request<()>) -> Result<(), BadRequest> {
+    if !wants_upgrade(request) {
+        return Err(BadRequest::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "this is a WebSocket server",
+        ));
+    }
+    if request.version() < Version::HTTP_11 {
+        return Err(BadRequest::malformed("an upgrade request needs HTTP/1.1"));
+    }
+    if !fields::has_token(request.headers(), CONNECTION, "upgrade") {
+        return Err(BadRequest::malformed("Connection does not name Upgrade"));
+    }
+    Ok(())
+}
+
+/// RFC 6455 4.2.2: 426 with the version that is understood, where it is not the one asked for.
+fn check_version(headers: &HeaderMap) -> Result<(), BadRequest> {
+    match occurrence(headers, SEC_WEBSOCKET_VERSION) {
+        Occurrence::Once(version) if version == "13" => Ok(()),
+        // RFC 6455 11.3.5: once at most in a request.
+        Occurrence::Repeated => Err(BadRequest::malformed(
+            "there are several Sec-WebSocket-Version headers",
+        )),
+        _ => Err(BadRequest::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "only version 13 of the WebSocket protocol is spoken here",
+        )),
+    }
+}
+
+/// RFC 6455 11.3.1: Sec-WebSocket-Key exactly once.
+fn key(headers: &HeaderMap) -> Result<&[u8], BadRequest> {
+    match occurrence(headers, SEC_WEBSOCKET_KEY) {
+        Occurrence::Once(key) if is_key(key.as_bytes()) => Ok(key.as_bytes()),
+        Occurrence::Once(_) => Err(BadRequest::malformed("Sec-WebSocket-Key is malformed")),
+        Occurrence::Absent => Err(BadRequest::malformed("Sec-WebSocket-Key is missing")),
+        Occurrence::Repeated => Err(BadRequest::malformed(
+            "there are several Sec-WebSocket-Key headers",
+        )),
+    }
+}
+
+/// RFC 6455 4.2.1: base64 of 16 bytes, which makes 22 digits and two signs of padding.
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.strip_suffix(b"==")
+        .is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_digit))
+}
+
+/// RFC 6455 11.3.4: a list of tokens, perhaps over several lines.
+fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, BadRequest> {
+    let mut offered: Vec<String> = Vec::new();
+    for element in fields::elements(headers, SEC_WEBSOCKET_PROTOCOL) {
+        if !fields::is_token(element) {
+            return Err(BadRequest::malformed("Sec-WebSocket-Protocol is malformed"));
+        }
+        let name = String::from_utf8_lossy(element).into_owned();
+        if !offered.contains(&name) {
+            offered.push(name);
+        }
+    }
+    Ok(offered)
+}
+
+/// Refuses the program's headers that would contradict the handshake's own.
+fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
+    const OWNED: [HeaderName; 8] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    fields::refuse_any(headers, &OWNED)
+}

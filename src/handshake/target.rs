@@ -1,0 +1,105 @@
+//! Where a request goes: its request-target and its Host.
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Uri, Version};
+
+use super::fields::{Occurrence, occurrence};
+use super::reply::BadRequest;
+
+/// Holds a request-target, taken apart.
+pub(super) struct Target<'a> {
+    authority: Option<&'a str>,
+    path_and_query: String,
+}
+
+impl<'a> Target<'a> {
+    /// Reads the target of a GET: origin-form, or absolute-form, which servers MUST accept (RFC
+    /// 9112 3.2.2). The other two forms are for CONNECT and OPTIONS.
+    pub(super) fn read(target: &'a str) -> Result<Self, BadRequest> {
+        if target.starts_with('/') {
+            return Ok(Self {
+                authority: None,
+                path_and_query: target.to_owned(),
+            });
+        }
+        let rest = strip_scheme(target).ok_or(BAD_TARGET)?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        // RFC 9110 4.2.3: an empty path is the path "/".
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Self {
+            authority: Some(authority),
+            path_and_query: format!("{slash}{path}"),
+        })
+    }
+
+    /// Returns path and query as they came, nothing decoded.
+    pub(super) fn uri(&self) -> Result<Uri, BadRequest> {
+        // RFC 9112 3.2: no form of the target has a fragment. The parser would cut it off.
+        if self.path_and_query.contains('#') {
+            return Err(BAD_TARGET);
+        }
+        let parsed = PathAndQuery::try_from(self.path_and_query.as_str());
+        Ok(parsed.map_err(|_| BAD_TARGET)?.into())
+    }
+
+    /// Checks the Host header and makes it the authority that the request is for.
+    pub(super) fn settle_host(
+        &self,
+        headers: &mut HeaderMap,
+        version: Version,
+    ) -> Result<(), BadRequest> {
+        check_host(headers, version)?;
+        let Some(authority) = self.authority else {
+            return Ok(());
+        };
+        if authority.is_empty() || !is_host(authority.as_bytes()) {
+            return Err(BAD_TARGET);
+        }
+        // RFC 9112 3.2.2: the Host of a request in absolute-form MUST be ignored, for its target.
+        headers.insert(
+            HOST,
+            HeaderValue::from_str(authority).map_err(|_| BAD_TARGET)?,
+        );
+        Ok(())
+    }
+}
+
+const BAD_TARGET: BadRequest = BadRequest::malformed("the request target is malformed");
+
+/// RFC 9110 4.2.3: schemes are compared without regard to case.
+fn strip_scheme(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    let known = ["http", "https", "ws", "wss"];
+    let is_known = known.iter().any(|name| scheme.eq_ignore_ascii_case(name));
+    is_known.then_some(rest)
+}
+
+/// RFC 9112 3.2: 400 for a request of HTTP/1.1 without Host, and for any with two or a bad one.
+fn check_host(headers: &HeaderMap, version: Version) -> Result<(), BadRequest> {
+    match occurrence(headers, HOST) {
+        Occurrence::Once(host) if is_host(host.as_bytes()) => Ok(()),
+        Occurrence::Once(_) => Err(BadRequest::malformed("the Host header is malformed")),
+        Occurrence::Absent if version == Version::HTTP_10 => Ok(()),
+        Occurrence::Absent => Err(BadRequest::malformed("the Host header is missing")),
+        Occurrence::Repeated => Err(BadRequest::malformed("there are several Host headers")),
+    }
+}
+
+/// RFC 9110 7.2: Host is a host and perhaps a port; it is empty where the target has no authority.
+fn is_host(host: &[u8]) -> bool {
+    host.is_empty()
+        || Authority::try_from(host).is_ok_and(|authority| {
+            let port = authority.as_str().strip_prefix(authority.host());
+            !authority.host().is_empty() && port.is_some_and(is_port)
+        })
+}
+
+/// RFC 3986 3.2.3: the port is digits, perhaps none, behind a colon.
+fn is_port(text: &str) -> bool {
+    text.is_empty()
+        || text.strip_prefix(':').is_some_and(|port| {
+            port.bytes().all(|byte| byte.is_ascii_digit())
+                && (port.is_empty() || port.parse::<u16>().is_ok())
+        })
+}
