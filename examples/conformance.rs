@@ -40,8 +40,11 @@ fn run_cases(addr: &str) -> Result<(), Box<dyn Error>> {
     let client = Client::new().config(config());
     let base = base_url(addr);
     for case in 1..=case_count(&client, &base)? {
-        run_case(&client, &format!("{base}/runCase?case={case}&agent={AGENT}"))
-            .map_err(|error| format!("case {case}: {error}"))?;
+        run_case(
+            &client,
+            &format!("{base}/runCase?case={case}&agent={AGENT}"),
+        )
+        .map_err(|error| format!("case {case}: {error}"))?;
     }
     update_reports(&client, &base)
 }
@@ -49,7 +52,10 @@ fn run_cases(addr: &str) -> Result<(), Box<dyn Error>> {
 fn case_count(client: &Client, base: &str) -> Result<u32, Box<dyn Error>> {
     let (_ws, mut messages) = client.open(&format!("{base}/getCaseCount"))?;
     let count = messages.recv()?;
-    Ok(count.as_text().ok_or("the case count is no text")?.parse()?)
+    Ok(count
+        .as_text()
+        .ok_or("the case count is no text")?
+        .parse()?)
 }
 
 /// Echoes until the connection ends, however the case ends it: what is right, the suite judges.
