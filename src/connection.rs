@@ -1,5 +1,6 @@
 //! What one connection shares between its threads, and the record of how it ends.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -16,13 +17,14 @@ use crate::protocol::{CloseFrame, Opcode, Role};
 use crate::reader::Reader;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Socket;
-use crate::{CloseCode, Config, Error, Initiator, Timeout, WaitError};
+use crate::{CloseCode, Config, Error, Failure, Initiator, Outcome, WaitError, WebSocket};
 
 /// Is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
 pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) role: Role,
+    pub(crate) subprotocol: Option<String>,
     pub(crate) peer_addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
@@ -63,19 +65,27 @@ struct Ending {
 }
 
 impl Connection {
+    /// Returns a number that no other connection of this process has.
+    pub(crate) fn next_id() -> u64 {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        LAST_ID.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Makes a connection of a socket whose handshake is done, and has its deadlines kept.
     pub(crate) fn open(
+        id: u64,
         role: Role,
         socket: &Arc<Socket>,
         config: &Config,
-    ) -> std::io::Result<Arc<Self>> {
-        static LAST_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        subprotocol: Option<String>,
+    ) -> io::Result<Arc<Self>> {
         let timer = Timer::new();
         let wire = SocketWire { socket: Arc::clone(socket), timer: Arc::clone(&timer) };
         let now = Instant::now();
         let connection = Arc::new(Self {
-            id: LAST_ID.fetch_add(1, Ordering::Relaxed) + 1,
+            id,
             role,
+            subprotocol,
             peer_addr: socket.peer_addr()?,
             local_addr: socket.local_addr()?,
             outbox: Outbox::new(role, config, Arc::new(wire)),
@@ -149,6 +159,30 @@ impl Connection {
         lock(&self.ending).event.is_some()
     }
 
+    /// Ends after a handler that has given the reading end to another thread: that one drives it to
+    /// the end.
+    pub(crate) fn end_elsewhere(&self, outcome: Outcome) {
+        match outcome {
+            Ok(()) => drop(self.close(CloseCode::NORMAL, "")),
+            Err(failure) => self.fail_callback(failure),
+        }
+        let by = Instant::now() + self.close_timeout;
+        self.end_by(by);
+        let _ = self.wait_finished(Some(by + Duration::from_secs(1)));
+    }
+
+    /// Fails with 1011, unless the connection is closing anyway: a `send` that found it closed is
+    /// no failure.
+    pub(crate) fn fail_callback(&self, failure: Failure) {
+        let text = failure.into_text();
+        if self.outbox.is_closing() {
+            debug!("connection {}: callback failed while closing: {text:?}", self.id);
+            return;
+        }
+        warn!("connection {}: callback failed: {text:?}", self.id);
+        self.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
+    }
+
     /// Says that the calling thread drives the reading end from now on.
     pub(crate) fn driven_by(&self, thread: ThreadId) {
         *lock(&self.driver) = Some(thread);
@@ -182,7 +216,7 @@ impl Connection {
 
     /// Ends the connection for good: callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
-    pub(crate) fn finish(&self, ws: &crate::WebSocket) -> CloseEvent {
+    pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
         self.timer.dismiss();
         let (event, error) = self.story();
         debug!("connection {} {event}", self.id);
@@ -196,7 +230,7 @@ impl Connection {
         event
     }
 
-    fn log_failure(&self, outcome: crate::Outcome) {
+    fn log_failure(&self, outcome: Outcome) {
         if let Err(failure) = outcome {
             warn!("connection {}: callback failed at the end: {:?}", self.id, failure);
         }

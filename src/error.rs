@@ -18,8 +18,10 @@ use crate::{CloseCode, CloseEvent, Message};
 pub enum Error {
     /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
     Invalid(String),
-    /// The name could not be looked up, no address answered, or the address could not be bound.
+    /// The name could not be looked up, or no address answered.
     Connect(io::Error),
+    /// The address could not be bound.
+    Bind(io::Error),
     /// The server answered the upgrade request with something else than 101.
     Refused(Box<Refusal>),
     /// The peer does not speak the WebSocket handshake (RFC 6455, section 4); the connection was
@@ -62,6 +64,7 @@ impl fmt::Display for Error {
         match self {
             Self::Invalid(what) => f.write_str(what),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Bind(error) => write!(f, "cannot listen: {error}"),
             Self::Refused(refusal) => {
                 write!(f, "the server refused the upgrade: {}", refusal.status)
             }
@@ -78,7 +81,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Connect(error) | Self::Io(error) => Some(error),
+            Self::Connect(error) | Self::Bind(error) | Self::Io(error) => Some(error),
             _ => None,
         }
     }

@@ -34,9 +34,9 @@ pub struct Messages {
 }
 
 impl Messages {
-    pub(crate) fn new(reader: Reader, life: Option<Arc<Life>>) -> Self {
+    pub(crate) fn new(reader: Box<Reader>, life: Option<Arc<Life>>) -> Self {
         let connection = Arc::clone(reader.connection());
-        Self { reader: Some(Box::new(reader)), connection, ended: None, told: false, _life: life }
+        Self { reader: Some(reader), connection, ended: None, told: false, _life: life }
     }
 
     /// Waits for the next message.

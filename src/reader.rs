@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use log::{debug, warn};
+use log::warn;
 
 use crate::callbacks::catch;
 use crate::connection::Connection;
@@ -14,7 +14,7 @@ use crate::outbox::{Cork, Seal, SocketWire, drive_with};
 use crate::protocol::{Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::sync::Ordering;
 use crate::transport::{Interest, Socket};
-use crate::{CloseCode, CloseEvent, Config, Error, Failure, Message, Outcome, WebSocket};
+use crate::{CloseEvent, Config, Error, Failure, Message, Outcome, WebSocket};
 
 /// Reads one connection (L2), on whatever thread drives it.
 pub(crate) struct Reader {
@@ -141,7 +141,7 @@ impl Reader {
     }
 
     /// Says that this thread drives now, and that what it sends may be gathered.
-    fn take_the_wheel(&mut self) {
+    pub(crate) fn take_the_wheel(&mut self) {
         let thread = thread::current().id();
         if self.driver != Some(thread) {
             self.driver = Some(thread);
@@ -214,18 +214,10 @@ impl Reader {
         }
     }
 
-    /// Fails the connection with 1011, unless it is closing anyway: a `send` that found it closed
-    /// is no failure.
+    /// Fails the connection with 1011; what still comes is not delivered.
     pub(crate) fn fail(&mut self, failure: Failure) {
-        let connection = &self.connection;
-        let text = failure.into_text();
-        if connection.outbox.is_closing() {
-            debug!("connection {}: callback failed while closing: {text:?}", connection.id);
-            return;
-        }
-        warn!("connection {}: callback failed: {text:?}", connection.id);
-        connection.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
-        self.discarding = true;
+        self.discarding |= !self.connection.outbox.is_closing();
+        self.connection.fail_callback(failure);
     }
 
     /// Reads once; false if the deadline passed first. An error is the end of the stream.

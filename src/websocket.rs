@@ -252,6 +252,14 @@ impl WebSocket {
     }
 }
 
+impl WebSocket {
+    /// Returns the subprotocol that both sides agreed on (RFC 6455, section 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.connection.subprotocol.as_deref()
+    }
+}
+
 /// A control frame carries at most so much (RFC 6455, section 5.5).
 const MAX_CONTROL_PAYLOAD: usize = 125;
 

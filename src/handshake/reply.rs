@@ -15,7 +15,7 @@ pub(crate) struct BadRequest {
 }
 
 impl BadRequest {
-    pub(super) const fn new(status: StatusCode, reason: &'static str) -> Self {
+    pub(crate) const fn new(status: StatusCode, reason: &'static str) -> Self {
         Self {
             status,
             reason,

@@ -1,0 +1,219 @@
+//! Connecting to a server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::callbacks::catch;
+use crate::connection::Connection;
+use crate::handshake::{Ask, is_secure};
+use crate::opening::Opening;
+use crate::protocol::Role;
+use crate::reader::{Reader, as_connection_thread};
+use crate::transport::{Socket, dial};
+use crate::{Config, Error, IntoOutcome, Messages, Timeout, WebSocket};
+
+/// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
+/// calls them. Short for [`Client::connect`] with the defaults.
+///
+/// ```no_run
+/// let ws = landline::connect("ws://127.0.0.1:9001", |ws| {
+///     ws.on_text(|_, text| println!("{text}"));
+/// })?;
+/// ws.send("hello")?;
+/// ws.wait_closed()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// See [`Error`].
+pub fn connect<R: IntoOutcome>(
+    url: impl AsRef<str>,
+    set_up: impl FnOnce(&WebSocket) -> R,
+) -> Result<WebSocket, Error> {
+    Client::new().connect(url, set_up)
+}
+
+/// Connects for straight-line code: the handle sends, and the [`Messages`] are read by whoever
+/// iterates them. Short for [`Client::open`] with the defaults.
+///
+/// ```no_run
+/// let (ws, messages) = landline::open("ws://127.0.0.1:9001")?;
+/// ws.send("hello")?;
+/// for message in messages {
+///     println!("{}", message?);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// See [`Error`].
+pub fn open(url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
+    Client::new().open(url)
+}
+
+/// Makes connections to servers; holds the settings and can be used again and again.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// let client = landline::Client::new()
+///     .header("Authorization", "Bearer 1234")
+///     .connect_timeout(Duration::from_secs(3));
+/// let (ws, messages) = client.open("ws://127.0.0.1:9001")?;
+/// # Ok::<(), landline::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Client {
+    config: Config,
+    headers: HeaderMap,
+    subprotocols: Vec<String>,
+    connect_timeout: Option<Duration>,
+    /// The first setting that cannot be used: setters never fail, connecting reports it.
+    invalid: Option<String>,
+}
+
+impl Client {
+    /// Makes a client with the default settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the limits and deadlines of its connections.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a header to the upgrade request. Host, User-Agent and Authorization replace what would
+    /// be sent otherwise; headers of the handshake itself are refused when connecting.
+    #[must_use]
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Display>,
+        V: TryInto<HeaderValue, Error: fmt::Display>,
+    {
+        match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(value)) => {
+                self.headers.append(name, value);
+            }
+            (Err(error), _) => self.refuse(&error),
+            (_, Err(error)) => self.refuse(&error),
+        }
+        self
+    }
+
+    /// Offers subprotocols, in order of preference (RFC 6455, section 1.9). What the server chose
+    /// is [`WebSocket::subprotocol`].
+    #[must_use]
+    pub fn subprotocols(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets how long the name lookup and connecting may take; by default as long as the
+    /// [`handshake_timeout`](Config::handshake_timeout), which covers them too.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
+    /// done.
+    ///
+    /// `set_up` runs on the calling thread, as a callback of the connection: nothing is read before
+    /// it has returned, so no message is missed, and its error or panic closes the connection with
+    /// 1011. Clones of the handle it gets do not keep the connection open; the returned one does.
+    ///
+    /// # Errors
+    /// [`Error::Callback`] if `set_up` fails; otherwise see [`Error`].
+    #[must_use = "the connection closes when the last handle is dropped"]
+    pub fn connect<R: IntoOutcome>(
+        &self,
+        url: impl AsRef<str>,
+        set_up: impl FnOnce(&WebSocket) -> R,
+    ) -> Result<WebSocket, Error> {
+        let mut reader = self.establish(url.as_ref())?;
+        let connection = Arc::clone(reader.connection());
+        connection.driven_by(thread::current().id());
+        let ws = WebSocket::for_callbacks(&connection);
+        let outcome = as_connection_thread(|| catch(|| set_up(&ws).into_outcome()));
+        if let Err(failure) = outcome {
+            let text = format!("{failure:?}");
+            reader.fail(failure);
+            connection.end_by(Instant::now() + connection.close_timeout);
+            reader.run_out();
+            return Err(Error::Callback(text));
+        }
+        let name = format!("landline-{}", connection.id);
+        let thread = thread::Builder::new().name(name).spawn(move || drop(reader.dispatch()));
+        connection.driven_by(thread.map_err(Error::Io)?.thread().id());
+        Ok(WebSocket::with_life(&connection).0)
+    }
+
+    /// Connects for straight-line code, as [`open`](crate::open) does. Blocks until the handshake
+    /// is done.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    #[must_use = "the connection closes when the handle and the messages are dropped"]
+    pub fn open(&self, url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
+        let reader = self.establish(url.as_ref())?;
+        let (ws, life) = WebSocket::with_life(reader.connection());
+        Ok((ws, Messages::new(Box::new(reader), Some(life))))
+    }
+
+    fn establish(&self, url: &str) -> Result<Reader, Error> {
+        if let Some(invalid) = &self.invalid {
+            return Err(Error::Invalid(invalid.clone()));
+        }
+        let url = Url::parse(url).map_err(|error| Error::Invalid(format!("{url:?}: {error}")))?;
+        if is_secure(&url)? {
+            return Err(Error::Tls("this version cannot speak wss:// yet".into()));
+        }
+        let ask = Ask::new(&url, &self.headers, &self.subprotocols)?;
+        let deadline = Instant::now() + self.config.handshake_timeout;
+        let socket = Arc::new(self.dial(&url, deadline)?);
+        let opening = Opening::begin(&socket, deadline).map_err(Error::Io)?;
+        let (subprotocol, pipelined) = opening.ask(&ask)?;
+        opening.finish()?;
+        let id = Connection::next_id();
+        let connection = Connection::open(id, Role::Client, &socket, &self.config, subprotocol)
+            .map_err(Error::Io)?;
+        Ok(Reader::new(&connection, socket, &self.config, pipelined))
+    }
+
+    fn dial(&self, url: &Url, deadline: Instant) -> Result<Socket, Error> {
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+            return Err(Error::Invalid(format!("{url}: no host")));
+        };
+        let own = self.connect_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let stream = dial(host, port, own.map_or(deadline, |own| own.min(deadline)));
+        stream.and_then(Socket::new).map_err(|error| match error.kind() {
+            std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
+            _ => Error::Connect(error),
+        })
+    }
+
+    fn refuse(&mut self, error: &dyn fmt::Display) {
+        self.invalid.get_or_insert_with(|| format!("header: {error}"));
+    }
+}
+
+impl fmt::Debug for Client {
+    /// Shows no header values: they may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("config", &self.config)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("subprotocols", &self.subprotocols)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,183 @@
+//! The opening handshake over a socket, under its one deadline.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Response;
+
+use crate::background::{Timed, Timer};
+use crate::handshake::{Ask, BadRequest, Body, parse_request, parse_response};
+use crate::transport::Socket;
+use crate::{Error, Refusal, Timeout};
+
+/// Is a handshake under way: its socket, and the deadline that cuts it.
+pub(crate) struct Opening {
+    socket: Arc<Socket>,
+    timer: Arc<Timer>,
+    state: AtomicU8,
+}
+
+const UNDER_WAY: u8 = 0;
+const DONE: u8 = 1;
+const CUT: u8 = 2;
+
+/// Ends the deadline's watch when dropped.
+pub(crate) struct OpeningGuard(Arc<Opening>);
+
+impl Opening {
+    pub(crate) fn begin(socket: &Arc<Socket>, deadline: Instant) -> io::Result<OpeningGuard> {
+        let opening = Arc::new(Self {
+            socket: Arc::clone(socket),
+            timer: Timer::new(),
+            state: AtomicU8::new(UNDER_WAY),
+        });
+        opening.timer.enroll(Arc::clone(&opening) as Arc<dyn Timed>, deadline)?;
+        Ok(OpeningGuard(opening))
+    }
+
+    /// Cuts the handshake, if it is still under way.
+    pub(crate) fn cut(&self) {
+        if self.state.compare_exchange(UNDER_WAY, CUT, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.socket.cut();
+        }
+    }
+
+    /// Lets the handshake's thread find the end of the input, so that it looks up.
+    pub(crate) fn interrupt(&self) {
+        self.socket.stop_reading();
+    }
+}
+
+impl Timed for Opening {
+    fn check(&self, _now: Instant) -> Option<Instant> {
+        self.cut();
+        None
+    }
+}
+
+impl OpeningGuard {
+    pub(crate) fn opening(&self) -> &Arc<Opening> {
+        &self.0
+    }
+
+    /// Ends the handshake in time, or finds that it was cut.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        let state = &self.0.state;
+        match state.compare_exchange(UNDER_WAY, DONE, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Timeout(Timeout::Handshake)),
+        }
+    }
+
+    /// Tells an error of the socket from the cut that caused it.
+    fn explain(&self, error: Error) -> Error {
+        if self.0.state.load(Ordering::Acquire) == CUT {
+            return Error::Timeout(Timeout::Handshake);
+        }
+        error
+    }
+
+    /// Reads a request, and what came behind it.
+    pub(crate) fn read_request(&self) -> Result<(http::Request<()>, Vec<u8>), RequestError> {
+        let mut received = Vec::new();
+        loop {
+            if self.recv(&mut received).map_err(|_| RequestError::Lost)? == 0 {
+                return Err(RequestError::Lost);
+            }
+            match parse_request(&received) {
+                Ok(Some((request, length))) => return Ok((request, received.split_off(length))),
+                Ok(None) => {}
+                Err(bad) => return Err(RequestError::Bad(bad)),
+            }
+        }
+    }
+
+    /// Writes a whole answer, blocking.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.0.socket.send_all(bytes)
+    }
+
+    /// Asks for the upgrade. Returns the subprotocol chosen and what came behind the answer.
+    pub(crate) fn ask(&self, ask: &Ask) -> Result<(Option<String>, Vec<u8>), Error> {
+        self.write(ask.bytes()).map_err(|error| self.explain(Error::Io(error)))?;
+        let mut received = Vec::new();
+        let (response, length) = loop {
+            let got = self.recv(&mut received).map_err(|error| self.explain(Error::Io(error)))?;
+            if got == 0 {
+                return Err(self.explain(Error::Handshake(ENDED.into())));
+            }
+            if let Some(parsed) = parse_response(&received)? {
+                break parsed;
+            }
+        };
+        let behind = received.split_off(length);
+        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.refused(response, behind));
+        }
+        Ok((ask.verify(&response)?, behind))
+    }
+
+    /// Reads the first of a refusal's body, as far as it comes within the deadline.
+    fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
+        let body = loop {
+            let body = Body::of(&response, &received);
+            if body.complete || !matches!(self.recv(&mut received), Ok(1..)) {
+                break body;
+            }
+        };
+        let (head, ()) = response.into_parts();
+        let body = Bytes::from(body.bytes);
+        Error::Refused(Box::new(Refusal { status: head.status, headers: head.headers, body }))
+    }
+
+    fn recv(&self, received: &mut Vec<u8>) -> io::Result<usize> {
+        received.reserve(HEAD_STEP);
+        self.0.socket.recv(received)
+    }
+}
+
+const HEAD_STEP: usize = 1 << 10;
+const ENDED: &str = "the server closed the connection instead of answering";
+
+impl Drop for OpeningGuard {
+    fn drop(&mut self) {
+        self.0.timer.dismiss();
+    }
+}
+
+/// Says why there is no request.
+pub(crate) enum RequestError {
+    /// The peer left, was cut, or the server stops.
+    Lost,
+    Bad(BadRequest),
+}
+
+/// Is a refused connection that the peer gets a moment to read the refusal on.
+struct Lingering {
+    socket: Arc<Socket>,
+    timer: Arc<Timer>,
+}
+
+/// So long a refused connection is kept.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Refuses a connection on the accept thread, without waiting: the background closes it later.
+pub(crate) fn refuse(socket: Socket, reply: &[u8]) {
+    let _ = socket.try_send(&[io::IoSlice::new(reply)]);
+    socket.finish_writing();
+    let timer = Timer::new();
+    let lingering = Arc::new(Lingering { socket: Arc::new(socket), timer: Arc::clone(&timer) });
+    // Where no thread can be had for the background, the socket closes at once.
+    let _ = timer.enroll(lingering, Instant::now() + LINGER);
+}
+
+impl Timed for Lingering {
+    fn check(&self, _now: Instant) -> Option<Instant> {
+        self.socket.drain(Duration::ZERO, Duration::ZERO);
+        self.timer.dismiss();
+        None
+    }
+}

@@ -1,0 +1,93 @@
+//! The accept thread: it accepts, and spawns or refuses without waiting, nothing else (L10).
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use rustix::io::Errno;
+
+use super::{Shared, session};
+use crate::connection::Connection;
+use crate::opening::refuse;
+use crate::transport::{Listener, Socket};
+
+/// The first pause after a failure that is not one connection's; it doubles up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Answers whom the server has no room for (RFC 9110, section 15.6.4).
+const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Retry-After: 1\r\n\
+    Connection: close\r\n\
+    Content-Length: 0\r\n\r\n";
+
+/// Accepts until the server stops. It neither dies nor spins: what fails for the whole process,
+/// such as having no descriptors left, is tried again after a pause.
+pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) {
+    let mut pause = None;
+    while !shared.roster.is_stopping() {
+        match listener.accept().and_then(|stream| admit(stream, shared)) {
+            Ok(()) => recovered(&mut pause),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                recovered(&mut pause);
+                listener.wait(&shared.wake);
+            }
+            Err(error) if is_exhaustion(&error) => {
+                let length = next_pause(&mut pause, &error);
+                Listener::pause(&shared.wake, Instant::now() + length);
+            }
+            Err(error) => debug!("a connection could not be accepted: {error}"),
+        }
+    }
+}
+
+/// Gives a connection its thread, or 503.
+fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+    let socket = Socket::new(stream)?;
+    if shared.roster.thread_count() >= shared.max_connections {
+        debug!("a connection was refused: {} is the limit", shared.max_connections);
+        refuse(socket, OVERLOADED);
+        return Ok(());
+    }
+    let socket = Arc::new(socket);
+    let id = Connection::next_id();
+    let theirs = (Arc::clone(&socket), Arc::clone(shared));
+    shared.roster.add_thread();
+    let builder = thread::Builder::new().name(format!("landline-{id}"));
+    let spawned = builder.spawn(move || session::run(id, theirs.0, &theirs.1));
+    if let Err(error) = spawned {
+        drop(shared.roster.place());
+        if let Some(socket) = Arc::into_inner(socket) {
+            refuse(socket, OVERLOADED);
+        }
+        return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
+    }
+    Ok(())
+}
+
+/// Tells whether an error is about the process or the system, and not about one connection.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(|errno| errno.raw_os_error());
+    error.kind() == io::ErrorKind::OutOfMemory
+        || error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
+}
+
+/// Says once that accepting fails.
+fn next_pause(pause: &mut Option<Duration>, error: &io::Error) -> Duration {
+    if pause.is_none() {
+        warn!("cannot accept connections, trying again: {error}");
+    }
+    let length = pause.map_or(FIRST_PAUSE, |before| (before * 2).min(LAST_PAUSE));
+    *pause = Some(length);
+    length
+}
+
+/// Says once that accepting works again.
+fn recovered(pause: &mut Option<Duration>) {
+    if pause.take().is_some() {
+        info!("accepting connections again");
+    }
+}

@@ -1,0 +1,169 @@
+//! A server: accepts connections, and gives each a thread of its own.
+
+mod accept;
+mod builder;
+mod roster;
+mod session;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::debug;
+
+pub use self::builder::ServerBuilder;
+use self::builder::Handler;
+use self::roster::Roster;
+use crate::outbox::uncork_thread;
+use crate::reader::on_connection_thread;
+use crate::transport::{Listener, Wake};
+use crate::{Config, Error, WaitError, WebSocket};
+
+/// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
+///
+/// It runs until [`stop`](Self::stop), or until the last handle is dropped, which is the same. The
+/// handle that [`Request::server`](crate::Request::server) gives does not count.
+///
+/// ```no_run
+/// let server = landline::Server::builder()
+///     .on_upgrade(|ws, _request| {
+///         ws.on_text(|ws, text| ws.send(text));
+///     })
+///     .bind("127.0.0.1:9001")?;
+/// server.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+    _life: Option<Arc<Life>>,
+}
+
+impl Server {
+    /// Begins a server.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+
+    /// Returns the address that the server listens on, with the port that the system chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// Returns the URL that reaches the server, such as `ws://127.0.0.1:9001`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.shared.local_addr)
+    }
+
+    /// Returns the open connections.
+    #[must_use]
+    pub fn connections(&self) -> Vec<WebSocket> {
+        self.shared.roster.connections()
+    }
+
+    /// Returns how many connections are open.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.shared.roster.connection_count()
+    }
+
+    /// Begins to stop, and returns at once, from anywhere: no new connections, 503 for those in
+    /// their handshake, 1001 for the open ones. What has not ended after
+    /// [`stop_timeout`](Config::stop_timeout) is cut.
+    pub fn stop(&self) {
+        self.shared.stop(self.shared.config.stop_timeout);
+    }
+
+    /// Begins to stop like [`stop`](Self::stop), with another deadline. The earliest deadline
+    /// counts.
+    pub fn stop_within(&self, deadline: Duration) {
+        self.shared.stop(deadline);
+    }
+
+    /// Waits until the server has been stopped and all its connections have ended, at most a moment
+    /// longer than the deadline of the stop.
+    ///
+    /// # Errors
+    /// [`WaitError::WouldDeadlock`] at once on a connection's own thread: in a callback or handler.
+    pub fn wait(&self) -> Result<StopReport, WaitError> {
+        if on_connection_thread() {
+            return Err(WaitError::WouldDeadlock);
+        }
+        uncork_thread();
+        Ok(StopReport { stuck: self.shared.roster.wait_empty() })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr())
+            .field("connections", &self.connection_count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells how a server has stopped.
+#[derive(Clone, Debug)]
+pub struct StopReport {
+    stuck: Vec<WebSocket>,
+}
+
+impl StopReport {
+    /// Returns the connections whose callback or handler had not returned by the deadline. Their
+    /// sockets are cut; their threads, named `landline-` and the connection's
+    /// [`id`](WebSocket::id), are left behind.
+    #[must_use]
+    pub fn stuck(&self) -> &[WebSocket] {
+        &self.stuck
+    }
+}
+
+/// Is what the threads of a server share.
+struct Shared {
+    local_addr: SocketAddr,
+    config: Config,
+    max_connections: usize,
+    max_handshakes: usize,
+    handler: Handler,
+    roster: Roster,
+    wake: Wake,
+}
+
+impl Shared {
+    fn stop(&self, patience: Duration) {
+        let deadline = Instant::now().checked_add(patience);
+        self.roster.stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
+        self.wake.wake();
+    }
+}
+
+/// Is the token that counted handles share.
+struct Life(Arc<Shared>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.stop(self.0.config.stop_timeout);
+    }
+}
+
+/// Starts the accept thread.
+fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
+    let accepting = Arc::clone(&shared);
+    shared.roster.set_accepting(true);
+    let builder = thread::Builder::new().name("landline-accept".into());
+    let accept = move || {
+        accept::run(&listener, &accepting);
+        drop(listener);
+        accepting.roster.set_accepting(false);
+    };
+    builder.spawn(accept).map_err(Error::Io)?;
+    debug!("listening on {}", shared.local_addr);
+    let life = Some(Arc::new(Life(Arc::clone(&shared))));
+    Ok(Server { shared, _life: life })
+}
