@@ -4,52 +4,51 @@ use std::env;
 use std::error::Error;
 use std::time::Duration;
 
+use rustix::thread::sched_getaffinity;
 use tungstenite::protocol::frame::coding::Data;
 
 use crate::load::{Load, Workload};
-use crate::process::{SERVE, ServerProcess, Usage, serve};
+use crate::process::{Cpus, SERVE, ServerProcess, Usage, serve};
 use crate::servers::SERVERS;
 
+const PING_PONG: Workload = Workload {
+    name: "1x1 of 32 B",
+    connections: 1,
+    in_flight: 1,
+    kind: Data::Text,
+    size: 32,
+    window: Duration::from_millis(80),
+    cpus: Cpus::One,
+};
+
 const WORKLOADS: &[Workload] = &[
-    Workload {
-        name: "1x1 of 32 B",
-        connections: 1,
-        in_flight: 1,
-        kind: Data::Text,
-        size: 32,
-        window: Duration::from_millis(80),
-    },
+    PING_PONG,
     Workload {
         name: "32x1 of 32 B",
         connections: 32,
-        in_flight: 1,
-        kind: Data::Text,
-        size: 32,
-        window: Duration::from_millis(80),
+        cpus: Cpus::All,
+        ..PING_PONG
     },
     Workload {
         name: "8x32 of 32 B",
         connections: 8,
         in_flight: 32,
-        kind: Data::Text,
-        size: 32,
-        window: Duration::from_millis(80),
+        cpus: Cpus::All,
+        ..PING_PONG
     },
     Workload {
         name: "1x1 of 64 KiB",
-        connections: 1,
-        in_flight: 1,
         kind: Data::Binary,
         size: 64 << 10,
-        window: Duration::from_millis(80),
+        ..PING_PONG
     },
     Workload {
         name: "1x1 of 4 MiB",
-        connections: 1,
-        in_flight: 1,
         kind: Data::Binary,
         size: 4 << 20,
         window: Duration::from_millis(300),
+        cpus: Cpus::All,
+        ..PING_PONG
     },
 ];
 
@@ -70,14 +69,17 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     if let Some(server) = &options.serve {
         return serve(server);
     }
-    let servers = SERVERS
-        .iter()
-        .map(ServerProcess::start)
-        .collect::<Result<Vec<_>, _>>()?;
-    for workload in WORKLOADS
-        .iter()
-        .filter(|workload| workload.name.contains(&options.only))
-    {
+    let allowed = sched_getaffinity(None)?;
+    let chosen = |workload: &&Workload| workload.name.contains(&options.only);
+    if !WORKLOADS.iter().any(|workload| chosen(&workload)) {
+        return Err(format!("no workload is called {:?}", options.only).into());
+    }
+    for workload in WORKLOADS.iter().filter(chosen) {
+        workload.cpus.settle(&allowed)?;
+        let servers = SERVERS
+            .iter()
+            .map(ServerProcess::start)
+            .collect::<Result<Vec<_>, _>>()?;
         let windows = take_turns(workload, &servers, &options)?;
         print_table(workload, &windows);
     }

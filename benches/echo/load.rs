@@ -14,6 +14,8 @@ use rustix::net::{RecvFlags, SendFlags};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::process::Cpus;
+
 /// A server that answers nothing for so long is broken, not slow.
 const SILENCE: Duration = Duration::from_secs(20);
 
@@ -30,6 +32,7 @@ pub(crate) struct Workload {
     /// Bytes of payload in a message.
     pub(crate) size: usize,
     pub(crate) window: Duration,
+    pub(crate) cpus: Cpus,
 }
 
 impl Workload {

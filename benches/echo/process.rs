@@ -7,10 +7,34 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::{env, fs, process, thread};
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use crate::servers::{EchoServer, SERVERS};
 
 /// The argument that makes this program one of its own servers.
 pub(crate) const SERVE: &str = "--serve";
+
+/// Where the load and a server run.
+#[derive(Clone, Copy)]
+pub(crate) enum Cpus {
+    /// Both on the same CPU.
+    One,
+    /// Wherever the scheduler puts them.
+    All,
+}
+
+impl Cpus {
+    /// Moves the calling thread there, and with it every process that it starts from now on.
+    pub(crate) fn settle(self, allowed: &CpuSet) -> io::Result<()> {
+        let mut cpus = *allowed;
+        if let Self::One = self {
+            let last = (0..CpuSet::MAX_CPU).rev().find(|&cpu| allowed.is_set(cpu));
+            cpus.clear();
+            cpus.set(last.unwrap_or_default());
+        }
+        Ok(sched_setaffinity(None, &cpus)?)
+    }
+}
 
 /// A running server; dropping it ends it.
 pub(crate) struct ServerProcess {

@@ -1,12 +1,10 @@
 //! The servers that are compared.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::thread;
-
-use tungstenite::handshake::derive_accept_key;
 
 use crate::process::announce;
 
@@ -43,8 +41,9 @@ fn serve_tungstenite() -> Result<(), Box<dyn Error>> {
 }
 
 fn serve_limit() -> Result<(), Box<dyn Error>> {
-    accept_each(|mut stream| {
-        upgrade(&mut stream)?;
+    accept_each(|stream| {
+        // The load sends nothing before it has the answer to its handshake, so nothing is left behind here.
+        let mut stream = tungstenite::accept(stream)?.into_inner();
         let mut buffer = vec![0; 64 * 1024];
         let mut filled = 0;
         loop {
@@ -73,31 +72,6 @@ fn accept_each(echo: fn(TcpStream) -> Result<(), Box<dyn Error>>) -> Result<(), 
         thread::Builder::new().spawn(move || drop(echo(stream)))?;
     }
     Ok(())
-}
-
-/// Answers the opening handshake of the load, which sends nothing else before it has the answer.
-fn upgrade(stream: &mut TcpStream) -> io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut part = [0; 1024];
-        let read = stream.read(&mut part)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        head.extend_from_slice(&part[..read]);
-    }
-    let head = String::from_utf8_lossy(&head);
-    let key = head
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
-        .map_or("", |(_, key)| key);
-    write!(
-        stream,
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
-        derive_accept_key(key.as_bytes())
-    )
 }
 
 /// What became of a buffer of masked frames.
