@@ -1,0 +1,245 @@
+//! The load: one thread, frames made beforehand, and no look at what comes back.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::process::Cpus;
+
+/// A server that answers nothing for so long is broken, not slow.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// More than the kernel's receive buffer ever holds, so that one `recv` empties it. Never written to.
+const MORE_THAN_EVERYTHING: usize = 64 << 20;
+
+/// How many connections send how much at a time.
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) connections: usize,
+    /// Messages a connection has under way.
+    pub(crate) in_flight: usize,
+    pub(crate) kind: Data,
+    /// Bytes of payload in a message.
+    pub(crate) size: usize,
+    pub(crate) window: Duration,
+    pub(crate) cpus: Cpus,
+}
+
+impl Workload {
+    fn payload(&self) -> Vec<u8> {
+        (b'a'..=b'z').cycle().take(self.size).collect()
+    }
+
+    fn masked_frame(&self) -> Vec<u8> {
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        let masked = self
+            .payload()
+            .into_iter()
+            .zip(mask.into_iter().cycle())
+            .map(|(byte, mask)| byte ^ mask);
+        self.frame(Some(mask), masked)
+    }
+
+    fn echoed_frame(&self) -> Vec<u8> {
+        self.frame(None, self.payload())
+    }
+
+    fn frame(&self, mask: Option<[u8; 4]>, payload: impl IntoIterator<Item = u8>) -> Vec<u8> {
+        let header = FrameHeader {
+            opcode: OpCode::Data(self.kind),
+            mask,
+            ..FrameHeader::default()
+        };
+        let mut frame = Vec::new();
+        header
+            .format(self.size as u64, &mut frame)
+            .expect("a vector takes every header");
+        frame.extend(payload);
+        frame
+    }
+}
+
+/// The connections of one workload to one server.
+pub(crate) struct Load {
+    connections: Vec<Connection>,
+    epoll: OwnedFd,
+    in_flight: usize,
+    frame: usize,
+    echo: usize,
+    /// As many frames as a connection ever sends at once. They are equal, so its tail is the tail of any burst.
+    burst: Vec<u8>,
+    discarded: Vec<u8>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Bytes at the end of the burst that are still to be sent.
+    unsent: usize,
+    /// Bytes that have come of an echo that is not yet whole.
+    partial: usize,
+}
+
+impl Load {
+    /// Connects, and sees on each connection that the server echoes to the byte.
+    pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
+        let frame = workload.masked_frame();
+        let echo = workload.echoed_frame();
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut connections = Vec::new();
+        for index in 0..workload.connections {
+            let stream = open(server)?;
+            expect_echo(&stream, &frame, &echo)?;
+            let events = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            epoll::add(
+                &epoll,
+                &stream,
+                epoll::EventData::new_u64(index as u64),
+                events,
+            )?;
+            connections.push(Connection {
+                stream,
+                unsent: 0,
+                partial: 0,
+            });
+        }
+        Ok(Self {
+            connections,
+            epoll,
+            in_flight: workload.in_flight,
+            frame: frame.len(),
+            echo: echo.len(),
+            burst: frame.repeat(workload.in_flight),
+            discarded: vec![0; MORE_THAN_EVERYTHING],
+        })
+    }
+
+    /// Keeps every connection's messages under way for `length`, then waits for the last answers.
+    ///
+    /// Returns how many messages were echoed and how long that took.
+    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
+        let begin = Instant::now();
+        for connection in &mut self.connections {
+            connection.unsent = self.burst.len();
+            connection.send(&self.burst)?;
+        }
+        let mut under_way = self.connections.len() * self.in_flight;
+        let mut echoed = 0;
+        let mut events = Vec::with_capacity(self.connections.len());
+        while under_way > 0 {
+            let go_on = begin.elapsed() < length;
+            let recv_flags = self.wait(&mut events)?;
+            for event in &events {
+                let connection = &mut self.connections[event.data.u64() as usize];
+                let answers = connection.receive(&mut self.discarded, self.echo, recv_flags)?;
+                echoed += answers;
+                if go_on {
+                    connection.unsent += answers * self.frame;
+                } else {
+                    under_way -= answers;
+                }
+                connection.send(&self.burst)?;
+            }
+        }
+        Ok((echoed, begin.elapsed()))
+    }
+
+    /// Waits until a connection can be read or written, and says how to read it.
+    ///
+    /// A lone connection with nothing left to send is waited for in `recv`, which saves a system call a message.
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<RecvFlags> {
+        events.clear();
+        if let [Connection { unsent: 0, .. }] = self.connections[..] {
+            events.push(epoll::Event {
+                flags: epoll::EventFlags::IN,
+                data: epoll::EventData::new_u64(0),
+            });
+            return Ok(RecvFlags::empty());
+        }
+        let timeout = Timespec::try_from(SILENCE).map_err(io::Error::other)?;
+        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)))?;
+        if events.is_empty() {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            Ok(RecvFlags::DONTWAIT)
+        }
+    }
+}
+
+impl Connection {
+    /// Discards all that has come and counts the echoes that are whole with it.
+    fn receive(
+        &mut self,
+        discarded: &mut [u8],
+        echo: usize,
+        flags: RecvFlags,
+    ) -> io::Result<usize> {
+        let received = retry_on_intr(|| {
+            rustix::net::recv(&self.stream, &mut *discarded, flags | RecvFlags::TRUNC)
+        });
+        self.partial += match received {
+            Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok((received, _)) => received,
+            Err(Errno::WOULDBLOCK) if flags.contains(RecvFlags::DONTWAIT) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let answers = self.partial / echo;
+        self.partial %= echo;
+        Ok(answers)
+    }
+
+    /// Sends what the socket takes of the burst's tail.
+    fn send(&mut self, burst: &[u8]) -> io::Result<()> {
+        if self.unsent == 0 {
+            return Ok(());
+        }
+        let tail = &burst[burst.len() - self.unsent..];
+        match retry_on_intr(|| {
+            rustix::net::send(
+                &self.stream,
+                tail,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            )
+        }) {
+            Ok(sent) => self.unsent -= sent,
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+fn open(server: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
+    let stream = TcpStream::connect(server)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    let (socket, _response) = tungstenite::client(format!("ws://{server}/"), stream)?;
+    Ok(socket.into_inner())
+}
+
+/// Sends one frame, and compares what comes back. Both at once: a server may answer before it has read all.
+fn expect_echo(stream: &TcpStream, frame: &[u8], echo: &[u8]) -> io::Result<()> {
+    let mut received = vec![0; echo.len()];
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| (&*stream).write_all(frame));
+        (&*stream).read_exact(&mut received)?;
+        sending
+            .join()
+            .map_err(|_| io::Error::other("sending panicked"))?
+    })?;
+    if received == echo {
+        Ok(())
+    } else {
+        Err(io::Error::other("the echo is not what was sent"))
+    }
+}
