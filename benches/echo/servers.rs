@@ -26,7 +26,22 @@ pub(crate) const SERVERS: &[EchoServer] = &[
         name: "tungstenite",
         serve: serve_tungstenite,
     },
+    EchoServer {
+        name: "landline",
+        serve: serve_landline,
+    },
 ];
+
+fn serve_landline() -> Result<(), Box<dyn Error>> {
+    let server = landline::Server::builder()
+        .on_upgrade(|ws, _request| {
+            ws.on_message(|ws, message| ws.send(message));
+        })
+        .bind("127.0.0.1:0")?;
+    announce(server.local_addr());
+    server.wait()?;
+    Ok(())
+}
 
 fn serve_tungstenite() -> Result<(), Box<dyn Error>> {
     accept_each(|stream| {
