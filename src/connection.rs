@@ -136,8 +136,7 @@ impl Connection {
         ending.initiator.get_or_insert(Initiator::Remote);
         ending.received = Some(received.clone());
         drop(ending);
-        let reply = CloseFrame { reason: String::new(), ..received };
-        self.outbox.close(reply, Urgency::Overtaking);
+        self.outbox.close(received, Urgency::Overtaking);
     }
 
     /// Cuts the connection at once.
@@ -239,6 +238,9 @@ impl Connection {
     /// Puts together how it ended.
     fn story(&self) -> (CloseEvent, Option<Error>) {
         let seal = self.outbox.take_seal();
+        if let Some(Seal::Lost(Some(error))) = &seal {
+            debug!("connection {} lost: {error}", self.id);
+        }
         let sent = self.outbox.closed_with().filter(|_| self.outbox.writing().close_left_at.is_some());
         let mut ending = lock(&self.ending);
         let failure = ending.failure.take();

@@ -53,6 +53,10 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn tick(cork: &Arc<Cork<Self>>);
     /// Returns the cork of the reading end that this thread drives, if it drives one.
     fn cork() -> Option<Arc<Cork<Self>>>;
+    /// Lets that cork hold an outbox back. Returns false if it must leave now.
+    fn hold(outbox: &Arc<Outbox<Self>>) -> bool {
+        Self::cork().is_some_and(|cork| cork.hold(outbox))
+    }
     /// Returns when a wait of this length ends; `None` where time does not pass.
     fn deadline(timeout: Duration) -> Option<Instant>;
 }
@@ -313,8 +317,7 @@ impl<W: Wire> Outbox<W> {
     /// Lets what was queued leave: at once, or with the rest of the burst while this thread has
     /// more input at hand.
     fn depart(self: &Arc<Self>, queued: u64) {
-        let held = queued < CORK_FULL && W::cork().is_some_and(|cork| cork.hold(self));
-        if !held {
+        if queued >= CORK_FULL || !W::hold(self) {
             self.pump();
         }
     }

@@ -75,7 +75,7 @@ fn accept(
         Err(RequestError::Lost) if shared.roster.is_stopping() => return Err(Some(unavailable())),
         Err(RequestError::Lost) => return Err(None),
     };
-    if shared.roster.is_stopping() {
+    if !opening.begin_answer() {
         return Err(Some(unavailable()));
     }
     let upgrade = Upgrade::of(&head).map_err(|bad| Some(bad.reply()))?;
