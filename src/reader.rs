@@ -76,8 +76,8 @@ impl Reader {
         socket: Arc<Socket>,
         config: &Config,
         pipelined: Vec<u8>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             connection: Arc::clone(connection),
             socket: Some(socket),
             decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
@@ -89,7 +89,7 @@ impl Reader {
             received: 0,
             messages: 0,
             warned: false,
-        }
+        })
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {

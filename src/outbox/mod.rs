@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::budget::{Budget, Denied, weight};
-use self::channel::{Channel, Queued};
+use self::channel::Channel;
 pub(crate) use self::control::Urgency;
 use self::control::ControlLane;
 pub(crate) use self::cork::Cork;
@@ -178,12 +178,12 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues a message if there is room, and lets it leave.
     pub(crate) fn try_send(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
-        let weight = weight(message.len());
+        let weight = weight(&message);
         let queued = match self.reserve_now(weight) {
             Ok(queued) => queued,
             Err(denied) => return Err(denied.into_error(message)),
         };
-        self.channel.push(Queued { message, weight });
+        self.channel.push(message);
         self.depart(queued);
         Ok(())
     }
@@ -324,14 +324,14 @@ impl<W: Wire> Outbox<W> {
 
     /// Reserves room and queues, waiting if need be; returns the bytes now queued.
     fn queue(self: &Arc<Self>, message: Message) -> Result<u64, SendError> {
-        let weight = weight(message.len());
+        let weight = weight(&message);
         let queued = match self.reserve_now(weight) {
             Err(Denied::Full) => self.wait_for_room(weight),
             other => other.map_err(Denied::into_kind),
         };
         match queued {
             Ok(queued) => {
-                self.channel.push(Queued { message, weight });
+                self.channel.push(message);
                 Ok(queued)
             }
             Err(kind) => Err(SendError::new(kind, Some(message))),
@@ -437,8 +437,8 @@ impl<W: Wire> Outbox<W> {
             return;
         }
         while pump.unsent.has_room() {
-            let Some(Queued { message, weight }) = self.channel.pop() else { break };
-            spent.extend(pump.unsent.push_message(&mut pump.encoder, message, weight));
+            let Some(message) = self.channel.pop() else { break };
+            spent.extend(pump.unsent.push_message(&mut pump.encoder, message));
         }
         self.fill_close(pump, |unsent| unsent.messages() == self.budget.messages());
     }
@@ -524,8 +524,8 @@ impl<W: Wire> Outbox<W> {
 
     /// Takes out what will not be written any more; whoever unlocks drops it.
     fn discard_queued(&self, spent: &mut Vec<Message>) {
-        while let Some(Queued { message, weight }) = self.channel.pop() {
-            self.budget.release(weight, 1);
+        while let Some(message) = self.channel.pop() {
+            self.budget.release(weight(&message), 1);
             spent.push(message);
         }
     }
