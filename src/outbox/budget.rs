@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::Config;
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock, wait};
+use super::sync::{AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 
 /// Counts the bytes and messages that are reserved, and carries the closing bit, in one word: a
 /// reservation and the test whether the connection is closing are one atomic step, so that what

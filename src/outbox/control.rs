@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::CloseCode;
 use crate::protocol::{CloseFrame, Opcode};
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use super::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// Holds the control frames that wait for the next frame boundary.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::{Outbox, Wire};
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
+use super::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// Holds back the outboxes that callbacks of one reading end have sent to, while that reading end
 /// has more input at hand.

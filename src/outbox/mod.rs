@@ -15,8 +15,8 @@ mod control;
 mod cork;
 #[cfg(all(test, loom))]
 mod models;
+mod sync;
 mod unsent;
-#[cfg(not(loom))]
 mod wire;
 
 use std::io::{self, IoSlice};
@@ -31,10 +31,9 @@ pub(crate) use self::control::Urgency;
 use self::control::ControlLane;
 pub(crate) use self::cork::Cork;
 use self::unsent::{Released, Unsent};
-#[cfg(not(loom))]
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use crate::protocol::{CloseFrame, Encoder, Opcode, Role};
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence, lock, try_lock};
+use self::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence, lock, try_lock};
 use crate::{CloseCode, Config, Message, SendError, SendErrorKind, Timeout};
 
 /// Is what the outbox needs of the world below: a socket, and somebody who keeps the time.
@@ -231,17 +230,16 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Takes the record of why it was sealed.
-    pub(crate) fn take_seal(&self) -> Option<Seal> {
-        lock(&self.pump).seal.replace(Seal::Finished)
+    pub(crate) fn take_seal(self: &Arc<Self>) -> Option<Seal> {
+        self.visit(|pump| pump.seal.replace(Seal::Finished))
     }
 
-    pub(crate) fn writing(&self) -> Writing {
-        let pump = lock(&self.pump);
-        Writing {
+    pub(crate) fn writing(self: &Arc<Self>) -> Writing {
+        self.visit(|pump| Writing {
             taken: pump.taken,
             stalled_since: pump.stall.map(|stall| stall.since),
             close_left_at: pump.close_left_at,
-        }
+        })
     }
 
     /// Tells whether the socket takes no more just now; a hint for who is about to sleep.
@@ -251,11 +249,12 @@ impl<W: Wire> Outbox<W> {
 
     /// Promises to wait for writability, if the outbox is stalled, and to
     /// [end polling](Self::end_polling) then.
-    pub(crate) fn begin_polling(&self) -> Option<Arc<W>> {
-        let mut pump = lock(&self.pump);
-        pump.stall?;
-        pump.pollers += 1;
-        pump.wire.clone()
+    pub(crate) fn begin_polling(self: &Arc<Self>) -> Option<Arc<W>> {
+        self.visit(|pump| {
+            pump.stall?;
+            pump.pollers += 1;
+            pump.wire.clone()
+        })
     }
 
     /// Pumps after a wait for writability, or hands the wait on if that is not `writable`.
@@ -269,7 +268,11 @@ impl<W: Wire> Outbox<W> {
     /// Writes until our Close has left or the connection is sealed; a peer that does not read is
     /// the write deadline's.
     pub(crate) fn flush_close(self: &Arc<Self>) {
-        while matches!(self.turn(lock(&self.pump), Stalled::Leave), Turn::Stalled) {
+        loop {
+            let turn = self.turn(lock(&self.pump), Stalled::Leave);
+            if !matches!(turn, Turn::Stalled) {
+                return self.look_again_after(&turn);
+            }
             self.wait_writable(None);
         }
     }
@@ -296,6 +299,14 @@ impl<W: Wire> Outbox<W> {
                 return;
             }
         }
+    }
+
+    /// Takes the lock for something else than writing. Who came meanwhile found it taken and left
+    /// its work behind.
+    fn visit<R>(self: &Arc<Self>, visit: impl FnOnce(&mut Pump<W>) -> R) -> R {
+        let result = visit(&mut lock(&self.pump));
+        self.look_again_after(&Turn::Idle);
+        result
     }
 
     fn look_again_after(self: &Arc<Self>, turn: &Turn) {
@@ -517,7 +528,11 @@ impl<W: Wire> Outbox<W> {
         pump.seal = Some(seal);
         self.budget.seal();
         self.end_stall(pump);
-        spent.extend(pump.unsent.discard());
+        spent.extend(pump.unsent.discard(|released| {
+            if let Released::Message(weight) = released {
+                self.budget.release(weight, 1);
+            }
+        }));
         self.discard_queued(spent);
         true
     }

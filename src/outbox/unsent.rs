@@ -159,8 +159,10 @@ impl Unsent {
         }
     }
 
-    /// Throws everything away; returns what is to be dropped where no lock is held.
-    pub(super) fn discard(&mut self) -> Option<Message> {
+    /// Throws everything away and tells `released` of it; returns what is to be dropped where no
+    /// lock is held.
+    pub(super) fn discard(&mut self, released: impl FnMut(Released)) -> Option<Message> {
+        self.advance(usize::MAX, released);
         mem::take(self).large.map(|large| large.message)
     }
 }
