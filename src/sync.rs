@@ -1,12 +1,6 @@
-//! Locks and atomics: std's, or loom's while the models run (`--cfg loom`).
+//! Locks and atomics, but for the outbox, which has its own under the models.
 
-#[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-#[cfg(loom)]
-pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
-#[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{PoisonError, TryLockError};
 use std::time::Instant;
@@ -18,6 +12,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Locks if nobody else holds the lock just now.
+#[cfg_attr(loom, allow(dead_code))]
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),
@@ -36,5 +31,8 @@ pub(crate) fn wait<'a, T>(
         return condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
     };
     let left = deadline.saturating_duration_since(Instant::now());
-    condvar.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
+    condvar
+        .wait_timeout(guard, left)
+        .unwrap_or_else(PoisonError::into_inner)
+        .0
 }

@@ -1,5 +1,5 @@
-//! The channel that messages wait in: crossbeam's, or a locked queue while the models run, because
-//! loom cannot look into crossbeam's.
+//! The channel that messages wait in: crossbeam's, or a stand-in while the models run, because loom
+//! cannot look into crossbeam's.
 
 #[cfg(not(loom))]
 mod queue {
@@ -34,27 +34,43 @@ mod queue {
 #[cfg(loom)]
 mod queue {
     use std::collections::VecDeque;
+    use std::sync::Mutex;
 
     use crate::Message;
-    use crate::sync::{Mutex, lock};
+    use crate::outbox::sync::{AtomicU64, Ordering};
+    use crate::sync::lock;
 
-    pub(in crate::outbox) struct Channel(Mutex<VecDeque<Message>>);
+    /// Promises as little as a channel can: who comes without having synchronized with the sender
+    /// may find nothing yet.
+    pub(in crate::outbox) struct Channel {
+        queue: Mutex<VecDeque<Message>>,
+        length: AtomicU64,
+    }
 
     impl Channel {
         pub(in crate::outbox) fn new() -> Self {
-            Self(Mutex::new(VecDeque::new()))
+            Self {
+                queue: Mutex::default(),
+                length: AtomicU64::new(0),
+            }
         }
 
         pub(in crate::outbox) fn push(&self, message: Message) {
-            lock(&self.0).push_back(message);
+            lock(&self.queue).push_back(message);
+            self.length.fetch_add(1, Ordering::Relaxed);
         }
 
         pub(in crate::outbox) fn pop(&self) -> Option<Message> {
-            lock(&self.0).pop_front()
+            if self.is_empty() {
+                return None;
+            }
+            let message = lock(&self.queue).pop_front()?;
+            self.length.fetch_sub(1, Ordering::Relaxed);
+            Some(message)
         }
 
         pub(in crate::outbox) fn is_empty(&self) -> bool {
-            lock(&self.0).is_empty()
+            self.length.load(Ordering::Relaxed) == 0
         }
     }
 }

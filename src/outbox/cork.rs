@@ -3,8 +3,8 @@
 use std::mem;
 use std::sync::Arc;
 
+use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
-use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 
 /// Holds back the outboxes that callbacks of one reading end have sent to, while that reading end
 /// has more input at hand.
@@ -23,8 +23,15 @@ struct Held<W> {
 
 impl<W: Wire> Cork<W> {
     pub(crate) fn new() -> Arc<Self> {
-        let held = Held { outboxes: Vec::new(), ticking: false, aged: false };
-        Arc::new(Self { active: AtomicBool::new(false), held: Mutex::new(held) })
+        let held = Held {
+            outboxes: Vec::new(),
+            ticking: false,
+            aged: false,
+        };
+        Arc::new(Self {
+            active: AtomicBool::new(false),
+            held: Mutex::new(held),
+        })
     }
 
     /// Says whether more input is at hand, so that sending may wait for what it leads to.

@@ -15,8 +15,8 @@ mod control;
 mod cork;
 #[cfg(all(test, loom))]
 mod models;
+mod sync;
 mod unsent;
-#[cfg(not(loom))]
 mod wire;
 
 use std::io::{self, IoSlice};
@@ -27,14 +27,13 @@ use bytes::Bytes;
 
 use self::budget::{Budget, Denied, weight};
 use self::channel::Channel;
-pub(crate) use self::control::Urgency;
 use self::control::ControlLane;
+pub(crate) use self::control::Urgency;
 pub(crate) use self::cork::Cork;
+use self::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence, lock, try_lock};
 use self::unsent::{Released, Unsent};
-#[cfg(not(loom))]
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use crate::protocol::{CloseFrame, Encoder, Opcode, Role};
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence, lock, try_lock};
 use crate::{CloseCode, Config, Message, SendError, SendErrorKind, Timeout};
 
 /// Is what the outbox needs of the world below: a socket, and somebody who keeps the time.
@@ -231,17 +230,16 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Takes the record of why it was sealed.
-    pub(crate) fn take_seal(&self) -> Option<Seal> {
-        lock(&self.pump).seal.replace(Seal::Finished)
+    pub(crate) fn take_seal(self: &Arc<Self>) -> Option<Seal> {
+        self.visit(|pump| pump.seal.replace(Seal::Finished))
     }
 
-    pub(crate) fn writing(&self) -> Writing {
-        let pump = lock(&self.pump);
-        Writing {
+    pub(crate) fn writing(self: &Arc<Self>) -> Writing {
+        self.visit(|pump| Writing {
             taken: pump.taken,
             stalled_since: pump.stall.map(|stall| stall.since),
             close_left_at: pump.close_left_at,
-        }
+        })
     }
 
     /// Tells whether the socket takes no more just now; a hint for who is about to sleep.
@@ -251,25 +249,37 @@ impl<W: Wire> Outbox<W> {
 
     /// Promises to wait for writability, if the outbox is stalled, and to
     /// [end polling](Self::end_polling) then.
-    pub(crate) fn begin_polling(&self) -> Option<Arc<W>> {
-        let mut pump = lock(&self.pump);
-        pump.stall?;
-        pump.pollers += 1;
-        pump.wire.clone()
+    pub(crate) fn begin_polling(self: &Arc<Self>) -> Option<Arc<W>> {
+        self.visit(|pump| {
+            pump.stall?;
+            pump.pollers += 1;
+            pump.wire.clone()
+        })
     }
 
     /// Pumps after a wait for writability, or hands the wait on if that is not `writable`.
     pub(crate) fn end_polling(self: &Arc<Self>, writable: bool) {
         let mut pump = lock(&self.pump);
         pump.pollers -= 1;
-        let turn = self.turn(pump, if writable { Stalled::Retry } else { Stalled::Leave });
+        let turn = self.turn(
+            pump,
+            if writable {
+                Stalled::Retry
+            } else {
+                Stalled::Leave
+            },
+        );
         self.look_again_after(&turn);
     }
 
     /// Writes until our Close has left or the connection is sealed; a peer that does not read is
     /// the write deadline's.
     pub(crate) fn flush_close(self: &Arc<Self>) {
-        while matches!(self.turn(lock(&self.pump), Stalled::Leave), Turn::Stalled) {
+        loop {
+            let turn = self.turn(lock(&self.pump), Stalled::Leave);
+            if !matches!(turn, Turn::Stalled) {
+                return self.look_again_after(&turn);
+            }
             self.wait_writable(None);
         }
     }
@@ -296,6 +306,14 @@ impl<W: Wire> Outbox<W> {
                 return;
             }
         }
+    }
+
+    /// Takes the lock for something else than writing. Who came meanwhile found it taken and left
+    /// its work behind.
+    fn visit<R>(self: &Arc<Self>, visit: impl FnOnce(&mut Pump<W>) -> R) -> R {
+        let result = visit(&mut lock(&self.pump));
+        self.look_again_after(&Turn::Idle);
+        result
     }
 
     fn look_again_after(self: &Arc<Self>, turn: &Turn) {
@@ -372,7 +390,9 @@ impl<W: Wire> Outbox<W> {
 
     /// Waits until a stalled outbox has moved; returns false at once if it is not stalled.
     fn wait_writable(self: &Arc<Self>, deadline: Option<Instant>) -> bool {
-        let Some(wire) = self.begin_polling() else { return false };
+        let Some(wire) = self.begin_polling() else {
+            return false;
+        };
         wire.wait_writable(deadline);
         self.end_polling(true);
         true
@@ -428,8 +448,11 @@ impl<W: Wire> Outbox<W> {
     /// Encodes what may leave next: control frames, messages, and a Close behind what was reserved
     /// before it.
     fn fill(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) {
-        let Pump { unsent, encoder, .. } = pump;
-        self.control.take(|opcode, payload| unsent.push_control(encoder, opcode, &payload));
+        let Pump {
+            unsent, encoder, ..
+        } = pump;
+        self.control
+            .take(|opcode, payload| unsent.push_control(encoder, opcode, &payload));
         self.fill_close(pump, |_| false);
         if pump.closed {
             // L5: nothing is written after a Close.
@@ -437,7 +460,9 @@ impl<W: Wire> Outbox<W> {
             return;
         }
         while pump.unsent.has_room() {
-            let Some(message) = self.channel.pop() else { break };
+            let Some(message) = self.channel.pop() else {
+                break;
+            };
             spent.extend(pump.unsent.push_message(&mut pump.encoder, message));
         }
         self.fill_close(pump, |unsent| unsent.messages() == self.budget.messages());
@@ -447,8 +472,13 @@ impl<W: Wire> Outbox<W> {
         if let Some(close) = self.control.take_close(|| drained(&pump.unsent)) {
             // RFC 6455, section 7.1.5: 1005 stands for a Close without a code, and is never sent.
             let without_code = close.code == CloseCode::NO_STATUS;
-            let payload = if without_code { Vec::new() } else { close.to_payload() };
-            pump.unsent.push_control(&mut pump.encoder, Opcode::Close, &payload);
+            let payload = if without_code {
+                Vec::new()
+            } else {
+                close.to_payload()
+            };
+            pump.unsent
+                .push_control(&mut pump.encoder, Opcode::Close, &payload);
             pump.closed = true;
         }
     }
@@ -486,7 +516,10 @@ impl<W: Wire> Outbox<W> {
     fn begin_stall(&self, pump: &mut Pump<W>, wire: &W) {
         if pump.stall.is_none() {
             let now = Instant::now();
-            pump.stall = Some(Stall { since: now, taken: pump.taken });
+            pump.stall = Some(Stall {
+                since: now,
+                taken: pump.taken,
+            });
             self.stalled.store(true, Ordering::Release);
             wire.expect(now + self.write_timeout);
         }
@@ -510,14 +543,20 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn seal_locked(&self, pump: &mut Pump<W>, seal: Seal, spent: &mut Vec<Message>) -> bool {
-        let Some(wire) = pump.wire.take() else { return false };
+        let Some(wire) = pump.wire.take() else {
+            return false;
+        };
         if !matches!(seal, Seal::Finished) {
             wire.cut();
         }
         pump.seal = Some(seal);
         self.budget.seal();
         self.end_stall(pump);
-        spent.extend(pump.unsent.discard());
+        spent.extend(pump.unsent.discard(|released| {
+            if let Released::Message(weight) = released {
+                self.budget.release(weight, 1);
+            }
+        }));
         self.discard_queued(spent);
         true
     }
@@ -551,7 +590,10 @@ impl<W> Pump<W> {
     fn note_progress(&mut self) {
         if let Some(stall) = &mut self.stall {
             if self.taken - stall.taken >= PROGRESS {
-                *stall = Stall { since: Instant::now(), taken: self.taken };
+                *stall = Stall {
+                    since: Instant::now(),
+                    taken: self.taken,
+                };
             }
         }
     }
