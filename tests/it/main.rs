@@ -4,3 +4,5 @@
 
 mod smoke;
 mod support;
+mod tidy;
+mod violations;
