@@ -365,6 +365,54 @@ fn replies_before_a_violation_arrive() {
     }
 }
 
+/// What was sent before the peer's Close was read is not lost to it: replies to the messages in the
+/// same segment arrive before the answering Close.
+#[test]
+fn replies_before_the_peers_close_arrive() {
+    for role in ROLES {
+        let mut met = Meeting::of(role, limits(), |ws| ws.on_text(|ws, text| ws.send(text)));
+        let mut bytes = Vec::new();
+        (0..20).for_each(|i| bytes.extend(met.peer.encode(&Frame::text(&i.to_string()))));
+        bytes.extend(met.peer.encode(&Frame::new(CLOSE, [3, 0xe8])));
+        met.peer.send_bytes(bytes);
+        for i in 0..20 {
+            assert_eq!(
+                met.peer.read_frame(),
+                Frame::text(&i.to_string()),
+                "landline as {role:?}"
+            );
+        }
+        assert_eq!(met.peer.read_close(), Some(1000));
+    }
+}
+
+/// What was sent before a callback failed is not lost to that: replies to the messages before it in
+/// the same segment arrive before the Close.
+#[test]
+fn replies_before_a_failing_callback_arrive() {
+    for role in ROLES {
+        let mut met = Meeting::of(role, limits(), |ws| {
+            ws.on_text(|ws, text| -> landline::Outcome {
+                let number: u32 = text.parse()?;
+                Ok(ws.send(number.to_string())?)
+            });
+        });
+        let mut bytes = Vec::new();
+        (0..20).for_each(|i| bytes.extend(met.peer.encode(&Frame::text(&i.to_string()))));
+        bytes.extend(met.peer.encode(&Frame::text("not a number")));
+        bytes.extend(met.peer.encode(&Frame::text("20")));
+        met.peer.send_bytes(bytes);
+        for i in 0..20 {
+            assert_eq!(
+                met.peer.read_frame(),
+                Frame::text(&i.to_string()),
+                "landline as {role:?}"
+            );
+        }
+        assert_eq!(met.peer.read_close(), Some(1011));
+    }
+}
+
 /// What the peer sends behind its Close or behind a violation is never looked at.
 #[test]
 fn nothing_is_read_behind_the_end() {
