@@ -5,6 +5,7 @@ mod meeting;
 mod probe;
 mod process;
 mod raw;
+mod segments;
 mod server;
 
 use std::thread;
