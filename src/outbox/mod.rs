@@ -440,7 +440,10 @@ impl<W: Wire> Outbox<W> {
             let Some(message) = self.channel.pop() else { break };
             spent.extend(pump.unsent.push_message(&mut pump.encoder, message));
         }
-        self.fill_close(pump, |unsent| unsent.messages() == self.budget.messages());
+        // A large payload is yet to follow its header: what is encoded now would stand inside it.
+        if pump.unsent.has_room() {
+            self.fill_close(pump, |unsent| unsent.messages() == self.budget.messages());
+        }
     }
 
     fn fill_close(&self, pump: &mut Pump<W>, drained: impl FnOnce(&Unsent) -> bool) {

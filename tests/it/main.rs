@@ -2,5 +2,9 @@
 //! literal bytes, through the public API alone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod handshake;
+mod sends;
 mod smoke;
 mod support;
+mod tidy;
+mod violations;

@@ -1,15 +1,18 @@
 //! Helpers: servers that stop on drop, raw peers, waits under a deadline, counts of the process.
 
 mod events;
+mod meeting;
 mod probe;
 mod process;
 mod raw;
+mod segments;
 mod server;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
+pub(crate) use self::meeting::{Meeting, ROLES, Role};
 pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
     Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
