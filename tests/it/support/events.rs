@@ -58,6 +58,12 @@ impl<T: std::fmt::Debug> Recorder<T> {
     }
 }
 
+impl<T: std::fmt::Debug> Default for Recorder<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Recorder {
     /// Sets every callback of a connection to report here.
     pub(crate) fn record_all(&self, ws: &WebSocket) {

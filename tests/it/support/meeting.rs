@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use landline::{Client, Config, WebSocket};
+use landline::{Client, Config, Server, WebSocket};
 
 use super::{RawPeer, RawServer, Recorder, TestServer, next};
 
@@ -26,7 +26,7 @@ impl Role {
 pub(crate) struct Meeting {
     pub(crate) peer: RawPeer,
     pub(crate) ws: WebSocket,
-    _server: Option<TestServer>,
+    pub(crate) server: Option<TestServer>,
 }
 
 impl Meeting {
@@ -38,8 +38,22 @@ impl Meeting {
         set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
     ) -> Self {
         match role {
-            Role::Server => Self::of_server(config, set_up),
-            Role::Client => Self::of_client(config, set_up),
+            Role::Server => Self::of_server(config, set_up, RawPeer::dial),
+            Role::Client => Self::of_client(config, set_up, RawServer::new()),
+        }
+    }
+
+    /// Opens a connection to a peer that takes little unless it reads.
+    #[track_caller]
+    pub(crate) fn deaf(
+        role: Role,
+        config: Config,
+        set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
+    ) -> Self {
+        let dial = |server: &Server| RawPeer::dial_with_buffer(server, SMALL);
+        match role {
+            Role::Server => Self::of_server(config, set_up, dial),
+            Role::Client => Self::of_client(config, set_up, RawServer::with_buffer(SMALL)),
         }
     }
 
@@ -67,27 +81,35 @@ impl Meeting {
     }
 
     #[track_caller]
-    fn of_server(config: Config, set_up: impl Fn(&WebSocket) + Send + Sync + 'static) -> Self {
+    fn of_server(
+        config: Config,
+        set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
+        dial: impl FnOnce(&Server) -> RawPeer,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel();
         let server = TestServer::with(config, move |ws| {
             set_up(ws);
             let _ = sender.send(ws.clone());
         });
-        let peer = RawPeer::client_of(&server);
+        let mut peer = dial(&server);
+        peer.upgrade();
         Self {
             peer,
             ws: next(&receiver),
-            _server: Some(server),
+            server: Some(server),
         }
     }
 
     #[track_caller]
-    fn of_client(config: Config, set_up: impl Fn(&WebSocket)) -> Self {
-        let (peer, ws) = RawServer::new().meet(&Client::new().config(config), set_up);
+    fn of_client(config: Config, set_up: impl Fn(&WebSocket), server: RawServer) -> Self {
+        let (peer, ws) = server.meet(&Client::new().config(config), set_up);
         Self {
             peer,
             ws,
-            _server: None,
+            server: None,
         }
     }
 }
+
+/// A receive buffer of the least size that the system grants.
+const SMALL: usize = 2 << 10;

@@ -15,7 +15,7 @@ pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::meeting::{Meeting, ROLES, Role};
 pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
-    Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
+    Resources, alone, cpu_time, open_fds, resident_kib, threads_named,
 };
 pub(crate) use self::raw::{End, Frame, RawPeer, RawServer, opcode, upgrade_request};
 pub(crate) use self::server::TestServer;

@@ -1,6 +1,7 @@
 //! What the process uses, and tests that need a process of their own.
 
 use std::any::type_name;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -18,12 +19,11 @@ pub(crate) struct Thread {
 }
 
 /// Returns the threads of this process.
-pub(crate) fn threads() -> Vec<Thread> {
+fn threads() -> Vec<Thread> {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
+    // A thread may end while it is looked at.
     tasks
-        .filter_map(|task| status(task.ok()?))
-        .map(|status| Thread::of(&status))
+        .filter_map(|task| Thread::of(&task.ok()?.path()))
         .collect()
 }
 
@@ -36,12 +36,12 @@ pub(crate) fn threads_named(prefix: &str) -> Vec<Thread> {
 }
 
 impl Thread {
-    fn of(status: &str) -> Self {
-        let number = |name| field(status, name).and_then(|value| value.parse().ok());
-        Self {
-            name: field(status, "Name").unwrap_or_default().into(),
-            sleeps: number("voluntary_ctxt_switches").unwrap_or(0),
-        }
+    fn of(task: &Path) -> Option<Self> {
+        let status = fs::read_to_string(task.join("status")).ok()?;
+        Some(Self {
+            name: field(&status, "Name")?.into(),
+            sleeps: field(&status, "voluntary_ctxt_switches")?.parse().ok()?,
+        })
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn resident_kib() -> u64 {
     resident.trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Returns the CPU time that this process has used.
+/// Returns the CPU time that this process has used, without needing a descriptor for it.
 pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
 }

@@ -152,10 +152,16 @@ impl RawPeer {
     /// Asks for the upgrade and expects the 101.
     #[track_caller]
     pub(crate) fn upgrade(&mut self) {
-        self.send_bytes(upgrade_request(self.stream.peer_addr().unwrap()));
-        let head = self.read_head();
+        let head = self.try_upgrade();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    }
+
+    /// Asks for the upgrade and returns the head of the answer.
+    #[track_caller]
+    pub(crate) fn try_upgrade(&mut self) -> String {
+        self.send_bytes(upgrade_request(self.stream.peer_addr().unwrap()));
+        self.read_head()
     }
 
     #[track_caller]
@@ -289,6 +295,18 @@ impl RawPeer {
         let came = self.received.escape_ascii();
         assert_eq!(end, Some(End::Eof), "instead of the end came \"{came}\"");
         assert!(self.received.is_empty(), "before the end came \"{came}\"");
+    }
+
+    /// Tells, without waiting, whether the other side has ended it.
+    #[track_caller]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        match peeked {
+            Ok(length) => length == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
     }
 
     fn take_frame(&mut self) -> Option<Frame> {
