@@ -2,9 +2,17 @@
 //! literal bytes, through the public API alone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backpressure;
+mod closing;
+mod echoes;
+mod handles;
 mod handshake;
+mod handshakes;
+mod keepalive;
+mod panics;
 mod sends;
 mod smoke;
+mod stop;
 mod support;
 mod tidy;
 mod violations;
