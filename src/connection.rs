@@ -148,7 +148,9 @@ impl Connection {
 
     /// Cuts the connection at `by`, whatever the program does.
     pub(crate) fn end_by(&self, by: Instant) {
-        lock(&self.stop_by).get_or_insert(by);
+        let mut stop_by = lock(&self.stop_by);
+        *stop_by = Some(stop_by.map_or(by, |before| before.min(by)));
+        drop(stop_by);
         self.timer.expect(by);
     }
 
