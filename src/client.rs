@@ -148,7 +148,7 @@ impl Client {
         if let Err(failure) = outcome {
             let text = format!("{failure:?}");
             reader.fail(failure);
-            connection.end_by(Instant::now() + connection.close_timeout);
+            connection.end_by(Instant::now() + connection.close_timeout, Timeout::Close);
             reader.run_out();
             return Err(Error::Callback(text));
         }

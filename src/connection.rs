@@ -17,7 +17,7 @@ use crate::protocol::{CloseFrame, Opcode, Role};
 use crate::reader::Reader;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Socket;
-use crate::{CloseCode, Config, Error, Failure, Initiator, Outcome, WaitError, WebSocket};
+use crate::{CloseCode, Config, Error, Failure, Initiator, Outcome, Timeout, WaitError, WebSocket};
 
 /// Is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
@@ -36,7 +36,8 @@ pub(crate) struct Connection {
     pub(crate) close_timeout: Duration,
     pub(crate) timer: Arc<Timer>,
     deadlines: Box<Mutex<Deadlines>>,
-    stop_by: Mutex<Option<Instant>>,
+    /// When it is cut whatever the program does, and the deadline's name.
+    end_by: Mutex<Option<(Instant, Timeout)>>,
     /// The thread that drives the reading end, or drove it last.
     driver: Mutex<Option<ThreadId>>,
     /// The reading end, once the program has dropped its `Messages`.
@@ -61,7 +62,6 @@ pub(crate) struct Reading {
 struct Ending {
     initiator: Option<Initiator>,
     received: Option<CloseFrame>,
-    sent_reason: String,
     failure: Option<Error>,
     event: Option<CloseEvent>,
 }
@@ -100,7 +100,7 @@ impl Connection {
             close_timeout: config.close_timeout,
             timer,
             deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
-            stop_by: Mutex::new(None),
+            end_by: Mutex::new(None),
             driver: Mutex::new(None),
             parked: Mutex::new(None),
             ending: Mutex::new(Ending::default()),
@@ -130,9 +130,7 @@ impl Connection {
 
     fn begin_close(&self, close: CloseFrame, urgency: Urgency) -> bool {
         if !self.outbox.is_closing() || urgency == Urgency::Overtaking {
-            let mut ending = lock(&self.ending);
-            ending.initiator.get_or_insert(Initiator::Local);
-            ending.sent_reason.clone_from(&close.reason);
+            lock(&self.ending).initiator.get_or_insert(Initiator::Local);
         }
         self.outbox.close(close, urgency)
     }
@@ -157,8 +155,12 @@ impl Connection {
     }
 
     /// Cuts the connection at `by`, whatever the program does.
-    pub(crate) fn end_by(&self, by: Instant) {
-        lock(&self.stop_by).get_or_insert(by);
+    pub(crate) fn end_by(&self, by: Instant, timeout: Timeout) {
+        let mut end_by = lock(&self.end_by);
+        if end_by.is_none_or(|(before, _)| by < before) {
+            *end_by = Some((by, timeout));
+        }
+        drop(end_by);
         self.timer.expect(by);
     }
 
@@ -178,7 +180,7 @@ impl Connection {
             Err(failure) => self.fail_callback(failure),
         }
         let by = Instant::now() + self.close_timeout;
-        self.end_by(by);
+        self.end_by(by, Timeout::Close);
         let _ = self.wait_finished(Some(by + Duration::from_secs(1)));
     }
 
@@ -277,7 +279,8 @@ impl Connection {
             Initiator::Remote
         });
         let clean = sent.is_some() && received.is_some();
-        let own = std::mem::take(&mut ending.sent_reason);
+        let (sent, own) = sent.map(|close| (close.code, close.reason)).unzip();
+        let own = own.unwrap_or_default();
         let (code, reason) = match (&failure, began, &received) {
             (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
             (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
@@ -307,7 +310,7 @@ impl Connection {
             received: self.reading.received.load(Ordering::Acquire),
             mid_message: Some(mid_message).filter(|number| *number != 0),
             writing: self.outbox.writing(),
-            stop_by: *lock(&self.stop_by),
+            end_by: *lock(&self.end_by),
         }
     }
 }
@@ -324,8 +327,8 @@ impl Timed for Connection {
                 Verdict::Wait(next) => return next,
                 Verdict::Ping => {
                     self.outbox.send_control(Opcode::Ping, Bytes::new());
-                    let facts = self.facts(now);
-                    lock(&self.deadlines).pinged(&facts);
+                    let after = self.facts(now);
+                    lock(&self.deadlines).pinged(&facts, &after);
                 }
                 Verdict::Cut(timeout) => {
                     self.outbox.seal(Seal::Timeout(timeout));
@@ -346,7 +349,7 @@ impl Drop for Life {
         let connection = &self.0;
         if !connection.is_finished() && !connection.outbox.is_sealed() {
             connection.close(CloseCode::NORMAL, "");
-            connection.end_by(Instant::now() + connection.close_timeout);
+            connection.end_by(Instant::now() + connection.close_timeout, Timeout::Close);
         }
         let parked = lock(&connection.parked).take();
         if thread::panicking() || crate::reader::on_connection_thread() {

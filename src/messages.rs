@@ -8,7 +8,7 @@ use crate::connection::{Connection, Life};
 use crate::outbox::uncork_thread;
 use crate::reader::{Next, Reader};
 use crate::sync::lock;
-use crate::{CloseCode, CloseEvent, Message, RecvError};
+use crate::{CloseCode, CloseEvent, Message, RecvError, Timeout};
 
 /// Is the reading end of a connection: whoever iterates it drives the connection.
 ///
@@ -77,8 +77,10 @@ impl Messages {
     pub fn close(mut self) -> CloseEvent {
         if self.ended.is_none() {
             self.connection.close(CloseCode::NORMAL, "");
-            self.connection
-                .end_by(Instant::now() + self.connection.close_timeout);
+            self.connection.end_by(
+                Instant::now() + self.connection.close_timeout,
+                Timeout::Close,
+            );
         }
         self.until_ended(Reader::run_out)
     }

@@ -183,6 +183,8 @@ impl Reader {
                 self.call(|reader| reader.connection.callbacks.pong.run(&reader.ws, payload));
             }
             Event::Close(close) => {
+                // Our Close overtakes what is queued; what only the cork holds is not to be.
+                self.uncork();
                 self.connection.answer_close(close);
                 return Some(self.end_closed());
             }
@@ -229,6 +231,8 @@ impl Reader {
     /// Fails the connection with 1011; what still comes is not delivered.
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.discarding |= !self.connection.outbox.is_closing();
+        // The Close overtakes what is queued; what only the cork holds is not to be.
+        self.uncork();
         self.connection.fail_callback(failure);
     }
 

@@ -32,8 +32,8 @@ pub(crate) struct Facts {
     /// Which message is half received, if one is.
     pub(crate) mid_message: Option<u64>,
     pub(crate) writing: Writing,
-    /// When the server's patience ends, once it is stopping.
-    pub(crate) stop_by: Option<Instant>,
+    /// When the patience ends for good, once somebody waits for the end, and what it is called.
+    pub(crate) end_by: Option<(Instant, Timeout)>,
 }
 
 /// Is what is to be done.
@@ -100,8 +100,8 @@ impl Deadlines {
 
     fn stop(&self, facts: &Facts) -> Option<Due> {
         facts
-            .stop_by
-            .map(|by| Due::unless(by <= facts.now, by, Timeout::Stop))
+            .end_by
+            .map(|(by, timeout)| Due::unless(by <= facts.now, by, timeout))
     }
 
     fn write(&self, facts: &Facts) -> Option<Due> {
@@ -116,6 +116,13 @@ impl Deadlines {
             since: sent,
             ..Watch::begin(facts)
         });
+        // A peer that keeps us reading and does not close is late as well.
+        let reading = facts.received - watch.received >= PROGRESS;
+        let facts = &Facts {
+            asleep: facts.asleep || reading,
+            ..*facts
+        };
+        watch.asleep |= reading;
         Some(watch.judge(facts, self.close_timeout, Timeout::Close, |_| false))
     }
 
@@ -156,9 +163,12 @@ impl Deadlines {
 
     /// Watches for a sign of life, once the ping has been handed to the outbox: what the kernel
     /// took of the ping itself is none.
-    pub(crate) fn pinged(&mut self, facts: &Facts) {
-        if self.pong.is_none() {
-            self.pong = Some(Watch::begin(facts));
+    pub(crate) fn pinged(&mut self, before: &Facts, after: &Facts) {
+        match &mut self.pong {
+            // A further ping does not put off what the first one waits for.
+            Some(watch) if watch.taken == before.writing.taken => watch.taken = after.writing.taken,
+            Some(_) => {}
+            None => self.pong = Some(Watch::begin(after)),
         }
     }
 }
@@ -234,7 +244,7 @@ mod tests {
             received: 0,
             mid_message: None,
             writing,
-            stop_by: None,
+            end_by: None,
         }
     }
 
@@ -263,7 +273,7 @@ mod tests {
         let (after, verdict) = until_due(&mut deadlines, idle(now), |_| {});
         assert_eq!((after, verdict), (20 * SECOND, Verdict::Ping));
         let facts = idle(now + after);
-        deadlines.pinged(&facts);
+        deadlines.pinged(&facts, &facts);
         let (after, verdict) = until_due(&mut deadlines, facts, |_| {});
         assert_eq!((after, verdict), (5 * SECOND, Verdict::Cut(Timeout::Pong)));
     }
@@ -277,7 +287,7 @@ mod tests {
         ] {
             let now = Instant::now();
             let mut deadlines = Deadlines::new(&config(), now);
-            deadlines.pinged(&idle(now));
+            deadlines.pinged(&idle(now), &idle(now));
             let (after, verdict) = until_due(&mut deadlines, idle(now), change);
             assert_eq!((after, verdict), (20 * SECOND, Verdict::Ping));
         }
@@ -292,7 +302,7 @@ mod tests {
             asleep: false,
             ..idle(now)
         };
-        deadlines.pinged(&facts);
+        deadlines.pinged(&facts, &facts);
         let (after, verdict) = until_due(&mut deadlines, facts, |facts| {
             facts.asleep = facts.now > now + 11 * SECOND
         });
@@ -375,7 +385,7 @@ mod tests {
         let due = until_due(&mut deadlines, stalled, |_| {});
         assert_eq!(due, (30 * SECOND, Verdict::Cut(Timeout::Write)));
         let stopping = Facts {
-            stop_by: Some(now + SECOND),
+            end_by: Some((now + SECOND, Timeout::Stop)),
             ..busy
         };
         let due = until_due(&mut deadlines, stopping, |_| {});

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
-use crate::CloseCode;
 use crate::protocol::{CloseFrame, Opcode};
 
 /// Holds the control frames that wait for the next frame boundary.
@@ -21,8 +20,8 @@ struct Frames {
     queue: VecDeque<(Opcode, Bytes)>,
     bytes: usize,
     close: Option<(CloseFrame, Urgency)>,
-    /// The code of our Close once it has been encoded: nothing follows it (L5).
-    closed_with: Option<CloseCode>,
+    /// Our Close once it has been encoded: nothing follows it (L5).
+    closed_with: Option<CloseFrame>,
 }
 
 /// Says whether a Close waits for the messages that were reserved before it.
@@ -70,9 +69,9 @@ impl ControlLane {
         true
     }
 
-    /// Returns the code of our Close, once it has been encoded.
-    pub(super) fn closed_with(&self) -> Option<CloseCode> {
-        lock(&self.frames).closed_with
+    /// Returns our Close, once it has been encoded.
+    pub(super) fn closed_with(&self) -> Option<CloseFrame> {
+        lock(&self.frames).closed_with.clone()
     }
 
     /// Tells whether frames wait, or a Close that may leave once no message is reserved.
@@ -102,7 +101,7 @@ impl ControlLane {
         }
         *frames = Frames {
             close: frames.close.take(),
-            closed_with: frames.closed_with,
+            closed_with: frames.closed_with.take(),
             ..Frames::default()
         };
         self.waiting
@@ -121,7 +120,7 @@ impl ControlLane {
             return None;
         }
         let (close, _) = frames.close.take()?;
-        frames.closed_with = Some(close.code);
+        frames.closed_with = Some(close.clone());
         self.waiting.store(false, Ordering::Release);
         Some(close)
     }

@@ -20,10 +20,13 @@ mod unsent;
 mod wire;
 
 use std::io::{self, IoSlice};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use log::error;
 
 use self::budget::{Budget, Denied, weight};
 use self::channel::Channel;
@@ -211,7 +214,7 @@ impl<W: Wire> Outbox<W> {
         let sealed = self.seal_locked(&mut pump, seal, &mut spent);
         drop(pump);
         // L1: payloads are dropped where no lock is held.
-        drop(spent);
+        dispose(spent);
         self.pump();
         sealed
     }
@@ -224,8 +227,8 @@ impl<W: Wire> Outbox<W> {
         self.budget.is_sealed()
     }
 
-    /// Returns the code of our Close once it is on its way.
-    pub(crate) fn closed_with(&self) -> Option<CloseCode> {
+    /// Returns our Close once it is on its way.
+    pub(crate) fn closed_with(&self) -> Option<CloseFrame> {
         self.control.closed_with()
     }
 
@@ -411,7 +414,7 @@ impl<W: Wire> Outbox<W> {
         }
         drop(pump);
         // L1: payloads are dropped where no lock is held.
-        drop(spent);
+        dispose(spent);
         turn
     }
 
@@ -465,7 +468,10 @@ impl<W: Wire> Outbox<W> {
             };
             spent.extend(pump.unsent.push_message(&mut pump.encoder, message));
         }
-        self.fill_close(pump, |unsent| unsent.messages() == self.budget.messages());
+        // A large payload is yet to follow its header: what is encoded now would stand inside it.
+        if pump.unsent.has_room() {
+            self.fill_close(pump, |unsent| unsent.messages() == self.budget.messages());
+        }
     }
 
     fn fill_close(&self, pump: &mut Pump<W>, drained: impl FnOnce(&Unsent) -> bool) {
@@ -566,6 +572,18 @@ impl<W: Wire> Outbox<W> {
         while let Some(message) = self.channel.pop() {
             self.budget.release(weight(&message), 1);
             spent.push(message);
+        }
+    }
+}
+
+/// Drops payloads, each by itself: what an owner's `Drop` throws must neither end this thread, which
+/// may be anybody's, nor meet the next one's.
+fn dispose(spent: Vec<Message>) {
+    for message in spent {
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
+        if let Err(panic) = dropped {
+            error!("a payload panicked when it was dropped");
+            mem::forget(panic);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::connection::Connection;
 use crate::opening::Opening;
 use crate::sync::lock;
-use crate::{CloseCode, WebSocket};
+use crate::{CloseCode, Timeout, WebSocket};
 
 /// Counts the threads, and knows the handshakes and the connections.
 #[derive(Default)]
@@ -174,5 +174,5 @@ impl Drop for Place<'_> {
 
 fn go_away(connection: &Connection, by: Instant) {
     connection.close(CloseCode::GOING_AWAY, "");
-    connection.end_by(by);
+    connection.end_by(by, Timeout::Stop);
 }

@@ -1,0 +1,446 @@
+//! The closing handshake (RFC 6455, section 7), and what can cross it.
+
+use std::time::Instant;
+
+use landline::{Client, CloseCode, CloseEvent, Config, Initiator, SendErrorKind, Timeout};
+
+use crate::support::*;
+
+/// Deadlines that are never the reason.
+fn patient() -> Config {
+    Config::new()
+        .close_timeout(2 * PATIENCE)
+        .write_timeout(2 * PATIENCE)
+}
+
+#[track_caller]
+fn assert_cut(event: &CloseEvent, timeout: Option<Timeout>, initiator: Initiator) {
+    let expected = (CloseCode::ABNORMAL, timeout, initiator, false);
+    assert_eq!(
+        (
+            event.code(),
+            event.timeout(),
+            event.initiator(),
+            event.is_clean()
+        ),
+        expected,
+        "{event:?}"
+    );
+}
+
+/// Our Close, answered: clean, with our code and our reason.
+#[test]
+fn our_close_is_answered() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.ws.close_with(4001, "done").unwrap();
+        let close = met.peer.read_frame();
+        assert_eq!(close, Frame::new(opcode::CLOSE, b"\x0f\xa1done"));
+        met.peer.send_close(4001, "");
+        drop(met.peer);
+        let event = closed_once(&events, &met.ws);
+        assert_eq!(
+            (event.code(), event.reason()),
+            (CloseCode::from(4001), "done")
+        );
+        assert_eq!(
+            (event.initiator(), event.is_clean()),
+            (Initiator::Local, true)
+        );
+    }
+}
+
+/// The peer's Close is answered with its code, and then nothing more is written.
+#[test]
+fn peers_close_is_answered() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.peer.send_close(4002, "theirs");
+        assert_eq!(met.peer.read_close(), Some(4002));
+        if role == Role::Server {
+            // RFC 6455, section 7.1.1: the server closes first.
+            met.peer.read_eof();
+        }
+        drop(met.peer);
+        let event = closed_once(&events, &met.ws);
+        assert_eq!(
+            (event.code(), event.reason()),
+            (CloseCode::from(4002), "theirs")
+        );
+        assert_eq!(
+            (event.initiator(), event.is_clean()),
+            (Initiator::Remote, true)
+        );
+        assert_eq!(
+            met.ws.send("late").unwrap_err().kind(),
+            SendErrorKind::Closed
+        );
+    }
+}
+
+/// A Close without a code is answered by one without a code: 1005 is never on the wire.
+#[test]
+fn close_without_code_is_answered_in_kind() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.peer.send(&Frame::new(opcode::CLOSE, []));
+        assert_eq!(met.peer.read_frame(), Frame::new(opcode::CLOSE, []));
+        drop(met.peer);
+        let event = closed_once(&events, &met.ws);
+        assert_eq!(
+            (event.code(), event.is_clean()),
+            (CloseCode::NO_STATUS, true)
+        );
+    }
+}
+
+/// Both sides close at the same time: each Close is the answer to the other, there is no third.
+#[test]
+fn closes_may_cross() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.ws.close_with(4001, "ours").unwrap();
+        met.peer.send_close(4002, "theirs");
+        assert_eq!(met.peer.read_close(), Some(4001));
+        if role == Role::Server {
+            met.peer.read_eof();
+        }
+        drop(met.peer);
+        let event = closed_once(&events, &met.ws);
+        assert_eq!(
+            (event.code(), event.reason()),
+            (CloseCode::from(4001), "ours")
+        );
+        assert_eq!(event.received_code(), Some(CloseCode::from(4002)));
+        assert!(event.is_clean());
+    }
+}
+
+/// Two landlines that close at once both end clean.
+#[test]
+fn landlines_may_close_at_once() {
+    let server = TestServer::echo_with(patient());
+    for _ in 0..50 {
+        let ws = Client::new()
+            .config(patient())
+            .connect(server.url(), |_| {})
+            .unwrap();
+        settled("it is open", || server.connection_count() == 1);
+        let other = server.connections().remove(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| ws.close_with(4001, "client"));
+            scope.spawn(|| other.close_with(4002, "server"));
+        });
+        let ends = [ws, other].map(|ws| in_time("it ends", move || ws.wait_closed().unwrap()));
+        assert!(ends.iter().all(CloseEvent::is_clean), "{ends:?}");
+        settled("it is gone", || server.connection_count() == 0);
+    }
+}
+
+/// A Close that is never answered is a Close timeout.
+#[test]
+fn unanswered_close_is_a_timeout() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient().close_timeout(ms(200)));
+        met.ws.close();
+        assert_eq!(met.peer.read_close(), Some(1000));
+        let event = closed_once(&events, &met.ws);
+        assert_cut(&event, Some(Timeout::Close), Initiator::Local);
+        assert_eq!(event.sent_code(), Some(CloseCode::NORMAL));
+        met.peer.read_end();
+    }
+}
+
+/// The same when the peer keeps sending instead: no flood puts the end off.
+#[test]
+fn flood_does_not_put_the_close_timeout_off() {
+    for role in ROLES {
+        let mut met = Meeting::of(role, patient().close_timeout(ms(200)), |ws| {
+            ws.on_message(|_, _| ());
+        });
+        met.ws.close();
+        assert_eq!(met.peer.read_close(), Some(1000));
+        let flood = met.peer.encode(&Frame::text("more")).repeat(10_000);
+        let deadline = Instant::now() + PATIENCE;
+        while met.peer.try_send_bytes(&flood).is_ok() {
+            assert!(
+                Instant::now() < deadline,
+                "{role:?}: the peer that floods is never cut"
+            );
+        }
+        let ws = met.ws.clone();
+        let event = in_time("it has ended", move || ws.wait_closed().unwrap());
+        assert_cut(&event, Some(Timeout::Close), Initiator::Local);
+    }
+}
+
+/// The polite end of a reading end, unanswered, is a Close timeout too.
+#[test]
+fn unanswered_polite_close_is_a_close_timeout() {
+    let raw = RawServer::new();
+    let client = Client::new().config(patient().close_timeout(ms(200)));
+    let (mut peer, _ws, messages) = raw.meet_open(&client);
+    let event = in_time("it has ended", move || messages.close());
+    assert_eq!(peer.read_close(), Some(1000));
+    assert_cut(&event, Some(Timeout::Close), Initiator::Local);
+}
+
+/// What comes after our Close is still delivered, up to the peer's.
+#[test]
+fn data_after_our_close_is_delivered() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.ws.close();
+        assert_eq!(met.peer.read_close(), Some(1000));
+        met.peer.send_text("one more");
+        met.peer.send(&Frame::new(opcode::PING, "x"));
+        met.peer.send_text("and another");
+        met.peer.send_close(1000, "");
+        // L5: no pong came, nor anything else.
+        if role == Role::Server {
+            met.peer.read_eof();
+        }
+        drop(met.peer);
+        settled("it has ended", || met.ws.close_code().is_some());
+        let events = events.so_far();
+        let [one, ping, another, Event::Close(close)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(
+            [one, another],
+            ["one more", "and another"]
+                .map(|t| Event::Text(t.into()))
+                .each_ref()
+        );
+        assert_eq!(ping, &Event::Ping(b"x".to_vec()));
+        assert!(close.is_clean());
+    }
+}
+
+/// A Close may stand between two fragments: what is unfinished is not delivered.
+#[test]
+fn close_inside_a_fragmented_message() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.peer.send(&Frame::text("half").unfinished());
+        met.peer
+            .send(&Frame::new(opcode::CONTINUATION, "of it").unfinished());
+        met.peer.send_close(1000, "");
+        assert_eq!(met.peer.read_close(), Some(1000));
+        drop(met.peer);
+        assert!(closed_once(&events, &met.ws).is_clean());
+    }
+}
+
+/// Nothing after the peer's Close counts: no second Close, no data, no violation.
+#[test]
+fn nothing_after_the_peers_close_counts() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        let mut bytes = Vec::new();
+        for frame in [
+            Frame::new(opcode::CLOSE, 4001_u16.to_be_bytes()),
+            Frame::new(opcode::CLOSE, 4002_u16.to_be_bytes()),
+            Frame::text("late"),
+            Frame::new(3, "reserved"),
+        ] {
+            bytes.extend(met.peer.encode(&frame));
+        }
+        met.peer.send_bytes(bytes);
+        assert_eq!(met.peer.read_close(), Some(4001));
+        drop(met.peer);
+        settled("it has ended", || met.ws.close_code().is_some());
+        let events = events.so_far();
+        let [Event::Close(close)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(
+            (close.code(), close.is_clean()),
+            (CloseCode::from(4001), true)
+        );
+    }
+}
+
+/// A FIN or an RST without a Close is a loss, and no error.
+#[test]
+fn loss_without_close_is_1006() {
+    for role in ROLES {
+        for reset in [false, true] {
+            let (met, events) = Meeting::recorded(role, patient());
+            if reset {
+                met.peer.reset();
+            } else {
+                met.peer.send_fin();
+            }
+            settled("it has ended", || met.ws.close_code().is_some());
+            let events = events.so_far();
+            let [Event::Close(close)] = &events[..] else {
+                panic!("{events:?}")
+            };
+            assert_cut(close, None, Initiator::Remote);
+        }
+    }
+}
+
+/// What was sent before a close goes before it, whole and in order, however slowly the peer reads.
+#[test]
+fn queued_messages_go_before_the_close() {
+    for role in ROLES {
+        let config = patient().max_queue_bytes(16 << 20);
+        let mut met = Meeting::deaf(role, config.clone(), |_| {});
+        for number in 0..100_u8 {
+            met.ws.try_send(vec![number; 100_000]).unwrap();
+        }
+        met.ws.close_with(4003, "last").unwrap();
+        assert_eq!(
+            met.ws.send("late").unwrap_err().into_message(),
+            Some("late".into())
+        );
+        for number in 0..100_u8 {
+            assert_eq!(
+                met.peer.read_frame(),
+                Frame::new(opcode::BINARY, vec![number; 100_000])
+            );
+        }
+        assert_eq!(met.peer.read_close(), Some(4003));
+        met.peer.send_close(4003, "");
+        drop(met.peer);
+        let ws = met.ws.clone();
+        let event = in_time("it has ended", move || ws.wait_closed().unwrap());
+        assert_eq!(
+            (event.code(), event.is_clean()),
+            (CloseCode::from(4003), true)
+        );
+    }
+}
+
+/// Where the peer's Close overtakes a close of ours that still waits, the event tells one story:
+/// the code and the reason of the one that was begun by the peer, since ours never left.
+#[test]
+fn peers_close_overtakes_our_waiting_one() {
+    for role in ROLES {
+        let config = patient().max_queue_bytes(64 << 20);
+        let mut met = Meeting::deaf(role, config.clone(), |_| {});
+        met.ws.send(vec![7; 16 << 20]).unwrap();
+        met.ws.send("never leaves").unwrap();
+        met.ws.close_with(4001, "ours").unwrap();
+        met.peer.send_close(4002, "theirs");
+        while met.peer.read_frame().opcode != opcode::CLOSE {}
+        drop(met.peer);
+        let ws = met.ws.clone();
+        let event = in_time("it has ended", move || ws.wait_closed().unwrap());
+        let (sent, received) = (event.sent_code().unwrap(), event.received_code().unwrap());
+        assert_eq!(received, CloseCode::from(4002));
+        let story = (event.code().as_u16(), event.reason());
+        let expected = if sent == 4001 {
+            (4001, "ours")
+        } else {
+            (4002, "theirs")
+        };
+        assert_eq!(story, expected, "{event:?}");
+    }
+}
+
+/// The first close counts; another, from any thread, is Closed and changes nothing.
+#[test]
+fn second_close_changes_nothing() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.ws.close_with(4001, "first").unwrap();
+        let error = met.ws.close_with(4002, "second").unwrap_err();
+        assert_eq!(error.kind(), SendErrorKind::Closed);
+        met.ws.close();
+        assert_eq!(
+            met.peer.read_frame(),
+            Frame::new(opcode::CLOSE, b"\x0f\xa1first")
+        );
+        met.peer.send_close(4001, "");
+        drop(met.peer);
+        let event = closed_once(&events, &met.ws);
+        assert_eq!(
+            (event.code(), event.reason()),
+            (CloseCode::from(4001), "first")
+        );
+    }
+}
+
+/// Codes and reasons that may not be sent are refused, and leave the connection open.
+#[test]
+fn unsendable_closes_are_refused() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        let long = "x".repeat(124);
+        for (code, reason) in [
+            (1005, ""),
+            (1006, ""),
+            (1015, ""),
+            (999, ""),
+            (5000, ""),
+            (1000, &*long),
+        ] {
+            let error = met.ws.close_with(code, reason).unwrap_err();
+            assert_eq!(error.kind(), SendErrorKind::Invalid, "{code}");
+        }
+        let error = met.ws.ping([0; 126]).unwrap_err();
+        assert_eq!(error.kind(), SendErrorKind::Invalid);
+        met.ws.send("still open").unwrap();
+        assert_eq!(met.peer.read_frame(), Frame::text("still open"));
+        met.peer.send_close(1000, "");
+        drop(met.peer);
+        closed_once(&events, &met.ws);
+    }
+}
+
+/// `abort` cuts at once: no Close, `on_close` 1006 with us as the initiator.
+#[test]
+fn abort_cuts_without_a_close() {
+    for role in ROLES {
+        let (mut met, events) = Meeting::recorded(role, patient());
+        met.ws.abort();
+        assert_cut(&closed_once(&events, &met.ws), None, Initiator::Local);
+        assert!(met.peer.read_frame_or_end().is_err());
+        met.ws.abort();
+        met.ws.close();
+    }
+}
+
+/// A violation is told to a peer that goes on sending: no reset destroys the code.
+#[test]
+fn failure_code_survives_what_the_peer_still_sends() {
+    for role in ROLES {
+        for _ in 0..20 {
+            let (mut met, events) = Meeting::recorded(role, patient());
+            let mut bytes = met.peer.encode(&Frame::new(3, "reserved"));
+            bytes.extend(met.peer.encode(&Frame::text("more")).repeat(10_000));
+            met.peer.send_bytes(&bytes);
+            assert_eq!(met.peer.read_close(), Some(1002));
+            drop(met.peer);
+            assert_eq!(
+                closed_once(&events, &met.ws).code(),
+                CloseCode::PROTOCOL_ERROR
+            );
+        }
+    }
+}
+
+/// A Close in the segment of the handshake is a Close, after the messages before it.
+#[test]
+fn frames_behind_the_101_are_delivered() {
+    let raw = RawServer::new();
+    let behind = [
+        Frame::text("early"),
+        Frame::new(opcode::CLOSE, 4005_u16.to_be_bytes()),
+    ]
+    .map(|frame| frame.bytes(false))
+    .concat();
+    let events = Recorder::new();
+    let ws = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = raw.upgrade_with(&behind);
+            assert_eq!(peer.read_close(), Some(4005));
+        });
+        landline::connect(raw.url(), |ws| events.record_all(ws)).unwrap()
+    });
+    assert_eq!(events.next(), Event::Text("early".into()));
+    assert_eq!(closed_once(&events, &ws).code(), CloseCode::from(4005));
+}

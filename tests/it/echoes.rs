@@ -1,0 +1,72 @@
+//! Two landlines that talk to each other through queues far smaller than what they say.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+
+use landline::{Client, Config, WebSocket};
+
+use crate::support::*;
+
+const LARGE: usize = 64 << 20;
+
+/// Sends the first message back and reports every message's length and last byte.
+fn echo_once(ws: &WebSocket, report: Sender<(usize, Option<u8>)>) {
+    let seen = AtomicUsize::new(0);
+    ws.on_binary(move |ws, bytes| {
+        let _ = report.send((bytes.len(), bytes.last().copied()));
+        if seen.fetch_add(1, Ordering::Relaxed) == 0 {
+            ws.send(bytes)
+        } else {
+            Ok(())
+        }
+    });
+}
+
+/// Both send 64 MiB at once through queues of 64 KiB, and both send back what came.
+#[test]
+fn large_messages_cross_through_small_queues() {
+    let config = Config::new()
+        .max_queue_bytes(64 << 10)
+        .max_message_size(LARGE)
+        .max_frame_size(LARGE)
+        .write_timeout(2 * PATIENCE);
+    let (served, at_server) = mpsc::channel();
+    let server = TestServer::with(config.clone(), move |ws| {
+        echo_once(ws, served.clone());
+        ws.send(vec![1; LARGE]).unwrap();
+    });
+    let (called, at_client) = mpsc::channel();
+    let client = Client::new().config(config);
+    let ws = client
+        .connect(server.url(), |ws| echo_once(ws, called))
+        .unwrap();
+    ws.send(vec![2; LARGE]).unwrap();
+    for received in [&at_server, &at_client] {
+        let mut came = [next(received), next(received)];
+        came.sort_unstable();
+        assert_eq!(came, [(LARGE, Some(1)), (LARGE, Some(2))]);
+    }
+}
+
+/// Two that wait for each other's queue for ever come to an end by the write deadline.
+#[test]
+fn mutual_flood_ends_by_the_deadline() {
+    let config = Config::new()
+        .max_queue_bytes(64 << 10)
+        .write_timeout(ms(500));
+    let echo = |ws: &WebSocket| ws.on_message(|ws, message| ws.send(message));
+    let server = TestServer::with(config.clone(), echo);
+    let ws = Client::new()
+        .config(config)
+        .connect(server.url(), echo)
+        .unwrap();
+    let flooding = ws.clone();
+    in_time("sending ends", move || {
+        while flooding.send(vec![7; 1 << 20]).is_ok() {}
+    });
+    let event = in_time("the client ends", move || ws.wait_closed().unwrap());
+    assert!(!event.is_clean(), "{event:?}");
+    settled("the server's end is gone", || {
+        server.connection_count() == 0
+    });
+}

@@ -1,0 +1,192 @@
+//! Handshakes that never complete, and limits that are reached.
+
+use std::fs::File;
+use std::io::ErrorKind;
+
+use landline::{Config, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::*;
+
+fn echo(handshake_timeout: std::time::Duration) -> landline::ServerBuilder {
+    Server::builder()
+        .config(Config::new().handshake_timeout(handshake_timeout))
+        .on_upgrade(|ws, _| ws.on_message(|ws, message| ws.send(message)))
+}
+
+/// Silence, a byte at a time, no final blank line: one deadline ends them all, off the accept
+/// thread, and nothing is left of them.
+#[test]
+fn unfinished_handshakes_are_gone_after_the_deadline() {
+    alone(|| {
+        let server = TestServer::start(echo(ms(1_000)).max_handshakes(1_000));
+        let probe = Probe::of(&server);
+        let before = Resources::now();
+        let request = upgrade_request(server.local_addr());
+        let mut dribbling: Vec<_> = (0..100).map(|_| RawPeer::dial(&server)).collect();
+        let mut others: Vec<_> = (0..200).map(|_| RawPeer::dial(&server)).collect();
+        for raw in &mut others[..100] {
+            let _ = raw.try_send_bytes(&request[..request.len() - 2]);
+        }
+        probe.keeps_up();
+        for byte in request.bytes().take(request.len() - 2) {
+            dribbling.retain_mut(|raw| raw.try_send_bytes([byte]).is_ok());
+            if dribbling.is_empty() {
+                break;
+            }
+            std::thread::sleep(ms(20));
+        }
+        others
+            .iter_mut()
+            .chain(&mut dribbling)
+            .for_each(|raw| assert!(matches!(raw.read_end(), End::Eof | End::Reset)));
+        drop((others, dribbling));
+        probe.keeps_up();
+        before.settle_back();
+    });
+}
+
+/// At the limit of handshakes under way the oldest is cut, and the newcomer served.
+#[test]
+fn oldest_handshake_gives_way_to_newcomers() {
+    let server = TestServer::start(echo(4 * PATIENCE).max_handshakes(3));
+    let probe = Probe::of(&server);
+    let mut first = RawPeer::dial(&server);
+    let mut silent = Vec::new();
+    settled("the first is cut", || {
+        silent.push(RawPeer::dial(&server));
+        RawPeer::client_of(&server);
+        first.has_ended()
+    });
+    settled("all but three are cut", || {
+        silent.retain_mut(|raw| !raw.has_ended());
+        silent.len() <= 3
+    });
+    RawPeer::client_of(&server);
+    probe.keeps_up();
+}
+
+/// A handshake that is slow, but in time, is served.
+#[test]
+fn request_byte_by_byte_is_served() {
+    let server = TestServer::echo();
+    let mut raw = RawPeer::dial(&server);
+    let request = upgrade_request(server.local_addr());
+    request.bytes().for_each(|byte| raw.send_bytes([byte]));
+    assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
+    raw.send_text("hello");
+    assert_eq!(raw.read_frame(), Frame::text("hello"));
+}
+
+/// A handshake cut at every byte leaves nothing behind.
+#[test]
+fn handshakes_cut_at_every_byte_leave_nothing() {
+    alone(|| {
+        let server = TestServer::echo();
+        let probe = Probe::of(&server);
+        let before = Resources::now();
+        let request = upgrade_request(server.local_addr());
+        for length in 0..request.len() {
+            let mut raw = RawPeer::dial(&server);
+            raw.send_bytes(&request[..length]);
+            if length % 2 == 0 {
+                raw.reset();
+            } else {
+                drop(raw);
+            }
+        }
+        before.settle_back();
+        probe.keeps_up();
+        assert_eq!(server.connection_count(), 1);
+    });
+}
+
+/// A client gives a server that never answers its deadline, and says which it was.
+#[test]
+fn client_gives_up_a_server_that_never_answers() {
+    let raw = RawServer::new();
+    let client = landline::Client::new().config(Config::new().handshake_timeout(ms(200)));
+    let url = raw.url();
+    let error = in_time("connecting fails", move || client.open(url).unwrap_err());
+    assert!(
+        matches!(
+            error,
+            landline::Error::Timeout(landline::Timeout::Handshake)
+        ),
+        "{error:?}"
+    );
+}
+
+/// Without descriptors the accept thread waits instead of spinning, and serves again by itself.
+#[test]
+fn descriptors_run_out_and_come_back() {
+    alone(|| {
+        let server = TestServer::echo();
+        let mut open = RawPeer::client_of(&server);
+        let low = Rlimit {
+            current: Some(open_fds() as u64 + 20),
+            ..getrlimit(Resource::Nofile)
+        };
+        setrlimit(Resource::Nofile, low).unwrap();
+        let mut taken = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            taken.push(file);
+        }
+        // The one that is free now is the client's end; the server has none for its own.
+        taken.pop();
+        let mut raw = RawPeer::dial(&server);
+        raw.send_bytes(upgrade_request(server.local_addr()));
+        let used = cpu_time();
+        raw.stream.set_read_timeout(Some(ms(1_500))).unwrap();
+        let nothing = raw.stream.peek(&mut [0]).unwrap_err();
+        assert!(matches!(
+            nothing.kind(),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut
+        ));
+        let used = cpu_time() - used;
+        assert!(used < ms(300), "{used:?} of CPU time with nothing to do");
+        open.send_text("still here");
+        assert_eq!(open.read_frame(), Frame::text("still here"));
+        drop(taken);
+        assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
+        Probe::of(&server).keeps_up();
+    });
+}
+
+/// At the limit of connections a newcomer gets 503, wholly; when one has left, it is served.
+#[test]
+fn connections_beyond_the_limit_get_503() {
+    let server = TestServer::start(echo(PATIENCE).max_connections(2));
+    let mut raws = [RawPeer::client_of(&server), RawPeer::client_of(&server)];
+    for _ in 0..20 {
+        let mut refused = RawPeer::dial(&server);
+        let head = refused.try_upgrade();
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        assert!(
+            head.to_ascii_lowercase().contains("\r\nretry-after: "),
+            "{head}"
+        );
+        refused.read_eof();
+    }
+    for raw in &mut raws {
+        raw.send_text("still here");
+        assert_eq!(raw.read_frame(), Frame::text("still here"));
+    }
+    raws[0].send_close(1000, "");
+    assert_eq!(raws[0].read_close(), Some(1000));
+    settled("a newcomer is served", || {
+        RawPeer::dial(&server)
+            .try_upgrade()
+            .starts_with("HTTP/1.1 101 ")
+    });
+}
+
+/// Landline's own client is told apart what a 503 is: refused, and worth another try.
+#[test]
+fn client_hears_of_the_limit() {
+    let server = TestServer::start(echo(PATIENCE).max_connections(1));
+    let _raw = RawPeer::client_of(&server);
+    let error = landline::open(server.url()).unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    assert!(matches!(error, landline::Error::Refused(why) if why.status == 503));
+}

@@ -1,0 +1,18 @@
+//! What landline promises, proven from the outside: over sockets, against raw peers that speak
+//! literal bytes, through the public API alone.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod backpressure;
+mod closing;
+mod echoes;
+mod handles;
+mod handshake;
+mod handshakes;
+mod keepalive;
+mod panics;
+mod sends;
+mod smoke;
+mod stop;
+mod support;
+mod tidy;
+mod violations;

@@ -1,0 +1,48 @@
+//! Helpers: servers that stop on drop, raw peers, waits under a deadline, counts of the process.
+
+mod events;
+mod meeting;
+mod probe;
+mod process;
+mod raw;
+mod segments;
+mod server;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) use self::events::{Event, Recorder, closed_once, next};
+pub(crate) use self::meeting::{Meeting, ROLES, Role};
+pub(crate) use self::probe::Probe;
+pub(crate) use self::process::{Resources, alone, cpu_time, open_fds, resident_kib, threads_named};
+pub(crate) use self::raw::{End, Frame, RawPeer, RawServer, opcode, upgrade_request};
+pub(crate) use self::server::TestServer;
+
+/// So long an event may take: machines stall, and a test that fails for that proves nothing.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Makes a duration of milliseconds.
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Waits until a condition holds that nothing announces, and fails if it never does.
+#[track_caller]
+pub(crate) fn settled(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        thread::sleep(ms(5));
+    }
+}
+
+/// Runs something on a thread of its own that must come to its end, and returns what it returns.
+#[track_caller]
+pub(crate) fn in_time<R: Send + 'static>(
+    what: &str,
+    run: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let running = thread::spawn(run);
+    settled(what, || running.is_finished());
+    running.join().unwrap()
+}

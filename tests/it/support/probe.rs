@@ -1,0 +1,96 @@
+//! A healthy connection, judged against another on an untouched server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use landline::Server;
+
+use super::{TestServer, ms, settled};
+
+/// Echoes all the while with the server under test and with a control: machines stall, and what
+/// delays both is nobody's fault.
+pub(crate) struct Probe {
+    probe: Pulse,
+    control: Pulse,
+    _untouched: TestServer,
+}
+
+/// So many echoes show that a server is served.
+const ECHOES: u64 = 50;
+/// So many times as many the control may make meanwhile.
+const ALLOWANCE: u64 = 40;
+
+impl Probe {
+    /// Begins to echo with a server that sends every message back.
+    #[track_caller]
+    pub(crate) fn of(server: &Server) -> Self {
+        let untouched = TestServer::echo();
+        let control = Pulse::of(&untouched);
+        Self {
+            probe: Pulse::of(server),
+            control,
+            _untouched: untouched,
+        }
+    }
+
+    /// Asserts that from now on the probe is served about as well as its control.
+    #[track_caller]
+    pub(crate) fn keeps_up(&self) {
+        let (probe, control) = (self.probe.count(), self.control.count());
+        settled("the probe is served", || {
+            self.probe.count() >= probe + ECHOES
+        });
+        let controls = self.control.count() - control;
+        assert!(
+            controls <= ECHOES * ALLOWANCE,
+            "{ECHOES} echoes against {controls}"
+        );
+    }
+}
+
+/// Is one connection that echoes, a short message each few milliseconds.
+struct Pulse {
+    echoes: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pulse {
+    #[track_caller]
+    fn of(server: &Server) -> Self {
+        let (ws, mut messages) = landline::open(server.url()).unwrap();
+        let (echoes, over) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (count, end) = (Arc::clone(&echoes), Arc::clone(&over));
+        let thread = thread::spawn(move || {
+            while !end.load(Ordering::Relaxed) && ws.send("tick").is_ok() {
+                if messages.recv().is_err() {
+                    return;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(ms(2));
+            }
+        });
+        Self {
+            echoes,
+            over,
+            thread: Some(thread),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.echoes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take().filter(|_| !thread::panicking()) {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What the process uses, and tests that need a process of their own.
+
+use std::any::type_name;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::settled;
+
+/// Is a thread of this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Thread {
+    pub(crate) name: String,
+    /// How often it has gone to sleep of its own accord.
+    pub(crate) sleeps: u64,
+}
+
+/// Returns the threads of this process.
+fn threads() -> Vec<Thread> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    // A thread may end while it is looked at.
+    tasks
+        .filter_map(|task| Thread::of(&task.ok()?.path()))
+        .collect()
+}
+
+/// Returns the threads whose name begins like this; the system keeps 15 bytes of a name.
+pub(crate) fn threads_named(prefix: &str) -> Vec<Thread> {
+    threads()
+        .into_iter()
+        .filter(|thread| thread.name.starts_with(prefix))
+        .collect()
+}
+
+impl Thread {
+    fn of(task: &Path) -> Option<Self> {
+        let status = fs::read_to_string(task.join("status")).ok()?;
+        Some(Self {
+            name: field(&status, "Name")?.into(),
+            sleeps: field(&status, "voluntary_ctxt_switches")?.parse().ok()?,
+        })
+    }
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = status.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .find(|(field, _)| *field == name)
+        .map(|(_, value)| value.trim())
+}
+
+/// Counts the descriptors of this process.
+pub(crate) fn open_fds() -> usize {
+    // One of them is the directory that is read.
+    fs::read_dir("/proc/self/fd").unwrap().count() - 1
+}
+
+/// Returns the memory that this process has in RAM, in KiB.
+pub(crate) fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let resident = field(&status, "VmRSS").unwrap();
+    resident.trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Returns the CPU time that this process has used, without needing a descriptor for it.
+pub(crate) fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
+}
+
+/// Is what the process used at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resources {
+    pub(crate) threads: usize,
+    pub(crate) fds: usize,
+}
+
+impl Resources {
+    pub(crate) fn now() -> Self {
+        Self {
+            threads: threads().len(),
+            fds: open_fds(),
+        }
+    }
+
+    /// Waits until the process uses no more than this.
+    #[track_caller]
+    pub(crate) fn settle_back(self) {
+        settled(&format!("back to {self:?}"), || {
+            let now = Self::now();
+            now.threads <= self.threads && now.fds <= self.fds
+        });
+    }
+}
+
+/// Names the test that the process was started for.
+const ALONE: &str = "LANDLINE_TEST_ALONE";
+/// So long a test may take in its process.
+const LIMIT: Duration = Duration::from_secs(100);
+
+/// Runs the body of a test, which must be a closure in it, in a process of its own: tests run in
+/// parallel, so only there what is counted or limited is the test's own.
+#[track_caller]
+pub(crate) fn alone<F: FnOnce()>(body: F) {
+    let name = test_name::<F>();
+    if env::var(ALONE).is_ok_and(|alone| alone == name) {
+        return body();
+    }
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args([
+            name,
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+            "--include-ignored",
+        ])
+        .env(ALONE, name)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let read = [thread::spawn(|| read(out)), thread::spawn(|| read(err))];
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if Instant::now() >= deadline => break None,
+            None => thread::sleep(super::ms(10)),
+        }
+    };
+    if status.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let [out, err] = read.map(|thread| thread.join().unwrap());
+    let passed = status.is_some_and(|status| status.success()) && out.contains("1 passed");
+    let how = status.map_or("did not end in time".into(), |status| status.to_string());
+    assert!(passed, "{name} in its own process: {how}\n{out}\n{err}");
+}
+
+/// Returns the path of the test that a closure stands in, without the crate's name.
+fn test_name<F>() -> &'static str {
+    let path = type_name::<F>().split_once("::").unwrap().1;
+    path.split("::{{closure}}").next().unwrap()
+}
+
+fn read(mut from: impl std::io::Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = from.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}

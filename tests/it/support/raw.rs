@@ -1,0 +1,464 @@
+//! Peers that speak literal bytes, in both roles.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use landline::{Client, Messages, Server, WebSocket};
+use rustix::net::{AddressFamily, SocketType, sockopt};
+use tungstenite::handshake::derive_accept_key;
+
+use super::PATIENCE;
+
+/// The opcodes (RFC 6455, section 11.8).
+pub(crate) mod opcode {
+    pub(crate) const CONTINUATION: u8 = 0;
+    pub(crate) const TEXT: u8 = 1;
+    pub(crate) const BINARY: u8 = 2;
+    pub(crate) const CLOSE: u8 = 8;
+    pub(crate) const PING: u8 = 9;
+    pub(crate) const PONG: u8 = 10;
+}
+
+const FIN: u8 = 0x80;
+const MASKED: u8 = 0x80;
+const KEY: [u8; 4] = [0x11, 0x22, 0x44, 0x88];
+
+/// Is a frame as it came, unmasked.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) fin: bool,
+    pub(crate) opcode: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Frame {
+    pub(crate) fn new(opcode: u8, payload: impl AsRef<[u8]>) -> Self {
+        Self {
+            fin: true,
+            opcode,
+            payload: payload.as_ref().to_vec(),
+        }
+    }
+
+    pub(crate) fn text(text: &str) -> Self {
+        Self::new(opcode::TEXT, text)
+    }
+
+    /// Makes it a fragment that others follow (RFC 6455, section 5.4).
+    pub(crate) fn unfinished(self) -> Self {
+        Self { fin: false, ..self }
+    }
+
+    /// Returns the code of a Close frame, if it has one.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        assert_eq!(self.opcode, opcode::CLOSE, "not a Close: {self:?}");
+        self.payload
+            .first_chunk()
+            .map(|code| u16::from_be_bytes(*code))
+    }
+
+    /// Returns the bytes on the wire.
+    pub(crate) fn bytes(&self, masked: bool) -> Vec<u8> {
+        let fin = if self.fin { FIN } else { 0 };
+        let mut out = vec![fin | self.opcode];
+        let mask = if masked { MASKED } else { 0 };
+        match self.payload.len() {
+            length @ 0..126 => out.push(mask | length as u8),
+            length @ 126..0x1_0000 => {
+                out.push(mask | 126);
+                out.extend((length as u16).to_be_bytes());
+            }
+            length => {
+                out.push(mask | 127);
+                out.extend((length as u64).to_be_bytes());
+            }
+        }
+        if masked {
+            out.extend(KEY);
+            out.extend(
+                self.payload
+                    .iter()
+                    .zip(KEY.iter().cycle())
+                    .map(|(byte, key)| byte ^ key),
+            );
+        } else {
+            out.extend(&self.payload);
+        }
+        out
+    }
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = self.payload[..self.payload.len().min(40)].escape_ascii();
+        let (opcode, length) = (self.opcode, self.payload.len());
+        write!(
+            f,
+            "Frame {opcode} fin {} {length} bytes \"{start}\"",
+            self.fin
+        )
+    }
+}
+
+/// Says how the bytes of a peer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Eof,
+    Reset,
+}
+
+/// Is one end of a connection, by hand: nothing is answered, checked or read by itself.
+pub(crate) struct RawPeer {
+    pub(crate) stream: TcpStream,
+    masks: bool,
+    received: Vec<u8>,
+}
+
+/// Returns a request for the upgrade (RFC 6455, section 1.3).
+pub(crate) fn upgrade_request(host: SocketAddr) -> String {
+    format!(
+        "GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+}
+
+/// # Getting there
+impl RawPeer {
+    /// Connects to a server, without a word.
+    #[track_caller]
+    pub(crate) fn dial(server: &Server) -> Self {
+        Self::of(TcpStream::connect(server.local_addr()).unwrap(), true)
+    }
+
+    /// Connects with a receive buffer of about this size, so that little fits in when nobody reads.
+    #[track_caller]
+    pub(crate) fn dial_with_buffer(server: &Server, bytes: usize) -> Self {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        sockopt::set_socket_recv_buffer_size(&socket, bytes).unwrap();
+        rustix::net::connect(&socket, &server.local_addr()).unwrap();
+        Self::of(socket.into(), true)
+    }
+
+    /// Connects to a server and does the handshake.
+    #[track_caller]
+    pub(crate) fn client_of(server: &Server) -> Self {
+        let mut peer = Self::dial(server);
+        peer.upgrade();
+        peer
+    }
+
+    /// Asks for the upgrade and expects the 101.
+    #[track_caller]
+    pub(crate) fn upgrade(&mut self) {
+        let head = self.try_upgrade();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    }
+
+    /// Asks for the upgrade and returns the head of the answer.
+    #[track_caller]
+    pub(crate) fn try_upgrade(&mut self) -> String {
+        self.send_bytes(upgrade_request(self.stream.peer_addr().unwrap()));
+        self.read_head()
+    }
+
+    #[track_caller]
+    fn of(stream: TcpStream, masks: bool) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            stream,
+            masks,
+            received: Vec::new(),
+        }
+    }
+}
+
+/// # Writing
+impl RawPeer {
+    #[track_caller]
+    pub(crate) fn send_bytes(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Writes bytes that the other side may not want any more.
+    pub(crate) fn try_send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, frame: &Frame) {
+        let bytes = self.encode(frame);
+        self.send_bytes(bytes);
+    }
+
+    /// Returns the bytes of a frame in this peer's role.
+    pub(crate) fn encode(&self, frame: &Frame) -> Vec<u8> {
+        frame.bytes(self.masks)
+    }
+
+    #[track_caller]
+    pub(crate) fn send_text(&mut self, text: &str) {
+        self.send(&Frame::text(text));
+    }
+
+    #[track_caller]
+    pub(crate) fn send_close(&mut self, code: u16, reason: &str) {
+        let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
+        self.send(&Frame::new(opcode::CLOSE, payload));
+    }
+
+    /// Ends this direction.
+    #[track_caller]
+    pub(crate) fn send_fin(&self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Breaks off, so that the other side gets an RST.
+    #[track_caller]
+    pub(crate) fn reset(self) {
+        sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// # Reading
+impl RawPeer {
+    /// Reads an HTTP head, with its blank line.
+    #[track_caller]
+    pub(crate) fn read_head(&mut self) -> String {
+        loop {
+            let end = self
+                .received
+                .windows(4)
+                .position(|bytes| bytes == b"\r\n\r\n");
+            if let Some(position) = end {
+                let rest = self.received.split_off(position + 4);
+                let head = std::mem::replace(&mut self.received, rest);
+                return String::from_utf8(head).unwrap();
+            }
+            self.must_receive();
+        }
+    }
+
+    /// Reads the next frame.
+    #[track_caller]
+    pub(crate) fn read_frame(&mut self) -> Frame {
+        loop {
+            if let Some(frame) = self.take_frame() {
+                return frame;
+            }
+            self.must_receive();
+        }
+    }
+
+    /// Reads the next frame that is no keepalive, or tells how the bytes ended.
+    #[track_caller]
+    pub(crate) fn read_frame_or_end(&mut self) -> Result<Frame, End> {
+        loop {
+            if let Some(frame) = self.take_frame() {
+                return Ok(frame);
+            }
+            if let Some(end) = self.receive() {
+                return Err(end);
+            }
+        }
+    }
+
+    /// Reads up to the Close frame, and returns its code.
+    #[track_caller]
+    pub(crate) fn read_close(&mut self) -> Option<u16> {
+        loop {
+            let frame = self.read_frame();
+            if frame.opcode == opcode::CLOSE {
+                return frame.close_code();
+            }
+        }
+    }
+
+    /// Expects the end of the other side's bytes, after whatever frames.
+    #[track_caller]
+    pub(crate) fn read_end(&mut self) -> End {
+        loop {
+            self.received.clear();
+            if let Some(end) = self.receive() {
+                return end;
+            }
+        }
+    }
+
+    /// Expects that nothing more comes, and that it ends in order.
+    #[track_caller]
+    pub(crate) fn read_eof(&mut self) {
+        let end = self.receive();
+        let came = self.received.escape_ascii();
+        assert_eq!(end, Some(End::Eof), "instead of the end came \"{came}\"");
+        assert!(self.received.is_empty(), "before the end came \"{came}\"");
+    }
+
+    /// Tells, without waiting, whether the other side has ended it.
+    #[track_caller]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        match peeked {
+            Ok(length) => length == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    fn take_frame(&mut self) -> Option<Frame> {
+        let (first, second) = (*self.received.first()?, *self.received.get(1)?);
+        let (length, mut at) = match second & !MASKED {
+            126 => (
+                u64::from(u16::from_be_bytes(*self.received.get(2..)?.first_chunk()?)),
+                4,
+            ),
+            127 => (
+                u64::from_be_bytes(*self.received.get(2..)?.first_chunk()?),
+                10,
+            ),
+            length => (u64::from(length), 2),
+        };
+        let masked = second & MASKED != 0;
+        // RFC 6455, section 5.1: clients mask, servers do not.
+        assert_eq!(masked, !self.masks, "masked by the wrong side");
+        let mut key = [0; 4];
+        if masked {
+            key = *self.received.get(at..)?.first_chunk()?;
+            at += 4;
+        }
+        let end = at + usize::try_from(length).unwrap();
+        let payload = self.received.get(at..end)?;
+        let payload = payload
+            .iter()
+            .zip(key.iter().cycle())
+            .map(|(byte, key)| byte ^ key);
+        let frame = Frame {
+            fin: first & FIN != 0,
+            opcode: first & 15,
+            payload: payload.collect(),
+        };
+        self.received.drain(..end);
+        Some(frame)
+    }
+
+    #[track_caller]
+    fn must_receive(&mut self) {
+        if let Some(end) = self.receive() {
+            panic!("{end:?} after \"{}\"", self.received.escape_ascii());
+        }
+    }
+
+    /// Reads something; tells how the bytes ended if they have.
+    #[track_caller]
+    fn receive(&mut self) -> Option<End> {
+        let mut chunk = [0; 64 << 10];
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        match self.stream.read(&mut chunk) {
+            Ok(0) => Some(End::Eof),
+            Ok(length) => {
+                self.received.extend_from_slice(&chunk[..length]);
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Some(End::Reset),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(End::Reset),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(error) => panic!("nothing came in time: {error}"),
+        }
+    }
+}
+
+/// Listens for landline's clients, and answers them by hand.
+pub(crate) struct RawServer(TcpListener);
+
+impl RawServer {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Listens with receive buffers of about this size, so that little fits in when nobody reads.
+    #[track_caller]
+    pub(crate) fn with_buffer(bytes: usize) -> Self {
+        let server = Self::new();
+        sockopt::set_socket_recv_buffer_size(&server.0, bytes).unwrap();
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.0.local_addr().unwrap())
+    }
+
+    /// Accepts a client, without a word.
+    #[track_caller]
+    pub(crate) fn accept(&self) -> RawPeer {
+        let listener = self.0.try_clone().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        listener.set_nonblocking(true).unwrap();
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).unwrap();
+                    return RawPeer::of(stream, false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    assert!(Instant::now() < deadline, "nobody connected in time");
+                    thread::sleep(super::ms(1));
+                }
+                Err(error) => panic!("cannot accept: {error}"),
+            }
+        }
+    }
+
+    /// Accepts a client and answers its request with 101, and with `behind` in the same segment.
+    #[track_caller]
+    pub(crate) fn upgrade_with(&self, behind: &[u8]) -> RawPeer {
+        let mut peer = self.accept();
+        let request = peer.read_head();
+        let key = header(&request, "sec-websocket-key").expect("no key");
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n\r\n",
+            derive_accept_key(key.as_bytes())
+        );
+        peer.send_bytes([answer.as_bytes(), behind].concat());
+        peer
+    }
+
+    /// Has a client connect here with callbacks, and returns both ends.
+    #[track_caller]
+    pub(crate) fn meet(
+        &self,
+        client: &Client,
+        set_up: impl FnOnce(&WebSocket),
+    ) -> (RawPeer, WebSocket) {
+        self.answering(|url| client.connect(url, set_up).unwrap())
+    }
+
+    /// Has a client connect here for straight-line code, and returns both ends.
+    #[track_caller]
+    pub(crate) fn meet_open(&self, client: &Client) -> (RawPeer, WebSocket, Messages) {
+        let (peer, (ws, messages)) = self.answering(|url| client.open(url).unwrap());
+        (peer, ws, messages)
+    }
+
+    /// Answers the request that comes while `connect` runs.
+    #[track_caller]
+    pub(crate) fn answering<R>(&self, connect: impl FnOnce(String) -> R) -> (RawPeer, R) {
+        thread::scope(|scope| {
+            let answering = scope.spawn(|| self.upgrade_with(&[]));
+            let connected = connect(self.url());
+            (answering.join().unwrap(), connected)
+        })
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .find(|(field, _)| field.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}

@@ -1,0 +1,346 @@
+//! The repository is tested too: what it says of itself is true of its files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Is one source file of the library, without its tests.
+struct Source {
+    /// Relative to `src`.
+    path: String,
+    /// Without comments and without the tests at its end.
+    code: String,
+}
+
+/// Arrows between rooms point down: a room names only rooms on its own floor or below.
+#[test]
+fn arrows_point_down() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let from = room(&source.path);
+        for to in named_rooms(&source.code) {
+            if floor(&from) < floor(&to) {
+                wrong.push(format!("{} names {to}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The floors of the house, from the ground up.
+const FLOORS: [&[&str]; 6] = [
+    &["sync", "message", "close", "config", "error"],
+    &["protocol", "handshake"],
+    &["transport"],
+    &["outbox", "background"],
+    &[
+        "connection",
+        "reader",
+        "callbacks",
+        "messages",
+        "websocket",
+        "opening",
+        "delivery",
+        "group",
+    ],
+    &["client", "server", "request", "http"],
+];
+
+fn floor(room: &str) -> usize {
+    let position = FLOORS.iter().position(|rooms| rooms.contains(&room));
+    position.unwrap_or_else(|| panic!("no floor for the room {room}: give it one"))
+}
+
+/// Each dependency is named where it belongs, and nowhere else.
+#[test]
+fn dependencies_stay_in_their_rooms() {
+    let rules: [(&str, &[&str]); 10] = [
+        ("crossbeam_channel", &["outbox/channel.rs"]),
+        (
+            "tungstenite",
+            &["protocol/frame.rs", "handshake/", "message.rs"],
+        ),
+        ("rustix", &["transport/", "background/", "server/accept.rs"]),
+        ("native_tls", &["transport/"]),
+        ("openssl", &["transport/"]),
+        ("httparse", &["handshake/"]),
+        ("loom", &["sync.rs", "outbox/"]),
+        ("flate2", &["protocol/"]),
+        ("rand", &["protocol/mask.rs", "handshake/"]),
+        ("data_encoding", &["handshake/", "transport/", "http/"]),
+    ];
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (name, homes) in rules {
+            let at_home = homes.iter().any(|home| source.path.starts_with(home));
+            if !at_home && names_path(&source.code, name) {
+                wrong.push(format!("{} names {name}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The protocol and the handshake are arithmetic: they know no socket, clock, thread or lock.
+#[test]
+fn protocol_does_no_io() {
+    let forbidden = [
+        "std::net",
+        "std::time",
+        "std::thread",
+        "std::sync",
+        "std::fs",
+        "std::os",
+    ];
+    let mut wrong = Vec::new();
+    let pure = |source: &Source| ["protocol", "handshake"].contains(&&*room(&source.path));
+    for source in sources().into_iter().filter(pure) {
+        for name in forbidden
+            .into_iter()
+            .filter(|name| source.code.contains(name))
+        {
+            wrong.push(format!("{} names {name}", source.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The library does not panic on purpose; what cannot be is `unreachable!` and says why.
+#[test]
+fn no_panic_on_purpose() {
+    let forbidden = [
+        ".unwrap()",
+        ".expect(\"",
+        ".expect(&",
+        "panic!(",
+        "todo!(",
+        "unimplemented!(",
+        "dbg!(",
+        "unreachable!()",
+        "unreachable_unchecked",
+        "process::abort",
+        "process::exit",
+    ];
+    assert_absent(&forbidden);
+}
+
+/// Waiting is for an event: nothing in the library sleeps for a time.
+#[test]
+fn nothing_sleeps() {
+    assert_absent(&["thread::sleep", "sleep("]);
+}
+
+/// A thread that cannot be had is an error: `thread::spawn` would panic.
+#[test]
+fn threads_are_named_and_may_be_refused() {
+    assert_absent(&["thread::spawn(", "thread::scope("]);
+}
+
+#[track_caller]
+fn assert_absent(forbidden: &[&str]) {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for name in forbidden {
+            // `.sleep(` of a type's own is none of the system's.
+            let found = source.code.match_indices(name);
+            if found
+                .clone()
+                .any(|(at, _)| !is_own_method(&source.code, at))
+            {
+                wrong.push(format!("{} has {name}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn is_own_method(code: &str, at: usize) -> bool {
+    let before = &code[..at];
+    code[at..].starts_with("sleep(") && (before.ends_with("self.") || before.ends_with("fn "))
+}
+
+/// Whoever opens the README finds every example.
+#[test]
+fn readme_names_every_example() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("there is no README.md");
+    let mut missing = Vec::new();
+    for example in files(&root().join("examples")) {
+        let name = example.file_name().unwrap().to_string_lossy().into_owned();
+        let stem = example.file_stem().unwrap().to_string_lossy().into_owned();
+        if !readme.contains(&name) && !readme.contains(&format!("--example {stem}")) {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "README.md does not name {missing:?}");
+}
+
+/// Every test says in its documentation which rule it proves.
+#[test]
+fn every_test_states_its_rule() {
+    let mut wrong = Vec::new();
+    for path in files(&root().join("tests")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        for (at, _) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| **line == "#[test]")
+        {
+            let documented = at > 0 && lines[at - 1].starts_with("///");
+            if !documented {
+                wrong.push(format!("{}:{}", path.display(), at + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns the Rust files in a folder and below it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Returns the library's files but its tests.
+fn sources() -> Vec<Source> {
+    let folder = root().join("src");
+    let mut sources = Vec::new();
+    for path in files(&folder) {
+        let relative = path
+            .strip_prefix(&folder)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        let is_test = ["tests", "models", "mock"].iter().any(|name| {
+            relative.contains(&format!("/{name}.rs")) || relative.contains(&format!("/{name}/"))
+        });
+        if !is_test && relative != "lib.rs" {
+            let code = without_tests(&fs::read_to_string(&path).unwrap());
+            sources.push(Source {
+                path: relative,
+                code,
+            });
+        }
+    }
+    assert!(
+        sources.len() > 20,
+        "the library's files are not where they were"
+    );
+    sources
+}
+
+/// Cuts the tests off, which stand at a file's end, and the comments, which say what they like.
+fn without_tests(text: &str) -> String {
+    let tests = [
+        "\n#[cfg(test)]\nmod tests {",
+        "\n#[cfg(all(test, not(loom)))]\nmod tests {",
+    ];
+    let end = tests.iter().filter_map(|begin| text.find(begin)).min();
+    let lines = text[..end.unwrap_or(text.len())].lines();
+    lines
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Returns the room that a file stands in: its folder, or itself.
+fn room(path: &str) -> String {
+    let end = path.find(['/', '.']).unwrap_or(path.len());
+    path[..end].to_owned()
+}
+
+/// Tells whether code names a crate: as a path, or in a `use`.
+fn names_path(code: &str, name: &str) -> bool {
+    [
+        format!("{name}::"),
+        format!("use {name};"),
+        format!("extern crate {name}"),
+    ]
+    .iter()
+    .any(|path| {
+        let mut found = code.match_indices(path.as_str());
+        found.any(|(at, _)| {
+            !code[..at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before))
+        })
+    })
+}
+
+/// Returns the rooms that code names by `crate::`, those of re-exported types included.
+fn named_rooms(code: &str) -> BTreeSet<String> {
+    let exports = exports();
+    let mut rooms = BTreeSet::new();
+    for (at, path) in code.match_indices("crate::") {
+        if code[..at].ends_with("in ") {
+            // `pub(in crate::room)` names nothing, it hides.
+            continue;
+        }
+        for name in first_names(&code[at + path.len()..]) {
+            match exports.iter().find(|(export, _)| *export == name) {
+                Some((_, room)) => rooms.insert(room.clone()),
+                None => rooms.insert(name),
+            };
+        }
+    }
+    rooms
+}
+
+/// Returns the names that directly follow a `::`: one, or those of a list.
+fn first_names(rest: &str) -> Vec<String> {
+    let Some(list) = rest.strip_prefix('{') else {
+        return vec![identifier(rest)];
+    };
+    let mut names = Vec::new();
+    let (mut depth, mut begins) = (0, true);
+    for (at, character) in list.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            _ if depth == 0 && begins && !character.is_whitespace() => {
+                names.push(identifier(&list[at..]));
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn identifier(text: &str) -> String {
+    text.chars()
+        .take_while(|character| character.is_alphanumeric() || *character == '_')
+        .collect()
+}
+
+/// Returns what the front door re-exports, and from which room.
+fn exports() -> Vec<(String, String)> {
+    let front = without_tests(&fs::read_to_string(root().join("src/lib.rs")).unwrap());
+    let mut exports = Vec::new();
+    for line in front.split(';') {
+        let Some((_, path)) = line.split_once("pub use ") else {
+            continue;
+        };
+        let Some((room, names)) = path.split_once("::") else {
+            continue;
+        };
+        for name in first_names(names) {
+            exports.push((name, room.to_owned()));
+        }
+    }
+    assert!(exports.len() > 20, "the front door's exports are not found");
+    exports
+}
