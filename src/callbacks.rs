@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -34,7 +35,11 @@ impl Callbacks {
 }
 
 /// Holds one callback, which can be replaced at any time, also from inside itself.
-pub(crate) struct Slot<T>(Mutex<State<T>>);
+pub(crate) struct Slot<T> {
+    /// Spares the lock where no callback was ever set, as in most slots.
+    in_use: AtomicBool,
+    state: Mutex<State<T>>,
+}
 
 struct State<T> {
     callback: Option<Callback<T>>,
@@ -52,26 +57,30 @@ impl<T> Slot<T> {
         mut callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
     ) {
         let callback: Callback<T> = Box::new(move |ws, event| callback(ws, event).into_outcome());
-        let replaced = lock(&self.0).replace(callback);
+        let replaced = lock(&self.state).replace(callback);
+        self.in_use.store(true, Ordering::Release);
         // L1: a closure is dropped where no lock is held.
         drop(replaced);
     }
 
-    /// Tells whether a callback is set that is not running.
+    /// Tells whether a callback has been set.
     pub(crate) fn is_set(&self) -> bool {
-        lock(&self.0).callback.is_some()
+        self.in_use.load(Ordering::Acquire)
     }
 
     /// Runs the callback, if one is set. It is out of its slot meanwhile, and put back unless
-    /// something replaced it; a panic costs it its life and becomes an error.
+    /// something replaced it. A panic becomes an error.
     pub(crate) fn run(&self, ws: &WebSocket, event: T) -> Outcome {
-        let mut state = lock(&self.0);
+        if !self.is_set() {
+            return Ok(());
+        }
+        let mut state = lock(&self.state);
         let version = state.version;
         let Some(mut callback) = state.callback.take() else { return Ok(()) };
         // L1: no lock is held across user code.
         drop(state);
         let outcome = catch(|| callback(ws, event));
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if state.version == version {
             state.callback = Some(callback);
             return outcome;
@@ -85,7 +94,7 @@ impl<T> Slot<T> {
     }
 
     fn retire(&self) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.retired = true;
         state.version += 1;
         let callback = state.callback.take();
@@ -100,7 +109,8 @@ impl<T> Slot<T> {
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        Self(Mutex::new(State { callback: None, version: 0, retired: false }))
+        let state = State { callback: None, version: 0, retired: false };
+        Self { in_use: AtomicBool::new(false), state: Mutex::new(state) }
     }
 }
 

@@ -167,10 +167,10 @@ impl Client {
     pub fn open(&self, url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
         let reader = self.establish(url.as_ref())?;
         let (ws, life) = WebSocket::with_life(reader.connection());
-        Ok((ws, Messages::new(Box::new(reader), Some(life))))
+        Ok((ws, Messages::new(reader, Some(life))))
     }
 
-    fn establish(&self, url: &str) -> Result<Reader, Error> {
+    fn establish(&self, url: &str) -> Result<Box<Reader>, Error> {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }

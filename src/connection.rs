@@ -28,12 +28,14 @@ pub(crate) struct Connection {
     pub(crate) peer_addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
-    pub(crate) callbacks: Callbacks,
+    /// Apart, and so are the deadlines: a large value that is built on a stack and then moved costs
+    /// each thread pages that it never gives back.
+    pub(crate) callbacks: Box<Callbacks>,
     pub(crate) reading: Reading,
     pub(crate) message_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) timer: Arc<Timer>,
-    deadlines: Mutex<Deadlines>,
+    deadlines: Box<Mutex<Deadlines>>,
     stop_by: Mutex<Option<Instant>>,
     /// The thread that drives the reading end, or drove it last.
     driver: Mutex<Option<ThreadId>>,
@@ -89,12 +91,12 @@ impl Connection {
             peer_addr: socket.peer_addr()?,
             local_addr: socket.local_addr()?,
             outbox: Outbox::new(role, config, Arc::new(wire)),
-            callbacks: Callbacks::default(),
+            callbacks: Box::default(),
             reading: Reading::default(),
             message_timeout: config.message_timeout,
             close_timeout: config.close_timeout,
             timer,
-            deadlines: Mutex::new(Deadlines::new(config, now)),
+            deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
             stop_by: Mutex::new(None),
             driver: Mutex::new(None),
             parked: Mutex::new(None),
@@ -136,8 +138,7 @@ impl Connection {
         ending.initiator.get_or_insert(Initiator::Remote);
         ending.received = Some(received.clone());
         drop(ending);
-        let reply = CloseFrame { reason: String::new(), ..received };
-        self.outbox.close(reply, Urgency::Overtaking);
+        self.outbox.close(received, Urgency::Overtaking);
     }
 
     /// Cuts the connection at once.
@@ -239,6 +240,9 @@ impl Connection {
     /// Puts together how it ended.
     fn story(&self) -> (CloseEvent, Option<Error>) {
         let seal = self.outbox.take_seal();
+        if let Some(Seal::Lost(Some(error))) = &seal {
+            debug!("connection {} lost: {error}", self.id);
+        }
         let sent = self.outbox.closed_with().filter(|_| self.outbox.writing().close_left_at.is_some());
         let mut ending = lock(&self.ending);
         let failure = ending.failure.take();

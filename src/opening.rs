@@ -20,9 +20,15 @@ pub(crate) struct Opening {
     state: AtomicU8,
 }
 
-const UNDER_WAY: u8 = 0;
-const DONE: u8 = 1;
-const CUT: u8 = 2;
+/// The peer's part is still awaited.
+const READING: u8 = 0;
+/// The answer is being written.
+const ANSWERING: u8 = 1;
+const DONE: u8 = 2;
+/// The deadline, or a newcomer at the limit, has cut it.
+const CUT: u8 = 3;
+/// The server stops.
+const INTERRUPTED: u8 = 4;
 
 /// Ends the deadline's watch when dropped.
 pub(crate) struct OpeningGuard(Arc<Opening>);
@@ -32,7 +38,7 @@ impl Opening {
         let opening = Arc::new(Self {
             socket: Arc::clone(socket),
             timer: Timer::new(),
-            state: AtomicU8::new(UNDER_WAY),
+            state: AtomicU8::new(READING),
         });
         opening.timer.enroll(Arc::clone(&opening) as Arc<dyn Timed>, deadline)?;
         Ok(OpeningGuard(opening))
@@ -40,14 +46,20 @@ impl Opening {
 
     /// Cuts the handshake, if it is still under way.
     pub(crate) fn cut(&self) {
-        if self.state.compare_exchange(UNDER_WAY, CUT, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if self.step(READING, CUT) || self.step(ANSWERING, CUT) {
             self.socket.cut();
         }
     }
 
-    /// Lets the handshake's thread find the end of the input, so that it looks up.
+    /// Ends the wait for the peer's part, if it still lasts: the thread finds the end of the input.
     pub(crate) fn interrupt(&self) {
-        self.socket.stop_reading();
+        if self.step(READING, INTERRUPTED) {
+            self.socket.stop_reading();
+        }
+    }
+
+    fn step(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -63,13 +75,18 @@ impl OpeningGuard {
         &self.0
     }
 
+    /// Says that the peer's part has come and is going to be answered. Returns false if the
+    /// handshake is not to go on.
+    pub(crate) fn begin_answer(&self) -> bool {
+        self.0.step(READING, ANSWERING)
+    }
+
     /// Ends the handshake in time, or finds that it was cut.
     pub(crate) fn finish(self) -> Result<(), Error> {
-        let state = &self.0.state;
-        match state.compare_exchange(UNDER_WAY, DONE, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::Timeout(Timeout::Handshake)),
+        if self.0.step(READING, DONE) || self.0.step(ANSWERING, DONE) {
+            return Ok(());
         }
+        Err(Error::Timeout(Timeout::Handshake))
     }
 
     /// Tells an error of the socket from the cut that caused it.
@@ -81,14 +98,16 @@ impl OpeningGuard {
     }
 
     /// Reads a request, and what came behind it.
-    pub(crate) fn read_request(&self) -> Result<(http::Request<()>, Vec<u8>), RequestError> {
+    pub(crate) fn read_request(&self) -> Result<(Box<http::Request<()>>, Vec<u8>), RequestError> {
         let mut received = Vec::new();
         loop {
             if self.recv(&mut received).map_err(|_| RequestError::Lost)? == 0 {
                 return Err(RequestError::Lost);
             }
             match parse_request(&received) {
-                Ok(Some((request, length))) => return Ok((request, received.split_off(length))),
+                Ok(Some((request, length))) => {
+                    return Ok((Box::new(request), received.split_off(length)));
+                }
                 Ok(None) => {}
                 Err(bad) => return Err(RequestError::Bad(bad)),
             }
@@ -139,7 +158,8 @@ impl OpeningGuard {
     }
 }
 
-const HEAD_STEP: usize = 1 << 10;
+/// So much is read at once. More than a thread's malloc cache keeps for itself afterwards.
+const HEAD_STEP: usize = 2 << 10;
 const ENDED: &str = "the server closed the connection instead of answering";
 
 impl Drop for OpeningGuard {

@@ -76,8 +76,8 @@ impl Reader {
         socket: Arc<Socket>,
         config: &Config,
         pipelined: Vec<u8>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             connection: Arc::clone(connection),
             socket: Some(socket),
             decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
@@ -89,7 +89,7 @@ impl Reader {
             received: 0,
             messages: 0,
             warned: false,
-        }
+        })
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
@@ -98,9 +98,10 @@ impl Reader {
 
     /// Dispatches everything to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
+        self.take_the_wheel();
         as_connection_thread(|| {
             loop {
-                match self.next(None) {
+                match self.advance(None) {
                     Next::Message(message) => self.deliver(message),
                     Next::Timeout => {}
                     Next::Ended(event) => return event,
@@ -118,6 +119,10 @@ impl Reader {
     /// Returns the next message, or the end; ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
         self.take_the_wheel();
+        self.advance(deadline)
+    }
+
+    fn advance(&mut self, deadline: Option<Instant>) -> Next {
         loop {
             if self.connection.outbox.is_sealed() {
                 return self.end_cut();
@@ -187,19 +192,21 @@ impl Reader {
 
     /// Gives a message to its callback: the one of its kind, or else the one for both.
     fn deliver(&mut self, message: Message) {
-        self.call(|reader| {
-            let Reader { connection, ws, .. } = &*reader;
-            let slots = &connection.callbacks;
-            match message {
-                Message::Text(text) if slots.text.is_set() => slots.text.run(ws, text),
-                Message::Binary(bytes) if slots.binary.is_set() => slots.binary.run(ws, bytes),
-                message if slots.message.is_set() => slots.message.run(ws, message),
-                _ => {
-                    reader.warn_unheard();
-                    Ok(())
-                }
+        let Self { connection, ws, .. } = &*self;
+        let slots = &connection.callbacks;
+        let outcome = match message {
+            Message::Text(text) if slots.text.is_set() => slots.text.run(ws, text),
+            Message::Binary(bytes) if slots.binary.is_set() => slots.binary.run(ws, bytes),
+            message if slots.message.is_set() => slots.message.run(ws, message),
+            _ => {
+                self.warn_unheard();
+                Ok(())
             }
-        });
+        };
+        if let Err(failure) = outcome {
+            self.fail(failure);
+        }
+        // The callback may have driven another connection.
         drive_with(Some(&self.cork));
     }
 
@@ -333,10 +340,7 @@ impl Reader {
 
     /// Gives up the socket and tells the program.
     fn finish(&mut self) -> Next {
-        let Some(socket) = self.socket.take() else {
-            return Next::Ended(self.connection.finish(&self.ws));
-        };
-        drop(socket);
+        drop(self.socket.take());
         Next::Ended(as_connection_thread(|| self.connection.finish(&self.ws)))
     }
 }

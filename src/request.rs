@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use http::HeaderMap;
 
 use crate::Server;
+use crate::connection::Connection;
 
 /// Is the HTTP request that asked for the upgrade.
 pub struct Request {
-    head: http::Request<()>,
+    head: Box<http::Request<()>>,
     peer_addr: SocketAddr,
     local_addr: SocketAddr,
     server: Server,
@@ -17,11 +18,11 @@ pub struct Request {
 
 impl Request {
     pub(crate) fn new(
-        head: http::Request<()>,
-        peer_addr: SocketAddr,
-        local_addr: SocketAddr,
+        head: Box<http::Request<()>>,
+        connection: &Connection,
         server: Server,
     ) -> Self {
+        let Connection { peer_addr, local_addr, .. } = *connection;
         Self { head, peer_addr, local_addr, server }
     }
 

@@ -125,8 +125,15 @@ fn position_of_lf(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == b'\n')
 }
 
+/// Makes room for the header lines of a head: on the heap, because a thread's stack keeps what it
+/// has once grown to, for as long as the connection lives.
+fn header_slots(head: &[u8]) -> Vec<httparse::Header<'_>> {
+    let lines = head.iter().filter(|byte| **byte == b'\n').count();
+    vec![httparse::EMPTY_HEADER; lines.min(MAX_HEADERS)]
+}
+
 fn read_request(head: &[u8]) -> Result<Request<()>, BadRequest> {
-    let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut slots = header_slots(head);
     let mut parsed = httparse::Request::new(&mut slots);
     parsed.parse(head).map_err(bad_head)?;
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
@@ -175,7 +182,7 @@ fn check_status_line(bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn read_response(head: &[u8]) -> Result<Response<()>, Error> {
-    let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut slots = header_slots(head);
     let mut parsed = httparse::Response::new(&mut slots);
     let outcome = parsed.parse(head);
     outcome.map_err(|error| Error::Handshake(format!("the response is malformed: {error}")))?;

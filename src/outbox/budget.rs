@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::Config;
+use crate::{Config, Message};
 use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 
 /// Counts the bytes and messages that are reserved, and carries the closing bit, in one word: a
@@ -47,7 +47,7 @@ impl Budget {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             word: AtomicU64::new(0),
-            max_bytes: weight(config.max_queue_bytes),
+            max_bytes: (config.max_queue_bytes as u64).min(MAX_WEIGHT),
             max_messages: (config.max_queue_messages.clamp(1, 1 << 20)) as u64,
             line: Mutex::new(Line::default()),
             moved: Condvar::new(),
@@ -191,7 +191,10 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Returns what a payload of `length` bytes counts.
-pub(super) fn weight(length: usize) -> u64 {
-    (length as u64).min(BYTES / 4)
+/// Returns what a message counts.
+pub(super) fn weight(message: &Message) -> u64 {
+    (message.len() as u64).min(MAX_WEIGHT)
 }
+
+/// Keeps sums of weights out of the word's other bits.
+const MAX_WEIGHT: u64 = BYTES / 4;

@@ -5,10 +5,10 @@
 mod queue {
     use crossbeam_channel::{Receiver, Sender, unbounded};
 
-    use super::Queued;
+    use crate::Message;
 
     /// Is the sending and the receiving half; what bounds it is the budget.
-    pub(in crate::outbox) struct Channel(Sender<Queued>, Receiver<Queued>);
+    pub(in crate::outbox) struct Channel(Sender<Message>, Receiver<Message>);
 
     impl Channel {
         pub(in crate::outbox) fn new() -> Self {
@@ -16,12 +16,12 @@ mod queue {
             Self(sender, receiver)
         }
 
-        pub(in crate::outbox) fn push(&self, queued: Queued) {
+        pub(in crate::outbox) fn push(&self, message: Message) {
             // Sending fails only without a receiver, and we hold one.
-            let _ = self.0.send(queued);
+            let _ = self.0.send(message);
         }
 
-        pub(in crate::outbox) fn pop(&self) -> Option<Queued> {
+        pub(in crate::outbox) fn pop(&self) -> Option<Message> {
             self.1.try_recv().ok()
         }
 
@@ -35,21 +35,21 @@ mod queue {
 mod queue {
     use std::collections::VecDeque;
 
-    use super::Queued;
+    use crate::Message;
     use crate::sync::{Mutex, lock};
 
-    pub(in crate::outbox) struct Channel(Mutex<VecDeque<Queued>>);
+    pub(in crate::outbox) struct Channel(Mutex<VecDeque<Message>>);
 
     impl Channel {
         pub(in crate::outbox) fn new() -> Self {
             Self(Mutex::new(VecDeque::new()))
         }
 
-        pub(in crate::outbox) fn push(&self, queued: Queued) {
-            lock(&self.0).push_back(queued);
+        pub(in crate::outbox) fn push(&self, message: Message) {
+            lock(&self.0).push_back(message);
         }
 
-        pub(in crate::outbox) fn pop(&self) -> Option<Queued> {
+        pub(in crate::outbox) fn pop(&self) -> Option<Message> {
             lock(&self.0).pop_front()
         }
 
@@ -60,11 +60,3 @@ mod queue {
 }
 
 pub(super) use queue::Channel;
-
-use crate::Message;
-
-/// Is a message with the room it has reserved.
-pub(super) struct Queued {
-    pub(super) message: Message,
-    pub(super) weight: u64,
-}

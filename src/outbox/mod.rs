@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::budget::{Budget, Denied, weight};
-use self::channel::{Channel, Queued};
+use self::channel::Channel;
 pub(crate) use self::control::Urgency;
 use self::control::ControlLane;
 pub(crate) use self::cork::Cork;
@@ -53,6 +53,10 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn tick(cork: &Arc<Cork<Self>>);
     /// Returns the cork of the reading end that this thread drives, if it drives one.
     fn cork() -> Option<Arc<Cork<Self>>>;
+    /// Lets that cork hold an outbox back. Returns false if it must leave now.
+    fn hold(outbox: &Arc<Outbox<Self>>) -> bool {
+        Self::cork().is_some_and(|cork| cork.hold(outbox))
+    }
     /// Returns when a wait of this length ends; `None` where time does not pass.
     fn deadline(timeout: Duration) -> Option<Instant>;
 }
@@ -174,12 +178,12 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues a message if there is room, and lets it leave.
     pub(crate) fn try_send(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
-        let weight = weight(message.len());
+        let weight = weight(&message);
         let queued = match self.reserve_now(weight) {
             Ok(queued) => queued,
             Err(denied) => return Err(denied.into_error(message)),
         };
-        self.channel.push(Queued { message, weight });
+        self.channel.push(message);
         self.depart(queued);
         Ok(())
     }
@@ -313,22 +317,21 @@ impl<W: Wire> Outbox<W> {
     /// Lets what was queued leave: at once, or with the rest of the burst while this thread has
     /// more input at hand.
     fn depart(self: &Arc<Self>, queued: u64) {
-        let held = queued < CORK_FULL && W::cork().is_some_and(|cork| cork.hold(self));
-        if !held {
+        if queued >= CORK_FULL || !W::hold(self) {
             self.pump();
         }
     }
 
     /// Reserves room and queues, waiting if need be; returns the bytes now queued.
     fn queue(self: &Arc<Self>, message: Message) -> Result<u64, SendError> {
-        let weight = weight(message.len());
+        let weight = weight(&message);
         let queued = match self.reserve_now(weight) {
             Err(Denied::Full) => self.wait_for_room(weight),
             other => other.map_err(Denied::into_kind),
         };
         match queued {
             Ok(queued) => {
-                self.channel.push(Queued { message, weight });
+                self.channel.push(message);
                 Ok(queued)
             }
             Err(kind) => Err(SendError::new(kind, Some(message))),
@@ -434,8 +437,8 @@ impl<W: Wire> Outbox<W> {
             return;
         }
         while pump.unsent.has_room() {
-            let Some(Queued { message, weight }) = self.channel.pop() else { break };
-            spent.extend(pump.unsent.push_message(&mut pump.encoder, message, weight));
+            let Some(message) = self.channel.pop() else { break };
+            spent.extend(pump.unsent.push_message(&mut pump.encoder, message));
         }
         // A large payload is yet to follow its header: what is encoded now would stand inside it.
         if pump.unsent.has_room() {
@@ -524,8 +527,8 @@ impl<W: Wire> Outbox<W> {
 
     /// Takes out what will not be written any more; whoever unlocks drops it.
     fn discard_queued(&self, spent: &mut Vec<Message>) {
-        while let Some(Queued { message, weight }) = self.channel.pop() {
-            self.budget.release(weight, 1);
+        while let Some(message) = self.channel.pop() {
+            self.budget.release(weight(&message), 1);
             spent.push(message);
         }
     }

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 
 use super::Wire;
+use super::budget::weight;
 use crate::Message;
 use crate::protocol::{Encoder, MaskKey, Opcode};
 
@@ -75,8 +76,8 @@ impl Unsent {
         &mut self,
         encoder: &mut Encoder,
         message: Message,
-        weight: u64,
     ) -> Option<Message> {
+        let weight = weight(&message);
         let opcode = Opcode::of(&message);
         let (start, length) = (self.encoded.len(), message.len());
         let left;

@@ -22,12 +22,8 @@ thread_local! {
 
 /// Says that this thread drives this reading end from now on. What the one before held leaves.
 pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
-    let same = CORK.with_borrow(|current| match (current, cork) {
-        (Some(current), Some(cork)) => Arc::ptr_eq(current, cork),
-        (None, None) => true,
-        _ => false,
-    });
-    if same {
+    let current = CORK.with_borrow(|current| current.as_ref().map(Arc::as_ptr));
+    if current == cork.map(Arc::as_ptr) {
         return;
     }
     if let Some(before) = CORK.replace(cork.cloned()) {
@@ -71,6 +67,11 @@ impl Wire for SocketWire {
     fn cork() -> Option<Arc<Cork<Self>>> {
         // The thread-local is gone while the thread ends; then nothing is held back.
         CORK.try_with(|cork| cork.borrow().clone()).ok().flatten()
+    }
+
+    fn hold(outbox: &Arc<Outbox<Self>>) -> bool {
+        CORK.try_with(|cork| cork.borrow().as_ref().is_some_and(|cork| cork.hold(outbox)))
+            .unwrap_or(false)
     }
 
     fn deadline(timeout: Duration) -> Option<Instant> {

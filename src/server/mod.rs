@@ -48,6 +48,11 @@ impl Server {
         ServerBuilder::new()
     }
 
+    /// Makes a handle that does not keep the server running.
+    fn uncounted(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), _life: None }
+    }
+
     /// Returns the address that the server listens on, with the port that the system chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {

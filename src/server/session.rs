@@ -24,22 +24,29 @@ const SILENCE: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves one accepted socket to its end.
+// The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
+// every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, shared: &Arc<Shared>) {
     let mut place = shared.roster.place();
-    if let Some((reader, request)) = open(id, socket, shared, &mut place) {
-        as_connection_thread(|| serve(reader, request, &shared.handler));
-    }
+    let Some((head, pipelined)) = shake_hands(&socket, shared, &mut place) else { return };
+    let config = &shared.config;
+    let Ok(connection) = Connection::open(id, Role::Server, &socket, config, None) else { return };
+    place.enter_connection(&connection);
+    let reader = Reader::new(&connection, socket, config, pipelined);
+    drop(connection);
+    as_connection_thread(|| serve(reader, head, shared));
 }
 
-/// Does the handshake; `None` if there is no connection.
-fn open(
-    id: u64,
-    socket: Arc<Socket>,
-    shared: &Arc<Shared>,
+/// Does the handshake. Returns the request and what came behind it, or `None` if there will be no
+/// connection.
+#[inline(never)]
+fn shake_hands(
+    socket: &Arc<Socket>,
+    shared: &Shared,
     place: &mut Place<'_>,
-) -> Option<(Reader, Request)> {
+) -> Option<(Box<http::Request<()>>, Vec<u8>)> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
-    let opening = Opening::begin(&socket, deadline).ok()?;
+    let opening = Opening::begin(socket, deadline).ok()?;
     place.enter_opening(opening.opening(), shared.max_handshakes);
     let (head, pipelined) = match accept(&opening, shared) {
         Ok(accepted) => accepted,
@@ -54,18 +61,14 @@ fn open(
     };
     place.leave_opening();
     opening.finish().ok()?;
-    let connection = Connection::open(id, Role::Server, &socket, &shared.config, None).ok()?;
-    place.enter_connection(&connection);
-    let server = Server { shared: Arc::clone(shared), _life: None };
-    let request = Request::new(head, connection.peer_addr, connection.local_addr, server);
-    Some((Reader::new(&connection, socket, &shared.config, pipelined), request))
+    Some((head, pipelined))
 }
 
 /// Reads the request and answers 101. An error is what to answer instead, if anything.
 fn accept(
     opening: &OpeningGuard,
     shared: &Shared,
-) -> Result<(http::Request<()>, Vec<u8>), Option<Vec<u8>>> {
+) -> Result<(Box<http::Request<()>>, Vec<u8>), Option<Vec<u8>>> {
     let (head, pipelined) = match opening.read_request() {
         Ok(read) => read,
         Err(RequestError::Bad(bad)) => {
@@ -75,7 +78,7 @@ fn accept(
         Err(RequestError::Lost) if shared.roster.is_stopping() => return Err(Some(unavailable())),
         Err(RequestError::Lost) => return Err(None),
     };
-    if shared.roster.is_stopping() {
+    if !opening.begin_answer() {
         return Err(Some(unavailable()));
     }
     let upgrade = Upgrade::of(&head).map_err(|bad| Some(bad.reply()))?;
@@ -89,20 +92,22 @@ fn unavailable() -> Vec<u8> {
 }
 
 /// Runs the program's handler and the connection after it.
-fn serve(mut reader: Reader, request: Request, handler: &Handler) {
+#[inline(never)]
+fn serve(mut reader: Box<Reader>, head: Box<http::Request<()>>, shared: &Arc<Shared>) {
     let connection = Arc::clone(reader.connection());
     let ws = WebSocket::for_callbacks(&connection);
+    let request = || Request::new(head, &connection, Server::uncounted(shared));
     reader.take_the_wheel();
-    match handler {
+    match &shared.handler {
         Handler::Callbacks(set_up) => {
-            if let Err(failure) = catch(|| set_up(&ws, request)) {
+            if let Err(failure) = catch(|| set_up(&ws, request())) {
                 reader.fail(failure);
             }
             reader.dispatch();
         }
         Handler::StraightLine(handler) => {
-            let messages = Messages::new(Box::new(reader), None);
-            let outcome = catch(|| handler(ws, messages, request));
+            let messages = Messages::new(reader, None);
+            let outcome = catch(|| handler(ws, messages, request()));
             end(&connection, outcome);
         }
     }

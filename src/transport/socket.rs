@@ -110,18 +110,13 @@ impl Socket {
     /// unread input does not make the kernel reset the connection over our last words.
     pub(crate) fn drain(&self, silence: Duration, total: Duration) {
         let end = Instant::now() + total;
-        let mut scratch = Vec::with_capacity(4096);
+        let mut scratch = Vec::with_capacity(16 << 10);
         loop {
-            let deadline = end.min(Instant::now() + silence);
-            if !self.wait(Interest::Read, Some(deadline)).readable {
-                return;
-            }
+            let now = Instant::now();
+            let readable = self.wait(Interest::Read, Some(end.min(now + silence))).readable;
             scratch.clear();
-            match self.try_recv(&mut scratch) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+            if !readable || !matches!(self.try_recv(&mut scratch), Ok(1..)) || now > end {
+                return;
             }
         }
     }
