@@ -2,6 +2,7 @@
 //! literal bytes, through the public API alone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api;
 mod handshake;
 mod sends;
 mod smoke;
