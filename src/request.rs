@@ -22,8 +22,17 @@ impl Request {
         connection: &Connection,
         server: Server,
     ) -> Self {
-        let Connection { peer_addr, local_addr, .. } = *connection;
-        Self { head, peer_addr, local_addr, server }
+        let Connection {
+            peer_addr,
+            local_addr,
+            ..
+        } = *connection;
+        Self {
+            head,
+            peer_addr,
+            local_addr,
+            server,
+        }
     }
 
     /// Returns the path, as it came: still percent-encoded.

@@ -28,9 +28,13 @@ const LINGER: Duration = Duration::from_secs(5);
 // every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, shared: &Arc<Shared>) {
     let mut place = shared.roster.place();
-    let Some((head, pipelined)) = shake_hands(&socket, shared, &mut place) else { return };
+    let Some((head, pipelined)) = shake_hands(&socket, shared, &mut place) else {
+        return;
+    };
     let config = &shared.config;
-    let Ok(connection) = Connection::open(id, Role::Server, &socket, config, None) else { return };
+    let Ok(connection) = Connection::open(id, Role::Server, &socket, config, None) else {
+        return;
+    };
     place.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, config, pipelined);
     drop(connection);
@@ -82,7 +86,9 @@ fn accept(
         return Err(Some(unavailable()));
     }
     let upgrade = Upgrade::of(&head).map_err(|bad| Some(bad.reply()))?;
-    let response = upgrade.response(None, &HeaderMap::new()).map_err(|_| None)?;
+    let response = upgrade
+        .response(None, &HeaderMap::new())
+        .map_err(|_| None)?;
     opening.write(&response).map_err(|_| None)?;
     Ok((head, pipelined))
 }
