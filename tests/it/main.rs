@@ -2,8 +2,10 @@
 //! literal bytes, through the public API alone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api;
 mod backpressure;
 mod closing;
+mod cost;
 mod echoes;
 mod handles;
 mod handshake;

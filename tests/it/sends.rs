@@ -64,24 +64,37 @@ fn forward(ws: &WebSocket, to: Sender<Message>) {
 /// roles, and each thread's messages arrive in its order.
 #[test]
 fn threads_share_a_connection_in_order() {
+    share_in_order(
+        &quiet()
+            .max_queue_messages(1 << 20)
+            .max_queue_bytes(64 << 20),
+        10_000,
+    );
+}
+
+/// The same holds where they have to wait for room.
+#[test]
+fn threads_share_a_full_queue_in_order() {
+    share_in_order(&quiet(), 500);
+}
+
+fn share_in_order(config: &Config, each: usize) {
     const THREADS: usize = 16;
-    const EACH: usize = 10_000;
-    let line = Line::open(&quiet());
+    let line = Line::open(config);
     for (ws, heard) in line.ways() {
         thread::scope(|scope| {
             for thread in 0..THREADS {
                 scope.spawn(move || {
-                    (0..EACH).for_each(|number| ws.send(numbered(thread, number)).unwrap());
+                    (0..each).for_each(|number| ws.send(numbered(thread, number)).unwrap());
                 });
             }
             let mut expected = [0; THREADS];
-            for _ in 0..THREADS * EACH {
-                let message = next(heard);
-                let (thread, number) = read_numbered(&message);
+            for _ in 0..THREADS * each {
+                let (thread, number) = read_numbered(&next(heard));
                 assert_eq!(number, expected[thread], "of thread {thread}");
                 expected[thread] += 1;
             }
-            assert_eq!(expected, [EACH; THREADS]);
+            assert_eq!(expected, [each; THREADS]);
         });
     }
 }
@@ -379,7 +392,8 @@ fn large_messages_arrive_whole() {
     let line = Line::open(&quiet());
     let around = |edge: usize| [edge - 1, edge, edge + 1];
     let mut sizes = vec![0, 1, 2, 5 * MIB + 3, 16 * MIB];
-    [126, 4 << 10, 16 << 10, 32 << 10, 64 << 10, MIB].map(|edge| sizes.extend(around(edge)));
+    let edges = [126, 4 << 10, 16 << 10, 32 << 10, 64 << 10, MIB];
+    sizes.extend(edges.into_iter().flat_map(around));
     for (ws, heard) in line.ways() {
         for &size in &sizes {
             let text = letters(size);

@@ -2,6 +2,7 @@
 
 mod events;
 mod meeting;
+mod parts;
 mod probe;
 mod process;
 mod raw;
@@ -13,8 +14,11 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::meeting::{Meeting, ROLES, Role};
+pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::probe::Probe;
-pub(crate) use self::process::{Resources, alone, cpu_time, open_fds, resident_kib, threads_named};
+pub(crate) use self::process::{
+    Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
+};
 pub(crate) use self::raw::{End, Frame, RawPeer, RawServer, opcode, upgrade_request};
 pub(crate) use self::server::TestServer;
 
