@@ -63,7 +63,7 @@ impl<T> Slot<T> {
     }
 
     /// Runs the callback, if one is set. It is out of its slot meanwhile, and put back unless
-    /// something replaced it; a panic costs it its life and becomes an error.
+    /// something replaced it; a panic becomes an error.
     pub(crate) fn run(&self, ws: &WebSocket, event: T) -> Outcome {
         let mut state = lock(&self.0);
         let version = state.version;
