@@ -67,7 +67,9 @@ impl<T> Slot<T> {
     pub(crate) fn run(&self, ws: &WebSocket, event: T) -> Outcome {
         let mut state = lock(&self.0);
         let version = state.version;
-        let Some(mut callback) = state.callback.take() else { return Ok(()) };
+        let Some(mut callback) = state.callback.take() else {
+            return Ok(());
+        };
         // L1: no lock is held across user code.
         drop(state);
         let outcome = catch(|| callback(ws, event));
@@ -100,7 +102,11 @@ impl<T> Slot<T> {
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        Self(Mutex::new(State { callback: None, version: 0, retired: false }))
+        Self(Mutex::new(State {
+            callback: None,
+            version: 0,
+            retired: false,
+        }))
     }
 }
 
@@ -124,6 +130,9 @@ pub(crate) fn catch(run: impl FnOnce() -> Outcome) -> Outcome {
             .or_else(|| panic.downcast_ref::<String>().cloned());
         // Dropping what was thrown may throw again; it is forgotten instead.
         std::mem::forget(panic);
-        Err(Failure::from(format!("panicked: {}", text.as_deref().unwrap_or("no message"))))
+        Err(Failure::from(format!(
+            "panicked: {}",
+            text.as_deref().unwrap_or("no message")
+        )))
     })
 }

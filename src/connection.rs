@@ -80,7 +80,10 @@ impl Connection {
         subprotocol: Option<String>,
     ) -> io::Result<Arc<Self>> {
         let timer = Timer::new();
-        let wire = SocketWire { socket: Arc::clone(socket), timer: Arc::clone(&timer) };
+        let wire = SocketWire {
+            socket: Arc::clone(socket),
+            timer: Arc::clone(&timer),
+        };
         let now = Instant::now();
         let connection = Arc::new(Self {
             id,
@@ -102,8 +105,13 @@ impl Connection {
             finished: Condvar::new(),
         });
         let timed = Arc::clone(&connection) as Arc<dyn Timed>;
-        connection.timer.enroll(timed, now + config.ping_interval.unwrap_or(FAR))?;
-        debug!("connection {} open: {role:?}, peer {}", connection.id, connection.peer_addr);
+        connection
+            .timer
+            .enroll(timed, now + config.ping_interval.unwrap_or(FAR))?;
+        debug!(
+            "connection {} open: {role:?}, peer {}",
+            connection.id, connection.peer_addr
+        );
         Ok(connection)
     }
 
@@ -130,13 +138,18 @@ impl Connection {
     /// Takes note of the peer's Close and answers it, unless our own has left (RFC 6455, section
     /// 5.5.1).
     pub(crate) fn answer_close(&self, received: Option<CloseFrame>) {
-        let received =
-            received.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: String::new() });
+        let received = received.unwrap_or(CloseFrame {
+            code: CloseCode::NO_STATUS,
+            reason: String::new(),
+        });
         let mut ending = lock(&self.ending);
         ending.initiator.get_or_insert(Initiator::Remote);
         ending.received = Some(received.clone());
         drop(ending);
-        let reply = CloseFrame { reason: String::new(), ..received };
+        let reply = CloseFrame {
+            reason: String::new(),
+            ..received
+        };
         self.outbox.close(reply, Urgency::Overtaking);
     }
 
@@ -176,7 +189,10 @@ impl Connection {
     pub(crate) fn fail_callback(&self, failure: Failure) {
         let text = failure.into_text();
         if self.outbox.is_closing() {
-            debug!("connection {}: callback failed while closing: {text:?}", self.id);
+            debug!(
+                "connection {}: callback failed while closing: {text:?}",
+                self.id
+            );
             return;
         }
         warn!("connection {}: callback failed: {text:?}", self.id);
@@ -232,14 +248,20 @@ impl Connection {
 
     fn log_failure(&self, outcome: Outcome) {
         if let Err(failure) = outcome {
-            warn!("connection {}: callback failed at the end: {:?}", self.id, failure);
+            warn!(
+                "connection {}: callback failed at the end: {:?}",
+                self.id, failure
+            );
         }
     }
 
     /// Puts together how it ended.
     fn story(&self) -> (CloseEvent, Option<Error>) {
         let seal = self.outbox.take_seal();
-        let sent = self.outbox.closed_with().filter(|_| self.outbox.writing().close_left_at.is_some());
+        let sent = self
+            .outbox
+            .closed_with()
+            .filter(|_| self.outbox.writing().close_left_at.is_some());
         let mut ending = lock(&self.ending);
         let failure = ending.failure.take();
         let timeout = match seal {
@@ -248,13 +270,19 @@ impl Connection {
         };
         let received = ending.received.clone();
         let cut = matches!(seal, Some(Seal::Timeout(_) | Seal::Aborted));
-        let began = ending.initiator.unwrap_or(if cut { Initiator::Local } else { Initiator::Remote });
+        let began = ending.initiator.unwrap_or(if cut {
+            Initiator::Local
+        } else {
+            Initiator::Remote
+        });
         let clean = sent.is_some() && received.is_some();
         let own = std::mem::take(&mut ending.sent_reason);
         let (code, reason) = match (&failure, began, &received) {
             (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
             (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
-            (None, Initiator::Local, Some(_)) if clean => (sent.unwrap_or(CloseCode::ABNORMAL), own),
+            (None, Initiator::Local, Some(_)) if clean => {
+                (sent.unwrap_or(CloseCode::ABNORMAL), own)
+            }
             (None, Initiator::Remote, Some(frame)) if clean => (frame.code, frame.reason.clone()),
             _ => (CloseCode::ABNORMAL, String::new()),
         };
@@ -333,4 +361,3 @@ impl Drop for Life {
         }
     }
 }
-

@@ -22,7 +22,12 @@ impl Request {
         local_addr: SocketAddr,
         server: Server,
     ) -> Self {
-        Self { head, peer_addr, local_addr, server }
+        Self {
+            head,
+            peer_addr,
+            local_addr,
+            server,
+        }
     }
 
     /// Returns the path, as it came: still percent-encoded.

@@ -116,7 +116,9 @@ impl ServerBuilder {
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         let (Some(handler), true) = (self.handlers.pop(), self.handlers.is_empty()) else {
-            return Err(Error::Invalid("set exactly one of on_upgrade and serve".into()));
+            return Err(Error::Invalid(
+                "set exactly one of on_upgrade and serve".into(),
+            ));
         };
         let listener = Listener::bind(address).map_err(Error::Bind)?;
         let shared = Shared {
@@ -134,6 +136,8 @@ impl ServerBuilder {
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("ServerBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

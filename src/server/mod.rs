@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-pub use self::builder::ServerBuilder;
 use self::builder::Handler;
+pub use self::builder::ServerBuilder;
 use self::roster::Roster;
 use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
@@ -97,7 +97,9 @@ impl Server {
             return Err(WaitError::WouldDeadlock);
         }
         uncork_thread();
-        Ok(StopReport { stuck: self.shared.roster.wait_empty() })
+        Ok(StopReport {
+            stuck: self.shared.roster.wait_empty(),
+        })
     }
 }
 
@@ -140,7 +142,8 @@ struct Shared {
 impl Shared {
     fn stop(&self, patience: Duration) {
         let deadline = Instant::now().checked_add(patience);
-        self.roster.stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
+        self.roster
+            .stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
         self.wake.wake();
     }
 }
@@ -167,5 +170,8 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
     builder.spawn(accept).map_err(Error::Io)?;
     debug!("listening on {}", shared.local_addr);
     let life = Some(Arc::new(Life(Arc::clone(&shared))));
-    Ok(Server { shared, _life: life })
+    Ok(Server {
+        shared,
+        _life: life,
+    })
 }

@@ -56,9 +56,15 @@ fn open(
     opening.finish().ok()?;
     let connection = Connection::open(id, Role::Server, &socket, &shared.config, None).ok()?;
     place.enter_connection(&connection);
-    let server = Server { shared: Arc::clone(shared), _life: None };
+    let server = Server {
+        shared: Arc::clone(shared),
+        _life: None,
+    };
     let request = Request::new(head, connection.peer_addr, connection.local_addr, server);
-    Some((Reader::new(&connection, socket, &shared.config, pipelined), request))
+    Some((
+        Reader::new(&connection, socket, &shared.config, pipelined),
+        request,
+    ))
 }
 
 /// Reads the request and answers 101. An error is what to answer instead, if anything.
@@ -79,7 +85,9 @@ fn accept(
         return Err(Some(unavailable()));
     }
     let upgrade = Upgrade::of(&head).map_err(|bad| Some(bad.reply()))?;
-    let response = upgrade.response(None, &HeaderMap::new()).map_err(|_| None)?;
+    let response = upgrade
+        .response(None, &HeaderMap::new())
+        .map_err(|_| None)?;
     opening.write(&response).map_err(|_| None)?;
     Ok((head, pipelined))
 }

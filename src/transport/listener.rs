@@ -38,7 +38,10 @@ impl Listener {
 
     /// Waits until somebody knocks or `wake` is used.
     pub(crate) fn wait(&self, wake: &Wake) {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN), PollFd::new(wake, PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(&self.0, PollFlags::IN),
+            PollFd::new(wake, PollFlags::IN),
+        ];
         poll_all(&mut fds, None);
         if !fds[1].revents().is_empty() {
             wake.clear();

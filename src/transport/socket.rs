@@ -65,7 +65,9 @@ impl Socket {
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | no_signal();
         let mut ancillary = SendAncillaryBuffer::default();
-        Ok(retry_on_intr(|| sendmsg(&self.0, parts, &mut ancillary, flags))?)
+        Ok(retry_on_intr(|| {
+            sendmsg(&self.0, parts, &mut ancillary, flags)
+        })?)
     }
 
     /// Writes everything, blocking; a cut of the socket ends the wait with an error.
