@@ -18,7 +18,7 @@ use crate::transport::{Socket, dial};
 use crate::{Config, Error, IntoOutcome, Messages, Timeout, WebSocket};
 
 /// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
-/// calls them. Short for [`Client::connect`] with the defaults.
+/// calls them. Blocks until the handshake is done. Short for [`Client::connect`] with the defaults.
 ///
 /// ```no_run
 /// let ws = landline::connect("ws://127.0.0.1:9001", |ws| {
@@ -39,7 +39,7 @@ pub fn connect<R: IntoOutcome>(
 }
 
 /// Connects for straight-line code: the handle sends, and the [`Messages`] are read by whoever
-/// iterates them. Short for [`Client::open`] with the defaults.
+/// iterates them. Blocks until the handshake is done. Short for [`Client::open`] with the defaults.
 ///
 /// ```no_run
 /// let (ws, messages) = landline::open("ws://127.0.0.1:9001")?;
@@ -126,7 +126,9 @@ impl Client {
     }
 
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
-    /// done.
+    /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`
+    /// or `http`; its user and password are sent as Basic credentials (RFC 7617), its fragment is
+    /// not sent.
     ///
     /// `set_up` runs on the calling thread, as a callback of the connection: nothing is read before
     /// it has returned, so no message is missed, and its error or panic closes the connection with
@@ -160,8 +162,8 @@ impl Client {
         Ok(WebSocket::with_life(&connection).0)
     }
 
-    /// Connects for straight-line code, as [`open`](crate::open) does. Blocks until the handshake
-    /// is done.
+    /// Connects for straight-line code, as [`open`](crate::open) does. Blocks and takes URLs as
+    /// [`connect`](Self::connect) does. The connection has no thread of its own.
     ///
     /// # Errors
     /// See [`Error`].

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::Timeout;
 
 /// Holds the status code of a Close frame (RFC 6455, section 7.4; IANA's "WebSocket Close Code
-/// Number Registry").
+/// Number Registry"). Any number can be held; not every one may be
+/// [sent](CloseCode::is_sendable).
 ///
 /// ```
 /// use landline::CloseCode;
@@ -131,7 +132,8 @@ pub struct CloseEvent {
 
 impl CloseEvent {
     /// Returns the code that the connection ended with: that of whoever began, or
-    /// [`ABNORMAL`](CloseCode::ABNORMAL) where no Close frame came from the peer.
+    /// [`ABNORMAL`](CloseCode::ABNORMAL) where the closing handshake was not completed, even if one
+    /// Close was seen: [`received_code`](Self::received_code) tells.
     ///
     /// A failure keeps its own code (1002, 1007, 1009, 1011) whether or not the peer answered it.
     #[must_use]
@@ -139,19 +141,22 @@ impl CloseEvent {
         self.code
     }
 
-    /// Returns the reason that came with the code; often empty.
+    /// Returns the reason that belongs to the code: the peer's where the peer began, otherwise our
+    /// own, or what the peer did wrong. Often empty.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// Tells who ended the connection.
+    /// Tells who ended the connection. A connection lost without a Close counts as the peer's
+    /// doing.
     #[must_use]
     pub fn initiator(&self) -> Initiator {
         self.initiator
     }
 
-    /// Tells whether both Close frames were seen (RFC 6455, section 7.1.4).
+    /// Tells whether both Close frames were seen, ours sent and the peer's received (RFC 6455,
+    /// section 7.1.4).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.clean

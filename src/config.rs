@@ -79,7 +79,7 @@ impl Config {
     }
 
     /// Sets how many bytes of payload may wait to be written; 1 MiB by default. A larger message is
-    /// taken while the queue is empty.
+    /// taken while the queue is empty. A full queue makes [`send`](crate::WebSocket::send) wait.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
         self.max_queue_bytes = bytes;
@@ -137,7 +137,9 @@ impl Config {
     }
 
     /// Sets how long the peer may take to answer our Close; 5 s by default, then the connection is
-    /// cut.
+    /// cut. Time in which the program keeps the connection from reading does not count, but
+    /// [`Messages::close`](crate::Messages::close) and dropping a client's last handle wait no
+    /// longer than this, for what is queued to leave included.
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout.min(FOREVER);

@@ -40,7 +40,7 @@ pub enum Error {
     Callback(String),
     /// Reading or writing failed, or a thread could not be started; the connection was given up.
     Io(io::Error),
-    /// `wss://` was asked for and cannot be had.
+    /// `wss://` was asked for and cannot be had; nothing was sent.
     Tls(String),
 }
 
@@ -97,9 +97,9 @@ impl From<Timeout> for Error {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The status.
+    /// The status, such as 401.
     pub status: StatusCode,
-    /// The headers.
+    /// The headers, such as `Location` or `WWW-Authenticate`.
     pub headers: HeaderMap,
     /// The body, its first 16 KiB at most.
     pub body: Bytes,
@@ -151,7 +151,8 @@ pub enum SendErrorKind {
     Closed,
     /// The queue is full ([`try_send`](crate::WebSocket::try_send) does not wait).
     Full,
-    /// The queue stayed full for [`write_timeout`](crate::Config::write_timeout).
+    /// The queue stayed full for [`write_timeout`](crate::Config::write_timeout), though the peer
+    /// read a little; one that reads nothing is cut by then, which is `Closed`.
     Timeout,
     /// A ping's payload or a close reason is too long, or a close code may not be sent (RFC 6455,
     /// sections 5.5 and 7.4). Nothing was done.

@@ -1,4 +1,257 @@
-//! Blocking WebSockets, client and server.
+//! Blocking WebSockets, client and server: one thread per connection, no async runtime.
+//!
+//! A server is [`Server::builder()`], then [`on_upgrade`](ServerBuilder::on_upgrade) to set
+//! callbacks on each new connection, or [`serve`](ServerBuilder::serve) to handle it as a straight
+//! line of blocking code, then [`bind`](ServerBuilder::bind). A client is [`connect`], where a
+//! thread of the connection calls your callbacks, or [`open`], where you ask for the messages;
+//! [`Client`] adds headers, subprotocols and limits. Either way you hold a [`WebSocket`]: a handle
+//! that sends from any thread, in and out of callbacks, as cheap to clone as the sending half of a
+//! channel. Whoever pulls holds [`Messages`] as well, the receiving half, an iterator that ends
+//! when the connection does. Pings are sent and answered, limits and deadlines are kept, and every
+//! connection ends in one [`CloseEvent`] that says how.
+//!
+//! A server with callbacks, and a client that pulls:
+//!
+//! ```
+//! use landline::Server;
+//!
+//! let server = Server::builder()
+//!     .on_upgrade(|ws, _request| {
+//!         ws.on_text(|ws, text| ws.send(text));
+//!     })
+//!     .bind("127.0.0.1:0")?;
+//!
+//! let (ws, mut messages) = landline::open(server.url())?;
+//! ws.send("hello")?;
+//! assert_eq!(messages.recv()?.as_text(), Some("hello"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A server of straight-line code, and a client with callbacks:
+//!
+//! ```
+//! use landline::Server;
+//! use std::sync::mpsc;
+//!
+//! let server = Server::builder()
+//!     .serve(|ws, messages, request| {
+//!         ws.send(format!("welcome to {}", request.path()))?;
+//!         for message in messages {
+//!             ws.send(message?)?;
+//!         }
+//!         Ok(())
+//!     })
+//!     .bind("127.0.0.1:0")?;
+//!
+//! let (heard, texts) = mpsc::channel();
+//! let ws = landline::connect(server.url() + "/lobby", |ws| {
+//!     ws.on_text(move |_, text| heard.send(text));
+//! })?;
+//! assert_eq!(texts.recv()?, "welcome to /lobby");
+//! ws.send("hello")?;
+//! assert_eq!(texts.recv()?, "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Blocking
+//!
+//! What waits, for what, and how long:
+//!
+//! | call | waits for | at most |
+//! |---|---|---|
+//! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
+//! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all) | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message |
+//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Server::stop`] | nothing | |
+//! | [`recv`](Messages::recv), iterating, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
+//! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give |
+//! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
+//! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up |
+//! | [`Server::wait`] | somebody to stop it | a moment more than that stop's deadline |
+//!
+//! Backpressure needs no code. A peer that does not read fills the kernel's buffers, then its
+//! queue, which is bounded in bytes and messages; then `send` waits, and `try_send` hands the
+//! message back. A program that does not read, because a callback takes its time or nobody calls
+//! `recv`, leaves the bytes with the kernel, and TCP slows the peer down.
+//!
+//! A `send` that waits inside a callback stops that connection's reading meanwhile. For an echo
+//! that is right: the peer that does not read gets no further. To push one message to many,
+//! use `try_send`, and close who falls behind; the `broadcast` example does.
+//!
+//! Keepalive judges the peer, not the program: while a callback runs, or while nobody calls
+//! `recv`, the peer's silence does not count. But nobody answers its pings then, so it may give up
+//! on us: who computes for long hands the message to another thread first.
+//!
+//! # Design
+//!
+//! A connection is a channel into a socket and one thread that reads it. All the rest of this
+//! section is for who wants to know how, or to change it.
+//!
+//! **One thread a connection, asleep in `recv`.** It reads, decodes, calls back. Nothing polls, and
+//! nothing wakes an idle connection but its own ping. A client from [`open`] has not even that
+//! thread: whoever calls `recv` is it.
+//!
+//! **Who sends, writes.** A message goes into the connection's channel. Then its sender tries the
+//! lock of the outbox: if nobody else is writing, it writes what is queued into the socket, without
+//! blocking; if somebody is, that one looks for work again after unlocking and takes the message
+//! along. So there is no writer thread and no hand-over, and what many threads send at once leaves
+//! in few writes. A full socket is never left to nobody: under the lock it is settled who waits for
+//! it, a sender that needs room, the connection's thread in place of its sleep, or the background.
+//!
+//! **Bursts leave in one write.** While more complete messages lie in the read buffer, what
+//! callbacks send is only queued, to whichever connection; it leaves when the buffer is used up,
+//! when enough has gathered, when the thread is about to wait for something, or within about two
+//! milliseconds. Without more input at hand, a send writes at once.
+//!
+//! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
+//! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
+//! the connection in the ordinary way. No socket has a timeout set.
+//!
+//! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
+//! out, and the handshake likewise; neither knows a socket, a clock or a thread, and both roles
+//! share all of it.
+//!
+//! ## The life of a connection
+//!
+//! ```text
+//! handshake ──▶ open ──▶ closing ──▶ sealed ──▶ finished
+//!                 └─── cut or lost ────▲
+//! ```
+//!
+//! - *handshake*: under one deadline, on the connection's thread (a client: the calling one). The
+//!   101 goes out whole before anything else may.
+//! - *open*: from here on, `on_close` will run. The set-up closure runs before anything is read, so
+//!   no message is missed.
+//! - *closing*: by anybody, as one bit in the same word that counts what is queued, so that every
+//!   send is before it or fails. The program's own Close leaves after what was sent before it. A
+//!   reply to the peer's Close, and a Close that reports a failure, overtake what still waits.
+//!   Messages that come after our Close are still delivered, until the peer's.
+//! - *sealed*: by anybody, once, under the outbox's lock. It records why, refuses and discards what
+//!   is left, wakes all who wait, and cuts the socket. Where nothing is left to say, because both
+//!   Closes were seen or our failure was told, the socket is not cut but closed in order, the
+//!   server's end first.
+//! - *finished*: by who drives the reading end. It gives up the socket, runs `on_error` if something
+//!   failed, then `on_close`, empties the callbacks, and lets `wait_closed` return.
+//!
+//! ## The laws
+//!
+//! Comments in the code cite them by number.
+//!
+//! - **L1** No lock is held across a call that blocks, nor across foreign code: callbacks, the drop
+//!   of a closure or a payload, a logger.
+//! - **L2** Only who drives the reading end reads the socket. Only the holder of the outbox's lock
+//!   writes it, and never blocks in that.
+//! - **L3** The callbacks of a connection run on the thread that drives it, one at a time, in the
+//!   order of the wire. `on_close` runs exactly once, last, after the connection has given up its
+//!   socket.
+//! - **L4** What one thread sends leaves in that order. No message is torn or doubled. Control
+//!   frames may overtake messages, never split a frame.
+//! - **L5** At most one Close is sent, and nothing after it. 1005, 1006 and 1015 are never on the
+//!   wire.
+//! - **L6** Every send resolves: queued, or an error that says why and hands the message back. Only
+//!   the connection's end discards what was queued, and [`CloseEvent`] tells of that end.
+//! - **L7** What a connection can cost in memory follows from its [`Config`], whatever the peer
+//!   does. A declared length is never allocated ahead of its bytes.
+//! - **L8** Every wait has a deadline or is ended by a cut, but those that a program asks for by
+//!   name: `recv`, `wait_closed`, `Server::wait`.
+//! - **L9** Any method may be called from any callback. What could never return there is an error at
+//!   once.
+//! - **L10** The accept thread accepts, and spawns or refuses without waiting, nothing else. It
+//!   neither dies nor spins when the system has run out of something. At the limit of handshakes
+//!   the oldest is cut and the newcomer served.
+//! - **L11** A peer costs only itself: slow, silent, hostile or gone, it delays no other connection,
+//!   unless the program waits for it.
+//! - **L12** No `unsafe`. No panic on input, settings or misuse.
+//!
+//! ## What wrong input gets
+//!
+//! | what | the peer gets | the program gets |
+//! |---|---|---|
+//! | a frame against the rules (mask, reserved bits, opcode, length, order) | Close 1002, at its header | `on_error`, `on_close` 1002 |
+//! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
+//! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
+//! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
+//! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
+//! | a deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
+//! | a request that is no upgrade | 400, 405, 414, 426, 431 or 505, and why in a line of text | nothing |
+//! | a connection beyond the limit, or while stopping | 503 | nothing |
+//! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |
+//! | a method used with what may not be sent, a bad URL or header | nothing | an error |
+//!
+//! Who fails a connection reads on for a moment after its Close, so that the code arrives: a socket
+//! closed over unread input resets.
+//!
+//! ## Defaults
+//!
+//! Each stands at its setting, in [`Config`] and [`ServerBuilder`], and nowhere else.
+//!
+//! ## Memory
+//!
+//! An idle connection costs about 25 KiB of resident memory on 64-bit Linux, most of it touched
+//! pages of its thread's stack. Beyond that, a connection holds at most, on its heap:
+//!
+//! - *to be written*: twice [`max_queue_bytes`](Config::max_queue_bytes) of payload, or twice the
+//!   largest message sent, if that is larger: what waits, and what has just left and is let go when
+//!   its writer is done; some 100 bytes for each of
+//!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way. A payload in several
+//!   queues is there once: clones share it.
+//! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, and
+//!   128 KiB of input behind it.
+//! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
+//!
+//! The kernel's buffers of the socket come on top, in both directions, and are the system's to
+//! bound.
+//!
+//! ## Threads
+//!
+//! | name | how many | does |
+//! |---|---|---|
+//! | `landline-accept` | one a server | accepts |
+//! | `landline-<id>` | one a connection, but for clients of [`open`] | the handshake on servers; reads, calls back |
+//! | `landline-background` | one a process, while there are connections or handshakes | deadlines, pings, full sockets nobody else waits for |
+//! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
+//!
+//! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open` and
+//! [`serve`](ServerBuilder::serve), on whichever thread drives the [`Messages`], or drops the last
+//! handle after them. The closure given to [`connect`] runs on the caller's thread.
+//!
+//! ## Logging
+//!
+//! By the [`log`](https://docs.rs/log) crate. WARN: a failed callback, a message that no callback
+//! is set for (once a connection), a server that cannot accept for want of descriptors, threads or
+//! memory. INFO: that it can again. DEBUG: a server's start, each connection's begin and end, each
+//! malformed request. ERROR: a foreign destructor or logger that panicked on the background thread.
+//! No message has a record of its own, and no record contains a header's value.
+//!
+//! ## Platforms
+//!
+//! Unix. Tested on Linux; written with macOS in mind. Elsewhere it does not compile.
+//!
+//! ## The source
+//!
+//! ```text
+//! message, close, error, config      what travels, how it ends, what goes wrong, the settings
+//! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
+//! handshake/                         requests and responses as text; no I/O
+//! transport/                         the system: sockets, waiting, dialling, limits
+//! background/                        the one thread that keeps the time
+//! outbox/                            the sending side: channel, budget, pump, cork
+//! connection, callbacks, reader      what one connection shares; its slots; its loop
+//! opening                            a handshake over a socket, under its deadline
+//! websocket, messages, request       the two ends and the request, as programs see them
+//! client, server/                    connecting; accepting, serving, stopping
+//! sync                               locks and atomics, exchangeable for the model checker
+//! ```
+//!
+//! What stands higher in this list does not name what stands lower, but for three knots: the
+//! background reads from an outbox how its writing goes, callbacks get the [`WebSocket`] they
+//! belong to, and a [`Request`] knows its [`Server`].
+
+#[cfg(not(unix))]
+compile_error!("landline runs on Unix only, for now");
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod background;
 mod callbacks;

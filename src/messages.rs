@@ -45,7 +45,8 @@ impl Messages {
         }
     }
 
-    /// Waits for the next message.
+    /// Waits for the next message, however long the peer takes. What this thread has sent leaves
+    /// before it sleeps.
     ///
     /// # Errors
     /// [`RecvError::Closed`] once the connection has ended, after `on_close` has returned, and from
@@ -64,7 +65,7 @@ impl Messages {
         self.next_until(Instant::now().checked_add(timeout))
     }
 
-    /// Drives the connection with callbacks until it has ended, and tells how.
+    /// Drives the connection on this thread, with callbacks, until it has ended, and tells how.
     ///
     /// A server does nothing else with a connection after
     /// [`on_upgrade`](crate::ServerBuilder::on_upgrade).
@@ -73,7 +74,11 @@ impl Messages {
     }
 
     /// Closes with 1000, discards what still comes, and waits for the end, at most for
-    /// [`close_timeout`](crate::Config::close_timeout): the polite end.
+    /// [`close_timeout`](crate::Config::close_timeout), and a second more for the server to hang
+    /// up: the polite end. What was sent before goes first.
+    ///
+    /// Dropping the messages instead leaves the connection open, unread, as long as there is a
+    /// handle, or the server's handler has not returned.
     pub fn close(mut self) -> CloseEvent {
         if self.ended.is_none() {
             self.connection.close(CloseCode::NORMAL, "");

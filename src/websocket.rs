@@ -49,13 +49,14 @@ impl WebSocket {
     ///
     /// While the queue is full this waits for room, at most
     /// [`write_timeout`](crate::Config::write_timeout); otherwise it does not block. `Ok` means
-    /// queued: in all but the busiest moments the kernel has it already. From a callback it works
-    /// as from anywhere, but while it waits there, this connection is not read; a program that
-    /// pushes to many uses [`try_send`](Self::try_send).
+    /// queued: in all but the busiest moments the kernel has it already. What is still queued when
+    /// the connection ends is discarded. From a callback it works as from anywhere, but while it
+    /// waits there, this connection is not read; a program that pushes to many uses
+    /// [`try_send`](Self::try_send).
     ///
     /// # Errors
-    /// [`Closed`](SendErrorKind::Closed) once the connection is closing, and
-    /// [`Timeout`](SendErrorKind::Timeout); both hand the message back.
+    /// [`Closed`](SendErrorKind::Closed) once the connection is closing, also if that begins during
+    /// the wait, and [`Timeout`](SendErrorKind::Timeout); both hand the message back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         self.connection.outbox.send(message.into())
     }
@@ -73,7 +74,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// Those of `send`, with the message that found no place; the messages before it are queued,
-    /// those behind it are not.
+    /// those behind it are not. Each message may wait as long as one `send`.
     pub fn send_all<M: Into<Message>>(
         &self,
         messages: impl IntoIterator<Item = M>,
@@ -108,8 +109,9 @@ impl WebSocket {
 
 /// # Ending
 impl WebSocket {
-    /// Begins the closing handshake with 1000; what was sent before goes first. Never waits;
-    /// closing twice changes nothing.
+    /// Begins the closing handshake with 1000 (RFC 6455, section 7.1.2); what was sent before goes
+    /// first. Never waits; closing twice changes nothing. Messages that the peer sends before its
+    /// own Close still arrive.
     pub fn close(&self) {
         self.connection.close(CloseCode::NORMAL, "");
     }
@@ -131,7 +133,8 @@ impl WebSocket {
         Err(SendError::new(SendErrorKind::Closed, None))
     }
 
-    /// Cuts the connection at once, without a Close frame. What is queued is thrown away.
+    /// Cuts the connection at once, without a Close frame, and never waits. What is queued is
+    /// thrown away; it ends with 1006, not clean.
     pub fn abort(&self) {
         self.connection.abort();
     }
@@ -142,13 +145,15 @@ impl WebSocket {
         !self.connection.outbox.is_closing()
     }
 
-    /// Returns the code that the connection has ended with, or `None` while it has not.
+    /// Returns the code that the connection has ended with, or `None` until `on_close` has
+    /// returned: inside it, ask its [`CloseEvent`].
     #[must_use]
     pub fn close_code(&self) -> Option<CloseCode> {
         self.connection.event().map(|event| event.code())
     }
 
     /// Waits until the connection has ended and `on_close` has returned, and tells how it ended.
+    /// However long that is: it does not begin the end.
     ///
     /// # Errors
     /// [`WouldDeadlock`](WaitError::WouldDeadlock) at once where the wait could never end: on any
@@ -178,7 +183,11 @@ impl WebSocket {
 /// # Callbacks
 impl WebSocket {
     /// Sets the callback for messages of either kind. It gets those that no
-    /// [`on_text`](Self::on_text) or [`on_binary`](Self::on_binary) callback is set for.
+    /// [`on_text`](Self::on_text) or [`on_binary`](Self::on_binary) callback is set for. What no
+    /// callback is set for is dropped, with a WARN record at the first.
+    ///
+    /// Like those two, it does not run for messages that are read from
+    /// [`Messages`](crate::Messages).
     pub fn on_message<R: IntoOutcome>(
         &self,
         callback: impl FnMut(&WebSocket, Message) -> R + Send + 'static,
@@ -227,7 +236,8 @@ impl WebSocket {
         self.connection.callbacks.error.set(callback);
     }
 
-    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed.
+    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed. Set
+    /// after that, it is dropped and never runs: the place for it is where the connection begins.
     pub fn on_close<R: IntoOutcome>(
         &self,
         callback: impl FnMut(&WebSocket, CloseEvent) -> R + Send + 'static,

@@ -85,7 +85,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limits and deadlines of the connections.
+    /// Sets the limits and deadlines of the connections. A connection has these settings for life.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -99,15 +99,16 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many handshakes may be under way at once; 256 by default. At the limit the oldest is
-    /// cut and the newcomer served.
+    /// Sets how many handshakes may be under way at once; 256 by default. At the limit the oldest
+    /// is cut and the newcomer served.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.max(1);
         self
     }
 
-    /// Binds the address and starts to accept, on a thread named `landline-accept`. Port 0 lets the
-    /// system choose; [`local_addr`](Server::local_addr) tells.
+    /// Binds the address and starts to accept, on a thread named `landline-accept`. Returns at
+    /// once, unless the address is a name to be looked up. Port 0 lets the system choose;
+    /// [`local_addr`](Server::local_addr) tells.
     ///
     /// # Errors
     /// [`Error::Invalid`] unless exactly one handler is set, [`Error::Bind`] for the address,

@@ -62,13 +62,15 @@ impl Server {
         self.shared.local_addr
     }
 
-    /// Returns the URL that reaches the server, such as `ws://127.0.0.1:9001`.
+    /// Returns the URL that reaches the server, such as `ws://127.0.0.1:9001`: the address as it
+    /// was bound, so on all interfaces `ws://0.0.0.0:9001`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://{}", self.shared.local_addr)
     }
 
-    /// Returns the open connections.
+    /// Returns the open connections, the oldest first, to send to all or to close some. These
+    /// handles keep nothing open.
     #[must_use]
     pub fn connections(&self) -> Vec<WebSocket> {
         self.shared.roster.connections()
@@ -87,8 +89,8 @@ impl Server {
         self.shared.stop(self.shared.config.stop_timeout);
     }
 
-    /// Begins to stop like [`stop`](Self::stop), with another deadline. The earliest deadline
-    /// counts.
+    /// Begins to stop like [`stop`](Self::stop), with another deadline, so long from now. Of
+    /// several stops the earliest deadline counts.
     pub fn stop_within(&self, deadline: Duration) {
         self.shared.stop(deadline);
     }

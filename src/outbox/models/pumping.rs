@@ -29,7 +29,7 @@ fn loom_two_senders_leave_nothing_behind() {
 /// The same for three.
 #[test]
 fn loom_three_senders_leave_nothing_behind() {
-    explore(Some(3), || {
+    explore(Some(2), || {
         let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
         let senders = [1, 2].map(|sender| {
             let outbox = Arc::clone(&outbox);
@@ -50,7 +50,7 @@ fn loom_three_senders_leave_nothing_behind() {
 /// Control frames are handed over like messages.
 #[test]
 fn loom_control_frames_are_not_left_behind() {
-    explore(None, || {
+    explore(Some(3), || {
         let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
         let theirs = Arc::clone(&outbox);
         let sender = wire.spawn(move || {

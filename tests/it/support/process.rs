@@ -19,7 +19,7 @@ pub(crate) struct Thread {
 }
 
 /// Returns the threads of this process.
-fn threads() -> Vec<Thread> {
+pub(crate) fn threads() -> Vec<Thread> {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     // A thread may end while it is looked at.
     tasks
