@@ -11,7 +11,7 @@ use crate::outbox::sync::lock;
 /// messages of one thread keep their order.
 #[test]
 fn loom_two_senders_leave_nothing_behind() {
-    explore(None, || {
+    explore(Some(3), || {
         let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
         let theirs = Arc::clone(&outbox);
         let sender = wire.spawn(move || theirs.send_numbers(1, 2));
@@ -169,7 +169,7 @@ fn loom_reader_polls_for_an_unfinished_write() {
 /// A `try_send` over a full wire queues, and the background takes it.
 #[test]
 fn loom_try_send_over_a_full_wire_queues() {
-    explore(None, || {
+    explore(Some(3), || {
         let (wire, outbox) = FakeWire::with_outbox(0, 2);
         let theirs = Arc::clone(&outbox);
         let sender = wire.spawn(move || theirs.try_send(message(1, 0)).expect("room for two"));
