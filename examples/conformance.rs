@@ -50,7 +50,7 @@ fn run_cases(addr: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn case_count(client: &Client, base: &str) -> Result<u32, Box<dyn Error>> {
-    let (_ws, mut messages) = client.open(&format!("{base}/getCaseCount"))?;
+    let (_ws, mut messages) = client.open(format!("{base}/getCaseCount"))?;
     let count = messages.recv()?;
     Ok(count
         .as_text()
@@ -70,7 +70,7 @@ fn run_case(client: &Client, url: &str) -> Result<(), Box<dyn Error>> {
 
 /// Tells the suite that all cases have run. It answers by dropping the connection, without a Close.
 fn update_reports(client: &Client, base: &str) -> Result<(), Box<dyn Error>> {
-    let (_ws, messages) = client.open(&format!("{base}/updateReports?agent={AGENT}"))?;
+    let (_ws, messages) = client.open(format!("{base}/updateReports?agent={AGENT}"))?;
     messages.for_each(drop);
     Ok(())
 }

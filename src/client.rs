@@ -154,11 +154,7 @@ impl Client {
             reader.run_out();
             return Err(Error::Callback(text));
         }
-        let name = format!("landline-{}", connection.id);
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || drop(reader.dispatch()));
-        connection.driven_by(thread.map_err(Error::Io)?.thread().id());
+        reader.drive_apart(Reader::dispatch).map_err(Error::Io)?;
         Ok(WebSocket::with_life(&connection).0)
     }
 

@@ -128,6 +128,8 @@ pub struct CloseEvent {
     pub(crate) sent: Option<CloseCode>,
     pub(crate) received: Option<CloseCode>,
     pub(crate) timeout: Option<Timeout>,
+    /// Whether this side failed it: `on_error` was told why.
+    pub(crate) failed: bool,
 }
 
 impl CloseEvent {
@@ -180,8 +182,8 @@ impl CloseEvent {
         self.timeout
     }
 
-    /// Tells whether nothing went wrong: a clean close with 1000, 1001 or no code, or a close that
-    /// we began and the peer answered.
+    /// Tells whether nothing went wrong: a clean close with 1000, 1001 or no code, or any other
+    /// that the program began and the peer answered.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         let ordinary = [
@@ -189,7 +191,9 @@ impl CloseEvent {
             CloseCode::GOING_AWAY,
             CloseCode::NO_STATUS,
         ];
-        self.clean && (self.initiator == Initiator::Local || ordinary.contains(&self.code))
+        self.clean
+            && !self.failed
+            && (self.initiator == Initiator::Local || ordinary.contains(&self.code))
     }
 }
 

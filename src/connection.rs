@@ -14,7 +14,7 @@ use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
 use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
 use crate::protocol::{CloseFrame, Opcode, Role};
-use crate::reader::Reader;
+use crate::reader::{Reader, on_connection_thread};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Socket;
 use crate::{CloseCode, Config, Error, Failure, Initiator, Outcome, Timeout, WaitError, WebSocket};
@@ -38,12 +38,9 @@ pub(crate) struct Connection {
     deadlines: Box<Mutex<Deadlines>>,
     /// When it is cut whatever the program does, and the deadline's name.
     end_by: Mutex<Option<(Instant, Timeout)>>,
-    /// The thread that drives the reading end, or drove it last.
-    driver: Mutex<Option<ThreadId>>,
-    /// The reading end, once the program has dropped its `Messages`.
-    pub(crate) parked: Mutex<Option<Box<Reader>>>,
     ending: Mutex<Ending>,
-    finished: Condvar,
+    /// Told when the connection has ended, and when its reading end is parked.
+    moved: Condvar,
 }
 
 /// Is what the reading end tells the background.
@@ -60,6 +57,12 @@ pub(crate) struct Reading {
 /// Is what is known of the end, gathered from those who take part in it.
 #[derive(Default)]
 struct Ending {
+    /// The thread that drives the reading end, or drove it last.
+    driver: Option<ThreadId>,
+    /// The reading end, while it waits for the server's thread.
+    parked: Option<Box<Reader>>,
+    /// Whether the server's thread has left, and nobody will come for what is parked.
+    deserted: bool,
     initiator: Option<Initiator>,
     received: Option<CloseFrame>,
     failure: Option<Error>,
@@ -101,10 +104,8 @@ impl Connection {
             timer,
             deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
             end_by: Mutex::new(None),
-            driver: Mutex::new(None),
-            parked: Mutex::new(None),
             ending: Mutex::new(Ending::default()),
-            finished: Condvar::new(),
+            moved: Condvar::new(),
         });
         let timed = Arc::clone(&connection) as Arc<dyn Timed>;
         connection
@@ -172,16 +173,41 @@ impl Connection {
         lock(&self.ending).event.is_some()
     }
 
-    /// Ends after a handler that has given the reading end to another thread: that one drives it to
-    /// the end.
-    pub(crate) fn end_elsewhere(&self, outcome: Outcome) {
+    /// Leaves the reading end to the server's thread, which drives it to its end; gives it back if
+    /// that has left.
+    pub(crate) fn park(&self, reader: Box<Reader>) -> Option<Box<Reader>> {
+        let mut ending = lock(&self.ending);
+        if ending.deserted {
+            return Some(reader);
+        }
+        ending.driver = None;
+        ending.parked = Some(reader);
+        self.moved.notify_all();
+        None
+    }
+
+    /// Ends after a server's handler: with 1000, or with its failure. A reading end that the handler
+    /// has given to another thread is driven to its end there, or here once that has dropped it.
+    pub(crate) fn end(&self, outcome: Outcome) {
         match outcome {
             Ok(()) => drop(self.close(CloseCode::NORMAL, "")),
             Err(failure) => self.fail_callback(failure),
         }
         let by = Instant::now() + self.close_timeout;
         self.end_by(by, Timeout::Close);
-        let _ = self.wait_finished(Some(by + Duration::from_secs(1)));
+        if let Some(mut reader) = self.collect(by + Duration::from_secs(1)) {
+            reader.run_out();
+        }
+    }
+
+    /// Waits for the reading end to be parked, or for the end.
+    fn collect(&self, deadline: Instant) -> Option<Box<Reader>> {
+        let mut ending = lock(&self.ending);
+        while ending.parked.is_none() && ending.event.is_none() && Instant::now() < deadline {
+            ending = wait(&self.moved, ending, Some(deadline));
+        }
+        ending.deserted = true;
+        ending.parked.take()
     }
 
     /// Fails with 1011, unless the connection is closing anyway: a `send` that found it closed is
@@ -199,34 +225,35 @@ impl Connection {
         self.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
     }
 
-    /// Says that the calling thread drives the reading end from now on.
+    /// Says which thread drives the reading end from now on.
     pub(crate) fn driven_by(&self, thread: ThreadId) {
-        *lock(&self.driver) = Some(thread);
-    }
-
-    /// Says that nobody drives the reading end any more.
-    pub(crate) fn undriven(&self) {
-        *lock(&self.driver) = None;
+        lock(&self.ending).driver = Some(thread);
     }
 
     /// Waits for the end, after `on_close` has returned.
     pub(crate) fn wait_finished(&self, deadline: Option<Instant>) -> Result<CloseEvent, WaitError> {
-        if let Some(event) = self.event() {
-            return Ok(event);
-        }
-        let driver = *lock(&self.driver);
-        if driver.is_none_or(|driver| driver == thread::current().id()) {
-            return Err(WaitError::WouldDeadlock);
-        }
+        let this = thread::current().id();
+        let patience = Instant::now() + UNDRIVEN;
         let mut ending = lock(&self.ending);
         loop {
             if let Some(event) = &ending.event {
                 return Ok(event.clone());
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let now = Instant::now();
+            let ours = ending.driver == Some(this);
+            // A server's thread comes back for its connection.
+            let undriven = ours || (ending.driver.is_none() && self.role == Role::Client);
+            if (ours && on_connection_thread()) || (undriven && now >= patience) {
+                return Err(WaitError::WouldDeadlock);
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
                 return Err(WaitError::Timeout);
             }
-            ending = wait(&self.finished, ending, deadline);
+            let until = deadline
+                .into_iter()
+                .chain(undriven.then_some(patience))
+                .min();
+            ending = wait(&self.moved, ending, until);
         }
     }
 
@@ -242,7 +269,7 @@ impl Connection {
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();
         lock(&self.ending).event = Some(event.clone());
-        self.finished.notify_all();
+        self.moved.notify_all();
         event
     }
 
@@ -298,6 +325,7 @@ impl Connection {
             sent,
             received: received.map(|frame| frame.code),
             timeout,
+            failed: failure.is_some() || timeout.is_some(),
         };
         (event, failure.or(timeout.map(Error::Timeout)))
     }
@@ -315,6 +343,8 @@ impl Connection {
     }
 }
 
+/// So long a wait for the end goes on while nobody reads: the thread that will may not have begun.
+const UNDRIVEN: Duration = Duration::from_secs(5);
 /// Is later than anything that is due.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -351,17 +381,10 @@ impl Drop for Life {
             connection.close(CloseCode::NORMAL, "");
             connection.end_by(Instant::now() + connection.close_timeout, Timeout::Close);
         }
-        let parked = lock(&connection.parked).take();
-        if thread::panicking() || crate::reader::on_connection_thread() {
+        if thread::panicking() || on_connection_thread() || connection.outbox.is_sealed() {
             return;
         }
-        match parked {
-            Some(mut reader) => drop(reader.run_out()),
-            None if connection.outbox.is_sealed() => {}
-            None => {
-                let patience = Instant::now() + connection.close_timeout + Duration::from_secs(1);
-                let _ = connection.wait_finished(Some(patience));
-            }
-        }
+        let patience = Instant::now() + connection.close_timeout + Duration::from_secs(1);
+        let _ = connection.wait_finished(Some(patience));
     }
 }

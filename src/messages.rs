@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use crate::connection::{Connection, Life};
 use crate::outbox::uncork_thread;
 use crate::reader::{Next, Reader};
-use crate::sync::lock;
 use crate::{CloseCode, CloseEvent, Message, RecvError, Timeout};
 
 /// Is the reading end of a connection: whoever iterates it drives the connection.
@@ -30,7 +29,7 @@ pub struct Messages {
     ended: Option<CloseEvent>,
     told: bool,
     /// Keeps a client open.
-    _life: Option<Arc<Life>>,
+    life: Option<Arc<Life>>,
 }
 
 impl Messages {
@@ -41,7 +40,7 @@ impl Messages {
             connection,
             ended: None,
             told: false,
-            _life: life,
+            life,
         }
     }
 
@@ -88,14 +87,6 @@ impl Messages {
             );
         }
         self.until_ended(Reader::run_out)
-    }
-
-    /// Ends after the program's handler: with 1000, or with its failure.
-    pub(crate) fn end(mut self, outcome: crate::Outcome) {
-        if let (Err(failure), Some(reader)) = (outcome, &mut self.reader) {
-            reader.fail(failure);
-        }
-        self.close();
     }
 
     fn until_ended(&mut self, drive: impl FnOnce(&mut Reader) -> CloseEvent) -> CloseEvent {
@@ -148,15 +139,21 @@ impl Iterator for Messages {
 }
 
 impl Drop for Messages {
-    /// Parks the reading end with the connection: the last handle, or the server, drives it to its
-    /// end.
+    /// A client's connection is read on by a thread of its own; a server's by its thread, when the
+    /// handler has returned.
     fn drop(&mut self) {
         let Some(mut reader) = self.reader.take() else {
             return;
         };
         reader.let_go();
-        if self.ended.is_none() {
-            *lock(&self.connection.parked) = Some(reader);
+        if self.ended.is_some() {
+            return;
+        }
+        if self.life.is_some() {
+            // Without a thread to be had the connection is cut.
+            let _ = reader.drive_apart(Reader::run_out);
+        } else {
+            drop(self.connection.park(reader));
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::Response;
 
 use crate::background::{Timed, Timer};
@@ -155,7 +154,7 @@ impl OpeningGuard {
             }
         };
         let (head, ()) = response.into_parts();
-        let body = Bytes::from(body.bytes);
+        let body = body.bytes;
         Error::Refused(Box::new(Refusal {
             status: head.status,
             headers: head.headers,

@@ -116,6 +116,20 @@ impl Reader {
         self.dispatch()
     }
 
+    /// Drives on a thread of the connection's own.
+    pub(crate) fn drive_apart(
+        mut self: Box<Self>,
+        drive: fn(&mut Self) -> CloseEvent,
+    ) -> io::Result<()> {
+        let connection = Arc::clone(&self.connection);
+        let name = format!("landline-{}", connection.id);
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || drop(drive(&mut self)))?;
+        connection.driven_by(thread.thread().id());
+        Ok(())
+    }
+
     /// Returns the next message, or the end; ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
         self.take_the_wheel();
@@ -161,7 +175,6 @@ impl Reader {
             drive_with(None);
         }
         self.uncork();
-        self.connection.undriven();
     }
 
     fn handle(&mut self, event: Event) -> Option<Next> {

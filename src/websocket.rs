@@ -298,10 +298,6 @@ impl WebSocket {
             life,
         )
     }
-
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
 }
 
 /// Handles are equal if they are of the same connection.

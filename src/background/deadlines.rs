@@ -304,7 +304,7 @@ mod tests {
         };
         deadlines.pinged(&facts, &facts);
         let (after, verdict) = until_due(&mut deadlines, facts, |facts| {
-            facts.asleep = facts.now > now + 11 * SECOND
+            facts.asleep = facts.now > now + 11 * SECOND;
         });
         assert_eq!((after, verdict), (20 * SECOND, Verdict::Cut(Timeout::Pong)));
     }
@@ -357,7 +357,7 @@ mod tests {
         );
     }
 
-    /// The peer has close_timeout to answer our Close, however much else it sends.
+    /// The peer has `close_timeout` to answer our Close, however much else it sends.
     #[test]
     fn close_must_be_answered() {
         let now = Instant::now();

@@ -22,4 +22,4 @@ pub(crate) use body::Body;
 pub(crate) use client::{Ask, is_secure};
 pub(crate) use head::{parse_request, parse_response};
 pub(crate) use reply::BadRequest;
-pub(crate) use server::{Upgrade, wants_upgrade};
+pub(crate) use server::Upgrade;

@@ -43,6 +43,7 @@ impl Upgrade {
         })
     }
 
+    #[cfg(test)]
     /// Returns the subprotocols that the client offers, in its order of preference, each once.
     pub(crate) fn subprotocols(&self) -> &[String] {
         &self.subprotocols

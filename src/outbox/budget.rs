@@ -1,8 +1,11 @@
 //! How much may wait to be written, and who waits for room.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::Alarm;
 use super::sync::{AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::{Config, Message};
 
@@ -41,6 +44,8 @@ pub(super) enum Denied {
 struct Line {
     places: VecDeque<u64>,
     next: u64,
+    /// Wakes the first, who waits for the socket and not for the line.
+    alarm: Option<Arc<dyn Alarm>>,
 }
 
 impl Budget {
@@ -98,6 +103,10 @@ impl Budget {
     fn set(&self, bits: u64) -> u64 {
         let before = self.word.fetch_or(bits, Ordering::AcqRel);
         self.call_line(before);
+        if before & WAITING != 0 {
+            let alarm = lock(&self.line).alarm.clone();
+            alarm.inspect(|alarm| alarm.ring());
+        }
         before
     }
 
@@ -174,6 +183,13 @@ impl Place<'_> {
         self.is_first(&lock(&self.budget.line))
     }
 
+    /// Has this alarm rung when no more may be reserved; returns false if that is so already.
+    pub(super) fn ring_when_closing(&self, alarm: Option<Arc<dyn Alarm>>) -> bool {
+        let before = mem::replace(&mut lock(&self.budget.line).alarm, alarm);
+        drop(before);
+        !self.budget.is_closing()
+    }
+
     /// Waits until the line may have moved, at most until the deadline.
     pub(super) fn wait(&self, bytes: u64, deadline: Option<Instant>) {
         let line = lock(&self.budget.line);
@@ -192,11 +208,15 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut line = lock(&self.budget.line);
+        let first = self.is_first(&line);
+        let alarm = line.alarm.take_if(|_| first);
         line.places.retain(|ticket| *ticket != self.ticket);
         if line.places.is_empty() {
             self.budget.word.fetch_and(!WAITING, Ordering::AcqRel);
         }
         self.budget.moved.notify_all();
+        drop(line);
+        drop(alarm);
     }
 }
 

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use log::error;
 
-use self::budget::{Budget, Denied, weight};
+use self::budget::{Budget, Denied, Place, weight};
 use self::channel::Channel;
 use self::control::ControlLane;
 pub(crate) use self::control::Urgency;
@@ -41,10 +41,15 @@ use crate::{CloseCode, Config, Message, SendError, SendErrorKind, Timeout};
 
 /// Is what the outbox needs of the world below: a socket, and somebody who keeps the time.
 pub(crate) trait Wire: Send + Sync + Sized + 'static {
+    /// Is what ends a wait for writability before its time.
+    type Alarm: Alarm;
     /// Writes as much as is taken without blocking.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Blocks until more may be taken, the socket is cut, or the deadline has passed.
-    fn wait_writable(&self, deadline: Option<Instant>);
+    /// Returns a new alarm, unless the system has none to give.
+    fn alarm(&self) -> Option<Arc<Self::Alarm>>;
+    /// Blocks until more may be taken, the socket is cut, the alarm rings, or the deadline has
+    /// passed.
+    fn wait_writable(&self, alarm: Option<&Self::Alarm>, deadline: Option<Instant>);
     /// Wakes whoever reads or waits, and lets the kernel forget what is unsent.
     fn cut(&self);
     /// Asks the background to resume this outbox when more may be taken.
@@ -61,6 +66,11 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     }
     /// Returns when a wait of this length ends; `None` where time does not pass.
     fn deadline(timeout: Duration) -> Option<Instant>;
+}
+
+/// Wakes the thread that waits with it, also if that begins to wait only then.
+pub(crate) trait Alarm: Send + Sync + 'static {
+    fn ring(&self);
 }
 
 /// Queues what a connection sends, and writes it.
@@ -173,9 +183,9 @@ impl<W: Wire> Outbox<W> {
         self: &Arc<Self>,
         mut messages: impl Iterator<Item = Message>,
     ) -> Result<(), SendError> {
-        let outcome = messages.try_for_each(|message| self.queue(message).map(drop));
-        self.depart(self.budget.bytes());
-        outcome
+        // What was queued leaves also if the program's iterator panics.
+        let _departing = Departing(self);
+        messages.try_for_each(|message| self.queue(message).map(drop))
     }
 
     /// Queues a message if there is room, and lets it leave.
@@ -283,7 +293,10 @@ impl<W: Wire> Outbox<W> {
             if !matches!(turn, Turn::Stalled) {
                 return self.look_again_after(&turn);
             }
-            self.wait_writable(None);
+            if let Some(wire) = self.begin_polling() {
+                wire.wait_writable(None, None);
+                self.end_polling(true);
+            }
         }
     }
 
@@ -385,18 +398,22 @@ impl<W: Wire> Outbox<W> {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(SendErrorKind::Timeout);
             }
-            if !(place.leads() && self.wait_writable(deadline)) {
+            if !(place.leads() && self.wait_leading(&place, deadline)) {
                 place.wait(weight, deadline);
             }
         }
     }
 
-    /// Waits until a stalled outbox has moved; returns false at once if it is not stalled.
-    fn wait_writable(self: &Arc<Self>, deadline: Option<Instant>) -> bool {
+    /// Waits until a stalled outbox has moved or is closing; returns false at once if it is not
+    /// stalled.
+    fn wait_leading(self: &Arc<Self>, place: &Place<'_>, deadline: Option<Instant>) -> bool {
         let Some(wire) = self.begin_polling() else {
             return false;
         };
-        wire.wait_writable(deadline);
+        let alarm = wire.alarm();
+        if place.ring_when_closing(alarm.clone().map(|alarm| alarm as Arc<dyn Alarm>)) {
+            wire.wait_writable(alarm.as_deref(), deadline);
+        }
         self.end_polling(true);
         true
     }
@@ -573,6 +590,15 @@ impl<W: Wire> Outbox<W> {
             self.budget.release(weight(&message), 1);
             spent.push(message);
         }
+    }
+}
+
+/// Lets leave what was queued, when dropped.
+struct Departing<'a, W: Wire>(&'a Arc<Outbox<W>>);
+
+impl<W: Wire> Drop for Departing<'_, W> {
+    fn drop(&mut self) {
+        self.0.depart(self.0.budget.bytes());
     }
 }
 

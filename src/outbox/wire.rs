@@ -5,9 +5,9 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Cork, Outbox, Wire};
+use super::{Alarm, Cork, Outbox, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
-use crate::transport::{Interest, Socket};
+use crate::transport::{Socket, Wake};
 
 /// Is the sending side's view of a connection's socket.
 pub(crate) struct SocketWire {
@@ -40,12 +40,18 @@ pub(crate) fn uncork_thread() {
 }
 
 impl Wire for SocketWire {
+    type Alarm = Wake;
+
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.socket.try_send(parts)
     }
 
-    fn wait_writable(&self, deadline: Option<Instant>) {
-        self.socket.wait(Interest::Write, deadline);
+    fn alarm(&self) -> Option<Arc<Wake>> {
+        Wake::new().ok().map(Arc::new)
+    }
+
+    fn wait_writable(&self, alarm: Option<&Wake>, deadline: Option<Instant>) {
+        self.socket.wait_writable_or(alarm, deadline);
     }
 
     fn cut(&self) {
@@ -79,6 +85,12 @@ impl Wire for SocketWire {
 
     fn deadline(timeout: Duration) -> Option<Instant> {
         Some(Instant::now() + timeout)
+    }
+}
+
+impl Alarm for Wake {
+    fn ring(&self) {
+        self.wake();
     }
 }
 

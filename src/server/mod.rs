@@ -43,7 +43,6 @@ pub struct Server {
 
 impl Server {
     /// Begins a server.
-    #[must_use]
     pub fn builder() -> ServerBuilder {
         ServerBuilder::new()
     }

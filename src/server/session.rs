@@ -15,7 +15,6 @@ use crate::handshake::{BadRequest, Upgrade};
 use crate::opening::{Opening, OpeningGuard, RequestError};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
-use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{Messages, Request, WebSocket};
 
@@ -28,7 +27,7 @@ const LINGER: Duration = Duration::from_secs(5);
 // every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, shared: &Arc<Shared>) {
     let mut place = shared.roster.place();
-    let Some((head, pipelined)) = shake_hands(&socket, shared, &mut place) else {
+    let Some(Accepted { head, pipelined }) = shake_hands(&socket, shared, &mut place) else {
         return;
     };
     let config = &shared.config;
@@ -41,18 +40,20 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, shared: &Arc<Shared>) {
     as_connection_thread(|| serve(reader, head, shared));
 }
 
-/// Does the handshake. Returns the request and what came behind it, or `None` if there will be no
-/// connection.
+/// Is a request that was answered with 101.
+struct Accepted {
+    head: Box<http::Request<()>>,
+    /// What came behind it.
+    pipelined: Vec<u8>,
+}
+
+/// Does the handshake. Returns `None` if there will be no connection.
 #[inline(never)]
-fn shake_hands(
-    socket: &Arc<Socket>,
-    shared: &Shared,
-    place: &mut Place<'_>,
-) -> Option<(Box<http::Request<()>>, Vec<u8>)> {
+fn shake_hands(socket: &Arc<Socket>, shared: &Shared, place: &mut Place<'_>) -> Option<Accepted> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, deadline).ok()?;
     place.enter_opening(opening.opening(), shared.max_handshakes);
-    let (head, pipelined) = match accept(&opening, shared) {
+    let accepted = match accept(&opening, shared) {
         Ok(accepted) => accepted,
         Err(refusal) => {
             if let Some(reply) = refusal {
@@ -65,14 +66,11 @@ fn shake_hands(
     };
     place.leave_opening();
     opening.finish().ok()?;
-    Some((head, pipelined))
+    Some(accepted)
 }
 
 /// Reads the request and answers 101. An error is what to answer instead, if anything.
-fn accept(
-    opening: &OpeningGuard,
-    shared: &Shared,
-) -> Result<(Box<http::Request<()>>, Vec<u8>), Option<Vec<u8>>> {
+fn accept(opening: &OpeningGuard, shared: &Shared) -> Result<Accepted, Option<Vec<u8>>> {
     let (head, pipelined) = match opening.read_request() {
         Ok(read) => read,
         Err(RequestError::Bad(bad)) => {
@@ -90,7 +88,7 @@ fn accept(
         .response(None, &HeaderMap::new())
         .map_err(|_| None)?;
     opening.write(&response).map_err(|_| None)?;
-    Ok((head, pipelined))
+    Ok(Accepted { head, pipelined })
 }
 
 fn unavailable() -> Vec<u8> {
@@ -114,17 +112,7 @@ fn serve(mut reader: Box<Reader>, head: Box<http::Request<()>>, shared: &Arc<Sha
         Handler::StraightLine(handler) => {
             let messages = Messages::new(reader, None);
             let outcome = catch(|| handler(ws, messages, request()));
-            end(&connection, outcome);
+            connection.end(outcome);
         }
-    }
-}
-
-/// Ends after a straight-line handler. If it has given its `Messages` to another thread, that one
-/// drives to the end, and is waited for.
-fn end(connection: &Arc<Connection>, outcome: crate::Outcome) {
-    let parked = lock(&connection.parked).take();
-    match parked {
-        Some(reader) => Messages::new(reader, None).end(outcome),
-        None => connection.end_elsewhere(outcome),
     }
 }

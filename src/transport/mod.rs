@@ -11,5 +11,5 @@ mod wake;
 pub(crate) use dial::dial;
 pub(crate) use limits::max_connections;
 pub(crate) use listener::Listener;
-pub(crate) use socket::{Interest, Ready, Socket, poll_all};
+pub(crate) use socket::{Interest, Socket, poll_all};
 pub(crate) use wake::Wake;

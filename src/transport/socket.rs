@@ -10,6 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
 
+use super::Wake;
+
 /// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
 #[derive(Debug)]
 pub(crate) struct Socket(TcpStream);
@@ -91,6 +93,13 @@ impl Socket {
         Ready::from(fds[0].revents())
     }
 
+    /// Waits like [`wait`](Self::wait) until more may be written, or until it is woken.
+    pub(crate) fn wait_writable_or(&self, wake: Option<&Wake>, deadline: Option<Instant>) {
+        let mut fds = vec![PollFd::new(&self.0, PollFlags::OUT)];
+        fds.extend(wake.map(|wake| PollFd::new(wake, PollFlags::IN)));
+        poll_all(&mut fds, deadline);
+    }
+
     /// Ends our direction: the peer reads its end after what is already written.
     pub(crate) fn finish_writing(&self) {
         let _ = self.0.shutdown(Shutdown::Write);
@@ -157,7 +166,7 @@ impl From<PollFlags> for Ready {
 /// as a passed one: whoever asked looks again.
 pub(crate) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) {
     let _ = retry_on_intr(|| {
-        let left = deadline.map(|deadline| timespec(deadline));
+        let left = deadline.map(timespec);
         poll(fds, left.as_ref())
     });
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -32,7 +33,7 @@ fn connections_cost_a_thread_each() {
     alone(|| {
         let before = threads().len();
         let (sender, receiver) = mpsc::channel();
-        let server = TestServer::with(timeless(), move |ws| drop(sender.send(ws.id())));
+        let server = TestServer::with(timeless(), move |ws| _ = sender.send(ws.id()));
         let peers: Vec<_> = (0..50).map(|_| RawPeer::client_of(&server)).collect();
         let ids: BTreeSet<_> = peers.iter().map(|_| next(&receiver)).collect();
         assert_eq!(threads().len() - before, 52);
@@ -62,7 +63,8 @@ fn clients_cost_a_thread_if_they_call_back() {
         });
         let (peer, ws) = raw.meet(&client, |_| ());
         settled("it has its thread", || threads().len() - before == 2);
-        assert_eq!(threads_named(&format!("landline-{}", ws.id())).len(), 1);
+        let name = format!("landline-{}", ws.id());
+        settled("it has its name", || threads_named(&name).len() == 1);
         drop((peer, ws));
     });
 }
@@ -109,11 +111,11 @@ fn wakings() -> BTreeMap<String, u64> {
 }
 
 /// A connection that has echoed a message and is idle costs a server at most 20 KiB, its thread's
-/// stack included. The kernel's buffers are its own affair.
+/// stack included; unoptimized code needs more of the stack. The kernel's buffers are its own affair.
 #[test]
 fn idle_connections_cost_at_most_20_kib() {
     const COUNT: usize = 2_000;
-    const KIB: usize = 20;
+    const KIB: usize = if cfg!(debug_assertions) { 40 } else { 20 };
     const TEST: &str = "cost::idle_connections_cost_at_most_20_kib";
     if let Some(address) = part() {
         return hold_sockets(address.parse().unwrap(), COUNT);
@@ -218,7 +220,7 @@ fn nothing_is_left_behind() {
             drop(server);
             // Kept handles keep nothing.
             handles.iter().for_each(|ws| {
-                settled("the end", || !ws.is_open());
+                settled("the end", || ws.close_code().is_some());
                 assert_eq!(ws.send("late").unwrap_err().kind(), SendErrorKind::Closed);
             });
             drop(refused);
@@ -424,19 +426,21 @@ fn reconnecting_reuses_the_background() {
     });
 }
 
-/// Returns the number of the background's thread.
+/// Returns the number of the background's thread, once it has its name.
 fn background() -> String {
-    let mut tasks = fs::read_dir("/proc/self/task")
-        .unwrap()
-        .map(|task| task.unwrap().path());
-    let is_it = |name: String| name.starts_with("landline-backgr");
-    let found = tasks.find(|task| fs::read_to_string(task.join("comm")).is_ok_and(is_it));
-    found
-        .unwrap()
-        .file_name()
-        .unwrap()
-        .to_string_lossy()
-        .into_owned()
+    let is_it = |task: &PathBuf| {
+        let name = fs::read_to_string(task.join("comm"));
+        name.is_ok_and(|name| name.starts_with("landline-backgr"))
+    };
+    let mut found = None;
+    settled("the background runs", || {
+        let mut tasks = fs::read_dir("/proc/self/task")
+            .unwrap()
+            .map(|task| task.unwrap().path());
+        found = tasks.find(is_it);
+        found.is_some()
+    });
+    found.unwrap().to_string_lossy().into_owned()
 }
 
 /// Dials of clients leave nothing behind when they fail.

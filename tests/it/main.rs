@@ -1,6 +1,7 @@
 //! What landline promises, proven from the outside: over sockets, against raw peers that speak
 //! literal bytes, through the public API alone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "what was measured is worth knowing")]
 
 mod api;
 mod backpressure;

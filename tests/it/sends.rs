@@ -176,7 +176,6 @@ fn batches_leave_in_order() {
 
 /// An iterator that panics takes nothing with it that it has given before.
 #[test]
-#[ignore = "what it gave waits in the queue until something else is sent"]
 fn batch_cut_by_a_panic_still_leaves() {
     let mut met = Meeting::of(Role::Server, quiet(), |_| {});
     let ws = met.ws.clone();

@@ -242,11 +242,12 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// Cuts the tests off, which stand at a file's end, and the comments, which say what they like.
+/// Cuts off the tests and what stands in for a thing under the models, at a file's end, and the comments, which say what they like.
 fn without_tests(text: &str) -> String {
     let tests = [
         "\n#[cfg(test)]\nmod tests {",
         "\n#[cfg(all(test, not(loom)))]\nmod tests {",
+        "\n#[cfg(loom)]\nmod ",
     ];
     let end = tests.iter().filter_map(|begin| text.find(begin)).min();
     let lines = text[..end.unwrap_or(text.len())].lines();

@@ -4,7 +4,8 @@ use http::{HeaderMap, Request};
 
 use super::{FIELDS, header_map};
 use crate::Error;
-use crate::handshake::{Upgrade, parse_request, wants_upgrade};
+use crate::handshake::server::wants_upgrade;
+use crate::handshake::{Upgrade, parse_request};
 
 fn request(lines: &str) -> Request<()> {
     let bytes = format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n");

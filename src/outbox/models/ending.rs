@@ -152,6 +152,24 @@ fn loom_seal_wakes_who_waits() {
     });
 }
 
+/// A Close ends the wait of who waits for room over a full wire; what was queued before goes first.
+#[test]
+fn loom_close_wakes_who_waits() {
+    explore(Some(3), || {
+        let (wire, outbox) = FakeWire::with_outbox(0, 1);
+        let theirs = Arc::clone(&outbox);
+        let sender = loom::thread::spawn(move || {
+            u8::from(theirs.send_or_closed(1, 0)) + u8::from(theirs.send_or_closed(1, 1))
+        });
+        outbox.close_with(CloseCode::NORMAL, Urgency::AfterMessages);
+        let sent = sender.join().expect("no panic");
+        wire.settle();
+        let frames = wire.frames();
+        assert_eq!(numbers(&frames, 1), Vec::from_iter(0..sent));
+        assert_closed_once(&frames);
+    });
+}
+
 /// Of two seals one counts, beside a Close and who flushes it, and the background.
 #[test]
 fn loom_seal_beside_seal_and_close() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
-use crate::outbox::{Cork, Outbox, Seal, Urgency, Wire};
+use crate::outbox::{Alarm, Cork, Outbox, Seal, Urgency, Wire};
 use crate::protocol::{CloseFrame, Opcode, Role};
 use crate::{CloseCode, Config, Message, SendErrorKind};
 
@@ -22,7 +22,11 @@ pub(super) fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'st
 }
 
 /// Is a wire of which the models see every byte.
-pub(super) struct FakeWire {
+pub(super) struct FakeWire(Arc<World>);
+
+/// Is what the threads of a model share beside the outbox.
+#[derive(Default)]
+pub(super) struct World {
     state: Mutex<State>,
     moved: Condvar,
 }
@@ -32,6 +36,7 @@ struct State {
     room: usize,
     written: Vec<u8>,
     cut: bool,
+    rung: bool,
     watched: Vec<Arc<Outbox<FakeWire>>>,
     /// How many threads may still ask the background for something.
     busy: usize,
@@ -55,27 +60,24 @@ impl FakeWire {
     /// Makes a wire that takes `room` bytes before it is full, and an outbox that queues as many
     /// messages as `queue`.
     pub(super) fn with_outbox(room: usize, queue: usize) -> (Arc<Self>, Arc<Outbox<Self>>) {
-        let state = Mutex::new(State {
-            room,
-            ..State::default()
-        });
-        let wire = Arc::new(Self {
-            state,
-            moved: Condvar::new(),
-        });
+        let wire = Arc::new(Self(Arc::default()));
+        wire.make_room(room);
         let config = Config::new().max_queue_messages(queue);
         let outbox = Outbox::new(Role::Server, &config, Arc::clone(&wire));
         (wire, outbox)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("a model stops at the first panic")
+        self.0
+            .state
+            .lock()
+            .expect("a model stops at the first panic")
     }
 
     /// Makes room, as a peer does that reads.
     pub(super) fn make_room(&self, room: usize) {
         self.state().room += room;
-        self.moved.notify_all();
+        self.0.moved.notify_all();
     }
 
     /// Runs `run` on a thread that the background outlives.
@@ -88,7 +90,7 @@ impl FakeWire {
         loom::thread::spawn(move || {
             run();
             wire.state().busy -= 1;
-            wire.moved.notify_all();
+            wire.0.moved.notify_all();
         })
     }
 
@@ -138,7 +140,19 @@ impl FakeWire {
     }
 }
 
+impl Alarm for World {
+    fn ring(&self) {
+        self.state
+            .lock()
+            .expect("a model stops at the first panic")
+            .rung = true;
+        self.moved.notify_all();
+    }
+}
+
 impl Wire for FakeWire {
+    type Alarm = World;
+
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = self.state();
         let before = state.written.len();
@@ -156,9 +170,13 @@ impl Wire for FakeWire {
         }
     }
 
-    fn wait_writable(&self, _: Option<Instant>) {
+    fn alarm(&self) -> Option<Arc<World>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn wait_writable(&self, alarm: Option<&World>, _: Option<Instant>) {
         let mut state = self.state();
-        while state.room == 0 && !state.cut {
+        while state.room == 0 && !state.cut && !(alarm.is_some() && state.rung) {
             state = self
                 .moved
                 .wait(state)
@@ -168,12 +186,12 @@ impl Wire for FakeWire {
 
     fn cut(&self) {
         self.state().cut = true;
-        self.moved.notify_all();
+        self.0.moved.notify_all();
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
         self.state().watched.push(Arc::clone(outbox));
-        self.moved.notify_all();
+        self.0.moved.notify_all();
     }
 
     fn expect(&self, _: Instant) {}

@@ -117,6 +117,8 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
             "--include-ignored",
         ])
         .env(ALONE, name)
+        // What is freed is given back to the system, not kept for the next.
+        .env("MALLOC_MMAP_THRESHOLD_", "131072")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -341,7 +341,8 @@ impl RawPeer {
             opcode: first & 15,
             payload: payload.collect(),
         };
-        self.received.drain(..end);
+        // What a large frame took is given back.
+        self.received = self.received.split_off(end);
         Some(frame)
     }
 
