@@ -98,7 +98,7 @@ fn loom_flush_waits_for_the_close() {
     explore(Some(3), || {
         let (wire, outbox) = FakeWire::with_outbox(1, 8);
         let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || drop(theirs.send_or_closed(1, 0)));
+        let sender = wire.spawn(move || _ = theirs.send_or_closed(1, 0));
         let (theirs, their_wire) = (Arc::clone(&outbox), Arc::clone(&wire));
         let replier = wire.spawn(move || {
             theirs.close_with(CloseCode::GOING_AWAY, Urgency::Overtaking);

@@ -77,7 +77,7 @@ fn loom_control_frames_are_not_left_behind() {
 #[test]
 fn loom_who_looks_at_the_pump_takes_messages_along() {
     let looks: [fn(&Arc<Outbox<FakeWire>>); 3] = [
-        |outbox| drop(outbox.writing()),
+        |outbox| _ = outbox.writing(),
         |outbox| assert!(outbox.begin_polling().is_none()),
         |outbox| outbox.flush_close(),
     ];

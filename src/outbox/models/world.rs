@@ -107,6 +107,7 @@ impl FakeWire {
                 return;
             } else {
                 state = self
+                    .0
                     .moved
                     .wait(state)
                     .expect("a model stops at the first panic");
@@ -178,6 +179,7 @@ impl Wire for FakeWire {
         let mut state = self.state();
         while state.room == 0 && !state.cut && !(alarm.is_some() && state.rung) {
             state = self
+                .0
                 .moved
                 .wait(state)
                 .expect("a model stops at the first panic");
