@@ -218,8 +218,8 @@ impl std::error::Error for RecvError {}
 pub enum WaitError {
     /// The connection did not end in the given time.
     Timeout,
-    /// The wait could never end: it was asked for on a connection's own thread, or nobody drives
-    /// the [`Messages`](crate::Messages) of this connection.
+    /// The wait could never end: it was asked for on a connection's own thread, or nobody else
+    /// reads the [`Messages`](crate::Messages) of this connection.
     WouldDeadlock,
 }
 

@@ -20,8 +20,8 @@ use crate::{CloseCode, CloseEvent, Message, RecvError, Timeout};
 /// Between two `recv`s nobody reads the connection and nobody answers the peer's pings. Who
 /// computes for long uses [`connect`](crate::connect), and a channel that a callback fills.
 ///
-/// Iterating ends after 1000, 1001, no code, or a close that we began and the peer answered. Any
-/// other end is one `Err`, then `None`.
+/// Iterating ends after 1000, 1001, no code, or a close that the program began and the peer
+/// answered. Any other end is one `Err`, then `None`.
 pub struct Messages {
     /// Taken out when dropped.
     reader: Option<Box<Reader>>,
@@ -76,8 +76,9 @@ impl Messages {
     /// [`close_timeout`](crate::Config::close_timeout), and a second more for the server to hang
     /// up: the polite end. What was sent before goes first.
     ///
-    /// Dropping the messages instead leaves the connection open, unread, as long as there is a
-    /// handle, or the server's handler has not returned.
+    /// Dropping the messages instead ends nothing while there is a handle: the connection of a
+    /// client is read on by a thread of its own, which discards what comes; that of a server is not
+    /// read until its handler has returned.
     pub fn close(mut self) -> CloseEvent {
         if self.ended.is_none() {
             self.connection.close(CloseCode::NORMAL, "");

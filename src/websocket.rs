@@ -156,9 +156,9 @@ impl WebSocket {
     /// However long that is: it does not begin the end.
     ///
     /// # Errors
-    /// [`WouldDeadlock`](WaitError::WouldDeadlock) at once where the wait could never end: on any
-    /// connection's own thread (in a callback or handler), on the thread that reads this one's
-    /// [`Messages`](crate::Messages), or when nobody reads them.
+    /// [`WouldDeadlock`](WaitError::WouldDeadlock) where the wait could never end: at once on any
+    /// connection's own thread (in a callback or handler), and after five seconds in which nobody
+    /// else has read this one's [`Messages`](crate::Messages).
     pub fn wait_closed(&self) -> Result<CloseEvent, WaitError> {
         if on_connection_thread() && self.connection.event().is_none() {
             return Err(WaitError::WouldDeadlock);
@@ -171,8 +171,8 @@ impl WebSocket {
     /// end can be waited for like this from a callback too.
     ///
     /// # Errors
-    /// [`Timeout`](WaitError::Timeout), and [`WouldDeadlock`](WaitError::WouldDeadlock) on this
-    /// connection's own thread or when nobody reads its messages.
+    /// [`Timeout`](WaitError::Timeout), and [`WouldDeadlock`](WaitError::WouldDeadlock) as in
+    /// `wait_closed`.
     pub fn wait_closed_timeout(&self, timeout: Duration) -> Result<CloseEvent, WaitError> {
         uncork_thread();
         self.connection
