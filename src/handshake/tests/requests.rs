@@ -31,7 +31,7 @@ fn line(line: &str) -> String {
 fn verdict(bytes: &[u8]) -> Option<Result<usize, BadRequest>> {
     feed(bytes, |bytes| match parse_request(bytes) {
         Ok(None) => None,
-        Ok(Some((request, length))) => Some(Upgrade::of(&request).map(|_| length)),
+        Ok(Some((request, length))) => Some(UpgradeRequest::of(&request).map(|_| length)),
         Err(bad) => Some(Err(bad)),
     })
 }
