@@ -76,7 +76,9 @@ impl<T> Slot<T> {
         }
         let mut state = lock(&self.state);
         let version = state.version;
-        let Some(mut callback) = state.callback.take() else { return Ok(()) };
+        let Some(mut callback) = state.callback.take() else {
+            return Ok(());
+        };
         // L1: no lock is held across user code.
         drop(state);
         let outcome = catch(|| callback(ws, event));
@@ -109,8 +111,15 @@ impl<T> Slot<T> {
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        let state = State { callback: None, version: 0, retired: false };
-        Self { in_use: AtomicBool::new(false), state: Mutex::new(state) }
+        let state = State {
+            callback: None,
+            version: 0,
+            retired: false,
+        };
+        Self {
+            in_use: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
     }
 }
 
@@ -134,6 +143,9 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
             .or_else(|| panic.downcast_ref::<String>().cloned());
         // Dropping what was thrown may throw again; it is forgotten instead.
         std::mem::forget(panic);
-        Err(Failure::from(format!("panicked: {}", text.as_deref().unwrap_or("no message"))))
+        Err(Failure::from(format!(
+            "panicked: {}",
+            text.as_deref().unwrap_or("no message")
+        )))
     })
 }

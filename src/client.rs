@@ -150,7 +150,9 @@ impl Client {
             return Err(Error::Callback(text));
         }
         let name = format!("landline-{}", connection.id);
-        let thread = thread::Builder::new().name(name).spawn(move || drop(reader.dispatch()));
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || drop(reader.dispatch()));
         connection.driven_by(thread.map_err(Error::Io)?.thread().id());
         Ok(WebSocket::with_life(&connection).0)
     }
@@ -191,12 +193,16 @@ impl Client {
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return Err(Error::Invalid(format!("{url}: no host")));
         };
-        let own = self.connect_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let own = self
+            .connect_timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
         let stream = dial(host, port, own.map_or(deadline, |own| own.min(deadline)));
-        stream.and_then(Socket::new).map_err(|error| match error.kind() {
-            std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
-            _ => Error::Connect(error),
-        })
+        stream
+            .and_then(Socket::new)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
+                _ => Error::Connect(error),
+            })
     }
 }
 

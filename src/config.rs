@@ -131,7 +131,9 @@ impl Config {
     /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.ping_interval = interval.into().map(|interval| interval.clamp(SHORTEST, FOREVER));
+        self.ping_interval = interval
+            .into()
+            .map(|interval| interval.clamp(SHORTEST, FOREVER));
         self
     }
 

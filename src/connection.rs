@@ -82,7 +82,10 @@ impl Connection {
         subprotocol: Option<String>,
     ) -> io::Result<Arc<Self>> {
         let timer = Timer::new();
-        let wire = SocketWire { socket: Arc::clone(socket), timer: Arc::clone(&timer) };
+        let wire = SocketWire {
+            socket: Arc::clone(socket),
+            timer: Arc::clone(&timer),
+        };
         let now = Instant::now();
         let connection = Arc::new(Self {
             id,
@@ -104,8 +107,13 @@ impl Connection {
             finished: Condvar::new(),
         });
         let timed = Arc::clone(&connection) as Arc<dyn Timed>;
-        connection.timer.enroll(timed, now + config.ping_interval.unwrap_or(FAR))?;
-        debug!("connection {} open: {role:?}, peer {}", connection.id, connection.peer_addr);
+        connection
+            .timer
+            .enroll(timed, now + config.ping_interval.unwrap_or(FAR))?;
+        debug!(
+            "connection {} open: {role:?}, peer {}",
+            connection.id, connection.peer_addr
+        );
         Ok(connection)
     }
 
@@ -132,8 +140,10 @@ impl Connection {
     /// Takes note of the peer's Close and answers it, unless our own has left (RFC 6455, section
     /// 5.5.1).
     pub(crate) fn answer_close(&self, received: Option<CloseFrame>) {
-        let received =
-            received.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: String::new() });
+        let received = received.unwrap_or(CloseFrame {
+            code: CloseCode::NO_STATUS,
+            reason: String::new(),
+        });
         let mut ending = lock(&self.ending);
         ending.initiator.get_or_insert(Initiator::Remote);
         ending.received = Some(received.clone());
@@ -177,7 +187,10 @@ impl Connection {
     pub(crate) fn fail_callback(&self, failure: Failure) {
         let text = failure.into_text();
         if self.outbox.is_closing() {
-            debug!("connection {}: callback failed while closing: {text:?}", self.id);
+            debug!(
+                "connection {}: callback failed while closing: {text:?}",
+                self.id
+            );
             return;
         }
         warn!("connection {}: callback failed: {text:?}", self.id);
@@ -233,7 +246,10 @@ impl Connection {
 
     fn log_failure(&self, outcome: Outcome) {
         if let Err(failure) = outcome {
-            warn!("connection {}: callback failed at the end: {:?}", self.id, failure);
+            warn!(
+                "connection {}: callback failed at the end: {:?}",
+                self.id, failure
+            );
         }
     }
 
@@ -243,7 +259,10 @@ impl Connection {
         if let Some(Seal::Lost(Some(error))) = &seal {
             debug!("connection {} lost: {error}", self.id);
         }
-        let sent = self.outbox.closed_with().filter(|_| self.outbox.writing().close_left_at.is_some());
+        let sent = self
+            .outbox
+            .closed_with()
+            .filter(|_| self.outbox.writing().close_left_at.is_some());
         let mut ending = lock(&self.ending);
         let failure = ending.failure.take();
         let timeout = match seal {
@@ -252,13 +271,19 @@ impl Connection {
         };
         let received = ending.received.clone();
         let cut = matches!(seal, Some(Seal::Timeout(_) | Seal::Aborted));
-        let began = ending.initiator.unwrap_or(if cut { Initiator::Local } else { Initiator::Remote });
+        let began = ending.initiator.unwrap_or(if cut {
+            Initiator::Local
+        } else {
+            Initiator::Remote
+        });
         let clean = sent.is_some() && received.is_some();
         let own = std::mem::take(&mut ending.sent_reason);
         let (code, reason) = match (&failure, began, &received) {
             (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
             (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
-            (None, Initiator::Local, Some(_)) if clean => (sent.unwrap_or(CloseCode::ABNORMAL), own),
+            (None, Initiator::Local, Some(_)) if clean => {
+                (sent.unwrap_or(CloseCode::ABNORMAL), own)
+            }
             (None, Initiator::Remote, Some(frame)) if clean => (frame.code, frame.reason.clone()),
             _ => (CloseCode::ABNORMAL, String::new()),
         };
@@ -337,4 +362,3 @@ impl Drop for Life {
         }
     }
 }
-

@@ -10,8 +10,12 @@ where
     N: TryInto<HeaderName, Error: fmt::Display>,
     V: TryInto<HeaderValue, Error: fmt::Display>,
 {
-    let name = name.try_into().map_err(|error| format!("header: {error}"))?;
-    let value = value.try_into().map_err(|error| format!("header {name}: {error}"))?;
+    let name = name
+        .try_into()
+        .map_err(|error| format!("header: {error}"))?;
+    let value = value
+        .try_into()
+        .map_err(|error| format!("header {name}: {error}"))?;
     headers.append(name, value);
     Ok(())
 }

@@ -36,7 +36,13 @@ pub struct Messages {
 impl Messages {
     pub(crate) fn new(reader: Box<Reader>, life: Option<Arc<Life>>) -> Self {
         let connection = Arc::clone(reader.connection());
-        Self { reader: Some(reader), connection, ended: None, told: false, _life: life }
+        Self {
+            reader: Some(reader),
+            connection,
+            ended: None,
+            told: false,
+            _life: life,
+        }
     }
 
     /// Waits for the next message.
@@ -71,7 +77,8 @@ impl Messages {
     pub fn close(mut self) -> CloseEvent {
         if self.ended.is_none() {
             self.connection.close(CloseCode::NORMAL, "");
-            self.connection.end_by(Instant::now() + self.connection.close_timeout);
+            self.connection
+                .end_by(Instant::now() + self.connection.close_timeout);
         }
         self.until_ended(Reader::run_out)
     }
@@ -101,7 +108,9 @@ impl Messages {
         if let Some(event) = &self.ended {
             return Err(RecvError::Closed(event.clone()));
         }
-        let Some(reader) = &mut self.reader else { return Err(RecvError::Timeout) };
+        let Some(reader) = &mut self.reader else {
+            return Err(RecvError::Timeout);
+        };
         match reader.next(deadline) {
             Next::Message(message) => Ok(message),
             Next::Timeout => Err(RecvError::Timeout),
@@ -135,7 +144,9 @@ impl Drop for Messages {
     /// Parks the reading end with the connection: the last handle, or the server, drives it to its
     /// end.
     fn drop(&mut self) {
-        let Some(mut reader) = self.reader.take() else { return };
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
         reader.let_go();
         if self.ended.is_none() {
             *lock(&self.connection.parked) = Some(reader);
@@ -145,6 +156,8 @@ impl Drop for Messages {
 
 impl fmt::Debug for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messages").field("connection", &self.connection.id).finish_non_exhaustive()
+        f.debug_struct("Messages")
+            .field("connection", &self.connection.id)
+            .finish_non_exhaustive()
     }
 }

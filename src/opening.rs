@@ -42,7 +42,9 @@ impl Opening {
             timer: Timer::new(),
             state: AtomicU8::new(READING),
         });
-        opening.timer.enroll(Arc::clone(&opening) as Arc<dyn Timed>, deadline)?;
+        opening
+            .timer
+            .enroll(Arc::clone(&opening) as Arc<dyn Timed>, deadline)?;
         Ok(OpeningGuard(opening))
     }
 
@@ -61,7 +63,9 @@ impl Opening {
     }
 
     fn step(&self, from: u8, to: u8) -> bool {
-        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 }
 
@@ -138,10 +142,13 @@ impl OpeningGuard {
 
     /// Asks for the upgrade. Returns the subprotocol chosen and what came behind the answer.
     pub(crate) fn ask(&self, ask: &Ask) -> Result<(Option<String>, Vec<u8>), Error> {
-        self.write(ask.bytes()).map_err(|error| self.explain(Error::Io(error)))?;
+        self.write(ask.bytes())
+            .map_err(|error| self.explain(Error::Io(error)))?;
         let mut received = Vec::new();
         let (response, length) = loop {
-            let got = self.recv(&mut received).map_err(|error| self.explain(Error::Io(error)))?;
+            let got = self
+                .recv(&mut received)
+                .map_err(|error| self.explain(Error::Io(error)))?;
             if got == 0 {
                 return Err(self.explain(Error::Handshake(ENDED.into())));
             }
@@ -166,7 +173,11 @@ impl OpeningGuard {
         };
         let (head, ()) = response.into_parts();
         let body = Bytes::from(body.bytes);
-        Error::Refused(Box::new(Refusal { status: head.status, headers: head.headers, body }))
+        Error::Refused(Box::new(Refusal {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }))
     }
 
     fn recv(&self, received: &mut Vec<u8>) -> io::Result<usize> {
@@ -208,7 +219,10 @@ pub(crate) fn refuse(socket: Socket, reply: &[u8]) {
     let _ = socket.try_send(&[io::IoSlice::new(reply)]);
     socket.finish_writing();
     let timer = Timer::new();
-    let lingering = Arc::new(Lingering { socket: Arc::new(socket), timer: Arc::clone(&timer) });
+    let lingering = Arc::new(Lingering {
+        socket: Arc::new(socket),
+        timer: Arc::clone(&timer),
+    });
     // Where no thread can be had for the background, the socket closes at once.
     let _ = timer.enroll(lingering, Instant::now() + LINGER);
 }

@@ -174,7 +174,9 @@ impl Reader {
                 return (!self.discarding).then_some(Next::Message(message));
             }
             Event::Ping(payload) => {
-                self.connection.outbox.send_control(Opcode::Pong, payload.clone());
+                self.connection
+                    .outbox
+                    .send_control(Opcode::Pong, payload.clone());
                 self.call(|reader| reader.connection.callbacks.ping.run(&reader.ws, payload));
             }
             Event::Pong(payload) => {
@@ -210,7 +212,10 @@ impl Reader {
 
     fn warn_unheard(&mut self) {
         if !std::mem::replace(&mut self.warned, true) {
-            warn!("connection {}: a message came that no callback is set for", self.connection.id);
+            warn!(
+                "connection {}: a message came that no callback is set for",
+                self.connection.id
+            );
         }
     }
 
@@ -230,16 +235,27 @@ impl Reader {
     /// Reads once; false if the deadline passed first. An error is the end of the stream.
     fn read(&mut self, deadline: Option<Instant>) -> Result<bool, Option<io::Error>> {
         self.uncork();
-        let Some(socket) = self.socket.clone() else { return Err(None) };
+        let Some(socket) = self.socket.clone() else {
+            return Err(None);
+        };
         self.report_progress();
-        self.connection.reading.asleep.store(true, Ordering::Release);
+        self.connection
+            .reading
+            .asleep
+            .store(true, Ordering::Release);
         let received = self.recv(&socket, deadline);
-        self.connection.reading.asleep.store(false, Ordering::Release);
+        self.connection
+            .reading
+            .asleep
+            .store(false, Ordering::Release);
         match received {
             Ok(0) => Err(None),
             Ok(length) => {
                 self.received += length as u64;
-                self.connection.reading.received.store(self.received, Ordering::Release);
+                self.connection
+                    .reading
+                    .received
+                    .store(self.received, Ordering::Release);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -266,12 +282,18 @@ impl Reader {
 
     /// Tells the background of a message that has begun, once for each.
     fn report_progress(&self) {
-        let number = if self.decoder.is_mid_message() { self.messages + 1 } else { 0 };
+        let number = if self.decoder.is_mid_message() {
+            self.messages + 1
+        } else {
+            0
+        };
         let reported = &self.connection.reading.mid_message;
         if reported.load(Ordering::Relaxed) != number {
             reported.store(number, Ordering::Release);
             if number != 0 {
-                self.connection.timer.expect(Instant::now() + self.connection.message_timeout);
+                self.connection
+                    .timer
+                    .expect(Instant::now() + self.connection.message_timeout);
             }
         }
     }
@@ -306,7 +328,8 @@ impl Reader {
     fn end_violated(&mut self, violation: Violation) -> Next {
         let Violation { code, what } = violation;
         self.uncork();
-        self.connection.fail(code, what, Error::Protocol { code, what });
+        self.connection
+            .fail(code, what, Error::Protocol { code, what });
         self.connection.outbox.flush_close();
         if let Some(socket) = &self.socket {
             socket.finish_writing();
@@ -326,7 +349,10 @@ impl Reader {
                     return self.finish();
                 }
             }
-            let left = self.socket.as_ref().map(|socket| socket.try_recv(self.decoder.spare()));
+            let left = self
+                .socket
+                .as_ref()
+                .map(|socket| socket.try_recv(self.decoder.spare()));
             if !matches!(left, Some(Ok(1..))) {
                 break;
             }

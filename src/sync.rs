@@ -36,5 +36,8 @@ pub(crate) fn wait<'a, T>(
         return condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
     };
     let left = deadline.saturating_duration_since(Instant::now());
-    condvar.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
+    condvar
+        .wait_timeout(guard, left)
+        .unwrap_or_else(PoisonError::into_inner)
+        .0
 }

@@ -78,7 +78,9 @@ impl WebSocket {
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<(), SendError> {
-        self.connection.outbox.send_all(messages.into_iter().map(Into::into))
+        self.connection
+            .outbox
+            .send_all(messages.into_iter().map(Into::into))
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455, section 5.5.2). It overtakes queued messages
@@ -97,7 +99,9 @@ impl WebSocket {
         if self.connection.outbox.is_closing() {
             return Err(SendError::new(SendErrorKind::Closed, None));
         }
-        self.connection.outbox.send_control(Opcode::Ping, Bytes::copy_from_slice(payload));
+        self.connection
+            .outbox
+            .send_control(Opcode::Ping, Bytes::copy_from_slice(payload));
         Ok(())
     }
 }
@@ -166,7 +170,8 @@ impl WebSocket {
     /// connection's own thread or when nobody reads its messages.
     pub fn wait_closed_timeout(&self, timeout: Duration) -> Result<CloseEvent, WaitError> {
         uncork_thread();
-        self.connection.wait_finished(Instant::now().checked_add(timeout))
+        self.connection
+            .wait_finished(Instant::now().checked_add(timeout))
     }
 }
 
@@ -266,13 +271,22 @@ const MAX_CONTROL_PAYLOAD: usize = 125;
 impl WebSocket {
     /// Makes the handle that callbacks get: it does not keep a client open.
     pub(crate) fn for_callbacks(connection: &Arc<Connection>) -> Self {
-        Self { connection: Arc::clone(connection), life: None }
+        Self {
+            connection: Arc::clone(connection),
+            life: None,
+        }
     }
 
     /// Makes the handle that a client gets, and what its clones share.
     pub(crate) fn with_life(connection: &Arc<Connection>) -> (Self, Arc<Life>) {
         let life = Arc::new(Life(Arc::clone(connection)));
-        (Self { connection: Arc::clone(connection), life: Some(Arc::clone(&life)) }, life)
+        (
+            Self {
+                connection: Arc::clone(connection),
+                life: Some(Arc::clone(&life)),
+            },
+            life,
+        )
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {

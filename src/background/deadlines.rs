@@ -83,7 +83,9 @@ impl Deadlines {
             self.message(facts),
             self.pong(facts),
         ];
-        let mut next = self.next_ping.filter(|_| facts.writing.close_left_at.is_none());
+        let mut next = self
+            .next_ping
+            .filter(|_| facts.writing.close_left_at.is_none());
         for due in dues.into_iter().flatten() {
             match due {
                 Due::Over(timeout) => return Verdict::Cut(timeout),
@@ -97,7 +99,9 @@ impl Deadlines {
     }
 
     fn stop(&self, facts: &Facts) -> Option<Due> {
-        facts.stop_by.map(|by| Due::unless(by <= facts.now, by, Timeout::Stop))
+        facts
+            .stop_by
+            .map(|by| Due::unless(by <= facts.now, by, Timeout::Stop))
     }
 
     fn write(&self, facts: &Facts) -> Option<Due> {
@@ -108,7 +112,10 @@ impl Deadlines {
     /// RFC 6455, section 7.1.1: an endpoint MAY close at any time, when the peer does not answer.
     fn closing(&mut self, facts: &Facts) -> Option<Due> {
         let sent = facts.writing.close_left_at?;
-        let watch = self.close.get_or_insert(Watch { since: sent, ..Watch::begin(facts) });
+        let watch = self.close.get_or_insert(Watch {
+            since: sent,
+            ..Watch::begin(facts)
+        });
         Some(watch.judge(facts, self.close_timeout, Timeout::Close, |_| false))
     }
 
@@ -137,7 +144,9 @@ impl Deadlines {
 
     /// A ping is due every interval, whatever the traffic.
     fn ping_is_due(&mut self, facts: &Facts) -> bool {
-        let (Some(at), Some(interval)) = (self.next_ping, self.ping_interval) else { return false };
+        let (Some(at), Some(interval)) = (self.next_ping, self.ping_interval) else {
+            return false;
+        };
         if facts.now < at {
             return false;
         }
@@ -190,7 +199,11 @@ enum Due {
 
 impl Due {
     fn unless(over: bool, at: Instant, timeout: Timeout) -> Self {
-        if over { Self::Over(timeout) } else { Self::At(at) }
+        if over {
+            Self::Over(timeout)
+        } else {
+            Self::At(at)
+        }
     }
 }
 
@@ -210,8 +223,19 @@ mod tests {
     }
 
     fn idle(now: Instant) -> Facts {
-        let writing = Writing { taken: 0, stalled_since: None, close_left_at: None };
-        Facts { now, asleep: true, received: 0, mid_message: None, writing, stop_by: None }
+        let writing = Writing {
+            taken: 0,
+            stalled_since: None,
+            close_left_at: None,
+        };
+        Facts {
+            now,
+            asleep: true,
+            received: 0,
+            mid_message: None,
+            writing,
+            stop_by: None,
+        }
     }
 
     /// Steps through time from look to look, as the background does, until something is due.
@@ -264,10 +288,14 @@ mod tests {
     fn busy_program_does_not_count_as_silent_peer() {
         let now = Instant::now();
         let mut deadlines = Deadlines::new(&config().ping_interval(None), now);
-        let facts = Facts { asleep: false, ..idle(now) };
+        let facts = Facts {
+            asleep: false,
+            ..idle(now)
+        };
         deadlines.pinged(&facts);
-        let (after, verdict) =
-            until_due(&mut deadlines, facts, |facts| facts.asleep = facts.now > now + 11 * SECOND);
+        let (after, verdict) = until_due(&mut deadlines, facts, |facts| {
+            facts.asleep = facts.now > now + 11 * SECOND
+        });
         assert_eq!((after, verdict), (20 * SECOND, Verdict::Cut(Timeout::Pong)));
     }
 
@@ -276,24 +304,50 @@ mod tests {
     fn message_must_make_progress() {
         let now = Instant::now();
         let config = config().ping_interval(None);
-        let start = Facts { mid_message: Some(7), ..idle(now) };
+        let start = Facts {
+            mid_message: Some(7),
+            ..idle(now)
+        };
 
         let mut deadlines = Deadlines::new(&config, now);
         let (after, verdict) = until_due(&mut deadlines, start, |facts| facts.received += 1);
-        assert_eq!((after, verdict), (10 * SECOND, Verdict::Cut(Timeout::Message)));
+        assert_eq!(
+            (after, verdict),
+            (10 * SECOND, Verdict::Cut(Timeout::Message))
+        );
 
         let mut deadlines = Deadlines::new(&config, now);
         let (after, verdict) = until_due(&mut deadlines, start, |facts| {
-            facts.received = if facts.now < now + 30 * SECOND { facts.received + PROGRESS } else { 0 }
-                .max(facts.received);
+            facts.received = if facts.now < now + 30 * SECOND {
+                facts.received + PROGRESS
+            } else {
+                0
+            }
+            .max(facts.received);
         });
-        assert_eq!((after, verdict), (40 * SECOND, Verdict::Cut(Timeout::Message)));
+        assert_eq!(
+            (after, verdict),
+            (40 * SECOND, Verdict::Cut(Timeout::Message))
+        );
 
         let mut deadlines = Deadlines::new(&config, now);
-        assert_eq!(deadlines.check(&start), Verdict::Wait(Some(now + 10 * SECOND)));
-        let next = Facts { now: now + 9 * SECOND, mid_message: Some(8), ..start };
-        assert_eq!(deadlines.check(&next), Verdict::Wait(Some(now + 19 * SECOND)));
-        assert_eq!(deadlines.check(&idle(now + 20 * SECOND)), Verdict::Wait(None));
+        assert_eq!(
+            deadlines.check(&start),
+            Verdict::Wait(Some(now + 10 * SECOND))
+        );
+        let next = Facts {
+            now: now + 9 * SECOND,
+            mid_message: Some(8),
+            ..start
+        };
+        assert_eq!(
+            deadlines.check(&next),
+            Verdict::Wait(Some(now + 19 * SECOND))
+        );
+        assert_eq!(
+            deadlines.check(&idle(now + 20 * SECOND)),
+            Verdict::Wait(None)
+        );
     }
 
     /// The peer has close_timeout to answer our Close, however much else it sends.
@@ -311,13 +365,19 @@ mod tests {
     #[test]
     fn write_and_stop_always_count() {
         let now = Instant::now();
-        let busy = Facts { asleep: false, ..idle(now) };
+        let busy = Facts {
+            asleep: false,
+            ..idle(now)
+        };
         let mut stalled = busy;
         stalled.writing.stalled_since = Some(now);
         let mut deadlines = Deadlines::new(&config().ping_interval(None), now);
         let due = until_due(&mut deadlines, stalled, |_| {});
         assert_eq!(due, (30 * SECOND, Verdict::Cut(Timeout::Write)));
-        let stopping = Facts { stop_by: Some(now + SECOND), ..busy };
+        let stopping = Facts {
+            stop_by: Some(now + SECOND),
+            ..busy
+        };
         let due = until_due(&mut deadlines, stopping, |_| {});
         assert_eq!(due, (SECOND, Verdict::Cut(Timeout::Stop)));
     }

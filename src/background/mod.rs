@@ -78,14 +78,24 @@ impl Timer {
     pub(crate) fn new() -> Arc<Self> {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Self { id, next: AtomicU64::new(u64::MAX) })
+        Arc::new(Self {
+            id,
+            next: AtomicU64::new(u64::MAX),
+        })
     }
 
     /// Has something looked at, by then at first, until the timer is [dismissed](Self::dismiss).
     pub(crate) fn enroll(self: &Arc<Self>, timed: Arc<dyn Timed>, by: Instant) -> io::Result<()> {
         let mut registry = lock(&REGISTRY);
         registry.ensure_thread()?;
-        registry.entries.insert(self.id, Entry { timed, timer: Arc::clone(self), at: None });
+        registry.entries.insert(
+            self.id,
+            Entry {
+                timed,
+                timer: Arc::clone(self),
+                at: None,
+            },
+        );
         registry.reschedule(self.id, Some(by));
         registry.wake_for(by);
         Ok(())
@@ -160,7 +170,11 @@ impl Registry {
             return Ok(());
         }
         let wake = Arc::new(Wake::new()?);
-        let thread = Thread { wake: Arc::clone(&wake), stalled: Vec::new(), corks: Vec::new() };
+        let thread = Thread {
+            wake: Arc::clone(&wake),
+            stalled: Vec::new(),
+            corks: Vec::new(),
+        };
         let builder = thread::Builder::new().name("landline-background".into());
         builder.spawn(|| thread.run())?;
         self.wake = Some(wake);
@@ -169,7 +183,9 @@ impl Registry {
 
     /// Makes an entry due at `at`, or earlier if it was.
     fn reschedule(&mut self, id: u64, at: Option<Instant>) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
         let Some(at) = at else { return };
         if entry.at.is_some_and(|before| before <= at) {
             return;
@@ -231,7 +247,11 @@ impl Thread {
             self.stalled.append(&mut registry.stalled);
             self.corks.append(&mut registry.corks);
             let unused = registry.entries.is_empty() && self.stalled.is_empty();
-            unused_since = if unused { unused_since.or(Some(now)) } else { None };
+            unused_since = if unused {
+                unused_since.or(Some(now))
+            } else {
+                None
+            };
             let end = unused_since.map(|since| since + LINGER);
             if end.is_some_and(|end| now >= end) && self.corks.is_empty() {
                 // Under the lock: who enrolls next finds no thread and starts one.
@@ -268,7 +288,11 @@ impl Thread {
     /// Sleeps until woken, until then, or until a full socket takes more, and resumes that one.
     fn sleep(&mut self, until: Instant) {
         let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
-        fds.extend(self.stalled.iter().map(|full| PollFd::new(&*full.socket, PollFlags::OUT)));
+        fds.extend(
+            self.stalled
+                .iter()
+                .map(|full| PollFd::new(&*full.socket, PollFlags::OUT)),
+        );
         poll_all(&mut fds, Some(until));
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         lock(&REGISTRY).sleep = None;

@@ -22,7 +22,10 @@ impl RequestBody {
         _received: &[u8],
         _limit: usize,
     ) -> Result<Option<Self>, BadRequest> {
-        Ok(Some(Self { bytes: Bytes::new(), length: 0 }))
+        Ok(Some(Self {
+            bytes: Bytes::new(),
+            length: 0,
+        }))
     }
 }
 

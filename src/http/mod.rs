@@ -7,5 +7,5 @@ mod upgrade;
 
 pub use reply::Reply;
 pub use request::Request;
-pub use upgrade::Upgrade;
 pub(crate) use upgrade::Handler;
+pub use upgrade::Upgrade;

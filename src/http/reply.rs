@@ -78,13 +78,21 @@ impl Reply {
 
     /// Makes an error with the status's own text as its body.
     pub(crate) fn error(status: StatusCode) -> Self {
-        Self { status, ..Self::text(format!("{}\n", status.canonical_reason().unwrap_or("error"))) }
+        Self {
+            status,
+            ..Self::text(format!(
+                "{}\n",
+                status.canonical_reason().unwrap_or("error")
+            ))
+        }
     }
 
     /// Sets the status, a number or an [`http::StatusCode`].
     #[must_use]
     pub fn with_status(mut self, status: impl TryInto<StatusCode>) -> Self {
-        let Self { status, invalid, .. } = Self::new(status);
+        let Self {
+            status, invalid, ..
+        } = Self::new(status);
         self.status = status;
         self.invalid = self.invalid.or(invalid);
         self
@@ -111,7 +119,8 @@ impl Reply {
     }
 
     fn content(mut self, content_type: &'static str, body: Bytes) -> Self {
-        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = body;
         self
     }
@@ -125,7 +134,9 @@ impl Reply {
     /// Returns the headers, those of the 101 for an upgrade.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        self.upgrade.as_ref().map_or(&self.headers, |upgrade| &upgrade.headers)
+        self.upgrade
+            .as_ref()
+            .map_or(&self.headers, |upgrade| &upgrade.headers)
     }
 
     /// Borrows the headers, those of the 101 for an upgrade, to change them: for middleware.
@@ -145,7 +156,10 @@ impl Reply {
 
     /// Returns the reply if it can be sent, or says what is wrong with it.
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
-        let of_upgrade = self.upgrade.as_mut().and_then(|upgrade| upgrade.invalid.take());
+        let of_upgrade = self
+            .upgrade
+            .as_mut()
+            .and_then(|upgrade| upgrade.invalid.take());
         match self.invalid.take().or(of_upgrade) {
             None => Ok(self),
             Some(invalid) => Err(Error::Invalid(invalid)),

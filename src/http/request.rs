@@ -73,7 +73,10 @@ impl Request {
     /// Returns the first value of a name in the query, decoded as forms are.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query_pairs().iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.query_pairs()
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Returns the names and values of the query, decoded as forms are, in their order.
@@ -81,7 +84,9 @@ impl Request {
     pub fn query_pairs(&self) -> &[(String, String)] {
         self.query.get_or_init(|| {
             let query = self.head.uri().query().unwrap_or_default();
-            form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect()
         })
     }
 
@@ -100,7 +105,10 @@ impl Request {
     ) {
         self.parameters = parameters
             .map(|(name, value)| {
-                (name.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned())
+                (
+                    name.to_owned(),
+                    percent_decode_str(value).decode_utf8_lossy().into_owned(),
+                )
             })
             .collect();
     }

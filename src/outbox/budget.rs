@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::{Config, Message};
 use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock, wait};
+use crate::{Config, Message};
 
 /// Counts the bytes and messages that are reserved, and carries the closing bit, in one word: a
 /// reservation and the test whether the connection is closing are one atomic step, so that what
@@ -79,7 +79,9 @@ impl Budget {
 
     /// Gives back the room of messages that have left, and lets the line move up.
     pub(super) fn release(&self, bytes: u64, messages: u64) {
-        let before = self.word.fetch_sub(bytes + messages * MESSAGE, Ordering::AcqRel);
+        let before = self
+            .word
+            .fetch_sub(bytes + messages * MESSAGE, Ordering::AcqRel);
         self.call_line(before);
     }
 
@@ -115,7 +117,10 @@ impl Budget {
         line.next += 1;
         line.places.push_back(ticket);
         self.word.fetch_or(WAITING, Ordering::AcqRel);
-        Place { budget: self, ticket }
+        Place {
+            budget: self,
+            ticket,
+        }
     }
 
     fn reserve_unless(&self, forbidding: u64, bytes: u64) -> Result<u64, Denied> {
@@ -142,7 +147,11 @@ impl Budget {
         }
         let messages = (word & MESSAGES) / MESSAGE;
         let fits = messages < self.max_messages && (word & BYTES) + bytes <= self.max_bytes;
-        if word & forbidding == 0 && (fits || messages == 0) { Ok(()) } else { Err(Denied::Full) }
+        if word & forbidding == 0 && (fits || messages == 0) {
+            Ok(())
+        } else {
+            Err(Denied::Full)
+        }
     }
 }
 

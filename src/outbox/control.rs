@@ -95,14 +95,18 @@ impl ControlLane {
         }
         let mut frames = lock(&self.frames);
         if frames.closed_with.is_none() {
-            frames.queue.drain(..).for_each(|(opcode, payload)| each(opcode, payload));
+            frames
+                .queue
+                .drain(..)
+                .for_each(|(opcode, payload)| each(opcode, payload));
         }
         *frames = Frames {
             close: frames.close.take(),
             closed_with: frames.closed_with,
             ..Frames::default()
         };
-        self.waiting.store(frames.close.is_some(), Ordering::Release);
+        self.waiting
+            .store(frames.close.is_some(), Ordering::Release);
     }
 
     /// Gives out our Close if it may leave now: `drained` says whether every message reserved

@@ -23,8 +23,15 @@ struct Held<W> {
 
 impl<W: Wire> Cork<W> {
     pub(crate) fn new() -> Arc<Self> {
-        let held = Held { outboxes: Vec::new(), ticking: false, aged: false };
-        Arc::new(Self { active: AtomicBool::new(false), held: Mutex::new(held) })
+        let held = Held {
+            outboxes: Vec::new(),
+            ticking: false,
+            aged: false,
+        };
+        Arc::new(Self {
+            active: AtomicBool::new(false),
+            held: Mutex::new(held),
+        })
     }
 
     /// Says whether more input is at hand, so that sending may wait for what it leads to.

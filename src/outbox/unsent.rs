@@ -56,7 +56,10 @@ impl Unsent {
 
     /// Tells how many messages are encoded and not wholly written.
     pub(super) fn messages(&self) -> u64 {
-        self.frames.iter().filter(|frame| matches!(frame.role, Released::Message(_))).count() as u64
+        self.frames
+            .iter()
+            .filter(|frame| matches!(frame.role, Released::Message(_)))
+            .count() as u64
     }
 
     /// Tells whether more may be encoded before the next write.
@@ -65,10 +68,17 @@ impl Unsent {
     }
 
     pub(super) fn push_control(&mut self, encoder: &mut Encoder, opcode: Opcode, payload: &[u8]) {
-        let role = if opcode == Opcode::Close { Released::Close } else { Released::Control };
+        let role = if opcode == Opcode::Close {
+            Released::Close
+        } else {
+            Released::Control
+        };
         let start = self.encoded.len();
         encoder.encode(opcode, payload, &mut self.encoded);
-        self.frames.push_back(Frame { left: self.encoded.len() - start, role });
+        self.frames.push_back(Frame {
+            left: self.encoded.len() - start,
+            role,
+        });
     }
 
     /// Encodes a message. Returns it if it was copied, for the caller to drop where no lock is held.
@@ -88,11 +98,18 @@ impl Unsent {
         } else {
             let key = encoder.encode_header(opcode, length as u64, &mut self.encoded);
             left = self.encoded.len() - start + length;
-            self.large = Some(Large { message, taken: 0, key });
+            self.large = Some(Large {
+                message,
+                taken: 0,
+                key,
+            });
             self.mask_next_step();
             None
         };
-        self.frames.push_back(Frame { left, role: Released::Message(weight) });
+        self.frames.push_back(Frame {
+            left,
+            role: Released::Message(weight),
+        });
         spent
     }
 
@@ -103,7 +120,11 @@ impl Unsent {
         }
         let encoded = &self.encoded[self.written..];
         let uncopied = match &self.large {
-            Some(Large { message, taken, key: None }) => &message.as_bytes()[*taken..],
+            Some(Large {
+                message,
+                taken,
+                key: None,
+            }) => &message.as_bytes()[*taken..],
             _ => &[],
         };
         let length = wire.try_send(&[IoSlice::new(encoded), IoSlice::new(uncopied)])?;
@@ -125,7 +146,14 @@ impl Unsent {
     /// Takes the next step of a payload that must be masked into the encoded bytes: the payload
     /// itself is shared, and is never touched.
     fn mask_next_step(&mut self) {
-        let Some(Large { message, taken, key: Some(key) }) = &mut self.large else { return };
+        let Some(Large {
+            message,
+            taken,
+            key: Some(key),
+        }) = &mut self.large
+        else {
+            return;
+        };
         let rest = &message.as_bytes()[*taken..];
         let step = &rest[..rest.len().min(BATCH)];
         key.append_masked(&mut self.encoded, step, *taken);
@@ -147,7 +175,9 @@ impl Unsent {
 
     /// Gives out the large payload once it has been taken whole.
     pub(super) fn take_spent(&mut self) -> Option<Message> {
-        self.large.take_if(|large| large.taken == large.message.len()).map(|large| large.message)
+        self.large
+            .take_if(|large| large.taken == large.message.len())
+            .map(|large| large.message)
     }
 
     /// Gives memory back that is not needed at rest.

@@ -53,7 +53,10 @@ impl Wire for SocketWire {
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
-        background::watch(Arc::clone(&self.socket), Arc::clone(outbox) as Arc<dyn Resume>);
+        background::watch(
+            Arc::clone(&self.socket),
+            Arc::clone(outbox) as Arc<dyn Resume>,
+        );
     }
 
     fn expect(&self, by: Instant) {

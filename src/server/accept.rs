@@ -48,7 +48,10 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) {
 fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let socket = Socket::new(stream)?;
     if shared.roster.thread_count() >= shared.max_connections {
-        debug!("a connection was refused: {} is the limit", shared.max_connections);
+        debug!(
+            "a connection was refused: {} is the limit",
+            shared.max_connections
+        );
         refuse(socket, OVERLOADED);
         return Ok(());
     }
@@ -70,9 +73,12 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
 
 /// Tells whether an error is about the process or the system, and not about one connection.
 fn is_exhaustion(error: &io::Error) -> bool {
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(|errno| errno.raw_os_error());
+    let exhausted =
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(|errno| errno.raw_os_error());
     error.kind() == io::ErrorKind::OutOfMemory
-        || error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
+        || error
+            .raw_os_error()
+            .is_some_and(|code| exhausted.contains(&code))
 }
 
 /// Says once that accepting fails.

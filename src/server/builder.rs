@@ -7,9 +7,7 @@ use std::sync::Arc;
 use super::roster::Roster;
 use super::{Server, Shared, start};
 use crate::transport::{Listener, max_connections};
-use crate::{
-    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Upgrade, WebSocket,
-};
+use crate::{Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
 /// Gathers what a server needs; [`bind`](Self::bind) starts it.
 ///
@@ -135,7 +133,8 @@ impl ServerBuilder {
         mut self,
         answer: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.push(Box::new(move |request| answer(request).into()));
+        self.hooks
+            .push(Box::new(move |request| answer(request).into()));
         self
     }
 
@@ -213,6 +212,8 @@ fn upgrading(decide: Option<Decide>, attach: Attach) -> Hook {
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("ServerBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-pub use self::builder::ServerBuilder;
 use self::builder::Hook;
+pub use self::builder::ServerBuilder;
 use self::roster::Roster;
 use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
@@ -50,7 +50,10 @@ impl Server {
 
     /// Makes a handle that does not keep the server running.
     fn uncounted(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), _life: None }
+        Self {
+            shared: Arc::clone(shared),
+            _life: None,
+        }
     }
 
     /// Makes a server that never ran, for requests made by hand.
@@ -115,7 +118,9 @@ impl Server {
             return Err(WaitError::WouldDeadlock);
         }
         uncork_thread();
-        Ok(StopReport { stuck: self.shared.roster.wait_empty() })
+        Ok(StopReport {
+            stuck: self.shared.roster.wait_empty(),
+        })
     }
 }
 
@@ -159,7 +164,8 @@ struct Shared {
 impl Shared {
     fn stop(&self, patience: Duration) {
         let deadline = Instant::now().checked_add(patience);
-        self.roster.stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
+        self.roster
+            .stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
         if let Some(wake) = &self.wake {
             wake.wake();
         }
@@ -188,5 +194,8 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
     builder.spawn(accept).map_err(Error::Io)?;
     debug!("listening on {}", shared.local_addr);
     let life = Some(Arc::new(Life(Arc::clone(&shared))));
-    Ok(Server { shared, _life: life })
+    Ok(Server {
+        shared,
+        _life: life,
+    })
 }

@@ -42,7 +42,11 @@ const GRACE: Duration = Duration::from_millis(500);
 impl Roster {
     pub(super) fn connections(&self) -> Vec<WebSocket> {
         let state = lock(&self.state);
-        state.connections.values().map(WebSocket::for_callbacks).collect()
+        state
+            .connections
+            .values()
+            .map(WebSocket::for_callbacks)
+            .collect()
     }
 
     pub(super) fn connection_count(&self) -> usize {
@@ -70,7 +74,11 @@ impl Roster {
 
     /// Takes over a counted thread.
     pub(super) fn place(&self) -> Place<'_> {
-        Place { roster: self, opening: None, connection: None }
+        Place {
+            roster: self,
+            opening: None,
+            connection: None,
+        }
     }
 
     /// Begins the end of everything; the earliest deadline counts.
@@ -83,7 +91,9 @@ impl Roster {
         drop(state);
         self.changed.notify_all();
         openings.iter().for_each(|opening| opening.interrupt());
-        connections.iter().for_each(|connection| go_away(connection, by));
+        connections
+            .iter()
+            .for_each(|connection| go_away(connection, by));
     }
 
     /// Waits until the listener is closed and no thread is left, and returns who is stuck.
@@ -96,7 +106,11 @@ impl Roster {
             }
             state = crate::sync::wait(&self.changed, state, deadline);
         }
-        state.connections.values().map(WebSocket::for_callbacks).collect()
+        state
+            .connections
+            .values()
+            .map(WebSocket::for_callbacks)
+            .collect()
     }
 }
 
@@ -104,7 +118,11 @@ impl Place<'_> {
     /// Enters a handshake. At the limit, the oldest one under way is cut.
     pub(super) fn enter_opening(&mut self, opening: &Arc<Opening>, limit: usize) {
         let mut state = lock(&self.roster.state);
-        let oldest = if state.openings.len() >= limit { state.openings.pop_front() } else { None };
+        let oldest = if state.openings.len() >= limit {
+            state.openings.pop_front()
+        } else {
+            None
+        };
         state.openings.push_back(Arc::clone(opening));
         let stopping = state.stop_by.is_some();
         drop(state);
@@ -121,7 +139,9 @@ impl Place<'_> {
     pub(super) fn leave_opening(&mut self) {
         if let Some(opening) = self.opening.take() {
             let mut state = lock(&self.roster.state);
-            state.openings.retain(|entered| !Arc::ptr_eq(entered, &opening));
+            state
+                .openings
+                .retain(|entered| !Arc::ptr_eq(entered, &opening));
         }
     }
 
@@ -129,7 +149,9 @@ impl Place<'_> {
     pub(super) fn enter_connection(&mut self, connection: &Arc<Connection>) {
         self.connection = Some(connection.id);
         let mut state = lock(&self.roster.state);
-        state.connections.insert(connection.id, Arc::clone(connection));
+        state
+            .connections
+            .insert(connection.id, Arc::clone(connection));
         let stop_by = state.stop_by;
         drop(state);
         if let Some(by) = stop_by {

@@ -32,7 +32,12 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, shared: &Arc<Shared>) {
     let Some(accepted) = as_connection_thread(|| shake_hands(&socket, shared, &mut place)) else {
         return;
     };
-    let Accepted { request, subprotocol, pipelined, handler } = accepted;
+    let Accepted {
+        request,
+        subprotocol,
+        pipelined,
+        handler,
+    } = accepted;
     let config = &shared.config;
     let opened = Connection::open(id, Role::Server, &socket, config, subprotocol);
     let Ok(connection) = opened else { return };
@@ -94,7 +99,13 @@ fn accept(
     let asked = asked_upgrade(&request)?;
     let reply = answer(shared, &mut request);
     let without_body = request.method() == Method::HEAD;
-    let Reply { status, headers, body, upgrade, .. } = reply;
+    let Reply {
+        status,
+        headers,
+        body,
+        upgrade,
+        ..
+    } = reply;
     let Some(mut upgrade) = upgrade else {
         return Err(Some(reply::write(status, &headers, &body, without_body)));
     };
@@ -132,13 +143,17 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, Option<Vec
     if !request.is_upgrade() {
         return Ok(None);
     }
-    UpgradeRequest::of(request.head()).map(Some).map_err(|bad| Some(bad.reply()))
+    UpgradeRequest::of(request.head())
+        .map(Some)
+        .map_err(|bad| Some(bad.reply()))
 }
 
 /// Asks the program.
 fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let reply = catch(|| Ok((shared.hook)(request)));
-    let checked = reply.map(Reply::checked).map_err(|failure| Error::Callback(failure.into_text()));
+    let checked = reply
+        .map(Reply::checked)
+        .map_err(|failure| Error::Callback(failure.into_text()));
     checked.and_then(|checked| checked).unwrap_or_else(|error| {
         warn!("a request could not be answered: {error}");
         Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
@@ -147,7 +162,12 @@ fn answer(shared: &Shared, request: &mut Request) -> Reply {
 
 fn failed(error: &Error) -> Vec<u8> {
     warn!("an upgrade could not be answered: {error}");
-    let Reply { status, headers, body, .. } = Reply::error(StatusCode::INTERNAL_SERVER_ERROR);
+    let Reply {
+        status,
+        headers,
+        body,
+        ..
+    } = Reply::error(StatusCode::INTERNAL_SERVER_ERROR);
     reply::write(status, &headers, &body, false)
 }
 

@@ -36,17 +36,27 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
 fn lookup(name: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
     let (sender, receiver) = mpsc::channel();
     let name = name.to_owned();
-    thread::Builder::new().name("landline-lookup".into()).spawn(move || {
-        let addresses = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        // Nobody waits for it any more if this fails.
-        let _ = sender.send(addresses);
-    })?;
-    receiver.recv_timeout(left(deadline)?).unwrap_or_else(|_| Err(timed_out()))
+    thread::Builder::new()
+        .name("landline-lookup".into())
+        .spawn(move || {
+            let addresses = (name.as_str(), port)
+                .to_socket_addrs()
+                .map(Iterator::collect);
+            // Nobody waits for it any more if this fails.
+            let _ = sender.send(addresses);
+        })?;
+    receiver
+        .recv_timeout(left(deadline)?)
+        .unwrap_or_else(|_| Err(timed_out()))
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(timed_out()) } else { Ok(left) }
+    if left.is_zero() {
+        Err(timed_out())
+    } else {
+        Ok(left)
+    }
 }
 
 fn timed_out() -> io::Error {
@@ -62,7 +72,10 @@ mod tests {
     /// An address that does not answer does not keep the next from being tried.
     #[test]
     fn tries_the_next_address() {
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [closed, listener.local_addr().unwrap()];
         let deadline = Instant::now() + Duration::from_secs(30);

@@ -18,7 +18,11 @@ pub(crate) fn max_connections() -> usize {
         cgroup_pids(),
         maps,
     ];
-    let lowest = ceilings.into_iter().flatten().min().unwrap_or(u64::from(u32::MAX));
+    let lowest = ceilings
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(u64::from(u32::MAX));
     usize::try_from(lowest / 5 * 4).unwrap_or(usize::MAX).max(1)
 }
 

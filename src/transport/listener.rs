@@ -25,7 +25,10 @@ impl Listener {
         let listener = TcpListener::bind(address)?;
         rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { socket: listener, wake: Arc::new(Wake::new()?) })
+        Ok(Self {
+            socket: listener,
+            wake: Arc::new(Wake::new()?),
+        })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {

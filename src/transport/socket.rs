@@ -65,7 +65,9 @@ impl Socket {
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | no_signal();
         let mut ancillary = SendAncillaryBuffer::default();
-        Ok(retry_on_intr(|| sendmsg(&self.0, parts, &mut ancillary, flags))?)
+        Ok(retry_on_intr(|| {
+            sendmsg(&self.0, parts, &mut ancillary, flags)
+        })?)
     }
 
     /// Writes everything, blocking; a cut of the socket ends the wait with an error.
@@ -113,7 +115,9 @@ impl Socket {
         let mut scratch = Vec::with_capacity(16 << 10);
         loop {
             let now = Instant::now();
-            let readable = self.wait(Interest::Read, Some(end.min(now + silence))).readable;
+            let readable = self
+                .wait(Interest::Read, Some(end.min(now + silence)))
+                .readable;
             scratch.clear();
             if !readable || !matches!(self.try_recv(&mut scratch), Ok(1..)) || now > end {
                 return;
