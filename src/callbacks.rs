@@ -135,7 +135,7 @@ impl<T> State<T> {
 }
 
 /// Runs user code; a panic becomes an error with its message.
-pub(crate) fn catch(run: impl FnOnce() -> Outcome) -> Outcome {
+pub(crate) fn catch<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()

@@ -11,6 +11,7 @@ use url::Url;
 use crate::callbacks::catch;
 use crate::connection::Connection;
 use crate::handshake::{Ask, is_secure};
+use crate::header;
 use crate::opening::Opening;
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
@@ -99,12 +100,8 @@ impl Client {
         N: TryInto<HeaderName, Error: fmt::Display>,
         V: TryInto<HeaderValue, Error: fmt::Display>,
     {
-        match (name.try_into(), value.try_into()) {
-            (Ok(name), Ok(value)) => {
-                self.headers.append(name, value);
-            }
-            (Err(error), _) => self.refuse(&error),
-            (_, Err(error)) => self.refuse(&error),
+        if let Err(error) = header::append(&mut self.headers, name, value) {
+            self.invalid.get_or_insert(error);
         }
         self
     }
@@ -204,11 +201,6 @@ impl Client {
                 std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
                 _ => Error::Connect(error),
             })
-    }
-
-    fn refuse(&mut self, error: &dyn fmt::Display) {
-        self.invalid
-            .get_or_insert_with(|| format!("header: {error}"));
     }
 }
 

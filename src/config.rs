@@ -18,6 +18,7 @@ pub struct Config {
     pub(crate) max_message_size: usize,
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: usize,
+    pub(crate) max_body_size: usize,
     pub(crate) max_queue_bytes: usize,
     pub(crate) max_queue_messages: usize,
     pub(crate) handshake_timeout: Duration,
@@ -42,6 +43,7 @@ impl Config {
             max_message_size: 16 << 20,
             max_frame_size: 16 << 20,
             max_fragments: 131_072,
+            max_body_size: 64 << 10,
             max_queue_bytes: 1 << 20,
             max_queue_messages: 1_024,
             handshake_timeout: Duration::from_secs(10),
@@ -75,6 +77,14 @@ impl Config {
     #[must_use]
     pub fn max_fragments(mut self, fragments: usize) -> Self {
         self.max_fragments = fragments;
+        self
+    }
+
+    /// Sets the largest body of a plain HTTP request, in bytes; 64 KiB by default. A larger one is
+    /// answered with 413.
+    #[must_use]
+    pub fn max_body_size(mut self, bytes: usize) -> Self {
+        self.max_body_size = bytes;
         self
     }
 

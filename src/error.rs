@@ -251,7 +251,7 @@ pub struct Failure(String);
 ///     });
 /// }
 /// ```
-pub type Outcome = Result<(), Failure>;
+pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn into_text(self) -> String {

@@ -262,18 +262,20 @@ mod config;
 mod connection;
 mod error;
 mod handshake;
+mod header;
+mod http;
 mod message;
 mod messages;
 mod opening;
 mod outbox;
 mod protocol;
 mod reader;
-mod request;
 mod server;
 mod sync;
 mod transport;
 mod websocket;
 
+pub use crate::http::{Reply, Request, Upgrade};
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::Config;
@@ -283,6 +285,5 @@ pub use error::{
 };
 pub use message::{Message, Text};
 pub use messages::Messages;
-pub use request::Request;
 pub use server::{Server, ServerBuilder, StopReport};
 pub use websocket::WebSocket;

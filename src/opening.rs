@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::Response;
 
 use crate::background::{Timed, Timer};
-use crate::handshake::{Ask, BadRequest, Body, parse_request, parse_response};
+use crate::handshake::{
+    Ask, BadRequest, Body, RequestBody, expects_continue, parse_request, parse_response,
+};
 use crate::transport::Socket;
 use crate::{Error, Refusal, Timeout};
 
@@ -100,20 +103,35 @@ impl OpeningGuard {
         error
     }
 
-    /// Reads a request, and what came behind it.
-    pub(crate) fn read_request(&self) -> Result<(Box<http::Request<()>>, Vec<u8>), RequestError> {
+    /// Reads a request with its body, and what came behind it.
+    pub(crate) fn read_request(
+        &self,
+        max_body: usize,
+    ) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), RequestError> {
         let mut received = Vec::new();
+        let head = loop {
+            self.recv_some(&mut received)?;
+            if let Some((head, length)) = parse_request(&received).map_err(RequestError::Bad)? {
+                received.drain(..length);
+                break Box::new(head);
+            }
+        };
+        if expects_continue(&head) {
+            self.write(CONTINUE).map_err(|_| RequestError::Lost)?;
+        }
         loop {
-            if self.recv(&mut received).map_err(|_| RequestError::Lost)? == 0 {
-                return Err(RequestError::Lost);
+            let body = RequestBody::of(&head, &received, max_body).map_err(RequestError::Bad)?;
+            if let Some(RequestBody { bytes, length }) = body {
+                return Ok((Box::new(head.map(|()| bytes)), received.split_off(length)));
             }
-            match parse_request(&received) {
-                Ok(Some((request, length))) => {
-                    return Ok((Box::new(request), received.split_off(length)));
-                }
-                Ok(None) => {}
-                Err(bad) => return Err(RequestError::Bad(bad)),
-            }
+            self.recv_some(&mut received)?;
+        }
+    }
+
+    fn recv_some(&self, received: &mut Vec<u8>) -> Result<(), RequestError> {
+        match self.recv(received) {
+            Ok(1..) => Ok(()),
+            _ => Err(RequestError::Lost),
         }
     }
 
@@ -170,6 +188,8 @@ impl OpeningGuard {
 
 /// So much is read at once. More than a thread's malloc cache keeps for itself afterwards.
 const HEAD_STEP: usize = 2 << 10;
+/// RFC 9110, section 10.1.1: the client waits for this before it sends the body.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const ENDED: &str = "the server closed the connection instead of answering";
 
 impl Drop for OpeningGuard {

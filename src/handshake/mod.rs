@@ -1,8 +1,8 @@
 //! The opening handshake as text (RFC 6455, section 4; RFC 9112): bytes in, verdicts and bytes
 //! out. It knows no socket and no clock.
 //!
-//! A server asks [`parse_request`] whenever bytes have come, then [`Upgrade::of`] for its verdict
-//! and [`Upgrade::response`] for the 101; whatever is refused is a [`BadRequest`], which writes its
+//! A server asks [`parse_request`] whenever bytes have come, then [`UpgradeRequest::of`] for its verdict
+//! and [`UpgradeRequest::response`] for the 101; whatever is refused is a [`BadRequest`], which writes its
 //! own reply. A client sends [`Ask::bytes`], asks [`parse_response`] whenever bytes have come, and
 //! [`Ask::verify`] for its verdict; the [`Body`] of an answer other than 101 goes into the error.
 
@@ -11,7 +11,8 @@ mod client;
 mod fields;
 mod framing;
 mod head;
-mod reply;
+pub(crate) mod reply;
+mod request_body;
 mod request_line;
 mod server;
 mod target;
@@ -22,4 +23,5 @@ pub(crate) use body::Body;
 pub(crate) use client::{Ask, is_secure};
 pub(crate) use head::{parse_request, parse_response};
 pub(crate) use reply::BadRequest;
-pub(crate) use server::Upgrade;
+pub(crate) use request_body::{RequestBody, expects_continue};
+pub(crate) use server::{UpgradeRequest, offered_subprotocols, wants_upgrade};

@@ -1,6 +1,6 @@
 //! What a request gets that is not even one for the program to judge: [`BadRequest`].
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::fields;
 
@@ -21,6 +21,11 @@ impl BadRequest {
             reason,
             without_body: false,
         }
+    }
+
+    /// Makes the 426 for a request that asks for no upgrade where there is nothing else.
+    pub(crate) const fn upgrade_required() -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket server")
     }
 
     /// Makes a 400.
@@ -71,4 +76,22 @@ impl BadRequest {
             _ => fields::write(out, "Connection", "close"),
         }
     }
+}
+
+/// Returns the bytes of a reply; the connection ends with it.
+pub(crate) fn write(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    without_body: bool,
+) -> Vec<u8> {
+    let mut out = format!("HTTP/1.1 {status}\r\n").into_bytes();
+    fields::write_all(&mut out, headers);
+    fields::write(&mut out, "Connection", "close");
+    fields::write(&mut out, "Content-Length", body.len().to_string());
+    out.extend_from_slice(b"\r\n");
+    if !without_body {
+        out.extend_from_slice(body);
+    }
+    out
 }

@@ -13,23 +13,23 @@ use super::reply::BadRequest;
 use crate::Error;
 
 /// Tells whether a request asks for a WebSocket at all; otherwise it is plain HTTP.
-pub(crate) fn wants_upgrade(request: &Request<()>) -> bool {
-    fields::has_token(request.headers(), UPGRADE, "websocket")
+pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
+    fields::has_token(headers, UPGRADE, "websocket")
 }
 
 /// Holds what a server has to know of a valid upgrade request to accept it.
 #[derive(Debug)]
-pub(crate) struct Upgrade {
+pub(crate) struct UpgradeRequest {
     accept_key: String,
     subprotocols: Vec<String>,
 }
 
-impl Upgrade {
+impl UpgradeRequest {
     /// Judges a request (RFC 6455, section 4.2.1).
     ///
     /// # Errors
     /// Returns 426 for plain HTTP and for another version of the protocol, otherwise 400.
-    pub(crate) fn of(request: &Request<()>) -> Result<Self, BadRequest> {
+    pub(crate) fn of<B>(request: &Request<B>) -> Result<Self, BadRequest> {
         let headers = request.headers();
         check_upgrade(request)?;
         // Before the key: other versions have other keys, or none.
@@ -85,8 +85,8 @@ impl Upgrade {
 }
 
 /// RFC 6455 4.2.1: GET of HTTP/1.1 or higher, with Upgrade and Connection.
-fn check_upgrade(request: &Request<()>) -> Result<(), BadRequest> {
-    if !wants_upgrade(request) {
+fn check_upgrade<B>(request: &Request<B>) -> Result<(), BadRequest> {
+    if !wants_upgrade(request.headers()) {
         return Err(BadRequest::new(
             StatusCode::UPGRADE_REQUIRED,
             "this is a WebSocket server",
@@ -135,8 +135,9 @@ fn is_key(key: &[u8]) -> bool {
         .is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_digit))
 }
 
-/// RFC 6455 11.3.4: a list of tokens, perhaps over several lines.
-fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, BadRequest> {
+/// Returns the subprotocols that a request offers, in its order, each once (RFC 6455, section
+/// 11.3.4: a list of tokens, perhaps over several lines).
+pub(crate) fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, BadRequest> {
     let mut offered: Vec<String> = Vec::new();
     for element in fields::elements(headers, SEC_WEBSOCKET_PROTOCOL) {
         if !fields::is_token(element) {

@@ -33,11 +33,11 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) {
             Ok(()) => recovered(&mut pause),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 recovered(&mut pause);
-                listener.wait(&shared.wake);
+                listener.wait();
             }
             Err(error) if is_exhaustion(&error) => {
                 let length = next_pause(&mut pause, &error);
-                Listener::pause(&shared.wake, Instant::now() + length);
+                listener.pause(Instant::now() + length);
             }
             Err(error) => debug!("a connection could not be accepted: {error}"),
         }

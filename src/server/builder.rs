@@ -6,29 +6,30 @@ use std::sync::Arc;
 
 use super::roster::Roster;
 use super::{Server, Shared, start};
-use crate::transport::{Listener, Wake, max_connections};
-use crate::{Config, Error, IntoOutcome, Messages, Outcome, Request, WebSocket};
+use crate::transport::{Listener, max_connections};
+use crate::{Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
 /// Gathers what a server needs; [`bind`](Self::bind) starts it.
 ///
 /// Setters never fail; `bind` reports what cannot be used. Exactly one of
-/// [`on_upgrade`](Self::on_upgrade) and [`serve`](Self::serve) must be set.
+/// [`on_upgrade`](Self::on_upgrade), [`serve`](Self::serve), [`router`](Self::router) and
+/// [`on_request`](Self::on_request) must be set.
 #[must_use = "a server starts with `bind`"]
 pub struct ServerBuilder {
     config: Config,
     max_connections: Option<usize>,
     max_handshakes: usize,
-    handlers: Vec<Handler>,
+    decide: Option<Decide>,
+    attach: Vec<Attach>,
+    hooks: Vec<Hook>,
 }
 
-/// Is what runs on a connection's thread once the upgrade is done.
-pub(super) enum Handler {
-    Callbacks(Box<SetUp>),
-    StraightLine(Box<Serve>),
-}
-
-type SetUp = dyn Fn(&WebSocket, Request) -> Outcome + Send + Sync;
-type Serve = dyn Fn(WebSocket, Messages, Request) -> Outcome + Send + Sync;
+/// Answers a request: the one hook that everything else is written on.
+pub(super) type Hook = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
+/// Decides on an upgrade.
+type Decide = Box<dyn Fn(&mut Request) -> Result<Upgrade, Reply> + Send + Sync>;
+/// Says what an upgraded connection is for.
+type Attach = Box<dyn Fn(Upgrade) -> Upgrade + Send + Sync>;
 
 impl ServerBuilder {
     pub(super) fn new() -> Self {
@@ -36,7 +37,9 @@ impl ServerBuilder {
             config: Config::new(),
             max_connections: None,
             max_handshakes: 256,
-            handlers: Vec::new(),
+            decide: None,
+            attach: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 
@@ -55,12 +58,14 @@ impl ServerBuilder {
     /// # let _ = builder;
     /// ```
     pub fn on_upgrade<R: IntoOutcome>(
-        mut self,
+        self,
         set_up: impl Fn(&WebSocket, Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        let set_up = move |ws: &WebSocket, request| set_up(ws, request).into_outcome();
-        self.handlers.push(Handler::Callbacks(Box::new(set_up)));
-        self
+        let set_up = Arc::new(set_up);
+        self.attach(move |upgrade| {
+            let set_up = Arc::clone(&set_up);
+            upgrade.on_upgrade(move |ws, request| set_up(ws, request))
+        })
     }
 
     /// Sets what is done with a new connection as a straight line of blocking code. It runs on the
@@ -78,10 +83,58 @@ impl ServerBuilder {
     /// # let _ = builder;
     /// ```
     pub fn serve(
-        mut self,
+        self,
         handler: impl Fn(WebSocket, Messages, Request) -> Outcome + Send + Sync + 'static,
     ) -> Self {
-        self.handlers.push(Handler::StraightLine(Box::new(handler)));
+        let handler = Arc::new(handler);
+        self.attach(move |upgrade| {
+            let handler = Arc::clone(&handler);
+            upgrade.serve(move |ws, messages, request| handler(ws, messages, request))
+        })
+    }
+
+    fn attach(mut self, attach: impl Fn(Upgrade) -> Upgrade + Send + Sync + 'static) -> Self {
+        self.attach.push(Box::new(attach));
+        self
+    }
+
+    /// Sets who may upgrade: `Ok` goes on, with what the [`Upgrade`] carries; `Err` answers with
+    /// that [`Reply`] instead, such as [`Reply::forbidden`]. It goes with
+    /// [`on_upgrade`](Self::on_upgrade) or [`serve`](Self::serve), and is asked only for valid
+    /// upgrade requests of an allowed origin.
+    ///
+    /// It runs on the connection's own thread, so it may block, on a database say. The
+    /// [`handshake_timeout`](Config::handshake_timeout) goes on meanwhile: when it passes, the
+    /// socket is cut, but the thread is free only when the closure returns. A panic answers 500.
+    ///
+    /// ```
+    /// # use landline::{Reply, Server, Upgrade};
+    /// let builder = Server::builder()
+    ///     .should_upgrade(|request| match request.path() {
+    ///         "/deny" => Err(Reply::forbidden()),
+    ///         _ => Ok(Upgrade::new()),
+    ///     })
+    ///     .on_upgrade(|ws, _request| ws.send("Connected"));
+    /// # let _ = builder;
+    /// ```
+    pub fn should_upgrade(
+        mut self,
+        decide: impl Fn(&mut Request) -> Result<Upgrade, Reply> + Send + Sync + 'static,
+    ) -> Self {
+        self.decide = Some(Box::new(decide));
+        self
+    }
+
+    /// Sets what answers every request, be it with a page or with an [`Upgrade`]: the hook that
+    /// [`should_upgrade`](Self::should_upgrade), [`on_upgrade`](Self::on_upgrade),
+    /// [`serve`](Self::serve) and [`router`](Self::router) are written on. It runs where and when
+    /// `should_upgrade` does. An `Upgrade` in answer to a plain request becomes 426.
+    pub fn on_request<R: Into<Reply>>(
+        mut self,
+        answer: impl Fn(&mut Request) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks
+            .push(Box::new(move |request| answer(request).into()));
         self
     }
 
@@ -111,27 +164,51 @@ impl ServerBuilder {
     /// [`local_addr`](Server::local_addr) tells.
     ///
     /// # Errors
-    /// [`Error::Invalid`] unless exactly one handler is set, [`Error::Bind`] for the address,
+    /// [`Error::Invalid`] for settings that contradict each other, [`Error::Bind`] for the address,
     /// [`Error::Io`] if no thread can be had.
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
-        let (Some(handler), true) = (self.handlers.pop(), self.handlers.is_empty()) else {
-            return Err(Error::Invalid(
-                "set exactly one of on_upgrade and serve".into(),
-            ));
-        };
+        let hook = self.hook()?;
         let listener = Listener::bind(address).map_err(Error::Bind)?;
         let shared = Shared {
             local_addr: listener.local_addr().map_err(Error::Bind)?,
             config: self.config,
             max_connections: self.max_connections.unwrap_or_else(max_connections),
             max_handshakes: self.max_handshakes,
-            handler,
+            hook,
             roster: Roster::default(),
-            wake: Wake::new().map_err(Error::Io)?,
+            wake: Some(listener.wake()),
         };
         start(listener, Arc::new(shared))
     }
+}
+
+impl ServerBuilder {
+    /// Makes the one hook of what was set.
+    fn hook(&mut self) -> Result<Hook, Error> {
+        let decide = self.decide.take();
+        match (self.hooks.pop(), self.attach.pop(), decide) {
+            (Some(hook), None, None) if self.hooks.is_empty() => Ok(hook),
+            (None, Some(attach), decide) if self.attach.is_empty() => Ok(upgrading(decide, attach)),
+            (Some(_), None, Some(_)) => Err(Error::Invalid(
+                "should_upgrade goes with on_upgrade or serve".into(),
+            )),
+            _ => Err(Error::Invalid(
+                "set exactly one of on_upgrade, serve, router and on_request".into(),
+            )),
+        }
+    }
+}
+
+/// Answers upgrade requests as decided, and everything else with an upgrade that cannot be.
+fn upgrading(decide: Option<Decide>, attach: Attach) -> Hook {
+    Box::new(move |request| {
+        let decided = match &decide {
+            Some(decide) if request.is_upgrade() => decide(request),
+            _ => Ok(Upgrade::new()),
+        };
+        decided.map_or_else(|reply| reply, |upgrade| attach(upgrade).into())
+    })
 }
 
 impl fmt::Debug for ServerBuilder {

@@ -6,20 +6,20 @@ mod roster;
 mod session;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::debug;
 
-use self::builder::Handler;
+use self::builder::Hook;
 pub use self::builder::ServerBuilder;
 use self::roster::Roster;
 use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
 use crate::transport::{Listener, Wake};
-use crate::{Config, Error, WaitError, WebSocket};
+use crate::{Config, Error, Reply, WaitError, WebSocket};
 
 /// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
 ///
@@ -53,6 +53,21 @@ impl Server {
             shared: Arc::clone(shared),
             _life: None,
         }
+    }
+
+    /// Makes a server that never ran, for requests made by hand.
+    pub(crate) fn detached() -> Self {
+        let shared = Arc::new(Shared {
+            local_addr: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            config: Config::new(),
+            max_connections: 0,
+            max_handshakes: 0,
+            hook: Box::new(|_| Reply::forbidden()),
+            roster: Roster::default(),
+            wake: None,
+        });
+        shared.stop(Duration::ZERO);
+        Self::uncounted(&shared)
     }
 
     /// Returns the address that the server listens on, with the port that the system chose.
@@ -141,9 +156,10 @@ struct Shared {
     config: Config,
     max_connections: usize,
     max_handshakes: usize,
-    handler: Handler,
+    hook: Hook,
     roster: Roster,
-    wake: Wake,
+    /// Wakes the accept thread, if there ever was one.
+    wake: Option<Arc<Wake>>,
 }
 
 impl Shared {
@@ -151,7 +167,9 @@ impl Shared {
         let deadline = Instant::now().checked_add(patience);
         self.roster
             .stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
-        self.wake.wake();
+        if let Some(wake) = &self.wake {
+            wake.wake();
+        }
     }
 }
 

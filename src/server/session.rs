@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode};
-use log::debug;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use log::{debug, warn};
 
-use super::builder::Handler;
 use super::roster::Place;
 use super::{Server, Shared};
 use crate::callbacks::catch;
 use crate::connection::Connection;
-use crate::handshake::{BadRequest, Upgrade};
+use crate::handshake::{BadRequest, UpgradeRequest, reply};
+use crate::http::Handler;
 use crate::opening::{Opening, OpeningGuard, RequestError};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
 use crate::transport::Socket;
-use crate::{Messages, Request, WebSocket};
+use crate::{Error, Messages, Reply, Request, WebSocket};
 
 /// So long a refused peer may be silent before it is given up, and so long in all.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -27,68 +28,146 @@ const LINGER: Duration = Duration::from_secs(5);
 // every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, shared: &Arc<Shared>) {
     let mut place = shared.roster.place();
-    let Some(Accepted { head, pipelined }) = shake_hands(&socket, shared, &mut place) else {
+    let Some(accepted) = as_connection_thread(|| shake_hands(&socket, shared, &mut place)) else {
         return;
     };
+    let Accepted {
+        request,
+        subprotocol,
+        pipelined,
+        handler,
+    } = accepted;
     let config = &shared.config;
-    let Ok(connection) = Connection::open(id, Role::Server, &socket, config, None) else {
-        return;
-    };
+    let opened = Connection::open(id, Role::Server, &socket, config, subprotocol);
+    let Ok(connection) = opened else { return };
     place.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, config, pipelined);
     drop(connection);
-    as_connection_thread(|| serve(reader, head, shared));
+    as_connection_thread(|| serve(reader, request, handler));
 }
 
-/// Is a request that was answered with 101.
+/// Is what a successful handshake leaves.
 struct Accepted {
-    head: Box<http::Request<()>>,
-    /// What came behind it.
+    request: Box<Request>,
+    subprotocol: Option<String>,
     pipelined: Vec<u8>,
+    handler: Handler,
 }
 
-/// Does the handshake. Returns `None` if there will be no connection.
+/// Does the handshake; `None` if there will be no connection.
 #[inline(never)]
-fn shake_hands(socket: &Arc<Socket>, shared: &Shared, place: &mut Place<'_>) -> Option<Accepted> {
+fn shake_hands(
+    socket: &Arc<Socket>,
+    shared: &Arc<Shared>,
+    place: &mut Place<'_>,
+) -> Option<Accepted> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, deadline).ok()?;
     place.enter_opening(opening.opening(), shared.max_handshakes);
-    let accepted = match accept(&opening, shared) {
-        Ok(accepted) => accepted,
+    match accept(&opening, socket, shared) {
+        Ok(accepted) => {
+            place.leave_opening();
+            opening.finish().ok()?;
+            Some(accepted)
+        }
         Err(refusal) => {
             if let Some(reply) = refusal {
                 let _ = opening.write(&reply);
                 socket.finish_writing();
                 socket.drain(SILENCE, LINGER);
             }
-            return None;
+            None
         }
-    };
-    place.leave_opening();
-    opening.finish().ok()?;
-    Some(accepted)
+    }
 }
 
-/// Reads the request and answers 101. An error is what to answer instead, if anything.
-fn accept(opening: &OpeningGuard, shared: &Shared) -> Result<Accepted, Option<Vec<u8>>> {
-    let (head, pipelined) = match opening.read_request() {
-        Ok(read) => read,
+/// Reads the request, asks the hook, and answers 101. An error is what to answer instead, if
+/// anything.
+fn accept(
+    opening: &OpeningGuard,
+    socket: &Socket,
+    shared: &Arc<Shared>,
+) -> Result<Accepted, Option<Vec<u8>>> {
+    let (head, pipelined) = read_request(opening, shared)?;
+    let mut request = Box::new(Request::new(
+        head,
+        socket.peer_addr().map_err(|_| None)?,
+        socket.local_addr().map_err(|_| None)?,
+        Server::uncounted(shared),
+    ));
+    let asked = asked_upgrade(&request)?;
+    let reply = answer(shared, &mut request);
+    let without_body = request.method() == Method::HEAD;
+    let Reply {
+        status,
+        headers,
+        body,
+        upgrade,
+        ..
+    } = reply;
+    let Some(mut upgrade) = upgrade else {
+        return Err(Some(reply::write(status, &headers, &body, without_body)));
+    };
+    let asked = asked.ok_or_else(|| Some(BadRequest::upgrade_required().reply()))?;
+    let response = asked.response(upgrade.subprotocol.as_deref(), &upgrade.headers);
+    let response = response.map_err(|error| Some(failed(&error)))?;
+    opening.write(&response).map_err(|_| None)?;
+    let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
+    Ok(Accepted {
+        request,
+        subprotocol: upgrade.subprotocol.take(),
+        pipelined,
+        handler: upgrade.handler.take().unwrap_or_else(nothing),
+    })
+}
+
+fn read_request(
+    opening: &OpeningGuard,
+    shared: &Shared,
+) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), Option<Vec<u8>>> {
+    match opening.read_request(shared.config.max_body_size) {
+        Ok(_) if !opening.begin_answer() => Err(Some(unavailable())),
+        Ok(read) => Ok(read),
         Err(RequestError::Bad(bad)) => {
             debug!("a request was refused: {} {}", bad.status, bad.reason);
-            return Err(Some(bad.reply()));
+            Err(Some(bad.reply()))
         }
-        Err(RequestError::Lost) if shared.roster.is_stopping() => return Err(Some(unavailable())),
-        Err(RequestError::Lost) => return Err(None),
-    };
-    if !opening.begin_answer() {
-        return Err(Some(unavailable()));
+        Err(RequestError::Lost) if shared.roster.is_stopping() => Err(Some(unavailable())),
+        Err(RequestError::Lost) => Err(None),
     }
-    let upgrade = Upgrade::of(&head).map_err(|bad| Some(bad.reply()))?;
-    let response = upgrade
-        .response(None, &HeaderMap::new())
-        .map_err(|_| None)?;
-    opening.write(&response).map_err(|_| None)?;
-    Ok(Accepted { head, pipelined })
+}
+
+/// Judges an upgrade request before the program sees it; `None` for plain HTTP.
+fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, Option<Vec<u8>>> {
+    if !request.is_upgrade() {
+        return Ok(None);
+    }
+    UpgradeRequest::of(request.head())
+        .map(Some)
+        .map_err(|bad| Some(bad.reply()))
+}
+
+/// Asks the program.
+fn answer(shared: &Shared, request: &mut Request) -> Reply {
+    let reply = catch(|| Ok((shared.hook)(request)));
+    let checked = reply
+        .map(Reply::checked)
+        .map_err(|failure| Error::Callback(failure.into_text()));
+    checked.and_then(|checked| checked).unwrap_or_else(|error| {
+        warn!("a request could not be answered: {error}");
+        Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
+    })
+}
+
+fn failed(error: &Error) -> Vec<u8> {
+    warn!("an upgrade could not be answered: {error}");
+    let Reply {
+        status,
+        headers,
+        body,
+        ..
+    } = Reply::error(StatusCode::INTERNAL_SERVER_ERROR);
+    reply::write(status, &headers, &body, false)
 }
 
 fn unavailable() -> Vec<u8> {
@@ -97,21 +176,20 @@ fn unavailable() -> Vec<u8> {
 
 /// Runs the program's handler and the connection after it.
 #[inline(never)]
-fn serve(mut reader: Box<Reader>, head: Box<http::Request<()>>, shared: &Arc<Shared>) {
+fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
     let connection = Arc::clone(reader.connection());
     let ws = WebSocket::for_callbacks(&connection);
-    let request = || Request::new(head, &connection, Server::uncounted(shared));
     reader.take_the_wheel();
-    match &shared.handler {
+    match handler {
         Handler::Callbacks(set_up) => {
-            if let Err(failure) = catch(|| set_up(&ws, request())) {
+            if let Err(failure) = catch(|| set_up(&ws, *request)) {
                 reader.fail(failure);
             }
             reader.dispatch();
         }
         Handler::StraightLine(handler) => {
             let messages = Messages::new(reader, None);
-            let outcome = catch(|| handler(ws, messages, request()));
+            let outcome = catch(|| handler(ws, messages, *request));
             connection.end(outcome);
         }
     }

@@ -5,7 +5,7 @@ use url::Url;
 
 use super::header_map;
 use crate::Error;
-use crate::handshake::{Ask, Upgrade, is_secure, parse_request, parse_response};
+use crate::handshake::{Ask, UpgradeRequest, is_secure, parse_request, parse_response};
 
 fn ask(url: &str) -> Ask {
     Ask::new(&Url::parse(url).unwrap(), &HeaderMap::new(), &[]).unwrap()
@@ -202,7 +202,7 @@ fn both_sides_agree() {
             assert_eq!(length, ask.bytes().len());
             assert_eq!(request.uri().path(), url.path());
             assert_eq!(request.uri().query(), url.query());
-            let upgrade = Upgrade::of(&request).unwrap();
+            let upgrade = UpgradeRequest::of(&request).unwrap();
             assert_eq!(upgrade.subprotocols(), offers);
             let bytes = upgrade.response(chosen, &HeaderMap::new()).unwrap();
             let (response, length) = parse_response(&bytes).unwrap().unwrap();

@@ -4,16 +4,15 @@ use http::{HeaderMap, Request};
 
 use super::{FIELDS, header_map};
 use crate::Error;
-use crate::handshake::server::wants_upgrade;
-use crate::handshake::{Upgrade, parse_request};
+use crate::handshake::{UpgradeRequest, parse_request, wants_upgrade};
 
 fn request(lines: &str) -> Request<()> {
     let bytes = format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n");
     parse_request(bytes.as_bytes()).unwrap().unwrap().0
 }
 
-fn upgrade(lines: &str) -> Upgrade {
-    Upgrade::of(&request(lines)).unwrap()
+fn upgrade(lines: &str) -> UpgradeRequest {
+    UpgradeRequest::of(&request(lines)).unwrap()
 }
 
 /// The 101 answers the key of RFC 6455, section 1.3, as it says there.
@@ -63,9 +62,9 @@ fn the_101_refuses_what_contradicts_it() {
 /// A request that names websocket in Upgrade asks for one, even if it asks wrongly.
 #[test]
 fn wanting_an_upgrade_is_naming_it() {
-    assert!(wants_upgrade(&request("Content-Length: 5\r\n")));
+    assert!(wants_upgrade(request("Content-Length: 5\r\n").headers()));
     let plain = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\r\n");
-    assert!(!wants_upgrade(&plain.unwrap().unwrap().0));
+    assert!(!wants_upgrade(plain.unwrap().unwrap().0.headers()));
 }
 
 /// Every refusal is a whole response with a short text that says why; the connection closes.
@@ -96,7 +95,7 @@ fn refusals_are_whole_responses() {
         check_reply(&reply, status, fields);
     }
     let plain = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let refusal = Upgrade::of(&plain.unwrap().unwrap().0).unwrap_err();
+    let refusal = UpgradeRequest::of(&plain.unwrap().unwrap().0).unwrap_err();
     let fields =
         "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
     check_reply(&refusal.reply(), "426 Upgrade Required", fields);

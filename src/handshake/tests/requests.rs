@@ -3,7 +3,7 @@
 use http::{Request, Version};
 
 use super::{FIELDS, feed};
-use crate::handshake::{BadRequest, Upgrade, parse_request};
+use crate::handshake::{BadRequest, UpgradeRequest, parse_request};
 
 /// The fields of a good request but its first, the Host.
 const NO_HOST: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -31,7 +31,7 @@ fn line(line: &str) -> String {
 fn verdict(bytes: &[u8]) -> Option<Result<usize, BadRequest>> {
     feed(bytes, |bytes| match parse_request(bytes) {
         Ok(None) => None,
-        Ok(Some((request, length))) => Some(Upgrade::of(&request).map(|_| length)),
+        Ok(Some((request, length))) => Some(UpgradeRequest::of(&request).map(|_| length)),
         Err(bad) => Some(Err(bad)),
     })
 }

@@ -1,0 +1,223 @@
+//! The answer to a request.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use log::warn;
+
+use super::Upgrade;
+use crate::header;
+use crate::{Error, Outcome};
+
+/// Is the answer to a request: a status with headers and a body, or an upgrade.
+///
+/// Setters never fail. What cannot be sent, such as a line break in a header or a 101 by hand, is
+/// logged and answered with 500 instead.
+///
+/// ```
+/// use landline::Reply;
+///
+/// let page = Reply::html("<h1>Hello</h1>");
+/// let moved = Reply::new(308).header("Location", "/new");
+/// assert_eq!(moved.status(), 308);
+/// # let _ = page;
+/// ```
+pub struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) upgrade: Option<Box<Upgrade>>,
+    invalid: Option<String>,
+}
+
+impl Reply {
+    /// Makes an empty reply with this status, a number or an [`http::StatusCode`].
+    #[must_use]
+    pub fn new(status: impl TryInto<StatusCode>) -> Self {
+        let status = status.try_into().ok();
+        let mut reply = Self {
+            status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            upgrade: None,
+            invalid: None,
+        };
+        match status {
+            None => reply.refuse("a status that is none"),
+            Some(status) if status.is_informational() => reply.refuse("an interim status by hand"),
+            Some(_) => {}
+        }
+        reply
+    }
+
+    /// Makes a 200 with plain text.
+    #[must_use]
+    pub fn text(body: impl Into<String>) -> Self {
+        Self::new(StatusCode::OK).content("text/plain; charset=utf-8", body.into().into())
+    }
+
+    /// Makes a 200 with a page.
+    #[must_use]
+    pub fn html(body: impl Into<String>) -> Self {
+        Self::new(StatusCode::OK).content("text/html; charset=utf-8", body.into().into())
+    }
+
+    /// Makes a 200 with JSON, which the program has written.
+    #[must_use]
+    pub fn json(body: impl Into<String>) -> Self {
+        Self::new(StatusCode::OK).content("application/json", body.into().into())
+    }
+
+    /// Makes a 403: the plain refusal of an upgrade.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::error(StatusCode::FORBIDDEN)
+    }
+
+    /// Makes an error with the status's own text as its body.
+    pub(crate) fn error(status: StatusCode) -> Self {
+        Self {
+            status,
+            ..Self::text(format!(
+                "{}\n",
+                status.canonical_reason().unwrap_or("error")
+            ))
+        }
+    }
+
+    /// Sets the status, a number or an [`http::StatusCode`].
+    #[must_use]
+    pub fn with_status(mut self, status: impl TryInto<StatusCode>) -> Self {
+        let Self {
+            status, invalid, ..
+        } = Self::new(status);
+        self.status = status;
+        self.invalid = self.invalid.or(invalid);
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Display>,
+        V: TryInto<HeaderValue, Error: fmt::Display>,
+    {
+        if let Err(error) = header::append(&mut self.headers, name, value) {
+            self.refuse(error);
+        }
+        self
+    }
+
+    /// Sets the body. Its length is announced by itself.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    fn content(mut self, content_type: &'static str, body: Bytes) -> Self {
+        self.headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.body = body;
+        self
+    }
+
+    /// Returns the status; 101 for an upgrade.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the headers, those of the 101 for an upgrade.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.upgrade
+            .as_ref()
+            .map_or(&self.headers, |upgrade| &upgrade.headers)
+    }
+
+    /// Borrows the headers, those of the 101 for an upgrade, to change them: for middleware.
+    #[must_use]
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        match &mut self.upgrade {
+            Some(upgrade) => &mut upgrade.headers,
+            None => &mut self.headers,
+        }
+    }
+
+    /// Tells whether this is an upgrade.
+    #[must_use]
+    pub fn is_upgrade(&self) -> bool {
+        self.upgrade.is_some()
+    }
+
+    /// Returns the reply if it can be sent, or says what is wrong with it.
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        let of_upgrade = self
+            .upgrade
+            .as_mut()
+            .and_then(|upgrade| upgrade.invalid.take());
+        match self.invalid.take().or(of_upgrade) {
+            None => Ok(self),
+            Some(invalid) => Err(Error::Invalid(invalid)),
+        }
+    }
+
+    fn refuse(&mut self, what: impl fmt::Display) {
+        self.invalid.get_or_insert_with(|| what.to_string());
+    }
+}
+
+impl From<Upgrade> for Reply {
+    fn from(upgrade: Upgrade) -> Self {
+        let mut reply = Self::new(StatusCode::OK);
+        reply.status = StatusCode::SWITCHING_PROTOCOLS;
+        reply.upgrade = Some(Box::new(upgrade));
+        reply
+    }
+}
+
+impl From<StatusCode> for Reply {
+    fn from(status: StatusCode) -> Self {
+        Self::new(status)
+    }
+}
+
+impl From<&str> for Reply {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for Reply {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl<R: Into<Reply>> From<Outcome<R>> for Reply {
+    /// Turns an error into a 500 that says nothing of it; the log does.
+    fn from(outcome: Outcome<R>) -> Self {
+        outcome.map_or_else(
+            |failure| {
+                warn!("a request failed: {failure:?}");
+                Self::error(StatusCode::INTERNAL_SERVER_ERROR)
+            },
+            Into::into,
+        )
+    }
+}
+
+impl fmt::Debug for Reply {
+    /// Shows no header values: they may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("headers", &self.headers().keys().collect::<Vec<_>>())
+            .field("body", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

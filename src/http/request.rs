@@ -1,0 +1,210 @@
+//! The request that a connection began with.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+use url::form_urlencoded;
+
+use crate::Server;
+use crate::handshake::{offered_subprotocols, wants_upgrade};
+
+/// Is the HTTP request that a connection began with: for an upgrade, or for a page beside it.
+///
+/// A program's own tests make one from an [`http::Request`]:
+///
+/// ```
+/// use landline::Request;
+///
+/// let request = http::Request::get("/rooms/7?name=Ada+L&x=1").body(Default::default())?;
+/// let request = Request::from(request);
+/// assert_eq!(request.path(), "/rooms/7");
+/// assert_eq!(request.query("name"), Some("Ada L"));
+/// # Ok::<(), http::Error>(())
+/// ```
+pub struct Request {
+    head: Box<http::Request<Bytes>>,
+    peer_addr: SocketAddr,
+    local_addr: SocketAddr,
+    server: Server,
+    parameters: Vec<(String, String)>,
+    subprotocols: Vec<String>,
+    query: OnceLock<Vec<(String, String)>>,
+}
+
+impl Request {
+    pub(crate) fn new(
+        head: Box<http::Request<Bytes>>,
+        peer_addr: SocketAddr,
+        local_addr: SocketAddr,
+        server: Server,
+    ) -> Self {
+        let subprotocols = offered_subprotocols(head.headers()).unwrap_or_default();
+        Self {
+            head,
+            peer_addr,
+            local_addr,
+            server,
+            parameters: Vec::new(),
+            subprotocols,
+            query: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn head(&self) -> &http::Request<Bytes> {
+        &self.head
+    }
+
+    /// Returns the method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        self.head.method()
+    }
+
+    /// Returns the path, as it came: still percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.uri().path()
+    }
+
+    /// Returns the first value of a name in the query, decoded as forms are.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query_pairs()
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the names and values of the query, decoded as forms are, in their order.
+    #[must_use]
+    pub fn query_pairs(&self) -> &[(String, String)] {
+        self.query.get_or_init(|| {
+            let query = self.head.uri().query().unwrap_or_default();
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect()
+        })
+    }
+
+    /// Returns what a path parameter of the route stands for, percent-decoded: `7` for `{room}` of
+    /// the route `/rooms/{room}` and the path `/rooms/7`.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.parameters.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Sets what the path parameters of the route stand for, as they came.
+    pub(crate) fn set_parameters<'a>(
+        &mut self,
+        parameters: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        self.parameters = parameters
+            .map(|(name, value)| {
+                (
+                    name.to_owned(),
+                    percent_decode_str(value).decode_utf8_lossy().into_owned(),
+                )
+            })
+            .collect();
+    }
+
+    /// Returns all headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+
+    /// Returns the first value of a header, if it is there and is text. The name's case does not
+    /// matter.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers().get(name)?.to_str().ok()
+    }
+
+    /// Returns the origin of the page that asks, or `None` if the client names none: browsers
+    /// always do (RFC 6454, section 7).
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
+    /// Returns the subprotocols that the client offers, in its order of preference (RFC 6455,
+    /// section 1.9).
+    #[must_use]
+    pub fn subprotocols(&self) -> &[String] {
+        &self.subprotocols
+    }
+
+    /// Tells whether the client asks for a WebSocket.
+    #[must_use]
+    pub fn is_upgrade(&self) -> bool {
+        wants_upgrade(self.headers())
+    }
+
+    /// Returns the body; empty for an upgrade.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        self.head.body()
+    }
+
+    /// Borrows what middleware has left for those behind it, by its type.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        self.head.extensions()
+    }
+
+    /// Borrows the same, to leave something.
+    #[must_use]
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        self.head.extensions_mut()
+    }
+
+    /// Returns the address of the peer's end of the socket.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// Returns the address of our end of the socket.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Tells whether the request came over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        false
+    }
+
+    /// Returns the server that the request came to, to stop it or to find its connections. It does
+    /// not keep the server running. A request made by hand has one that is stopped.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl From<http::Request<Bytes>> for Request {
+    fn from(request: http::Request<Bytes>) -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Self::new(Box::new(request), nowhere, nowhere, Server::detached())
+    }
+}
+
+impl fmt::Debug for Request {
+    /// Shows no header values and no query: they may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", self.method())
+            .field("path", &self.path())
+            .field("headers", &self.headers().keys().collect::<Vec<_>>())
+            .field("peer_addr", &self.peer_addr)
+            .finish_non_exhaustive()
+    }
+}
