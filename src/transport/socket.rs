@@ -14,7 +14,12 @@ use super::Wake;
 
 /// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
 #[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
+pub(crate) struct Socket {
+    stream: TcpStream,
+    /// Asked for while they can be had: a peer that has reset has no address any more.
+    peer_addr: SocketAddr,
+    local_addr: SocketAddr,
+}
 
 /// Says what to wait for.
 #[derive(Clone, Copy, Debug)]
@@ -37,15 +42,19 @@ impl Socket {
         stream.set_nodelay(true)?;
         #[cfg(target_vendor = "apple")]
         sockopt::set_socket_nosigpipe(&stream, true)?;
-        Ok(Self(stream))
+        Ok(Self {
+            peer_addr: stream.peer_addr()?,
+            local_addr: stream.local_addr()?,
+            stream,
+        })
     }
 
-    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.peer_addr()
+    pub(crate) fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
     }
 
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
@@ -59,7 +68,7 @@ impl Socket {
     }
 
     fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
-        let (length, _) = retry_on_intr(|| recv(&self.0, spare_capacity(buffer), flags))?;
+        let (length, _) = retry_on_intr(|| recv(&self.stream, spare_capacity(buffer), flags))?;
         Ok(length)
     }
 
@@ -68,7 +77,7 @@ impl Socket {
         let flags = SendFlags::DONTWAIT | no_signal();
         let mut ancillary = SendAncillaryBuffer::default();
         Ok(retry_on_intr(|| {
-            sendmsg(&self.0, parts, &mut ancillary, flags)
+            sendmsg(&self.stream, parts, &mut ancillary, flags)
         })?)
     }
 
@@ -88,33 +97,33 @@ impl Socket {
 
     /// Waits until the socket is ready, cut or broken, at most until the deadline.
     pub(crate) fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
-        let mut fds = [PollFd::new(&self.0, interest.flags())];
+        let mut fds = [PollFd::new(&self.stream, interest.flags())];
         poll_all(&mut fds, deadline);
         Ready::from(fds[0].revents())
     }
 
     /// Waits like [`wait`](Self::wait) until more may be written, or until it is woken.
     pub(crate) fn wait_writable_or(&self, wake: Option<&Wake>, deadline: Option<Instant>) {
-        let mut fds = vec![PollFd::new(&self.0, PollFlags::OUT)];
+        let mut fds = vec![PollFd::new(&self.stream, PollFlags::OUT)];
         fds.extend(wake.map(|wake| PollFd::new(wake, PollFlags::IN)));
         poll_all(&mut fds, deadline);
     }
 
     /// Ends our direction: the peer reads its end after what is already written.
     pub(crate) fn finish_writing(&self) {
-        let _ = self.0.shutdown(Shutdown::Write);
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Wakes whoever reads: it finds the end.
     pub(crate) fn stop_reading(&self) {
-        let _ = self.0.shutdown(Shutdown::Read);
+        let _ = self.stream.shutdown(Shutdown::Read);
     }
 
     /// Wakes whoever reads or waits; what is unsent is thrown away with the socket, so that the
     /// kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
-        let _ = sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Reads and discards until the peer's end, a silence of `silence`, or `total` in all, so that
@@ -137,7 +146,7 @@ impl Socket {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.stream.as_fd()
     }
 }
 
