@@ -10,9 +10,9 @@ use url::Url;
 
 use crate::callbacks::catch;
 use crate::connection::Connection;
-use crate::handshake::{Ask, is_secure};
+use crate::handshake::{Ask, is_secure, redirect};
 use crate::header;
-use crate::opening::Opening;
+use crate::opening::{Answer, Opening};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
 use crate::transport::{Socket, dial};
@@ -74,6 +74,7 @@ pub struct Client {
     headers: HeaderMap,
     subprotocols: Vec<String>,
     connect_timeout: Option<Duration>,
+    redirects: usize,
     /// The first setting that cannot be used: setters never fail, connecting reports it.
     invalid: Option<String>,
 }
@@ -119,6 +120,20 @@ impl Client {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Follows up to so many redirects (301, 302, 303, 307, 308 with a Location); none by default, as
+    /// a redirect is [`Error::Refused`] then, and so is the one beyond the last allowed.
+    ///
+    /// Each is a new connection, under the one
+    /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, the
+    /// headers Authorization, Proxy-Authorization, Cookie and Host and the URL's user and password
+    /// are not sent any more. A redirect from `wss` to `ws` or `http`, or to another scheme, is an
+    /// [`Error::Handshake`].
+    #[must_use]
+    pub fn redirects(mut self, most: usize) -> Self {
+        self.redirects = most;
         self
     }
 
@@ -172,15 +187,47 @@ impl Client {
             return Err(Error::Invalid(invalid.clone()));
         }
         let url = Url::parse(url).map_err(|error| Error::Invalid(format!("{url:?}: {error}")))?;
-        if is_secure(&url)? {
+        let mut hop = Hop {
+            url,
+            headers: self.headers.clone(),
+            redirects_left: self.redirects,
+            deadline: Instant::now() + self.config.handshake_timeout,
+        };
+        loop {
+            if let Some(reader) = self.try_hop(&mut hop)? {
+                return Ok(reader);
+            }
+        }
+    }
+
+    /// Asks the server of this hop; `None` if it redirects, to what then is the next.
+    fn try_hop(&self, hop: &mut Hop) -> Result<Option<Box<Reader>>, Error> {
+        if is_secure(&hop.url)? {
             return Err(Error::Tls("this version cannot speak wss:// yet".into()));
         }
-        let ask = Ask::new(&url, &self.headers, &self.subprotocols)?;
-        let deadline = Instant::now() + self.config.handshake_timeout;
-        let socket = Arc::new(self.dial(&url, deadline)?);
-        let opening = Opening::begin(&socket, deadline).map_err(Error::Io)?;
-        let (subprotocol, pipelined) = opening.ask(&ask)?;
-        opening.finish()?;
+        let ask = Ask::new(&hop.url, &hop.headers, &self.subprotocols)?;
+        let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
+        let opening = Opening::begin(&socket, hop.deadline).map_err(Error::Io)?;
+        match opening.ask(&ask)? {
+            Answer::Other(response, _) if hop.follow(&response)? => Ok(None),
+            Answer::Other(response, behind) => Err(opening.refused(response, behind)),
+            Answer::Upgraded {
+                subprotocol,
+                pipelined,
+            } => {
+                opening.finish()?;
+                self.open_connection(socket, subprotocol, pipelined)
+                    .map(Some)
+            }
+        }
+    }
+
+    fn open_connection(
+        &self,
+        socket: Arc<Socket>,
+        subprotocol: Option<String>,
+        pipelined: Vec<u8>,
+    ) -> Result<Box<Reader>, Error> {
         let id = Connection::next_id();
         let connection = Connection::open(id, Role::Client, &socket, &self.config, subprotocol)
             .map_err(Error::Io)?;
@@ -201,6 +248,30 @@ impl Client {
                 std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
                 _ => Error::Connect(error),
             })
+    }
+}
+
+/// Is where the client asks next, and with what.
+struct Hop {
+    url: Url,
+    headers: HeaderMap,
+    redirects_left: usize,
+    deadline: Instant,
+}
+
+impl Hop {
+    /// Goes where the response leads, if it leads anywhere and that is allowed.
+    fn follow(&mut self, response: &http::Response<()>) -> Result<bool, Error> {
+        if self.redirects_left == 0 {
+            return Ok(false);
+        }
+        let Some(next) = redirect::target(&self.url, response)? else {
+            return Ok(false);
+        };
+        self.redirects_left -= 1;
+        redirect::strip(&mut self.headers, &self.url, &next);
+        self.url = next;
+        Ok(true)
     }
 }
 

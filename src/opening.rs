@@ -10,7 +10,7 @@ use http::Response;
 
 use crate::background::{Timed, Timer};
 use crate::handshake::{
-    Ask, BadRequest, Body, RequestBody, expects_continue, parse_request, parse_response,
+    Ask, BadRequest, Body, RequestBody, parse_request, parse_response, wants_upgrade,
 };
 use crate::transport::Socket;
 use crate::{Error, Refusal, Timeout};
@@ -103,7 +103,8 @@ impl OpeningGuard {
         error
     }
 
-    /// Reads a request with its body, and what came behind it.
+    /// Reads a request with its body, and what came behind it. Of an upgrade request no body is
+    /// read, even if it announces one, for which it will be refused: frames come behind it.
     pub(crate) fn read_request(
         &self,
         max_body: usize,
@@ -116,15 +117,31 @@ impl OpeningGuard {
                 break Box::new(head);
             }
         };
-        if expects_continue(&head) {
+        let body = if wants_upgrade(head.headers()) {
+            Bytes::new()
+        } else {
+            self.read_body(&head, &mut received, max_body)?
+        };
+        Ok((Box::new(head.map(|()| body)), received))
+    }
+
+    /// Takes the body of a plain request out of what has been received and what still comes.
+    fn read_body(
+        &self,
+        head: &http::Request<()>,
+        received: &mut Vec<u8>,
+        max_body: usize,
+    ) -> Result<Bytes, RequestError> {
+        let refuse = |bad: BadRequest| RequestError::Bad(bad.answering(head.method()));
+        let mut body = RequestBody::announced_by(head, max_body).map_err(refuse)?;
+        if body.is_awaiting_continue(received) {
             self.write(CONTINUE).map_err(|_| RequestError::Lost)?;
         }
         loop {
-            let body = RequestBody::of(&head, &received, max_body).map_err(RequestError::Bad)?;
-            if let Some(RequestBody { bytes, length }) = body {
-                return Ok((Box::new(head.map(|()| bytes)), received.split_off(length)));
+            if let Some(bytes) = body.take_from(received).map_err(refuse)? {
+                return Ok(bytes);
             }
-            self.recv_some(&mut received)?;
+            self.recv_some(received)?;
         }
     }
 
@@ -140,8 +157,8 @@ impl OpeningGuard {
         self.0.socket.send_all(bytes)
     }
 
-    /// Asks for the upgrade. Returns the subprotocol chosen and what came behind the answer.
-    pub(crate) fn ask(&self, ask: &Ask) -> Result<(Option<String>, Vec<u8>), Error> {
+    /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
+    pub(crate) fn ask(&self, ask: &Ask) -> Result<Answer, Error> {
         self.write(ask.bytes())
             .map_err(|error| self.explain(Error::Io(error)))?;
         let mut received = Vec::new();
@@ -158,13 +175,18 @@ impl OpeningGuard {
         };
         let behind = received.split_off(length);
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Err(self.refused(response, behind));
+            return Ok(Answer::Other(response, behind));
         }
-        Ok((ask.verify(&response)?, behind))
+        let subprotocol = ask.verify(&response)?;
+        Ok(Answer::Upgraded {
+            subprotocol,
+            pipelined: behind,
+        })
     }
 
-    /// Reads the first of a refusal's body, as far as it comes within the deadline.
-    fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
+    /// Makes the error of an answer, with the first of its body, as far as it comes within the
+    /// deadline.
+    pub(crate) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
         let body = loop {
             let body = Body::of(&response, &received);
             if body.complete || !matches!(self.recv(&mut received), Ok(1..)) {
@@ -196,6 +218,17 @@ impl Drop for OpeningGuard {
     fn drop(&mut self) {
         self.0.timer.dismiss();
     }
+}
+
+/// Is what a server answers to an upgrade request.
+pub(crate) enum Answer {
+    /// The 101: the subprotocol chosen, and what came behind it.
+    Upgraded {
+        subprotocol: Option<String>,
+        pipelined: Vec<u8>,
+    },
+    /// A redirect or a refusal, and what has come of its body.
+    Other(Response<()>, Vec<u8>),
 }
 
 /// Says why there is no request.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Response, StatusCode};
 
+use super::chunked::Chunked;
 use super::fields::{self, Occurrence, occurrence};
 use super::framing;
 
@@ -49,21 +50,16 @@ impl Body {
         }
     }
 
-    /// Decodes chunks (RFC 9112, section 7.1). What cannot be decoded ends the body.
+    /// Decodes chunks. What cannot be decoded ends the body.
     fn from_chunks(received: &[u8]) -> Self {
         let mut bytes = Vec::new();
-        let mut rest = received;
-        let complete = loop {
-            match next_chunk(rest, &mut bytes) {
-                Chunk::Whole(behind) if bytes.len() < MAX_BODY => rest = behind,
-                Chunk::Whole(_) | Chunk::Last => break true,
-                Chunk::Partial => break bytes.len() >= MAX_BODY || received.len() >= MAX_CODED,
-            }
-        };
+        let mut chunked = Chunked::new(u64::MAX);
+        let broken = chunked.decode(received, &mut bytes).is_err();
+        let enough = bytes.len() >= MAX_BODY || received.len() >= MAX_CODED;
         bytes.truncate(MAX_BODY);
         Self {
             bytes: bytes.into(),
-            complete,
+            complete: broken || enough || chunked.has_all_data(),
         }
     }
 }
@@ -71,28 +67,4 @@ impl Body {
 /// RFC 9112 6.3: responses with these statuses have no body.
 fn has_none(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-/// Tells how far a chunk has come.
-enum Chunk<'a> {
-    Whole(&'a [u8]),
-    Partial,
-    Last,
-}
-
-/// Appends the first chunk's data, and tells what stands behind it.
-fn next_chunk<'a>(received: &'a [u8], bytes: &mut Vec<u8>) -> Chunk<'a> {
-    let (start, size) = match httparse::parse_chunk_size(received) {
-        Ok(httparse::Status::Complete((_, 0))) | Err(_) => return Chunk::Last,
-        Ok(httparse::Status::Complete(found)) => found,
-        Ok(httparse::Status::Partial) => return Chunk::Partial,
-    };
-    let data = &received[start..];
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    bytes.extend_from_slice(&data[..data.len().min(size)]);
-    match data.get(size..) {
-        Some([b'\r', b'\n', behind @ ..]) => Chunk::Whole(behind),
-        None | Some([] | [b'\r']) => Chunk::Partial,
-        Some(_) => Chunk::Last,
-    }
 }

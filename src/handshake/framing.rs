@@ -1,5 +1,5 @@
-//! How a request announces a body. None is ever read; but what stands behind the head is taken for
-//! frames, so a request that leaves it open where it ends is refused (RFC 9112, section 11.2).
+//! How a request announces a body. One that leaves it open where it ends is refused: what stands
+//! behind an upgrade request is taken for frames (RFC 9112, section 11.2).
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Version};

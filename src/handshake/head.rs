@@ -4,7 +4,7 @@
 //! the head is whole they only look at its first line and for its end; so byte by byte costs
 //! little, and the verdict does not depend on how the bytes were cut.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::reply::BadRequest;
 use super::target::Target;
@@ -18,10 +18,11 @@ const MAX_HEADERS: usize = 100;
 /// How many interim responses may precede the one that counts.
 const MAX_INTERIM: usize = 8;
 
-/// Reads the head of a GET request and returns it with its length; `None` until it is whole.
+/// Reads the head of a request and returns it with its length; `None` until it is whole.
 ///
-/// Its URI is path and query as they came; the Host header is checked and, for a target in
-/// absolute-form, replaced by the target's authority. Of a body it says only how it is announced.
+/// Its URI is path and query as they came, or `*` for OPTIONS; the Host header is checked and, for a
+/// target in absolute-form, replaced by the target's authority. Of a body it says only how it is
+/// announced. Any method is fine but CONNECT.
 ///
 /// # Errors
 /// Returns what is wrong with it as soon as that is certain.
@@ -29,6 +30,19 @@ pub(crate) fn parse_request(bytes: &[u8]) -> Result<Option<(Request<()>, usize)>
     let bytes = first_head(bytes);
     // RFC 9112 2.2: empty lines before the request line are ignored.
     let start = blank_lines(bytes);
+    let request = read_request_at(bytes, start);
+    // RFC 9110 9.3.2: a refusal of HEAD has no content either.
+    let is_head = bytes[start..].starts_with(b"HEAD ");
+    request.map_err(|bad| {
+        if is_head {
+            bad.answering(&Method::HEAD)
+        } else {
+            bad
+        }
+    })
+}
+
+fn read_request_at(bytes: &[u8], start: usize) -> Result<Option<(Request<()>, usize)>, BadRequest> {
     request_line::check(&bytes[start..])?;
     match end_of_head(bytes, start) {
         End::At(end) => Ok(Some((read_request(&bytes[start..end])?, end))),
@@ -140,18 +154,28 @@ fn read_request(head: &[u8]) -> Result<Request<()>, BadRequest> {
     else {
         return Err(MALFORMED);
     };
-    // Methods are case-sensitive (RFC 9110, section 9.1).
-    if method != "GET" {
-        return Err(BadRequest::method(method));
-    }
-    let target = Target::read(target)?;
+    let method = read_method(method)?;
+    let target = Target::read(&method, target)?;
     let mut request = Request::new(());
+    *request.method_mut() = method;
     *request.uri_mut() = target.uri()?;
     *request.version_mut() = version(minor);
     *request.headers_mut() = header_map(parsed.headers).ok_or(MALFORMED)?;
     target.settle_host(request.headers_mut(), version(minor))?;
     framing::check(request.headers(), version(minor))?;
     Ok(request)
+}
+
+fn read_method(method: &str) -> Result<Method, BadRequest> {
+    match Method::from_bytes(method.as_bytes()) {
+        // RFC 9110 9.3.6: it is for proxies. 15.6.2: 501 for what is implemented nowhere here.
+        Ok(Method::CONNECT) => Err(BadRequest::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this is not a proxy",
+        )),
+        Ok(method) => Ok(method),
+        Err(_) => Err(MALFORMED),
+    }
 }
 
 const MALFORMED: BadRequest = BadRequest::malformed("the head of the request is malformed");

@@ -1,16 +1,22 @@
 //! The opening handshake as text (RFC 6455, section 4; RFC 9112): bytes in, verdicts and bytes
 //! out. It knows no socket and no clock.
 //!
-//! A server asks [`parse_request`] whenever bytes have come, then [`UpgradeRequest::of`] for its verdict
-//! and [`UpgradeRequest::response`] for the 101; whatever is refused is a [`BadRequest`], which writes its
-//! own reply. A client sends [`Ask::bytes`], asks [`parse_response`] whenever bytes have come, and
-//! [`Ask::verify`] for its verdict; the [`Body`] of an answer other than 101 goes into the error.
+//! A server asks [`parse_request`] whenever bytes have come. Of an upgrade request it asks
+//! [`UpgradeRequest::of`] for its verdict and [`UpgradeRequest::response`] for the 101; of a plain one
+//! it takes the [`RequestBody`], and [`reply::write`] makes the answer. Whatever is refused is a
+//! [`BadRequest`], which writes its own reply.
+//!
+//! A client sends [`Ask::bytes`], asks [`parse_response`] whenever bytes have come, and
+//! [`Ask::verify`] for its verdict; an answer other than 101 may be a [`redirect`], otherwise its
+//! [`Body`] goes into the error.
 
 mod body;
+mod chunked;
 mod client;
 mod fields;
 mod framing;
 mod head;
+pub(crate) mod redirect;
 pub(crate) mod reply;
 mod request_body;
 mod request_line;
@@ -23,5 +29,5 @@ pub(crate) use body::Body;
 pub(crate) use client::{Ask, is_secure};
 pub(crate) use head::{parse_request, parse_response};
 pub(crate) use reply::BadRequest;
-pub(crate) use request_body::{RequestBody, expects_continue};
+pub(crate) use request_body::RequestBody;
 pub(crate) use server::{UpgradeRequest, offered_subprotocols, wants_upgrade};

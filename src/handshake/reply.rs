@@ -1,13 +1,18 @@
-//! What a request gets that is not even one for the program to judge: [`BadRequest`].
+//! What a server answers over plain HTTP: the program's reply, or a [`BadRequest`], which a request
+//! gets that is not even one for the program to judge. The connection ends with either.
 
-use http::{HeaderMap, StatusCode};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::fields;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+
+use super::fields::{self, Occurrence, occurrence};
+use super::framing;
 
 /// Says why a request was refused, and writes the reply that tells the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadRequest {
-    /// The status: 400, 405, 414, 426, 431 or 505.
+    /// The status: 400, 405, 413, 414, 417, 426, 431, 501, 503 or 505.
     pub(crate) status: StatusCode,
     /// The reason, for people; never a part of the request.
     pub(crate) reason: &'static str,
@@ -33,30 +38,30 @@ impl BadRequest {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
-    /// Makes the 405 for a method.
-    pub(super) fn method(method: &str) -> Self {
+    /// Makes the 405 for an upgrade request that is no GET.
+    pub(super) const fn not_get() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET can ask for a WebSocket",
+        )
+    }
+
+    /// Makes it the answer to this method. RFC 9110 9.3.2: the answer to HEAD has no content.
+    pub(crate) fn answering(self, method: &Method) -> Self {
         Self {
-            // RFC 9110 9.3.2: the answer to HEAD carries no content.
-            without_body: method == "HEAD",
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "only GET is understood here",
-            )
+            without_body: method == Method::HEAD,
+            ..self
         }
     }
 
     /// Returns the bytes of the reply. The connection ends with it.
     pub(crate) fn reply(&self) -> Vec<u8> {
-        let body = format!("{}\n", self.reason);
-        let mut out = format!("HTTP/1.1 {}\r\n", self.status).into_bytes();
+        let mut out = begin(self.status);
         self.write_status_fields(&mut out);
         fields::write(&mut out, "Content-Type", "text/plain; charset=utf-8");
+        let body = format!("{}\n", self.reason);
         fields::write(&mut out, "Content-Length", body.len().to_string());
-        out.extend_from_slice(b"\r\n");
-        if !self.without_body {
-            out.extend_from_slice(body.as_bytes());
-        }
-        out
+        end(out, if self.without_body { "" } else { &body }.as_bytes())
     }
 
     fn write_status_fields(&self, out: &mut Vec<u8>) {
@@ -78,20 +83,88 @@ impl BadRequest {
     }
 }
 
-/// Returns the bytes of a reply; the connection ends with it.
+/// Returns the bytes of the program's reply; the connection ends with it. `without_body` is for the
+/// answer to HEAD.
+///
+/// Of the program's headers, those that say how the message ends and when it was made are left out:
+/// they are said here.
 pub(crate) fn write(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     without_body: bool,
 ) -> Vec<u8> {
-    let mut out = format!("HTTP/1.1 {status}\r\n").into_bytes();
-    fields::write_all(&mut out, headers);
-    fields::write(&mut out, "Connection", "close");
-    fields::write(&mut out, "Content-Length", body.len().to_string());
-    out.extend_from_slice(b"\r\n");
-    if !without_body {
-        out.extend_from_slice(body);
+    let mut out = begin(status);
+    write_connection(&mut out, headers);
+    for (name, value) in headers.iter().filter(|(name, _)| !OWNED.contains(name)) {
+        fields::write(&mut out, name.as_str(), value);
+    }
+    let body = if allows_body(status) { body } else { &[] };
+    if let Some(length) = content_length(status, headers, body, without_body) {
+        fields::write(&mut out, "Content-Length", length.to_string());
+    }
+    end(out, if without_body { &[] } else { body })
+}
+
+/// The fields that are the library's own.
+const OWNED: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING];
+
+/// RFC 9112 9.6: who closes says so. RFC 9110 7.8: who sends Upgrade names it in Connection.
+fn write_connection(out: &mut Vec<u8>, headers: &HeaderMap) {
+    let upgrades = headers.contains_key(UPGRADE);
+    let options = if upgrades { "close, Upgrade" } else { "close" };
+    fields::write(out, "Connection", options);
+}
+
+/// RFC 9110 15.3.5, 15.3.6 and 15.4.5: these have no content.
+fn allows_body(status: StatusCode) -> bool {
+    !matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    )
+}
+
+/// RFC 9110 8.6: none for a 204, and for a 304 only that of the 200 it stands for, which is not
+/// known here. The answer to HEAD has that of the answer to GET: a program that did not make the
+/// body may know its length.
+fn content_length(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    without_body: bool,
+) -> Option<u64> {
+    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return None;
+    }
+    match occurrence(headers, CONTENT_LENGTH) {
+        Occurrence::Once(value) if without_body && body.is_empty() && allows_body(status) => {
+            framing::content_length(value.as_bytes())
+        }
+        _ => Some(body.len() as u64),
+    }
+}
+
+/// RFC 9112 4: the space stands there even where there is no reason phrase.
+fn begin(status: StatusCode) -> Vec<u8> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut out = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    if let Some(date) = date() {
+        fields::write(&mut out, "Date", date);
     }
     out
+}
+
+fn end(mut out: Vec<u8>, body: &[u8]) -> Vec<u8> {
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out
+}
+
+/// RFC 9110 6.6.1: a server with a clock says when it answers. `None` where the clock shows a year
+/// that the format has no digits for.
+fn date() -> Option<String> {
+    const YEAR_10000: u64 = 253_402_300_800;
+    let now = SystemTime::now();
+    let seconds = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    (seconds < YEAR_10000).then(|| httpdate::fmt_http_date(now))
 }

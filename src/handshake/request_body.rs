@@ -1,35 +1,110 @@
-//! The body of a plain request.
+//! The body of a plain request, as it comes in.
 
 use bytes::Bytes;
-use http::Request;
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{Request, StatusCode, Version};
 
+use super::chunked::{ChunkError, Chunked};
 use super::reply::BadRequest;
+use super::{fields, framing};
 
-/// Holds a whole body.
+/// Holds what is still to come of a body.
+#[derive(Debug)]
 pub(crate) struct RequestBody {
-    pub(crate) bytes: Bytes,
-    /// How many bytes it took on the wire.
-    pub(crate) length: usize,
+    coding: Coding,
+    expects_continue: bool,
+}
+
+/// Says how a body ends.
+#[derive(Debug)]
+enum Coding {
+    /// After so many bytes.
+    Length(usize),
+    /// With its last chunk; this much is decoded.
+    Chunked(Chunked, Vec<u8>),
 }
 
 impl RequestBody {
-    /// Reads the body from the bytes behind the head; `None` until it is whole.
+    /// Reads from the head what body will come: one of `limit` bytes at most.
     ///
     /// # Errors
-    /// Returns 413 for one that is larger than `limit`, and 400 for one that is malformed.
-    pub(crate) fn of(
-        _head: &Request<()>,
-        _received: &[u8],
-        _limit: usize,
-    ) -> Result<Option<Self>, BadRequest> {
-        Ok(Some(Self {
-            bytes: Bytes::new(),
-            length: 0,
-        }))
+    /// Returns 413 where the announced length is larger, and 417 for an unknown expectation.
+    pub(crate) fn announced_by(head: &Request<()>, limit: usize) -> Result<Self, BadRequest> {
+        let coding = Coding::of(head, limit)?;
+        // After the length: a client that waits learns of the 413 instead of a 100.
+        let expects_continue = expects_continue(head)?;
+        Ok(Self {
+            coding,
+            expects_continue,
+        })
+    }
+
+    /// Tells whether the client waits for a 100 before it sends the body.
+    ///
+    /// RFC 9110 10.1.1: none is needed where some of the body has come, or where there is none.
+    pub(crate) fn is_awaiting_continue(&self, received: &[u8]) -> bool {
+        let comes = !matches!(self.coding, Coding::Length(0));
+        self.expects_continue && comes && received.is_empty()
+    }
+
+    /// Takes what has come of the body out of `received`, the bytes behind the head, and returns it
+    /// once it is whole; then what is left there is not of the body. To be called until then, and
+    /// with the same buffer.
+    ///
+    /// # Errors
+    /// Returns 413 as soon as the body turns out to be too large, and 400 if it is malformed.
+    pub(crate) fn take_from(
+        &mut self,
+        received: &mut Vec<u8>,
+    ) -> Result<Option<Bytes>, BadRequest> {
+        match &mut self.coding {
+            Coding::Length(length) if received.len() < *length => Ok(None),
+            Coding::Length(length) => Ok(Some(received.drain(..*length).collect())),
+            Coding::Chunked(chunked, data) => {
+                let taken = chunked.decode(received, data).map_err(bad_chunk)?;
+                received.drain(..taken);
+                Ok(chunked.has_ended().then(|| std::mem::take(data).into()))
+            }
+        }
     }
 }
 
-/// Tells whether the client waits for a 100 before it sends the body.
-pub(crate) fn expects_continue(_head: &Request<()>) -> bool {
-    false
+impl Coding {
+    /// RFC 9112 6.3: chunked, or by Content-Length, or none; the head has been checked for both.
+    fn of(head: &Request<()>, limit: usize) -> Result<Self, BadRequest> {
+        if head.headers().contains_key(TRANSFER_ENCODING) {
+            return Ok(Self::Chunked(Chunked::new(limit as u64), Vec::new()));
+        }
+        let length = head.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|value| framing::content_length(value.as_bytes()));
+        match usize::try_from(length.unwrap_or(0)) {
+            Ok(length) if length <= limit => Ok(Self::Length(length)),
+            _ => Err(TOO_LARGE),
+        }
+    }
+}
+
+const TOO_LARGE: BadRequest =
+    BadRequest::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+
+fn bad_chunk(error: ChunkError) -> BadRequest {
+    match error {
+        ChunkError::TooLarge => TOO_LARGE,
+        ChunkError::Malformed => BadRequest::malformed("the chunks of the body are malformed"),
+    }
+}
+
+/// RFC 9110 10.1.1: 417 for an expectation that cannot be met; HTTP/1.0 has none.
+fn expects_continue(head: &Request<()>) -> Result<bool, BadRequest> {
+    if head.version() < Version::HTTP_11 {
+        return Ok(false);
+    }
+    let known = |element: &[u8]| element.eq_ignore_ascii_case(b"100-continue");
+    if !fields::elements(head.headers(), EXPECT).all(known) {
+        return Err(BadRequest::new(
+            StatusCode::EXPECTATION_FAILED,
+            "the expectation is not known",
+        ));
+    }
+    Ok(head.headers().contains_key(EXPECT))
 }

@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
 use super::fields::{self, Occurrence, occurrence};
@@ -12,7 +12,8 @@ use super::framing;
 use super::reply::BadRequest;
 use crate::Error;
 
-/// Tells whether a request asks for a WebSocket at all; otherwise it is plain HTTP.
+/// Tells whether a request asks for a WebSocket at all, if only wrongly; otherwise it is plain
+/// HTTP.
 pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
     fields::has_token(headers, UPGRADE, "websocket")
 }
@@ -28,10 +29,11 @@ impl UpgradeRequest {
     /// Judges a request (RFC 6455, section 4.2.1).
     ///
     /// # Errors
-    /// Returns 426 for plain HTTP and for another version of the protocol, otherwise 400.
+    /// Returns 426 for plain HTTP and for another version of the protocol, 405 for another method
+    /// than GET, otherwise 400.
     pub(crate) fn of<B>(request: &Request<B>) -> Result<Self, BadRequest> {
         let headers = request.headers();
-        check_upgrade(request)?;
+        check_upgrade(request).map_err(|bad| bad.answering(request.method()))?;
         // Before the key: other versions have other keys, or none.
         check_version(headers)?;
         if framing::announces_body(headers) {
@@ -87,10 +89,10 @@ impl UpgradeRequest {
 /// RFC 6455 4.2.1: GET of HTTP/1.1 or higher, with Upgrade and Connection.
 fn check_upgrade<B>(request: &Request<B>) -> Result<(), BadRequest> {
     if !wants_upgrade(request.headers()) {
-        return Err(BadRequest::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "this is a WebSocket server",
-        ));
+        return Err(BadRequest::upgrade_required());
+    }
+    if request.method() != Method::GET {
+        return Err(BadRequest::not_get());
     }
     if request.version() < Version::HTTP_11 {
         return Err(BadRequest::malformed("an upgrade request needs HTTP/1.1"));

@@ -2,7 +2,7 @@
 
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::fields::{Occurrence, occurrence};
 use super::reply::BadRequest;
@@ -14,10 +14,11 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Reads the target of a GET: origin-form, or absolute-form, which servers MUST accept (RFC
-    /// 9112 3.2.2). The other two forms are for CONNECT and OPTIONS.
-    pub(super) fn read(target: &'a str) -> Result<Self, BadRequest> {
-        if target.starts_with('/') {
+    /// Reads a target: origin-form, or absolute-form, which servers MUST accept (RFC 9112 3.2.2);
+    /// asterisk-form is for OPTIONS (3.2.4), and authority-form for CONNECT, which has no place
+    /// here.
+    pub(super) fn read(method: &Method, target: &'a str) -> Result<Self, BadRequest> {
+        if target.starts_with('/') || (target == "*" && method == Method::OPTIONS) {
             return Ok(Self {
                 authority: None,
                 path_and_query: target.to_owned(),

@@ -2,7 +2,10 @@
 
 mod answers;
 mod asks;
+mod bodies;
 mod limits;
+mod plain;
+mod redirects;
 mod replies;
 mod requests;
 

@@ -14,7 +14,9 @@ use crate::{Error, Outcome};
 /// Is the answer to a request: a status with headers and a body, or an upgrade.
 ///
 /// Setters never fail. What cannot be sent, such as a line break in a header or a 101 by hand, is
-/// logged and answered with 500 instead.
+/// logged and answered with 500 instead. Connection, Content-Length, Transfer-Encoding and Date are
+/// for the library to say: the program's are left out, but for the Content-Length of an answer to
+/// HEAD whose body was not made.
 ///
 /// ```
 /// use landline::Reply;
@@ -47,6 +49,8 @@ impl Reply {
         match status {
             None => reply.refuse("a status that is none"),
             Some(status) if status.is_informational() => reply.refuse("an interim status by hand"),
+            // RFC 9110, section 15: there are five classes of status codes.
+            Some(status) if status.as_u16() > 599 => reply.refuse("a status beyond 599"),
             Some(_) => {}
         }
         reply
@@ -105,7 +109,7 @@ impl Reply {
         N: TryInto<HeaderName, Error: fmt::Display>,
         V: TryInto<HeaderValue, Error: fmt::Display>,
     {
-        if let Err(error) = header::append(&mut self.headers, name, value) {
+        if let Err(error) = header::append(self.headers_mut(), name, value) {
             self.refuse(error);
         }
         self
@@ -161,9 +165,17 @@ impl Reply {
             .as_mut()
             .and_then(|upgrade| upgrade.invalid.take());
         match self.invalid.take().or(of_upgrade) {
+            None if self.is_upgrade() && !self.is_plain_101() => Err(Error::Invalid(
+                "an upgrade with another status or a body".into(),
+            )),
             None => Ok(self),
             Some(invalid) => Err(Error::Invalid(invalid)),
         }
+    }
+
+    /// RFC 9110, section 15.2: an interim response has no content.
+    fn is_plain_101(&self) -> bool {
+        self.status == StatusCode::SWITCHING_PROTOCOLS && self.body.is_empty()
     }
 
     fn refuse(&mut self, what: impl fmt::Display) {
@@ -219,5 +231,56 @@ impl fmt::Debug for Reply {
             .field("headers", &self.headers().keys().collect::<Vec<_>>())
             .field("body", &self.body.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Upgrade;
+
+    /// What must not come onto the wire is an error, whatever was set after it.
+    #[test]
+    fn what_cannot_be_sent_is_an_error() {
+        for reply in [
+            Reply::new(101),
+            Reply::new(100).with_status(200),
+            Reply::new(99),
+            Reply::new(600),
+            Reply::new(1000),
+            Reply::text("a").with_status(StatusCode::SWITCHING_PROTOCOLS),
+            Reply::from(StatusCode::EARLY_HINTS),
+            Reply::new(200).header("X", "a\r\nY: b"),
+            Reply::new(200).header("X", "a\0"),
+            Reply::new(200).header("X: a\r\nY", "b"),
+            Reply::new(200).header("", "b"),
+            Reply::from(Upgrade::new()).with_status(200),
+            Reply::from(Upgrade::new()).body("a"),
+            Reply::from(Upgrade::new()).header("X", "a\n"),
+            Reply::from(Upgrade::new().header("X", "a\n")),
+        ] {
+            let shown = format!("{reply:?}");
+            let error = reply.checked().unwrap_err();
+            assert!(
+                !error.to_string().contains(char::is_control),
+                "{shown}: {error}"
+            );
+        }
+    }
+
+    /// Whatever else can be said is sent, and a header goes to the 101 of an upgrade.
+    #[test]
+    fn what_can_be_sent_passes() {
+        for reply in [
+            Reply::new(200),
+            Reply::new(599),
+            Reply::json("{}"),
+            Reply::forbidden(),
+        ] {
+            assert!(reply.checked().is_ok());
+        }
+        let upgrade = Reply::from(Upgrade::new().header("X", "a")).header("X", "b");
+        let upgrade = upgrade.checked().unwrap();
+        assert_eq!(upgrade.headers().get_all("x").iter().count(), 2);
     }
 }

@@ -108,7 +108,7 @@ fn accept(
     let Some(mut upgrade) = upgrade else {
         return Err(Some(reply::write(status, &headers, &body, without_body)));
     };
-    let asked = asked.ok_or_else(|| Some(BadRequest::upgrade_required().reply()))?;
+    let asked = asked.ok_or_else(|| Some(upgrade_required(&request)))?;
     let response = asked.response(upgrade.subprotocol.as_deref(), &upgrade.headers);
     let response = response.map_err(|error| Some(failed(&error)))?;
     opening.write(&response).map_err(|_| None)?;
@@ -157,6 +157,12 @@ fn answer(shared: &Shared, request: &mut Request) -> Reply {
         warn!("a request could not be answered: {error}");
         Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
     })
+}
+
+fn upgrade_required(request: &Request) -> Vec<u8> {
+    BadRequest::upgrade_required()
+        .answering(request.method())
+        .reply()
 }
 
 fn failed(error: &Error) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! What a server writes: refusals, and the 101.
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 
 use super::{FIELDS, header_map};
 use crate::Error;
-use crate::handshake::{UpgradeRequest, parse_request, wants_upgrade};
+use crate::handshake::{Body, UpgradeRequest, parse_request, parse_response, reply, wants_upgrade};
 
 fn request(lines: &str) -> Request<()> {
     let bytes = format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n");
@@ -72,11 +72,8 @@ fn wanting_an_upgrade_is_naming_it() {
 fn refusals_are_whole_responses() {
     let heads = [
         ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request", ""),
-        (
-            "POST / HTTP/1.1\r\n\r\n",
-            "405 Method Not Allowed",
-            "Allow: GET\r\n",
-        ),
+        ("POST / HTTP/1.1\r\n\r\n", "400 Bad Request", ""),
+        ("CONNECT a:80 HTTP/1.1\r\n\r\n", "501 Not Implemented", ""),
         (&"/".repeat(9_000), "400 Bad Request", ""),
         (
             &format!("GET {}", "/".repeat(9_000)),
@@ -94,6 +91,10 @@ fn refusals_are_whole_responses() {
         let reply = parse_request(head.as_bytes()).unwrap_err().reply();
         check_reply(&reply, status, fields);
     }
+    let post = format!("POST / HTTP/1.1\r\n{FIELDS}\r\n");
+    let post = parse_request(post.as_bytes()).unwrap().unwrap().0;
+    let refusal = UpgradeRequest::of(&post).unwrap_err();
+    check_reply(&refusal.reply(), "405 Method Not Allowed", "Allow: GET\r\n");
     let plain = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let refusal = UpgradeRequest::of(&plain.unwrap().unwrap().0).unwrap_err();
     let fields =
@@ -119,12 +120,124 @@ fn check_reply(reply: &[u8], status: &str, fields: &str) {
     assert!(body.len() > 5 && body.len() < 100, "{text}");
 }
 
-/// The answer to HEAD has no body (RFC 9110, section 9.3.2).
+/// The answer to HEAD has no body (RFC 9110, section 9.3.2), whoever refuses it.
 #[test]
 fn head_gets_no_body() {
-    let reply = parse_request(b"HEAD / HTTP/1.1\r\n\r\n")
-        .unwrap_err()
-        .reply();
-    assert!(reply.starts_with(b"HTTP/1.1 405 "));
-    assert!(reply.ends_with(b"\r\n\r\n"));
+    let upgrade = format!("HEAD / HTTP/1.1\r\n{FIELDS}\r\n");
+    let upgrade = parse_request(upgrade.as_bytes()).unwrap().unwrap().0;
+    let plain = parse_request(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (status, refusal) in [
+        (
+            "400",
+            parse_request(b"HEAD / HTTP/1.1\r\n\r\n").unwrap_err(),
+        ),
+        ("400", parse_request(b"\r\nHEAD /\0").unwrap_err()),
+        ("405", UpgradeRequest::of(&upgrade).unwrap_err()),
+        (
+            "426",
+            UpgradeRequest::of(&plain.unwrap().unwrap().0).unwrap_err(),
+        ),
+    ] {
+        let reply = String::from_utf8(refusal.reply()).unwrap();
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{reply}");
+        assert!(reply.ends_with("\r\n\r\n"), "{reply}");
+        assert!(!reply.contains("\r\nContent-Length: 0\r\n"), "{reply}");
+    }
+}
+
+/// Takes a reply apart: its status line, the fields without the Date, and the body. The Date must
+/// be there once and be a date (RFC 9110, section 6.6.1).
+#[track_caller]
+fn parts(reply: &[u8]) -> (String, Vec<String>, String) {
+    let text = std::str::from_utf8(reply).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.split("\r\n").map(str::to_owned);
+    let status = lines.next().unwrap();
+    let (dates, fields): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("Date: "));
+    assert_eq!(dates.len(), 1, "{text}");
+    assert!(
+        httpdate::parse_http_date(&dates[0]["Date: ".len()..]).is_ok(),
+        "{text}"
+    );
+    (status, fields, body.to_owned())
+}
+
+/// The program's reply has its headers and its body, whose length is announced as RFC 9110, section
+/// 8.6, has it.
+#[test]
+fn replies_of_the_program() {
+    const CLOSE: &str = "Connection: close";
+    for (status, body, without_body, line, length, sent) in [
+        (200, "abc", false, "200 OK", Some("3"), "abc"),
+        (200, "", false, "200 OK", Some("0"), ""),
+        (200, "abc", true, "200 OK", Some("3"), ""),
+        (404, "abc", false, "404 Not Found", Some("3"), "abc"),
+        (299, "abc", false, "299 ", Some("3"), "abc"),
+        (204, "abc", false, "204 No Content", None, ""),
+        (204, "", true, "204 No Content", None, ""),
+        (205, "abc", false, "205 Reset Content", Some("0"), ""),
+        (304, "abc", false, "304 Not Modified", None, ""),
+    ] {
+        let headers = header_map(&[("x", "a"), ("x", "b")]);
+        let status = StatusCode::from_u16(status).unwrap();
+        let reply = reply::write(status, &headers, body.as_bytes(), without_body);
+        let (first, fields, body) = parts(&reply);
+        assert_eq!(first, format!("HTTP/1.1 {line}"));
+        let mut expected = vec![CLOSE.to_owned(), "x: a".into(), "x: b".into()];
+        expected.extend(length.map(|length| format!("Content-Length: {length}")));
+        assert_eq!((fields, body.as_str()), (expected, sent), "{line}");
+    }
+}
+
+/// How a reply ends and when it was made is for the library to say (RFC 9112, sections 6.3 and 9.6);
+/// only of a body that HEAD did not make does the program know the length.
+#[test]
+fn fields_of_the_library() {
+    let own = [
+        ("connection", "keep-alive"),
+        ("content-length", "9"),
+        ("date", "x"),
+        ("transfer-encoding", "chunked"),
+    ];
+    let twice = [("content-length", "9"), ("content-length", "9")];
+    let invalid = [("content-length", "+9")];
+    let write = |own: &[(&str, &str)], body: &str, without_body| {
+        let headers = header_map(own);
+        parts(&reply::write(
+            StatusCode::OK,
+            &headers,
+            body.as_bytes(),
+            without_body,
+        ))
+        .1
+    };
+    let lengths = |fields: Vec<String>| fields[1..].join("|");
+    assert_eq!(
+        write(&own, "abc", false),
+        ["Connection: close", "Content-Length: 3"]
+    );
+    assert_eq!(lengths(write(&own, "abc", true)), "Content-Length: 3");
+    assert_eq!(lengths(write(&own, "", false)), "Content-Length: 0");
+    assert_eq!(lengths(write(&own, "", true)), "Content-Length: 9");
+    assert_eq!(lengths(write(&twice, "", true)), "Content-Length: 0");
+    assert_eq!(lengths(write(&invalid, "", true)), "");
+    assert_eq!(
+        write(&[("upgrade", "websocket")], "", false)[0],
+        "Connection: close, Upgrade"
+    );
+}
+
+/// A client of ours understands what a server of ours answers.
+#[test]
+fn replies_are_responses() {
+    let headers = header_map(&[("location", "/new")]);
+    for (status, body) in [(200, "abc"), (308, ""), (299, "a"), (204, "")] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let bytes = reply::write(status, &headers, body.as_bytes(), false);
+        let (response, length) = parse_response(&bytes).unwrap().unwrap();
+        assert_eq!(response.status(), status);
+        let read = Body::of(&response, &bytes[length..]);
+        assert!(read.complete);
+        assert_eq!(read.bytes, body);
+    }
 }

@@ -101,12 +101,12 @@ fn request_lines() {
         (400, line("GET /\u{1b}[31m HTTP/1.1")),
         (400, line("GET /\u{7f} HTTP/1.1")),
         (400, line("\rGET / HTTP/1.1")),
-        // Methods are case-sensitive; a known one is not allowed any more than an unknown one.
+        // Only GET can upgrade, and methods are case-sensitive.
         (405, line("POST / HTTP/1.1")),
         (405, line("HEAD / HTTP/1.1")),
         (405, line("OPTIONS * HTTP/1.1")),
-        (405, line("CONNECT a.example:80 HTTP/1.1")),
         (405, line("get / HTTP/1.1")),
+        (501, line("CONNECT a.example:80 HTTP/1.1")),
         // Versions: 1.0 cannot upgrade, others are not spoken.
         (400, line("GET / HTTP/1.0")),
         (505, line("GET / HTTP/1.2")),

@@ -1,0 +1,77 @@
+//! Where a client goes when the server sends it elsewhere (RFC 9110, section 15.4).
+
+use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Response, StatusCode};
+use url::Url;
+
+use super::client::is_secure;
+use super::fields::{Occurrence, occurrence};
+use crate::Error;
+
+/// Returns the URL that a response to `from` redirects to; `None` if it does not redirect.
+///
+/// `http` and `https` become `ws` and `wss`. The user and password of the URL stay while the origin
+/// does; those in a Location are ignored. What the server sent is in no error's text.
+///
+/// # Errors
+/// Returns [`Error::Handshake`] for a Location that is no URL, has another scheme, or leads from
+/// TLS to plain text.
+pub(crate) fn target(from: &Url, response: &Response<()>) -> Result<Option<Url>, Error> {
+    if !redirects(response.status()) {
+        return Ok(None);
+    }
+    match occurrence(response.headers(), LOCATION) {
+        Occurrence::Once(location) => resolve(from, location.as_bytes()).map(Some),
+        // RFC 9110 15.4: without a Location nobody says where to.
+        Occurrence::Absent => Ok(None),
+        Occurrence::Repeated => handshake("there are several Location headers"),
+    }
+}
+
+/// Removes what was meant for the host of `from` alone, unless `to` is of the same origin.
+pub(crate) fn strip(headers: &mut HeaderMap, from: &Url, to: &Url) {
+    if is_same_origin(from, to) {
+        return;
+    }
+    // RFC 9110 15.4: fields that were added by the program may be removed, above all credentials.
+    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST] {
+        headers.remove(name);
+    }
+}
+
+/// RFC 9110 15.4: the statuses that redirect by themselves. All of them keep a GET a GET.
+fn redirects(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// RFC 9110 10.2.2: a Location may be relative to the URL that was asked for.
+fn resolve(from: &Url, location: &[u8]) -> Result<Url, Error> {
+    let joined = std::str::from_utf8(location).ok();
+    let Some(mut to) = joined.and_then(|location| from.join(location).ok()) else {
+        return handshake("the server redirects to what is no URL");
+    };
+    let Ok(secure) = is_secure(&to) else {
+        return handshake("the server redirects to a URL that is not of ws or wss");
+    };
+    if is_secure(from)? && !secure {
+        return handshake("the server redirects from wss to ws, which would not be encrypted");
+    }
+    // These cannot fail for URLs with a host, which those of such schemes have.
+    let _ = to.set_scheme(if secure { "wss" } else { "ws" });
+    let keeps = is_same_origin(from, &to);
+    let _ = to.set_username(if keeps { from.username() } else { "" });
+    let _ = to.set_password(from.password().filter(|_| keeps));
+    to.set_fragment(None);
+    Ok(to)
+}
+
+/// RFC 6454 4: scheme, host and port; `http` stands for `ws` here, `https` for `wss`.
+fn is_same_origin(one: &Url, other: &Url) -> bool {
+    is_secure(one).ok() == is_secure(other).ok()
+        && one.host() == other.host()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+fn handshake<T>(what: &str) -> Result<T, Error> {
+    Err(Error::Handshake(what.to_owned()))
+}
