@@ -275,7 +275,7 @@ mod sync;
 mod transport;
 mod websocket;
 
-pub use crate::http::{Reply, Request, Upgrade};
+pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::Config;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::roster::Roster;
 use super::{Server, Shared, start};
 use crate::transport::{Listener, max_connections};
-use crate::{Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
+use crate::{
+    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, Upgrade, WebSocket,
+};
 
 /// Gathers what a server needs; [`bind`](Self::bind) starts it.
 ///
@@ -22,6 +24,7 @@ pub struct ServerBuilder {
     decide: Option<Decide>,
     attach: Vec<Attach>,
     hooks: Vec<Hook>,
+    invalid: Option<Error>,
 }
 
 /// Answers a request: the one hook that everything else is written on.
@@ -40,6 +43,7 @@ impl ServerBuilder {
             decide: None,
             attach: Vec::new(),
             hooks: Vec::new(),
+            invalid: None,
         }
     }
 
@@ -125,6 +129,19 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the routes: which handler answers which path, with a WebSocket or a page.
+    ///
+    /// ```
+    /// # use landline::{Error, Router, Server};
+    /// let router = Router::new().get("/", |_request| "hello").get("/", |_request| "bye");
+    /// let twice = Server::builder().router(router).bind("127.0.0.1:0");
+    /// assert!(matches!(twice, Err(Error::Invalid(_))));
+    /// ```
+    pub fn router(mut self, router: Router) -> Self {
+        self.invalid = self.invalid.or(router.check().err());
+        self.on_request(move |request| router.reply(request))
+    }
+
     /// Sets what answers every request, be it with a page or with an [`Upgrade`]: the hook that
     /// [`should_upgrade`](Self::should_upgrade), [`on_upgrade`](Self::on_upgrade),
     /// [`serve`](Self::serve) and [`router`](Self::router) are written on. It runs where and when
@@ -186,6 +203,9 @@ impl ServerBuilder {
 impl ServerBuilder {
     /// Makes the one hook of what was set.
     fn hook(&mut self) -> Result<Hook, Error> {
+        if let Some(invalid) = self.invalid.take() {
+            return Err(invalid);
+        }
         let decide = self.decide.take();
         match (self.hooks.pop(), self.attach.pop(), decide) {
             (Some(hook), None, None) if self.hooks.is_empty() => Ok(hook),

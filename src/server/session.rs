@@ -91,8 +91,8 @@ fn accept(
     let (head, pipelined) = read_request(opening, shared)?;
     let mut request = Box::new(Request::new(
         head,
-        socket.peer_addr().map_err(|_| None)?,
-        socket.local_addr().map_err(|_| None)?,
+        socket.peer_addr(),
+        socket.local_addr(),
         Server::uncounted(shared),
     ));
     let asked = asked_upgrade(&request)?;

@@ -1,0 +1,280 @@
+//! Who may come in, by name and password: [`BasicAuth`].
+
+use std::fmt;
+
+use data_encoding::BASE64;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use subtle::{Choice, ConstantTimeEq};
+
+use super::{Next, Reply, Request};
+
+/// Asks for a name and a password by HTTP's Basic scheme (RFC 7617), before the 101 or the page.
+///
+/// They come unencrypted, so this belongs behind TLS.
+///
+/// ```
+/// use landline::{BasicAuth, Reply, Router};
+///
+/// let staff = BasicAuth::new("staff only").user("ada", "correct horse");
+/// let router = Router::new().scope("/admin", |scope| {
+///     scope
+///         .middleware(staff.into_middleware())
+///         .get("/", |_request| Reply::text("Welcome"))
+///         .websocket("/log", |ws, _request| ws.send("the log"))
+/// });
+/// # assert!(router.check().is_ok());
+/// ```
+///
+/// Without a router:
+///
+/// ```
+/// use landline::{BasicAuth, Server, Upgrade};
+///
+/// let auth = BasicAuth::new("staff only").user("ada", "correct horse");
+/// let builder = Server::builder()
+///     .should_upgrade(move |request| auth.check(request).map(|_name| Upgrade::new()))
+///     .on_upgrade(|ws, _request| ws.send("Welcome"));
+/// # let _ = builder;
+/// ```
+#[must_use = "it asks nobody by itself"]
+pub struct BasicAuth {
+    challenge: HeaderValue,
+    users: Vec<(String, String)>,
+    verify: Option<Verify>,
+}
+
+type Verify = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
+
+impl BasicAuth {
+    /// Makes one that lets nobody in yet. The realm is what browsers show when they ask.
+    pub fn new(realm: &str) -> Self {
+        Self {
+            challenge: challenge(realm),
+            users: Vec::new(),
+            verify: None,
+        }
+    }
+
+    /// Lets a user in. Name and password are compared in a time that does not tell how much of them
+    /// was right.
+    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.push((name.into(), password.into()));
+        self
+    }
+
+    /// Sets who else is let in: those for whose name and password it returns true. It may block, on
+    /// a database say.
+    ///
+    /// ```
+    /// # use landline::BasicAuth;
+    /// # fn is_member(name: &str, password: &str) -> bool { name.len() > password.len() }
+    /// let auth = BasicAuth::new("members").verify(|name, password| is_member(name, password));
+    /// # let _ = auth;
+    /// ```
+    pub fn verify(mut self, verify: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.verify = Some(Box::new(verify));
+        self
+    }
+
+    /// Returns the name of the user that the request comes from.
+    ///
+    /// # Errors
+    /// A 401 that asks for name and password, if there are none or wrong ones.
+    pub fn check(&self, request: &Request) -> Result<String, Reply> {
+        let credentials = credentials(request);
+        let known = credentials.filter(|(name, password)| self.lets_in(name, password));
+        known
+            .map(|(name, _)| name)
+            .ok_or_else(|| self.unauthorized())
+    }
+
+    /// Makes it a middleware.
+    pub fn into_middleware(
+        self,
+    ) -> impl Fn(&mut Request, Next<'_>) -> Reply + Send + Sync + 'static {
+        move |request, next| match self.check(request) {
+            Ok(_) => next.run(request),
+            Err(reply) => reply,
+        }
+    }
+
+    fn lets_in(&self, name: &str, password: &str) -> bool {
+        let is_user = self.users.iter().fold(Choice::from(0), |found, user| {
+            found | (is_same(&user.0, name) & is_same(&user.1, password))
+        });
+        bool::from(is_user)
+            || self
+                .verify
+                .as_ref()
+                .is_some_and(|verify| verify(name, password))
+    }
+
+    fn unauthorized(&self) -> Reply {
+        let reply = Reply::text("Unauthorized\n").with_status(401);
+        reply.header(WWW_AUTHENTICATE, self.challenge.clone())
+    }
+}
+
+/// Writes the challenge. RFC 9110 5.6.4: quotes and backslashes are escaped; what no header can
+/// hold becomes a space.
+fn challenge(realm: &str) -> HeaderValue {
+    let mut quoted = String::new();
+    for c in realm.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(if c.is_control() { ' ' } else { c });
+    }
+    // RFC 7617 2.1: asks for name and password in UTF-8.
+    let challenge = format!("Basic realm=\"{quoted}\", charset=\"UTF-8\"");
+    let value = HeaderValue::try_from(challenge);
+    value.unwrap_or_else(|_| HeaderValue::from_static("Basic realm=\"\""))
+}
+
+/// Reads name and password, which come once or not at all.
+fn credentials(request: &Request) -> Option<(String, String)> {
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        return None;
+    };
+    let (scheme, encoded) = header.to_str().ok()?.split_once(' ')?;
+    // RFC 9110 11.1: a scheme's case does not matter.
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let decoded = BASE64.decode(encoded.trim_matches(' ').as_bytes()).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    // RFC 7617 2: neither has control characters, and the name no colon.
+    let (name, password) = decoded
+        .split_once(':')
+        .filter(|_| !decoded.contains(char::is_control))?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+/// Compares in a time that depends on the given text alone.
+fn is_same(expected: &str, given: &str) -> Choice {
+    let filled = expected
+        .bytes()
+        .chain(std::iter::repeat(0))
+        .take(given.len());
+    let same = filled
+        .zip(given.bytes())
+        .fold(Choice::from(1), |same, (a, b)| same & a.ct_eq(&b));
+    same & expected.len().ct_eq(&given.len())
+}
+
+impl fmt::Debug for BasicAuth {
+    /// Shows no passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BasicAuth")
+            .field("challenge", &self.challenge)
+            .field("users", &self.users.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn request(headers: &[&str]) -> Request {
+        let mut request = http::Request::new(Bytes::new());
+        for header in headers {
+            request
+                .headers_mut()
+                .append(AUTHORIZATION, header.parse().unwrap());
+        }
+        Request::from(request)
+    }
+
+    fn basic(credentials: &[u8]) -> String {
+        format!("Basic {}", BASE64.encode(credentials))
+    }
+
+    fn check(auth: &BasicAuth, headers: &[&str]) -> Option<String> {
+        auth.check(&request(headers)).ok()
+    }
+
+    /// A user comes in with name and password only, both whole.
+    #[test]
+    fn lets_in_by_name_and_password() {
+        let auth = BasicAuth::new("r")
+            .user("ada", "pass:word")
+            .user("bob", "ä")
+            .user("eve", "");
+        for (credentials, name) in [("ada:pass:word", "ada"), ("bob:ä", "bob"), ("eve:", "eve")] {
+            let header = basic(credentials.as_bytes());
+            assert_eq!(check(&auth, &[&header]).as_deref(), Some(name));
+        }
+        for wrong in [
+            "ada:pass",
+            "ada:pass:wordy",
+            "ada:",
+            "ada",
+            "",
+            ":",
+            "ada:ä",
+            "ada:pass:wor\0",
+        ] {
+            assert_eq!(check(&auth, &[&basic(wrong.as_bytes())]), None, "{wrong}");
+        }
+    }
+
+    /// RFC 9110 11.4: the scheme's case does not matter; anything malformed is as good as nothing.
+    #[test]
+    fn reads_the_header() {
+        let auth = BasicAuth::new("r").verify(|name, password| (name, password) == ("a", "b"));
+        for good in ["Basic YTpi", "basic YTpi", "BASIC  YTpi"] {
+            assert!(check(&auth, &[good]).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "Basic",
+            "Basic ",
+            "Bearer YTpi",
+            "BasicYTpi",
+            "Basic YTpi=",
+            "Basic Y*pi",
+        ] {
+            assert_eq!(check(&auth, &[bad]), None, "{bad}");
+        }
+        assert_eq!(check(&auth, &[]), None);
+        assert_eq!(check(&auth, &["Basic YTpi", "Basic YTpi"]), None);
+        let all = BasicAuth::new("r").verify(|_, _| true);
+        for malformed in [&b"a\xFF:b"[..], b"no colon", b"a\n:b", b"a:b\x7F"] {
+            assert_eq!(check(&all, &[&basic(malformed)]), None);
+        }
+    }
+
+    /// RFC 7617 2: a 401 asks by a challenge, whose realm cannot break out of its quotes.
+    #[test]
+    fn challenges_safely() {
+        let realms = [
+            ("staff", "Basic realm=\"staff\", charset=\"UTF-8\""),
+            ("a\"\\b", "Basic realm=\"a\\\"\\\\b\", charset=\"UTF-8\""),
+            (
+                "a\r\nX: y\0\u{85}",
+                "Basic realm=\"a  X: y  \", charset=\"UTF-8\"",
+            ),
+            ("größe", "Basic realm=\"größe\", charset=\"UTF-8\""),
+        ];
+        for (realm, challenge) in realms {
+            let reply = BasicAuth::new(realm).check(&request(&[])).unwrap_err();
+            assert_eq!(reply.status(), 401);
+            assert_eq!(
+                reply.headers()[WWW_AUTHENTICATE].as_bytes(),
+                challenge.as_bytes()
+            );
+        }
+    }
+
+    /// Nobody comes in where nobody is known, and no password is shown.
+    #[test]
+    fn knows_nobody_by_itself() {
+        assert_eq!(check(&BasicAuth::new("r"), &[&basic(b":")]), None);
+        assert!(!format!("{:?}", BasicAuth::new("r").user("ada", "secret")).contains("secret"));
+    }
+}

@@ -1,0 +1,40 @@
+//! What stands before handlers: [`Next`] is the way on.
+
+use std::fmt;
+
+use super::{Reply, Request};
+
+/// Answers a request.
+pub(super) type Answer = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
+/// Answers a request, or passes it on.
+pub(super) type Layer = Box<dyn Fn(&mut Request, Next<'_>) -> Reply + Send + Sync>;
+
+/// Is what comes behind a [middleware](crate::Router::middleware): the next one, and in the end the
+/// handler.
+pub struct Next<'a> {
+    layers: &'a [Layer],
+    answer: &'a dyn Fn(&mut Request) -> Reply,
+}
+
+impl<'a> Next<'a> {
+    pub(super) fn new(layers: &'a [Layer], answer: &'a dyn Fn(&mut Request) -> Reply) -> Self {
+        Self { layers, answer }
+    }
+
+    /// Passes the request on and returns the reply.
+    #[must_use = "the reply is what the client gets"]
+    pub fn run(self, request: &mut Request) -> Reply {
+        match self.layers.split_first() {
+            None => (self.answer)(request),
+            Some((layer, layers)) => layer(request, Self { layers, ..self }),
+        }
+    }
+}
+
+impl fmt::Debug for Next<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next")
+            .field("layers", &self.layers.len())
+            .finish_non_exhaustive()
+    }
+}
