@@ -153,7 +153,7 @@ fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
 }
 
 /// RFC 6455 4.1: subprotocols are tokens, and all different.
-fn check_subprotocols(subprotocols: &[String]) -> Result<(), Error> {
+pub(crate) fn check_subprotocols(subprotocols: &[String]) -> Result<(), Error> {
     for (position, name) in subprotocols.iter().enumerate() {
         if !fields::is_token(name.as_bytes()) {
             return Err(Error::Invalid(format!(

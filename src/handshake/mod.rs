@@ -26,7 +26,7 @@ mod target;
 mod tests;
 
 pub(crate) use body::Body;
-pub(crate) use client::{Ask, is_secure};
+pub(crate) use client::{Ask, check_subprotocols, is_secure};
 pub(crate) use head::{parse_request, parse_response};
 pub(crate) use reply::BadRequest;
 pub(crate) use request_body::RequestBody;

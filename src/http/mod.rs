@@ -2,19 +2,28 @@
 //! reply may be an upgrade. Written on the server's one hook.
 
 mod auth;
+mod forwarded;
+mod guard;
+mod host;
 mod middleware;
+mod origin;
 mod paths;
 mod pattern;
+mod proxies;
 mod reply;
 mod request;
 mod route;
 mod router;
+mod subprotocols;
 mod upgrade;
 
 pub use auth::BasicAuth;
+pub(crate) use guard::Guard;
 pub use middleware::Next;
+pub(crate) use proxies::TrustedProxies;
 pub use reply::Reply;
 pub use request::Request;
 pub use router::Router;
+pub(crate) use subprotocols::Subprotocols;
 pub(crate) use upgrade::Handler;
 pub use upgrade::Upgrade;

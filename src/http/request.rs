@@ -1,7 +1,7 @@
 //! The request that a connection began with.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -168,6 +168,19 @@ impl Request {
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer_addr
+    }
+
+    /// Returns the client's IP address: the peer's, or if that is one of the
+    /// [trusted proxies](crate::ServerBuilder::trusted_proxies), the right-most address in
+    /// Forwarded (RFC 7239), or else X-Forwarded-For, that is none of them. It goes no further than
+    /// a proxy that names no address; where both headers are there and disagree, it is the peer's.
+    ///
+    /// An IPv4 address within IPv6, as sockets for both have them, is given as IPv4.
+    #[must_use]
+    pub fn client_addr(&self) -> IpAddr {
+        self.server
+            .trusted_proxies()
+            .client_of(self.peer_addr.ip(), self.headers())
     }
 
     /// Returns the address of our end of the socket.

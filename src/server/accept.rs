@@ -1,7 +1,7 @@
 //! The accept thread: it accepts, and spawns or refuses without waiting, nothing else (L10).
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,28 +47,38 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) {
 /// Gives a connection its thread, or 503.
 fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let socket = Socket::new(stream)?;
-    if shared.roster.thread_count() >= shared.max_connections {
-        debug!(
-            "a connection was refused: {} is the limit",
-            shared.max_connections
-        );
+    let quota = shared.admission.quota(&socket)?;
+    if let Some(limit) = reached(quota, shared) {
+        debug!("a connection was refused: {limit} is the limit");
         refuse(socket, OVERLOADED);
         return Ok(());
     }
+    let counts_for = quota.map(|(address, _)| address);
     let socket = Arc::new(socket);
     let id = Connection::next_id();
     let theirs = (Arc::clone(&socket), Arc::clone(shared));
-    shared.roster.add_thread();
+    shared.roster.add_thread(counts_for);
     let builder = thread::Builder::new().name(format!("landline-{id}"));
-    let spawned = builder.spawn(move || session::run(id, theirs.0, &theirs.1));
+    let spawned = builder.spawn(move || session::run(id, theirs.0, counts_for, &theirs.1));
     if let Err(error) = spawned {
-        drop(shared.roster.place());
+        drop(shared.roster.place(counts_for));
         if let Some(socket) = Arc::into_inner(socket) {
             refuse(socket, OVERLOADED);
         }
         return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
     }
     Ok(())
+}
+
+/// Returns the limit that is reached, for all or for one address. Only the accept thread counts
+/// up, so what has room here has it still when it is counted.
+fn reached(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Option<String> {
+    if shared.roster.thread_count() >= shared.max_connections {
+        return Some(shared.max_connections.to_string());
+    }
+    let (address, limit) = quota?;
+    let reached = shared.roster.threads_of(address) >= limit;
+    reached.then(|| format!("{limit} for {address}"))
 }
 
 /// Tells whether an error is about the process or the system, and not about one connection.

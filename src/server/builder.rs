@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
+use super::admission::Admission;
 use super::roster::Roster;
 use super::{Server, Shared, start};
 use crate::transport::{Listener, max_connections};
@@ -21,6 +22,7 @@ pub struct ServerBuilder {
     config: Config,
     max_connections: Option<usize>,
     max_handshakes: usize,
+    pub(super) admission: Admission,
     decide: Option<Decide>,
     attach: Vec<Attach>,
     hooks: Vec<Hook>,
@@ -40,6 +42,7 @@ impl ServerBuilder {
             config: Config::new(),
             max_connections: None,
             max_handshakes: 256,
+            admission: Admission::default(),
             decide: None,
             attach: Vec::new(),
             hooks: Vec::new(),
@@ -186,12 +189,14 @@ impl ServerBuilder {
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         let hook = self.hook()?;
+        let admission = self.admission.checked()?;
         let listener = Listener::bind(address).map_err(Error::Bind)?;
         let shared = Shared {
             local_addr: listener.local_addr().map_err(Error::Bind)?,
             config: self.config,
             max_connections: self.max_connections.unwrap_or_else(max_connections),
             max_handshakes: self.max_handshakes,
+            admission,
             hook,
             roster: Roster::default(),
             wake: Some(listener.wake()),

@@ -1,6 +1,7 @@
 //! A server: accepts connections, and gives each a thread of its own.
 
 mod accept;
+mod admission;
 mod builder;
 mod roster;
 mod session;
@@ -13,9 +14,11 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
+use self::admission::Admission;
 use self::builder::Hook;
 pub use self::builder::ServerBuilder;
 use self::roster::Roster;
+use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
 use crate::transport::{Listener, Wake};
@@ -62,12 +65,17 @@ impl Server {
             config: Config::new(),
             max_connections: 0,
             max_handshakes: 0,
+            admission: Admission::default(),
             hook: Box::new(|_| Reply::forbidden()),
             roster: Roster::default(),
             wake: None,
         });
         shared.stop(Duration::ZERO);
         Self::uncounted(&shared)
+    }
+
+    pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.shared.admission.proxies
     }
 
     /// Returns the address that the server listens on, with the port that the system chose.
@@ -156,6 +164,7 @@ struct Shared {
     config: Config,
     max_connections: usize,
     max_handshakes: usize,
+    admission: Admission,
     hook: Hook,
     roster: Roster,
     /// Wakes the accept thread, if there ever was one.

@@ -1,6 +1,8 @@
 //! Who is connected to a server, from the accepted socket to the end of its thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ pub(super) struct Roster {
 struct State {
     /// Threads with a socket, the refused ones included.
     threads: usize,
+    /// How many of them count for an address.
+    per_ip: HashMap<IpAddr, usize>,
     /// The handshakes under way, the oldest first.
     openings: VecDeque<Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
@@ -32,6 +36,7 @@ struct State {
 /// Is one thread's place on the roster, until dropped.
 pub(super) struct Place<'a> {
     roster: &'a Roster,
+    counts_for: Option<IpAddr>,
     opening: Option<Arc<Opening>>,
     connection: Option<u64>,
 }
@@ -67,15 +72,25 @@ impl Roster {
         self.changed.notify_all();
     }
 
+    /// Returns how many threads count for an address.
+    pub(super) fn threads_of(&self, address: IpAddr) -> usize {
+        lock(&self.state).per_ip.get(&address).copied().unwrap_or(0)
+    }
+
     /// Counts a thread; its [`Place`] uncounts it.
-    pub(super) fn add_thread(&self) {
-        lock(&self.state).threads += 1;
+    pub(super) fn add_thread(&self, counts_for: Option<IpAddr>) {
+        let mut state = lock(&self.state);
+        state.threads += 1;
+        if let Some(address) = counts_for {
+            *state.per_ip.entry(address).or_default() += 1;
+        }
     }
 
     /// Takes over a counted thread.
-    pub(super) fn place(&self) -> Place<'_> {
+    pub(super) fn place(&self, counts_for: Option<IpAddr>) -> Place<'_> {
         Place {
             roster: self,
+            counts_for,
             opening: None,
             connection: None,
         }
@@ -111,6 +126,18 @@ impl Roster {
             .values()
             .map(WebSocket::for_callbacks)
             .collect()
+    }
+}
+
+impl State {
+    /// Forgets who has none left: the map is as small as the crowd.
+    fn uncount(&mut self, address: IpAddr) {
+        if let Entry::Occupied(mut threads) = self.per_ip.entry(address) {
+            *threads.get_mut() -= 1;
+            if *threads.get() == 0 {
+                threads.remove();
+            }
+        }
     }
 }
 
@@ -166,6 +193,9 @@ impl Drop for Place<'_> {
         let mut state = lock(&self.roster.state);
         let left = self.connection.and_then(|id| state.connections.remove(&id));
         state.threads -= 1;
+        if let Some(address) = self.counts_for {
+            state.uncount(address);
+        }
         drop(state);
         drop(left);
         self.roster.changed.notify_all();
@@ -175,4 +205,26 @@ impl Drop for Place<'_> {
 fn go_away(connection: &Connection, by: Instant) {
     connection.close(CloseCode::GOING_AWAY, "");
     connection.end_by(by, Timeout::Stop);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads count for their address until they end; an address with none is forgotten.
+    #[test]
+    fn threads_are_counted_for_their_address() {
+        let roster = Roster::default();
+        let [one, other] = ["192.0.2.1", "::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let places = [Some(one), Some(other), Some(one), None].map(|counts_for| {
+            roster.add_thread(counts_for);
+            roster.place(counts_for)
+        });
+        assert_eq!((roster.threads_of(one), roster.threads_of(other)), (2, 1));
+        assert_eq!(roster.thread_count(), 4);
+        drop(places);
+        assert_eq!((roster.threads_of(one), roster.threads_of(other)), (0, 0));
+        assert_eq!(roster.thread_count(), 0);
+        assert!(lock(&roster.state).per_ip.is_empty());
+    }
 }

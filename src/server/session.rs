@@ -1,5 +1,6 @@
 //! A connection's thread on the server: handshake, handler, dispatch.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Serves one accepted socket to its end.
 // The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
 // every page that its stack has once touched.
-pub(super) fn run(id: u64, socket: Arc<Socket>, shared: &Arc<Shared>) {
-    let mut place = shared.roster.place();
+pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
+    let mut place = shared.roster.place(counts_for);
     let Some(accepted) = as_connection_thread(|| shake_hands(&socket, shared, &mut place)) else {
         return;
     };
@@ -81,7 +82,7 @@ fn shake_hands(
     }
 }
 
-/// Reads the request, asks the hook, and answers 101. An error is what to answer instead, if
+/// Reads the request, lets it in, asks the hook, and answers 101. An error is what to answer instead, if
 /// anything.
 fn accept(
     opening: &OpeningGuard,
@@ -96,7 +97,8 @@ fn accept(
         Server::uncounted(shared),
     ));
     let asked = asked_upgrade(&request)?;
-    let reply = answer(shared, &mut request);
+    let admitted = shared.admission.judge(&request, shared.local_addr);
+    let reply = admitted.map_or_else(|refusal| refusal, |()| answer(shared, &mut request));
     let without_body = request.method() == Method::HEAD;
     let Reply {
         status,
@@ -147,9 +149,12 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, Option<Vec
         .map_err(|bad| Some(bad.reply()))
 }
 
-/// Asks the program.
+/// Asks the program, for its subprotocol too.
 fn answer(shared: &Shared, request: &mut Request) -> Reply {
-    let reply = catch(|| Ok((shared.hook)(request)));
+    let reply = catch(|| {
+        let reply = (shared.hook)(request);
+        Ok(shared.admission.subprotocols.settle(reply, request))
+    });
     let checked = reply
         .map(Reply::checked)
         .map_err(|failure| Error::Callback(failure.into_text()));

@@ -1,0 +1,203 @@
+//! What proxies say of whom they ask for: Forwarded (RFC 7239) and the X-Forwarded-For before it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::host::split_port;
+
+/// Is one proxy's word: the address that it was asked from, if it names one.
+type Hop = Option<IpAddr>;
+
+/// Returns what one line of Forwarded says, in its order: the nearest hop is the last. A line that
+/// cannot be read says nothing.
+pub(super) fn forwarded_hops(line: &str) -> Vec<Hop> {
+    match split_unquoted(line, ',') {
+        Some(elements) => non_empty(elements.into_iter()).map(forwarded_for).collect(),
+        None => vec![None],
+    }
+}
+
+/// Returns what one line of X-Forwarded-For says, likewise.
+pub(super) fn x_forwarded_for_hops(line: &str) -> Vec<Hop> {
+    non_empty(line.split(',')).map(address).collect()
+}
+
+/// RFC 9110 5.6.1.2: empty elements are ignored.
+fn non_empty<'a>(elements: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    elements
+        .map(str::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// RFC 7239 4: an element is pairs of a token and a value; each token at most once.
+fn forwarded_for(element: &str) -> Hop {
+    let pairs = split_unquoted(element, ';')?;
+    let mut values = pairs.iter().filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim_ascii()
+            .eq_ignore_ascii_case("for")
+            .then_some(value.trim_ascii())
+    });
+    let value = values.next().filter(|_| values.next().is_none())?;
+    address(&unquoted(value)?)
+}
+
+/// Splits where the delimiter does not stand in a quoted string; `None` if one does not end.
+fn split_unquoted(text: &str, delimiter: char) -> Option<Vec<&str>> {
+    let mut quotes = Quotes::default();
+    let parts = text
+        .split(|char| !quotes.contain(char) && char == delimiter)
+        .collect();
+    (!quotes.open).then_some(parts)
+}
+
+/// Follows quoted strings (RFC 9110, section 5.6.4).
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Takes the next character, and tells whether it belongs to a quoted string.
+    fn contain(&mut self, char: char) -> bool {
+        let inside = self.open;
+        match char {
+            _ if self.escaped => self.escaped = false,
+            '\\' if inside => self.escaped = true,
+            '"' => self.open = !inside,
+            _ => {}
+        }
+        inside || self.open
+    }
+}
+
+/// Returns the text of a token or of a quoted string. Tokens may have what strictly needs quotes:
+/// many write ports and brackets without.
+fn unquoted(value: &str) -> Option<String> {
+    let Some(quoted) = value.strip_prefix('"') else {
+        return (!value.contains('"')).then(|| value.to_owned());
+    };
+    let mut text = String::new();
+    let mut chars = quoted.chars();
+    loop {
+        match chars.next()? {
+            '"' => return chars.as_str().is_empty().then_some(text),
+            '\\' => text.push(chars.next()?),
+            char => text.push(char),
+        }
+    }
+}
+
+/// Reads a node (RFC 7239, section 6): an address, perhaps with a port. IPv6 stands in brackets,
+/// but not in X-Forwarded-For. `unknown` and invented names are no address.
+fn address(node: &str) -> Hop {
+    if let Ok(bare) = node.parse::<IpAddr>() {
+        return Some(bare.to_canonical());
+    }
+    let (host, port) = split_port(node);
+    if !is_node_port(port) {
+        return None;
+    }
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let address = match bracketed {
+        Some(host) => host.parse::<Ipv6Addr>().map(IpAddr::from),
+        None => host.parse::<Ipv4Addr>().map(IpAddr::from),
+    };
+    Some(address.ok()?.to_canonical())
+}
+
+/// RFC 7239 6: digits, or an invented name.
+fn is_node_port(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|port| !port.is_empty() && port.bytes().all(allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(hops: &[Hop]) -> String {
+        let shown = |hop: &Hop| hop.map_or("-".to_owned(), |address| address.to_string());
+        hops.iter().map(shown).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Forwarded names an address with `for`, quoted or not, with or without port; a hop that names
+    /// none, or not clearly, stays a hop.
+    #[test]
+    fn forwarded() {
+        let table = [
+            ("", ""),
+            (" , ", ""),
+            ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),
+            (
+                "FOR=192.0.2.43, for=198.51.100.17",
+                "192.0.2.43 198.51.100.17",
+            ),
+            (
+                "proto=https; For=\"[2001:db8:cafe::17]:4711\"",
+                "2001:db8:cafe::17",
+            ),
+            (
+                "for=\"192.0.2.1:80\", for=192.0.2.2:_p",
+                "192.0.2.1 192.0.2.2",
+            ),
+            (
+                "for=[2001:db8::1], for=\"2001:db8::2\"",
+                "2001:db8::1 2001:db8::2",
+            ),
+            ("for=\"\\1\\9\\2.0.2.1\"", "192.0.2.1"),
+            ("for=\"::ffff:192.0.2.1\"", "192.0.2.1"),
+            (
+                "for=unknown, for=_hidden, for=\"_S;E,C\", by=1.2.3.4",
+                "- - - -",
+            ),
+            ("by=\"a,b;for=1.1.1.1\";for=2.2.2.2", "2.2.2.2"),
+            ("for=1.1.1.1;for=2.2.2.2, for=3.3.3.3", "- 3.3.3.3"),
+            // Quotes that a client leaves open cannot hide what a proxy adds.
+            ("for=9.9.9.9;x=\", for=1.2.3.4", "-"),
+            ("for=9.9.9.9;x=\", for=\"[2001:db8::1]\"", "-"),
+            ("for=9.9.9.9;x=\"\\\", for=1.2.3.4;by=\"b\"", "- "),
+            ("for=\"1.2.3.4", "-"),
+            ("for=1.2.3.4\"\"", "-"),
+            ("for=\"1.2.3.4\"x", "-"),
+            ("for=\"1.2.3.4\\\"", "-"),
+            ("for=\"[fe80::1%eth0]\"", "-"),
+            ("for=\"[1.2.3.4]\"", "-"),
+            ("for=[]:], for=]:[, for=:, for=, for", "- - - - -"),
+            ("for=1.2.3.4:, for=1.2.3.4:é, for=é]é", "- - -"),
+            ("for = 1.2.3.4 ; by=x", "1.2.3.4"),
+        ];
+        for (line, expected) in table {
+            assert_eq!(shown(&forwarded_hops(line)), expected.trim(), "{line}");
+        }
+    }
+
+    /// X-Forwarded-For is a list of addresses, some with ports.
+    #[test]
+    fn x_forwarded_for() {
+        let table = [
+            ("", ""),
+            ("192.0.2.1", "192.0.2.1"),
+            (
+                "192.0.2.1,198.51.100.7 ,, 2001:db8::1",
+                "192.0.2.1 198.51.100.7 2001:db8::1",
+            ),
+            (
+                "192.0.2.1:80, [2001:db8::1]:443, [2001:db8::2]",
+                "192.0.2.1 2001:db8::1 2001:db8::2",
+            ),
+            (
+                "unknown, 1.2.3, 1.2.3.4.5, 01.2.3.4, \"1.2.3.4\", 1.2.3.4 5.6.7.8",
+                "- - - - - -",
+            ),
+        ];
+        for (line, expected) in table {
+            assert_eq!(shown(&x_forwarded_for_hops(line)), expected, "{line}");
+        }
+    }
+}

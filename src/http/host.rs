@@ -1,0 +1,187 @@
+//! Hosts, as requests and settings name them.
+
+use std::net::IpAddr;
+
+use url::Host;
+
+/// Is a host and perhaps a port, as Host and Origin name them (RFC 9110, section 7.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostPort {
+    pub(super) host: Host,
+    pub(super) port: Option<u16>,
+}
+
+impl HostPort {
+    /// Reads a host as browsers do: case, IDNA and the spellings of an address do not matter.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (host, port) = split_port(text);
+        Some(Self {
+            host: Host::parse(host).ok()?,
+            port: port_number(port)?,
+        })
+    }
+}
+
+/// Splits a host from the colon of its port; the colons of an IPv6 address stand in brackets.
+pub(super) fn split_port(text: &str) -> (&str, &str) {
+    let bracket = text.rfind(']').unwrap_or(0);
+    let colon = text[bracket..]
+        .find(':')
+        .map_or(text.len(), |at| bracket + at);
+    text.split_at(colon)
+}
+
+/// RFC 3986 3.2.3: the port is digits, perhaps none, behind a colon.
+fn port_number(text: &str) -> Option<Option<u16>> {
+    let digits = text.strip_prefix(':').unwrap_or_default();
+    if digits.is_empty() {
+        return Some(None);
+    }
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| digits.parse().ok()).flatten().map(Some)
+}
+
+/// Tells whether a host is this machine by its very name, so that nobody's DNS can claim it
+/// (RFC 6761, section 6.3).
+pub(super) fn is_loopback(host: &Host) -> bool {
+    match host {
+        Host::Domain(name) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => IpAddr::from(*address).to_canonical().is_loopback(),
+    }
+}
+
+/// Is a host that a setting allows, or all subdomains of one.
+#[derive(Clone, Debug)]
+pub(super) struct HostPattern {
+    host: Host,
+    subdomains: bool,
+}
+
+impl HostPattern {
+    /// Reads a host, or `*.` and a name, and the port behind it.
+    pub(super) fn parse(text: &str) -> Option<(Self, Option<u16>)> {
+        let (subdomains, rest) = match text.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let HostPort { host, port } = HostPort::parse(rest).filter(|_| !rest.contains('*'))?;
+        // An address has no subdomains.
+        let sensible = !subdomains || matches!(host, Host::Domain(_));
+        sensible.then_some((Self { host, subdomains }, port))
+    }
+
+    pub(super) fn matches(&self, host: &Host) -> bool {
+        match (&self.host, host) {
+            (Host::Domain(parent), Host::Domain(name)) if self.subdomains => {
+                let below = name.strip_suffix(parent.as_str());
+                below
+                    .and_then(|below| below.strip_suffix('.'))
+                    .is_some_and(|below| !below.is_empty())
+            }
+            (own, host) => !self.subdomains && own == host,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host is what stands before the port's colon; what is no host or no port is neither.
+    #[test]
+    fn hosts_and_ports() {
+        let good = [
+            ("a.example", "a.example", None),
+            ("A.Example:80", "a.example", Some(80)),
+            ("a.example:", "a.example", None),
+            ("127.0.0.1:9001", "127.0.0.1", Some(9001)),
+            ("[::1]", "[::1]", None),
+            ("[0:0::1]:65535", "[::1]", Some(65535)),
+            ("bücher.example", "xn--bcher-kva.example", None),
+        ];
+        for (text, host, port) in good {
+            let parsed = HostPort::parse(text).unwrap();
+            assert_eq!(
+                (parsed.host.to_string().as_str(), parsed.port),
+                (host, port),
+                "{text}"
+            );
+        }
+        let bad = [
+            "", ":", ":80", "a:b", "a:+8", "a:65536", "a:80:80", "[::1", "::1", "[::1]x", "[]",
+            "]:1", "a b", "a/b", "u@a", "a\n", "a?", "[::1]]", "[é]", "é]é:é",
+        ];
+        for text in bad {
+            assert_eq!(HostPort::parse(text), None, "{text:?}");
+        }
+    }
+
+    /// Loopback is what needs no DNS to be this machine; what only looks like it is not.
+    #[test]
+    fn loopback_names() {
+        let table = [
+            (
+                true,
+                "localhost LOCALHOST localhost. a.localhost a.b.localhost 127.0.0.1 127.255.0.9",
+            ),
+            (
+                true,
+                "127.1 [::1] [::ffff:127.0.0.1] localhost:80 [::1]:9001",
+            ),
+            (
+                false,
+                "localhost.example notlocalhost 127.0.0.1.example 0.0.0.0 10.0.0.1 [::]",
+            ),
+            (false, "[::ffff:10.0.0.1] example.com localhost.. 128.0.0.1"),
+        ];
+        for (expected, texts) in table {
+            for text in texts.split(' ') {
+                let host = HostPort::parse(text).map(|parsed| parsed.host);
+                assert_eq!(
+                    host.is_some_and(|host| is_loopback(&host)),
+                    expected,
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    /// `*.` stands for at least one label before a name, and for nothing else.
+    #[test]
+    fn patterns() {
+        let table = [
+            ("a.example", "a.example", "b.a.example example"),
+            (
+                "*.a.example",
+                "b.a.example c.b.a.example",
+                "a.example ba.example .a.example a.example.evil",
+            ),
+            ("[::1]", "[::1]", "[::2] localhost"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
+        ];
+        for (pattern, good, bad) in table {
+            let pattern = HostPattern::parse(pattern).unwrap().0;
+            let matches = |text: &str| {
+                HostPort::parse(text).is_some_and(|parsed| pattern.matches(&parsed.host))
+            };
+            assert!(good.split(' ').all(matches), "{pattern:?}: {good}");
+            assert!(!bad.split(' ').any(matches), "{pattern:?}: {bad}");
+        }
+        for invalid in [
+            "",
+            "*",
+            "*.",
+            "*.*.example",
+            "a.*",
+            "a*.example",
+            "*.127.0.0.1",
+            "*.[::1]",
+        ] {
+            assert!(HostPattern::parse(invalid).is_none(), "{invalid:?}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Origins: of which page a request comes (RFC 6454).
+
+use url::Host;
+
+use super::host::{HostPattern, HostPort};
+
+/// Is the origin of a page: scheme, host and port. `null` is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    scheme: String,
+    host: Host,
+    /// The scheme's own where none is named; none for schemes that have none.
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// Reads what Origin holds (RFC 6454, section 7.1); of several origins none is read.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = split_scheme(text)?;
+        let HostPort { host, port } = HostPort::parse(rest)?;
+        Some(Self {
+            port: port.or(default_port(&scheme)),
+            scheme,
+            host,
+        })
+    }
+
+    /// Tells whether the page comes from where its request goes. The scheme is not compared: behind
+    /// a proxy that ends TLS, a page of `https` reaches us in the clear. So it also says which port
+    /// a Host without one means.
+    pub(super) fn is_same_host(&self, host: &HostPort) -> bool {
+        default_port(&self.scheme).is_some_and(|default| {
+            self.host == host.host && self.port == Some(host.port.unwrap_or(default))
+        })
+    }
+}
+
+/// Splits the scheme off, in lower case; `ws` and `wss` are what `http` and `https` become.
+fn split_scheme(text: &str) -> Option<(String, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    // RFC 3986, section 3.1.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+    if !is_scheme || !scheme.bytes().all(allowed) {
+        return None;
+    }
+    let scheme = match scheme.to_ascii_lowercase() {
+        scheme if scheme == "ws" => "http".to_owned(),
+        scheme if scheme == "wss" => "https".to_owned(),
+        scheme => scheme,
+    };
+    Some((scheme, rest))
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+/// Is an origin that a setting allows, or those of all subdomains of a host.
+#[derive(Debug)]
+pub(super) struct OriginPattern {
+    scheme: String,
+    host: HostPattern,
+    port: Option<u16>,
+}
+
+impl OriginPattern {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = split_scheme(text)?;
+        let (host, port) = HostPattern::parse(rest)?;
+        Some(Self {
+            port: port.or(default_port(&scheme)),
+            scheme,
+            host,
+        })
+    }
+
+    pub(super) fn matches(&self, origin: &Origin) -> bool {
+        self.scheme == origin.scheme && self.port == origin.port && self.host.matches(&origin.host)
+    }
+
+    /// Tells whether pages of this origin come from that host, whatever the port.
+    pub(super) fn is_of_host(&self, host: &Host) -> bool {
+        self.host.matches(host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of the same host and port as the request's is no stranger, with the defaults of its
+    /// own scheme; everything else is.
+    #[test]
+    fn same_host() {
+        let table = [
+            (
+                "http://a.example",
+                "a.example a.example:80 A.EXAMPLE",
+                "a.example:443 b.example",
+            ),
+            (
+                "https://a.example",
+                "a.example a.example:443 a.example:",
+                "a.example:80 b.a.example",
+            ),
+            (
+                "HTTP://A.Example:80",
+                "a.example a.example:80",
+                "a.example:8080",
+            ),
+            (
+                "ws://a.example:8080",
+                "a.example:8080",
+                "a.example a.example:80",
+            ),
+            ("wss://a.example", "a.example a.example:443", "a.example:80"),
+            (
+                "http://localhost:9001",
+                "localhost:9001",
+                "127.0.0.1:9001 localhost:9002 localhost",
+            ),
+            (
+                "http://[::1]:9001",
+                "[::1]:9001 [0::1]:9001",
+                "[::2]:9001 [::1]",
+            ),
+            ("https://a.example:8443", "a.example:8443", "a.example"),
+            ("tauri://localhost", "", "localhost localhost:80"),
+            ("tauri://localhost:80", "", "localhost localhost:80"),
+        ];
+        for (origin, same, foreign) in table {
+            let origin = Origin::parse(origin).unwrap();
+            let is_same = |host: &str| origin.is_same_host(&HostPort::parse(host).unwrap());
+            assert!(
+                same.split_terminator(' ').all(is_same),
+                "{origin:?}: {same}"
+            );
+            assert!(
+                !foreign.split_terminator(' ').any(is_same),
+                "{origin:?}: {foreign}"
+            );
+        }
+    }
+
+    /// What is not one scheme, host and port is no origin.
+    #[test]
+    fn no_origins() {
+        let table = [
+            "",
+            "null",
+            "a.example",
+            "//a.example",
+            "://a",
+            "http:a",
+            "http:/a",
+            "http://",
+            "1a://b",
+            "http://a/",
+            "http://a/b",
+            "http://u@a",
+            "http://a b",
+            "http://a http://b",
+            "h ttp://a",
+            "http://a?",
+            "http://a#",
+            "http://a:x",
+            "file://",
+            "http://a, http://b",
+            "é://a",
+        ];
+        for text in table {
+            assert_eq!(Origin::parse(text), None, "{text:?}");
+        }
+    }
+
+    /// An allowed origin is compared with scheme, host and port; `*.` stands for subdomains.
+    #[test]
+    fn patterns() {
+        let table = [
+            (
+                "https://a.example",
+                "https://a.example https://A.EXAMPLE:443",
+                "http://a.example",
+            ),
+            (
+                "https://a.example",
+                "wss://a.example",
+                "https://a.example:8443 https://b.a.example",
+            ),
+            (
+                "https://*.a.example",
+                "https://b.a.example https://c.b.a.example",
+                "https://a.example",
+            ),
+            (
+                "https://*.a.example",
+                "https://b.a.example:443",
+                "http://b.a.example https://ba.example",
+            ),
+            (
+                "http://*.a.example:81",
+                "http://b.a.example:81",
+                "http://b.a.example https://b.a.example:81",
+            ),
+            (
+                "http://localhost:3000",
+                "http://localhost:3000",
+                "http://localhost",
+            ),
+            (
+                "tauri://localhost",
+                "tauri://localhost",
+                "http://localhost tauri://localhost:80",
+            ),
+            (
+                "chrome-extension://abcdef",
+                "chrome-extension://abcdef",
+                "chrome-extension://abcdeg",
+            ),
+        ];
+        for (pattern, good, bad) in table {
+            let pattern = OriginPattern::parse(pattern).unwrap();
+            let matches = |text: &str| pattern.matches(&Origin::parse(text).unwrap());
+            assert!(good.split(' ').all(matches), "{pattern:?}: {good}");
+            assert!(!bad.split(' ').any(matches), "{pattern:?}: {bad}");
+        }
+    }
+}
