@@ -65,7 +65,8 @@ fn mutual_flood_ends_by_the_deadline() {
         while flooding.send(vec![7; 1 << 20]).is_ok() {}
     });
     let event = in_time("the client ends", move || ws.wait_closed().unwrap());
-    assert!(!event.is_clean(), "{event:?}");
+    // Cut, or failed by a callback whose own wait was over first.
+    assert!(!event.is_ordinary(), "{event:?}");
     settled("the server's end is gone", || {
         server.connection_count() == 0
     });
