@@ -104,8 +104,8 @@ fn chunks() {
         ("0\r\n\r\n\r\n", body("", "\r\n")),
         ("A\r\n0123456789\r\n0\r\n\r\n", body("0123456789", "")),
         (
-            "a\r\n\r\n\r\n\0\r\n0\r\r\n000\r\n\r\n",
-            body("\r\n\r\n\0\r\n0\r", ""),
+            "a\r\n\r\n\r\n\0\r\n0\r\n\r\n000\r\n\r\n",
+            body("\r\n\r\n\0\r\n0\r\n", ""),
         ),
         ("00000000000000000003\r\nabc\r\n0\r\n\r\n", body("abc", "")),
         // Extensions are ignored (7.1.1), trailers discarded (7.1.2).
