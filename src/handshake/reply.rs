@@ -1,8 +1,6 @@
 //! What a server answers over plain HTTP: the program's reply, or a [`BadRequest`], which a request
 //! gets that is not even one for the program to judge. The connection ends with either.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
@@ -54,9 +52,9 @@ impl BadRequest {
         }
     }
 
-    /// Returns the bytes of the reply. The connection ends with it.
-    pub(crate) fn reply(&self) -> Vec<u8> {
-        let mut out = begin(self.status);
+    /// Returns the bytes of the reply, made at this date. The connection ends with it.
+    pub(crate) fn reply(&self, date: Option<&str>) -> Vec<u8> {
+        let mut out = begin(self.status, date);
         self.write_status_fields(&mut out);
         fields::write(&mut out, "Content-Type", "text/plain; charset=utf-8");
         let body = format!("{}\n", self.reason);
@@ -83,8 +81,8 @@ impl BadRequest {
     }
 }
 
-/// Returns the bytes of the program's reply; the connection ends with it. `without_body` is for the
-/// answer to HEAD.
+/// Returns the bytes of the program's reply, made at this date; the connection ends with it.
+/// `without_body` is for the answer to HEAD.
 ///
 /// Of the program's headers, those that say how the message ends and when it was made are left out:
 /// they are said here.
@@ -93,8 +91,9 @@ pub(crate) fn write(
     headers: &HeaderMap,
     body: &[u8],
     without_body: bool,
+    date: Option<&str>,
 ) -> Vec<u8> {
-    let mut out = begin(status);
+    let mut out = begin(status, date);
     write_connection(&mut out, headers);
     for (name, value) in headers.iter().filter(|(name, _)| !OWNED.contains(name)) {
         fields::write(&mut out, name.as_str(), value);
@@ -144,11 +143,12 @@ fn content_length(
     }
 }
 
-/// RFC 9112 4: the space stands there even where there is no reason phrase.
-fn begin(status: StatusCode) -> Vec<u8> {
+/// RFC 9112 4: the space stands there even where there is no reason phrase. RFC 9110 6.6.1: a server
+/// with a clock says when it answers.
+fn begin(status: StatusCode, date: Option<&str>) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut out = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
-    if let Some(date) = date() {
+    if let Some(date) = date {
         fields::write(&mut out, "Date", date);
     }
     out
@@ -158,13 +158,4 @@ fn end(mut out: Vec<u8>, body: &[u8]) -> Vec<u8> {
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     out
-}
-
-/// RFC 9110 6.6.1: a server with a clock says when it answers. `None` where the clock shows a year
-/// that the format has no digits for.
-fn date() -> Option<String> {
-    const YEAR_10000: u64 = 253_402_300_800;
-    let now = SystemTime::now();
-    let seconds = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    (seconds < YEAR_10000).then(|| httpdate::fmt_http_date(now))
 }

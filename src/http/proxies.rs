@@ -11,7 +11,7 @@ use super::forwarded::{forwarded_hops, x_forwarded_for_hops};
 #[derive(Debug, Default)]
 pub(crate) struct TrustedProxies(Vec<Network>);
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl TrustedProxies {
     /// Trusts an address, or a network in CIDR notation (RFC 4632, section 3.1).
@@ -185,7 +185,14 @@ mod tests {
         let trusted: &[&str] = &["10.0.0.0/8", "::1"];
         let nobody: &[&str] = &[];
         // Who is trusted, the peer, the lines of Forwarded and of X-Forwarded-For, the client.
-        let table: [(&[&str], &str, &[&str], &[&str], &str); 19] = [
+        type Row<'a> = (
+            &'a [&'a str],
+            &'a str,
+            &'a [&'a str],
+            &'a [&'a str],
+            &'a str,
+        );
+        let table: [Row<'_>; 19] = [
             (
                 nobody,
                 "10.0.0.1",
@@ -274,7 +281,10 @@ mod tests {
         ];
         for (trusted, peer, forwarded, x_forwarded, expected) in table {
             let mut headers = HeaderMap::new();
-            for (name, lines) in [(FORWARDED, forwarded), (X_FORWARDED_FOR, x_forwarded)] {
+            for (name, lines) in [
+                (FORWARDED, forwarded),
+                (X_FORWARDED_FOR.clone(), x_forwarded),
+            ] {
                 for line in lines {
                     headers.append(&name, HeaderValue::from_str(line).unwrap());
                 }

@@ -28,7 +28,8 @@ use crate::{Error, Outcome};
 /// ```
 pub struct Reply {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    /// Boxed, as a reply is often the error of a `Result`.
+    pub(crate) headers: Box<HeaderMap>,
     pub(crate) body: Bytes,
     pub(crate) upgrade: Option<Box<Upgrade>>,
     invalid: Option<String>,
@@ -41,7 +42,7 @@ impl Reply {
         let status = status.try_into().ok();
         let mut reply = Self {
             status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            headers: HeaderMap::new(),
+            headers: Box::default(),
             body: Bytes::new(),
             upgrade: None,
             invalid: None,

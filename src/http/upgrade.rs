@@ -35,9 +35,12 @@ pub struct Upgrade {
 
 /// Is what runs on the connection's thread once the 101 has left.
 pub(crate) enum Handler {
-    Callbacks(Box<dyn FnOnce(&WebSocket, Request) -> Outcome + Send>),
-    StraightLine(Box<dyn FnOnce(WebSocket, Messages, Request) -> Outcome + Send>),
+    Callbacks(SetUp),
+    StraightLine(StraightLine),
 }
+
+type SetUp = Box<dyn FnOnce(&WebSocket, Request) -> Outcome + Send>;
+type StraightLine = Box<dyn FnOnce(WebSocket, Messages, Request) -> Outcome + Send>;
 
 impl Upgrade {
     /// Makes a plain upgrade.

@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod builder;
+mod refusal;
 mod roster;
 mod session;
 

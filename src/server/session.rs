@@ -8,11 +8,12 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use log::{debug, warn};
 
+use super::refusal::Refusal;
 use super::roster::Place;
 use super::{Server, Shared};
 use crate::callbacks::catch;
 use crate::connection::Connection;
-use crate::handshake::{BadRequest, UpgradeRequest, reply};
+use crate::handshake::{BadRequest, UpgradeRequest};
 use crate::http::Handler;
 use crate::opening::{Opening, OpeningGuard, RequestError};
 use crate::protocol::Role;
@@ -72,8 +73,8 @@ fn shake_hands(
             Some(accepted)
         }
         Err(refusal) => {
-            if let Some(reply) = refusal {
-                let _ = opening.write(&reply);
+            if let Some(bytes) = refusal.bytes() {
+                let _ = opening.write(&bytes);
                 socket.finish_writing();
                 socket.drain(SILENCE, LINGER);
             }
@@ -82,38 +83,27 @@ fn shake_hands(
     }
 }
 
-/// Reads the request, lets it in, asks the hook, and answers 101. An error is what to answer instead, if
-/// anything.
+/// Reads the request, lets it in, asks the program, and answers 101.
 fn accept(
     opening: &OpeningGuard,
     socket: &Socket,
     shared: &Arc<Shared>,
-) -> Result<Accepted, Option<Vec<u8>>> {
+) -> Result<Accepted, Refusal> {
     let (head, pipelined) = read_request(opening, shared)?;
-    let mut request = Box::new(Request::new(
-        head,
-        socket.peer_addr(),
-        socket.local_addr(),
-        Server::uncounted(shared),
-    ));
+    let server = Server::uncounted(shared);
+    let (peer, local) = (socket.peer_addr(), socket.local_addr());
+    let mut request = Box::new(Request::new(head, peer, local, server));
     let asked = asked_upgrade(&request)?;
     let admitted = shared.admission.judge(&request, shared.local_addr);
-    let reply = admitted.map_or_else(|refusal| refusal, |()| answer(shared, &mut request));
-    let without_body = request.method() == Method::HEAD;
-    let Reply {
-        status,
-        headers,
-        body,
-        upgrade,
-        ..
-    } = reply;
-    let Some(mut upgrade) = upgrade else {
-        return Err(Some(reply::write(status, &headers, &body, without_body)));
+    let mut reply = admitted.map_or_else(|refusal| refusal, |()| answer(shared, &mut request));
+    let Some(mut upgrade) = reply.upgrade.take() else {
+        return Err(Refusal::Answered(reply, request.method().clone()));
     };
-    let asked = asked.ok_or_else(|| Some(upgrade_required(&request)))?;
-    let response = asked.response(upgrade.subprotocol.as_deref(), &upgrade.headers);
-    let response = response.map_err(|error| Some(failed(&error)))?;
-    opening.write(&response).map_err(|_| None)?;
+    let asked = asked.ok_or_else(|| BadRequest::upgrade_required().answering(request.method()))?;
+    let response = asked
+        .response(upgrade.subprotocol.as_deref(), &upgrade.headers)
+        .map_err(|error| Refusal::Answered(failed(&error), Method::GET))?;
+    opening.write(&response).map_err(|_| Refusal::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
         request,
@@ -126,27 +116,27 @@ fn accept(
 fn read_request(
     opening: &OpeningGuard,
     shared: &Shared,
-) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), Option<Vec<u8>>> {
+) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), Refusal> {
+    const STOPPING: BadRequest =
+        BadRequest::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
     match opening.read_request(shared.config.max_body_size) {
-        Ok(_) if !opening.begin_answer() => Err(Some(unavailable())),
+        Ok(_) if !opening.begin_answer() => Err(STOPPING.into()),
         Ok(read) => Ok(read),
         Err(RequestError::Bad(bad)) => {
             debug!("a request was refused: {} {}", bad.status, bad.reason);
-            Err(Some(bad.reply()))
+            Err(bad.into())
         }
-        Err(RequestError::Lost) if shared.roster.is_stopping() => Err(Some(unavailable())),
-        Err(RequestError::Lost) => Err(None),
+        Err(RequestError::Lost) if shared.roster.is_stopping() => Err(STOPPING.into()),
+        Err(RequestError::Lost) => Err(Refusal::Lost),
     }
 }
 
 /// Judges an upgrade request before the program sees it; `None` for plain HTTP.
-fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, Option<Vec<u8>>> {
-    if !request.is_upgrade() {
-        return Ok(None);
+fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest> {
+    if request.is_upgrade() {
+        return UpgradeRequest::of(request.head()).map(Some);
     }
-    UpgradeRequest::of(request.head())
-        .map(Some)
-        .map_err(|bad| Some(bad.reply()))
+    Ok(None)
 }
 
 /// Asks the program, for its subprotocol too.
@@ -156,33 +146,14 @@ fn answer(shared: &Shared, request: &mut Request) -> Reply {
         Ok(shared.admission.subprotocols.settle(reply, request))
     });
     let checked = reply
-        .map(Reply::checked)
-        .map_err(|failure| Error::Callback(failure.into_text()));
-    checked.and_then(|checked| checked).unwrap_or_else(|error| {
-        warn!("a request could not be answered: {error}");
-        Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
-    })
+        .map_err(|failure| Error::Callback(failure.into_text()))
+        .and_then(Reply::checked);
+    checked.unwrap_or_else(|error| failed(&error))
 }
 
-fn upgrade_required(request: &Request) -> Vec<u8> {
-    BadRequest::upgrade_required()
-        .answering(request.method())
-        .reply()
-}
-
-fn failed(error: &Error) -> Vec<u8> {
-    warn!("an upgrade could not be answered: {error}");
-    let Reply {
-        status,
-        headers,
-        body,
-        ..
-    } = Reply::error(StatusCode::INTERNAL_SERVER_ERROR);
-    reply::write(status, &headers, &body, false)
-}
-
-fn unavailable() -> Vec<u8> {
-    BadRequest::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").reply()
+fn failed(error: &Error) -> Reply {
+    warn!("a request could not be answered: {error}");
+    Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Runs the program's handler and the connection after it.

@@ -29,7 +29,7 @@ fn arrows_point_down() {
 
 /// The floors of the house, from the ground up.
 const FLOORS: [&[&str]; 6] = [
-    &["sync", "message", "close", "config", "error"],
+    &["sync", "message", "close", "config", "error", "header"],
     &["protocol", "handshake"],
     &["transport"],
     &["outbox", "background"],
