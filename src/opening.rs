@@ -110,22 +110,29 @@ impl OpeningGuard {
         max_body: usize,
     ) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), RequestError> {
         let mut received = Vec::new();
-        let head = loop {
-            self.recv_some(&mut received)?;
-            if let Some((head, length)) = parse_request(&received).map_err(RequestError::Bad)? {
-                received.drain(..length);
-                break Box::new(head);
-            }
-        };
+        let head = self.read_head(&mut received)?;
         let body = if wants_upgrade(head.headers()) {
             Bytes::new()
         } else {
             self.read_body(&head, &mut received, max_body)?
         };
-        Ok((Box::new(head.map(|()| body)), received))
+        Ok((with_body(head, body), received))
+    }
+
+    // Not inlined, and so is what follows: see `session::run`.
+    #[inline(never)]
+    fn read_head(&self, received: &mut Vec<u8>) -> Result<Box<http::Request<()>>, RequestError> {
+        loop {
+            self.recv_some(received)?;
+            if let Some((head, length)) = parse_request(received).map_err(RequestError::Bad)? {
+                received.drain(..length);
+                return Ok(head);
+            }
+        }
     }
 
     /// Takes the body of a plain request out of what has been received and what still comes.
+    #[inline(never)]
     fn read_body(
         &self,
         head: &http::Request<()>,
@@ -213,6 +220,11 @@ const HEAD_STEP: usize = 2 << 10;
 /// RFC 9110, section 10.1.1: the client waits for this before it sends the body.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const ENDED: &str = "the server closed the connection instead of answering";
+
+#[inline(never)]
+fn with_body(head: Box<http::Request<()>>, body: Bytes) -> Box<http::Request<Bytes>> {
+    Box::new(head.map(|()| body))
+}
 
 impl Drop for OpeningGuard {
     fn drop(&mut self) {

@@ -26,7 +26,7 @@ const MAX_INTERIM: usize = 8;
 ///
 /// # Errors
 /// Returns what is wrong with it as soon as that is certain.
-pub(crate) fn parse_request(bytes: &[u8]) -> Result<Option<(Request<()>, usize)>, BadRequest> {
+pub(crate) fn parse_request(bytes: &[u8]) -> Result<Option<(Box<Request<()>>, usize)>, BadRequest> {
     let bytes = first_head(bytes);
     // RFC 9112 2.2: empty lines before the request line are ignored.
     let start = blank_lines(bytes);
@@ -42,7 +42,10 @@ pub(crate) fn parse_request(bytes: &[u8]) -> Result<Option<(Request<()>, usize)>
     })
 }
 
-fn read_request_at(bytes: &[u8], start: usize) -> Result<Option<(Request<()>, usize)>, BadRequest> {
+fn read_request_at(
+    bytes: &[u8],
+    start: usize,
+) -> Result<Option<(Box<Request<()>>, usize)>, BadRequest> {
     request_line::check(&bytes[start..])?;
     match end_of_head(bytes, start) {
         End::At(end) => Ok(Some((read_request(&bytes[start..end])?, end))),
@@ -146,7 +149,7 @@ fn header_slots(head: &[u8]) -> Vec<httparse::Header<'_>> {
     vec![httparse::EMPTY_HEADER; lines.min(MAX_HEADERS)]
 }
 
-fn read_request(head: &[u8]) -> Result<Request<()>, BadRequest> {
+fn read_request(head: &[u8]) -> Result<Box<Request<()>>, BadRequest> {
     let mut slots = header_slots(head);
     let mut parsed = httparse::Request::new(&mut slots);
     parsed.parse(head).map_err(bad_head)?;
@@ -156,7 +159,7 @@ fn read_request(head: &[u8]) -> Result<Request<()>, BadRequest> {
     };
     let method = read_method(method)?;
     let target = Target::read(&method, target)?;
-    let mut request = Request::new(());
+    let mut request = Box::new(Request::new(()));
     *request.method_mut() = method;
     *request.uri_mut() = target.uri()?;
     *request.version_mut() = version(minor);

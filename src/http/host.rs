@@ -16,10 +16,27 @@ impl HostPort {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (host, port) = split_port(text);
         Some(Self {
-            host: Host::parse(host).ok()?,
+            host: plain(host).or_else(|| Host::parse(host).ok())?,
             port: port_number(port)?,
         })
     }
+}
+
+/// Reads what needs no Unicode tables past them: they would cost each connection's thread a page of
+/// its stack.
+fn plain(text: &str) -> Option<Host> {
+    if let Ok(address) = text.parse() {
+        return Some(Host::Ipv4(address));
+    }
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty() && label.bytes().all(plain) && !label.contains("--")
+    };
+    // A name that ends in a number is meant as an address.
+    let (_, last) = text.rsplit_once('.').unwrap_or_default();
+    let last = if last.is_empty() { text } else { last };
+    let is_name = last.starts_with(|first: char| first.is_ascii_alphabetic());
+    (is_name && text.split('.').all(is_label)).then(|| Host::Domain(text.to_ascii_lowercase()))
 }
 
 /// Splits a host from the colon of its port; the colons of an IPv6 address stand in brackets.

@@ -83,7 +83,7 @@ fn shake_hands(
     }
 }
 
-/// Reads the request, lets it in, asks the program, and answers 101.
+/// Reads the request and answers it.
 fn accept(
     opening: &OpeningGuard,
     socket: &Socket,
@@ -92,7 +92,18 @@ fn accept(
     let (head, pipelined) = read_request(opening, shared)?;
     let server = Server::uncounted(shared);
     let (peer, local) = (socket.peer_addr(), socket.local_addr());
-    let mut request = Box::new(Request::new(head, peer, local, server));
+    let request = Box::new(Request::new(head, peer, local, server));
+    decide(opening, request, pipelined, shared)
+}
+
+/// Lets the request in, asks the program, and answers 101.
+#[inline(never)]
+fn decide(
+    opening: &OpeningGuard,
+    mut request: Box<Request>,
+    pipelined: Vec<u8>,
+    shared: &Shared,
+) -> Result<Accepted, Refusal> {
     let asked = asked_upgrade(&request)?;
     let admitted = shared.admission.judge(&request, shared.local_addr);
     let mut reply = admitted.map_or_else(|refusal| refusal, |()| answer(shared, &mut request));
@@ -113,6 +124,7 @@ fn accept(
     })
 }
 
+#[inline(never)]
 fn read_request(
     opening: &OpeningGuard,
     shared: &Shared,
@@ -164,14 +176,16 @@ fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
     reader.take_the_wheel();
     match handler {
         Handler::Callbacks(set_up) => {
-            if let Err(failure) = catch(|| set_up(&ws, *request)) {
+            // Moved in, so that the request's memory is free before the connection is read.
+            let ws = &ws;
+            if let Err(failure) = catch(move || set_up(ws, *request)) {
                 reader.fail(failure);
             }
             reader.dispatch();
         }
         Handler::StraightLine(handler) => {
             let messages = Messages::new(reader, None);
-            let outcome = catch(|| handler(ws, messages, *request));
+            let outcome = catch(move || handler(ws, messages, *request));
             connection.end(outcome);
         }
     }

@@ -7,7 +7,7 @@ use crate::handshake::{BadRequest, RequestBody, parse_request};
 /// Bodies in these tests may have so many bytes.
 const LIMIT: usize = 10;
 
-fn head(lines: &str) -> Request<()> {
+fn head(lines: &str) -> Box<Request<()>> {
     let bytes = format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     parse_request(bytes.as_bytes()).unwrap().unwrap().0
 }

@@ -6,7 +6,7 @@ use super::{FIELDS, header_map};
 use crate::Error;
 use crate::handshake::{Body, UpgradeRequest, parse_request, parse_response, reply, wants_upgrade};
 
-fn request(lines: &str) -> Request<()> {
+fn request(lines: &str) -> Box<Request<()>> {
     let bytes = format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n");
     parse_request(bytes.as_bytes()).unwrap().unwrap().0
 }

@@ -56,7 +56,7 @@ fn check(table: &[(u16, String)]) {
     }
 }
 
-fn parse(bytes: &[u8]) -> Request<()> {
+fn parse(bytes: &[u8]) -> Box<Request<()>> {
     parse_request(bytes).unwrap().unwrap().0
 }
 
