@@ -38,7 +38,8 @@ pub enum Error {
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011.
     Callback(String),
-    /// Reading or writing failed, or a thread could not be started; the connection was given up.
+    /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
+    /// thread could not be started; the connection was given up.
     Io(io::Error),
     /// `wss://` was asked for and cannot be had; nothing was sent.
     Tls(String),
