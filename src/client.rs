@@ -186,7 +186,9 @@ impl Client {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }
-        let url = Url::parse(url).map_err(|error| Error::Invalid(format!("{url:?}: {error}")))?;
+        // Without the URL itself: it may hold credentials.
+        let url =
+            Url::parse(url).map_err(|error| Error::Invalid(format!("the URL is none: {error}")))?;
         let mut hop = Hop {
             url,
             headers: self.headers.clone(),
@@ -236,7 +238,7 @@ impl Client {
 
     fn dial(&self, url: &Url, deadline: Instant) -> Result<Socket, Error> {
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err(Error::Invalid(format!("{url}: no host")));
+            return Err(Error::Invalid("the URL has no host".into()));
         };
         let own = self
             .connect_timeout

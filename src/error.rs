@@ -95,7 +95,7 @@ impl From<Timeout> for Error {
 }
 
 /// Holds what a server answered instead of 101.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Refusal {
     /// The status, such as 401.
@@ -104,6 +104,17 @@ pub struct Refusal {
     pub headers: HeaderMap,
     /// The body, its first 16 KiB at most.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Refusal {
+    /// Shows no header values and no body: they may be secrets, such as a cookie.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body.len())
+            .finish()
+    }
 }
 
 /// Names the deadline that passed.
