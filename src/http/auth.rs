@@ -3,8 +3,8 @@
 use std::fmt;
 
 use data_encoding::BASE64;
-use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{Next, Reply, Request};
@@ -111,7 +111,7 @@ impl BasicAuth {
     }
 
     fn unauthorized(&self) -> Reply {
-        let reply = Reply::text("Unauthorized\n").with_status(401);
+        let reply = Reply::error(StatusCode::UNAUTHORIZED);
         reply.header(WWW_AUTHENTICATE, self.challenge.clone())
     }
 }
