@@ -129,8 +129,8 @@ impl Client {
     /// Each is a new connection, under the one
     /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, the
     /// headers Authorization, Proxy-Authorization, Cookie and Host and the URL's user and password
-    /// are not sent any more. A redirect from `wss` to `ws` or `http`, or to another scheme, is an
-    /// [`Error::Handshake`].
+    /// are not sent any more. A Location that cannot be followed is an [`Error::Handshake`]: several
+    /// at once, what is no URL or of another scheme, and from `wss` to `ws` or `http`.
     #[must_use]
     pub fn redirects(mut self, most: usize) -> Self {
         self.redirects = most;

@@ -46,8 +46,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether trying again later may help, as when nobody listens yet, a deadline passed,
-    /// or the server answered 408, 429, 500, 502, 503 or 504.
+    /// Tells whether trying again later may help, as when nobody listens yet, a deadline passed, the
+    /// server hung up, or it answered 408, 429, 500, 502, 503 or 504.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
