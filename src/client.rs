@@ -129,8 +129,8 @@ impl Client {
     /// Each is a new connection, under the one
     /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, the
     /// headers Authorization, Proxy-Authorization, Cookie and Host and the URL's user and password
-    /// are not sent any more. A redirect from `wss` to `ws` or `http`, or to another scheme, is an
-    /// [`Error::Handshake`].
+    /// are not sent any more. A Location that cannot be followed is an [`Error::Handshake`]: several
+    /// at once, what is no URL or of another scheme, and from `wss` to `ws` or `http`.
     #[must_use]
     pub fn redirects(mut self, most: usize) -> Self {
         self.redirects = most;
@@ -186,7 +186,9 @@ impl Client {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }
-        let url = Url::parse(url).map_err(|error| Error::Invalid(format!("{url:?}: {error}")))?;
+        // Without the URL itself: it may hold credentials.
+        let url =
+            Url::parse(url).map_err(|error| Error::Invalid(format!("the URL is none: {error}")))?;
         let mut hop = Hop {
             url,
             headers: self.headers.clone(),
@@ -236,7 +238,7 @@ impl Client {
 
     fn dial(&self, url: &Url, deadline: Instant) -> Result<Socket, Error> {
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err(Error::Invalid(format!("{url}: no host")));
+            return Err(Error::Invalid("the URL has no host".into()));
         };
         let own = self
             .connect_timeout

@@ -38,15 +38,16 @@ pub enum Error {
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011.
     Callback(String),
-    /// Reading or writing failed, or a thread could not be started; the connection was given up.
+    /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
+    /// thread could not be started; the connection was given up.
     Io(io::Error),
     /// `wss://` was asked for and cannot be had; nothing was sent.
     Tls(String),
 }
 
 impl Error {
-    /// Tells whether trying again later may help, as when nobody listens yet, a deadline passed,
-    /// or the server answered 408, 429, 500, 502, 503 or 504.
+    /// Tells whether trying again later may help, as when nobody listens yet, a deadline passed, the
+    /// server hung up, or it answered 408, 429, 500, 502, 503 or 504.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -94,7 +95,7 @@ impl From<Timeout> for Error {
 }
 
 /// Holds what a server answered instead of 101.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Refusal {
     /// The status, such as 401.
@@ -103,6 +104,17 @@ pub struct Refusal {
     pub headers: HeaderMap,
     /// The body, its first 16 KiB at most.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Refusal {
+    /// Shows no header values and no body: they may be secrets, such as a cookie.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body.len())
+            .finish()
+    }
 }
 
 /// Names the deadline that passed.

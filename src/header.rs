@@ -1,7 +1,8 @@
-//! Headers that programs give: any kind of name and value, checked once, here.
+//! Headers that programs give, of any kind of name and value, and those that must be there once.
 
 use std::fmt;
 
+use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Adds a header. The error says what is wrong with it, without its value.
@@ -18,4 +19,11 @@ where
         .map_err(|error| format!("header {name}: {error}"))?;
     headers.append(name, value);
     Ok(())
+}
+
+/// Returns a header that is there exactly once and is text.
+pub(crate) fn only_text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).into_iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok()
 }

@@ -219,9 +219,10 @@
 //!
 //! By the [`log`](https://docs.rs/log) crate. WARN: a failed callback, a message that no callback
 //! is set for (once a connection), a server that cannot accept for want of descriptors, threads or
-//! memory. INFO: that it can again. DEBUG: a server's start, each connection's begin and end, each
-//! malformed request. ERROR: a foreign destructor or logger that panicked on the background thread.
-//! No message has a record of its own, and no record contains a header's value.
+//! memory, a request that the program's code failed to answer. INFO: that it can accept again. DEBUG:
+//! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
+//! destructor or logger that panicked on the background thread. No message has a record of its own,
+//! and no record contains a header's value but that of a Host or an Origin that is not allowed.
 //!
 //! ## Platforms
 //!
@@ -231,6 +232,7 @@
 //!
 //! ```text
 //! message, close, error, config      what travels, how it ends, what goes wrong, the settings
+//! header                             headers that programs give
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
 //! handshake/                         requests and responses as text; no I/O
 //! transport/                         the system: sockets, waiting, dialling, limits
@@ -238,7 +240,8 @@
 //! outbox/                            the sending side: channel, budget, pump, cork
 //! connection, callbacks, reader      what one connection shares; its slots; its loop
 //! opening                            a handshake over a socket, under its deadline
-//! websocket, messages, request       the two ends and the request, as programs see them
+//! websocket, messages                the two ends, as programs see them
+//! http/                              requests, replies, routes, and who may ask
 //! client, server/                    connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
 //! ```

@@ -174,7 +174,8 @@ impl OpeningGuard {
                 .recv(&mut received)
                 .map_err(|error| self.explain(Error::Io(error)))?;
             if got == 0 {
-                return Err(self.explain(Error::Handshake(ENDED.into())));
+                let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
+                return Err(self.explain(Error::Io(ended)));
             }
             if let Some(parsed) = parse_response(&received)? {
                 break parsed;

@@ -10,8 +10,9 @@ use super::framing;
 
 /// How many bytes of a body are kept.
 const MAX_BODY: usize = 16 << 10;
-/// How many bytes are looked at for them: chunks have overhead, as much as the server likes.
-const MAX_CODED: usize = 4 * MAX_BODY;
+/// How many bytes are looked at for them: chunks have overhead, as much as the server likes. Those of
+/// one byte take six, so theirs are all found, however they are cut.
+const MAX_CODED: usize = 8 * MAX_BODY;
 
 /// Holds as much of a body as has come.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 //! lone LF for a part of an extension. Peers that read the same bytes otherwise are what request
 //! smuggling is made of (RFC 9112, section 11.2).
 
-/// What all lines together may have beyond [`LINES_PER_BYTE`], extensions and trailers included.
+/// How many bytes all lines together may have beyond [`LINES_PER_BYTE`], those of extensions and
+/// trailers included.
 const MAX_LINES: u64 = 16 << 10;
 /// How many bytes of lines each byte of data allows besides: chunks of one byte need five.
 const LINES_PER_BYTE: u64 = 8;

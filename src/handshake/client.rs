@@ -125,7 +125,7 @@ impl Ask {
     }
 }
 
-fn handshake<T>(what: &str) -> Result<T, Error> {
+pub(super) fn handshake<T>(what: &str) -> Result<T, Error> {
     Err(Error::Handshake(what.to_owned()))
 }
 

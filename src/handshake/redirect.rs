@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Response, StatusCode};
 use url::Url;
 
-use super::client::is_secure;
+use super::client::{handshake, is_secure};
 use super::fields::{Occurrence, occurrence};
 use crate::Error;
 
@@ -70,8 +70,4 @@ fn is_same_origin(one: &Url, other: &Url) -> bool {
     is_secure(one).ok() == is_secure(other).ok()
         && one.host() == other.host()
         && one.port_or_known_default() == other.port_or_known_default()
-}
-
-fn handshake<T>(what: &str) -> Result<T, Error> {
-    Err(Error::Handshake(what.to_owned()))
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use data_encoding::BASE64;
-use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{Next, Reply, Request};
+use crate::header::only_text;
 
 /// Asks for a name and a password by HTTP's Basic scheme (RFC 7617), before the 101 or the page.
 ///
@@ -111,7 +112,7 @@ impl BasicAuth {
     }
 
     fn unauthorized(&self) -> Reply {
-        let reply = Reply::text("Unauthorized\n").with_status(401);
+        let reply = Reply::error(StatusCode::UNAUTHORIZED);
         reply.header(WWW_AUTHENTICATE, self.challenge.clone())
     }
 }
@@ -134,11 +135,8 @@ fn challenge(realm: &str) -> HeaderValue {
 
 /// Reads name and password, which come once or not at all.
 fn credentials(request: &Request) -> Option<(String, String)> {
-    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
-    let (Some(header), None) = (headers.next(), headers.next()) else {
-        return None;
-    };
-    let (scheme, encoded) = header.to_str().ok()?.split_once(' ')?;
+    let header = only_text(request.headers(), AUTHORIZATION)?;
+    let (scheme, encoded) = header.split_once(' ')?;
     // RFC 9110 11.1: a scheme's case does not matter.
     if !scheme.eq_ignore_ascii_case("Basic") {
         return None;

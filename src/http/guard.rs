@@ -1,12 +1,13 @@
 //! The guard before the program: which pages, and under which names, may reach it.
 
-use http::header::{AsHeaderName, HOST, ORIGIN};
+use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 use log::debug;
 
 use super::host::{HostPattern, HostPort, is_loopback};
 use super::origin::{Origin, OriginPattern};
 use super::{Reply, Request};
+use crate::header::only_text;
 
 /// Holds who may ask. Browsers let every page ask any server, and leave it to the server to say no:
 /// to pages of other origins (RFC 6455, section 10.2), and to names that somebody's DNS has bound to
@@ -56,7 +57,7 @@ impl Guard {
     /// other name can but come from a page whose DNS has been bound anew.
     pub(crate) fn judge(&self, request: &Request, on_loopback: bool) -> Result<(), Reply> {
         let headers = request.headers();
-        let host = text(headers, HOST).and_then(HostPort::parse);
+        let host = only_text(headers, HOST).and_then(HostPort::parse);
         if on_loopback && !self.allows_host(headers, host.as_ref()) {
             return Err(refuse(
                 headers,
@@ -90,19 +91,12 @@ impl Guard {
         if self.any_origin || !headers.contains_key(ORIGIN) {
             return true;
         }
-        let Some(origin) = text(headers, ORIGIN).and_then(Origin::parse) else {
+        let Some(origin) = only_text(headers, ORIGIN).and_then(Origin::parse) else {
             return false;
         };
         host.is_some_and(|host| origin.is_same_host(host))
             || self.origins.iter().any(|allowed| allowed.matches(&origin))
     }
-}
-
-/// Returns a header that is there once and is text.
-fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
-    let mut values = headers.get_all(name).into_iter();
-    let value = values.next().filter(|_| values.next().is_none())?;
-    value.to_str().ok()
 }
 
 /// So much of a refused header goes into the log.

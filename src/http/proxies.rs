@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::forwarded::{forwarded_hops, x_forwarded_for_hops};
 
@@ -57,21 +57,14 @@ impl TrustedProxies {
         hops: fn(&str) -> Vec<Option<IpAddr>>,
     ) -> Option<IpAddr> {
         headers.get(name)?;
+        let hops = |line: &HeaderValue| line.to_str().map_or_else(|_| vec![None], hops);
+        let nearest_first = headers.get_all(name).iter().rev();
         let mut client = peer;
-        for line in headers.get_all(name).iter().rev() {
-            for hop in line
-                .to_str()
-                .map_or_else(|_| vec![None], hops)
-                .into_iter()
-                .rev()
-            {
-                let Some(address) = hop else {
-                    return Some(client);
-                };
-                client = address;
-                if !self.contains(address) {
-                    return Some(client);
-                }
+        for hop in nearest_first.flat_map(|line| hops(line).into_iter().rev()) {
+            let Some(address) = hop else { break };
+            client = address;
+            if !self.contains(address) {
+                break;
             }
         }
         Some(client)
@@ -117,8 +110,6 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn trusting(entries: &[&str]) -> TrustedProxies {

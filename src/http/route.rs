@@ -1,9 +1,9 @@
-//! One route, and which of those of a path answers: [`Route`], [`Routes`].
+//! One route, and which of those of a path answers: [`Route`], [`choose`].
 
 use std::fmt;
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 
 use super::middleware::{Answer, Layer, Next};
 use super::paths::Paths;
@@ -95,10 +95,10 @@ fn reads(method: &Method) -> bool {
 /// Makes the reply for a path without routes, or without one for the method.
 pub(super) fn refuse(routes: &[&Route]) -> Reply {
     if routes.is_empty() {
-        return Reply::text("Not Found\n").with_status(404);
+        return Reply::error(StatusCode::NOT_FOUND);
     }
     // RFC 9110 15.5.6: a 405 names the methods that are allowed.
-    let reply = Reply::text("Method Not Allowed\n").with_status(405);
+    let reply = Reply::error(StatusCode::METHOD_NOT_ALLOWED);
     reply.header("Allow", allowed(routes).join(", "))
 }
 

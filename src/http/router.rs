@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter;
 use std::sync::{Arc, OnceLock};
 
-use http::Method;
+use http::{Method, StatusCode};
 use log::warn;
 
 use super::middleware::{Answer, Layer, Next};
@@ -327,7 +327,7 @@ impl Router {
             Ok(paths) => self.answer(paths, request),
             Err(problem) => {
                 warn!("a router cannot be used: {problem}");
-                Reply::text("Internal Server Error\n").with_status(500)
+                Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }

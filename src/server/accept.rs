@@ -47,7 +47,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) {
 /// Gives a connection its thread, or 503.
 fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let socket = Socket::new(stream)?;
-    let quota = shared.admission.quota(&socket)?;
+    let quota = shared.admission.quota(&socket);
     if let Some(limit) = reached(quota, shared) {
         debug!("a connection was refused: {limit} is the limit");
         refuse(socket, OVERLOADED);
@@ -56,10 +56,10 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let counts_for = quota.map(|(address, _)| address);
     let socket = Arc::new(socket);
     let id = Connection::next_id();
-    let theirs = (Arc::clone(&socket), Arc::clone(shared));
+    let (theirs, sharing) = (Arc::clone(&socket), Arc::clone(shared));
     shared.roster.add_thread(counts_for);
     let builder = thread::Builder::new().name(format!("landline-{id}"));
-    let spawned = builder.spawn(move || session::run(id, theirs.0, counts_for, &theirs.1));
+    let spawned = builder.spawn(move || session::run(id, theirs, counts_for, &sharing));
     if let Err(error) = spawned {
         drop(shared.roster.place(counts_for));
         if let Some(socket) = Arc::into_inner(socket) {

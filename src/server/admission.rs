@@ -34,12 +34,10 @@ impl Admission {
 
     /// Returns whom a connection counts for, and how many one may have; `None` if nobody counts. A
     /// trusted proxy stands for many.
-    pub(super) fn quota(&self, socket: &Socket) -> std::io::Result<Option<(IpAddr, usize)>> {
-        let Some(limit) = self.max_connections_per_ip else {
-            return Ok(None);
-        };
+    pub(super) fn quota(&self, socket: &Socket) -> Option<(IpAddr, usize)> {
+        let limit = self.max_connections_per_ip?;
         let peer = socket.peer_addr().ip().to_canonical();
-        Ok((!self.proxies.contains(peer)).then_some((peer, limit)))
+        (!self.proxies.contains(peer)).then_some((peer, limit))
     }
 
     fn note(&mut self, result: Result<(), String>) {

@@ -184,8 +184,8 @@ impl ServerBuilder {
     /// [`local_addr`](Server::local_addr) tells.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for settings that contradict each other, [`Error::Bind`] for the address,
-    /// [`Error::Io`] if no thread can be had.
+    /// [`Error::Invalid`] for settings that cannot be or contradict each other, [`Error::Bind`] for
+    /// the address, [`Error::Io`] if no thread can be had.
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         let hook = self.hook()?;

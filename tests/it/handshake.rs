@@ -273,8 +273,7 @@ fn frames_behind_the_answer_are_delivered() {
 /// Everything but the right 101 is an error that says what was wrong; none of it is worth a retry.
 #[test]
 fn bad_answers_are_handshake_errors() {
-    let good = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: ACCEPT\r\n\r\n";
+    let good = SWITCHING;
     let and = |line: &str| good.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
     for (answer, says) in [
         (
@@ -311,10 +310,8 @@ fn bad_answers_are_handshake_errors() {
             "HTTP/1.1 100 Continue\r\n\r\n".repeat(50),
             "too many interim",
         ),
-        ("HTTP/1.1 101 Switching".into(), "closed"),
-        (String::new(), "closed"),
     ] {
-        let error = answered(answer.as_bytes());
+        let error = answered(&answer);
         assert!(matches!(error, Error::Handshake(_)), "{answer}: {error:?}");
         assert!(error.to_string().contains(says), "{answer}: {error}");
         assert!(!error.is_transient(), "{error}");
@@ -374,7 +371,7 @@ fn refusals_tell_status_headers_and_body() {
             true,
         ),
     ] {
-        let error = answered(answer.as_bytes());
+        let error = answered(answer);
         assert_eq!(error.is_transient(), transient, "{error}");
         let Error::Refused(refusal) = error else {
             panic!("{answer}: {error:?}")
@@ -396,25 +393,17 @@ fn refusals_tell_status_headers_and_body() {
 
 /// Answers a client by hand, ends, and returns its error. `ACCEPT` stands for the right key.
 #[track_caller]
-fn answered(answer: &[u8]) -> Error {
+fn answered(answer: &str) -> Error {
     let raw = RawServer::new();
     thread::scope(|scope| {
         let connecting = scope.spawn(|| landline::open(raw.url()).map(drop).unwrap_err());
-        let mut peer = raw.accept();
-        let request = peer.read_head();
-        let key = field(&request, "sec-websocket-key").unwrap();
-        let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
-        let answer = String::from_utf8_lossy(answer).replace("ACCEPT", &accept);
-        // The client may have given up before the last byte.
-        let _ = peer.try_send_bytes(answer);
-        peer.send_fin();
-        let error = connecting.join().unwrap();
-        drop(peer);
-        error
+        let (_peer, _request) = raw.answer_with(answer);
+        connecting.join().unwrap()
     })
 }
 
-/// A server that breaks off in the handshake, and one that nobody is, may be there later.
+/// A server that breaks off or hangs up in the handshake, and one that nobody is, may be there
+/// later.
 #[test]
 fn lost_and_absent_servers_are_transient() {
     let raw = RawServer::new();
@@ -427,6 +416,11 @@ fn lost_and_absent_servers_are_transient() {
     });
     assert!(matches!(lost, Error::Io(_)), "{lost:?}");
     assert!(lost.is_transient() && lost.source().is_some());
+    for begun in ["", "HTTP/1.1 101 Switching"] {
+        let ended = answered(begun);
+        assert!(matches!(ended, Error::Io(_)), "{ended:?}");
+        assert!(ended.is_transient() && ended.to_string().contains("closed"));
+    }
 
     let absent = landline::open(format!("ws://{}", dead_port()))
         .map(drop)
@@ -613,28 +607,6 @@ fn request_carries_what_was_set() {
     });
 }
 
-/// The subprotocol that the server chose is told.
-#[test]
-fn chosen_subprotocol_is_told() {
-    let raw = RawServer::new();
-    let client = Client::new().subprotocols(["chat", "v2.chat"]);
-    thread::scope(|scope| {
-        let connecting = scope.spawn(|| client.open(raw.url()).unwrap());
-        let mut peer = raw.accept();
-        let request = peer.read_head();
-        let accept = tungstenite::handshake::derive_accept_key(
-            field(&request, "sec-websocket-key").unwrap().as_bytes(),
-        );
-        peer.send_bytes(format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: v2.chat\r\n\r\n"
-        ));
-        let (ws, _messages) = connecting.join().unwrap();
-        assert_eq!(ws.subprotocol(), Some("v2.chat"));
-        drop(peer);
-    });
-}
-
 /// `wss://` and `https://` are refused as TLS, not as bad URLs: this build does not speak it.
 #[test]
 fn wss_is_an_error_of_tls() {
@@ -657,19 +629,4 @@ fn http_urls_are_taken() {
     let (ws, mut messages) = landline::open(url).unwrap();
     ws.send("hello").unwrap();
     assert_eq!(messages.recv().unwrap(), landline::Message::from("hello"));
-}
-
-/// Returns an address where nobody listens.
-fn dead_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
-    fields
-        .find(|(field, _)| field.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.trim())
 }

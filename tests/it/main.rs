@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "what was measured is worth knowing")]
 
 mod api;
+mod asking;
 mod backpressure;
 mod closing;
 mod cost;

@@ -19,7 +19,9 @@ pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
     Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
 };
-pub(crate) use self::raw::{End, Frame, RawPeer, RawServer, opcode, upgrade_request};
+pub(crate) use self::raw::{
+    End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
+};
 pub(crate) use self::server::TestServer;
 
 /// So long an event may take: machines stall, and a test that fails for that proves nothing.

@@ -397,21 +397,13 @@ impl RawServer {
     /// Accepts a client, without a word.
     #[track_caller]
     pub(crate) fn accept(&self) -> RawPeer {
-        let listener = self.0.try_clone().unwrap();
         let deadline = Instant::now() + PATIENCE;
-        listener.set_nonblocking(true).unwrap();
         loop {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(false).unwrap();
-                    return RawPeer::of(stream, false);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    assert!(Instant::now() < deadline, "nobody connected in time");
-                    thread::sleep(super::ms(1));
-                }
-                Err(error) => panic!("cannot accept: {error}"),
+            if let Some(peer) = self.try_accept() {
+                return peer;
             }
+            assert!(Instant::now() < deadline, "nobody connected in time");
+            thread::sleep(super::ms(1));
         }
     }
 
@@ -420,14 +412,35 @@ impl RawServer {
     pub(crate) fn upgrade_with(&self, behind: &[u8]) -> RawPeer {
         let mut peer = self.accept();
         let request = peer.read_head();
-        let key = header(&request, "sec-websocket-key").expect("no key");
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\n\r\n",
-            derive_accept_key(key.as_bytes())
-        );
+        let answer = with_accept_key(SWITCHING, &request);
         peer.send_bytes([answer.as_bytes(), behind].concat());
         peer
+    }
+
+    /// Accepts a client, answers its request with these bytes and ends; returns the request's head
+    /// too. `ACCEPT` stands for the right key.
+    #[track_caller]
+    pub(crate) fn answer_with(&self, answer: &str) -> (RawPeer, String) {
+        let mut peer = self.accept();
+        let request = peer.read_head();
+        // The client may have given up before the last byte.
+        let _ = peer.try_send_bytes(with_accept_key(answer, &request));
+        peer.send_fin();
+        (peer, request)
+    }
+
+    /// Accepts a client if one has connected, without waiting.
+    #[track_caller]
+    pub(crate) fn try_accept(&self) -> Option<RawPeer> {
+        self.0.set_nonblocking(true).unwrap();
+        match self.0.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                Some(RawPeer::of(stream, false))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => panic!("cannot accept: {error}"),
+        }
     }
 
     /// Has a client connect here with callbacks, and returns both ends.
@@ -458,9 +471,27 @@ impl RawServer {
     }
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// Is an answer that goes on, with `ACCEPT` for the key (RFC 6455, section 1.3).
+pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n";
+
+#[track_caller]
+fn with_accept_key(answer: &str, request: &str) -> String {
+    let key = field(request, "sec-websocket-key").expect("no key");
+    answer.replace("ACCEPT", &derive_accept_key(key.as_bytes()))
+}
+
+/// Returns the value of a head's first field of that name.
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
     fields
         .find(|(field, _)| field.eq_ignore_ascii_case(name))
         .map(|(_, value)| value.trim())
+}
+
+/// Returns an address where nobody listens.
+#[track_caller]
+pub(crate) fn dead_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
 }
