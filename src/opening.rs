@@ -117,7 +117,7 @@ impl OpeningGuard {
                 break Box::new(head);
             }
         };
-        let body = if wants_upgrade(head.headers()) {
+        let body = if wants_upgrade(&head) {
             Bytes::new()
         } else {
             self.read_body(&head, &mut received, max_body)?

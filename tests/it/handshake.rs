@@ -92,7 +92,7 @@ fn bad_requests(host: SocketAddr) -> Vec<(&'static str, u16, Vec<u8>)> {
         ),
         ("POST", 405, with("GET ", "POST ")),
         ("a method of our own", 405, with("GET ", "BREW ")),
-        ("a method without end", 400, vec![b'A'; 40]),
+        ("a method without end", 501, vec![b'A'; 40]),
         (
             "a target that is none",
             400,
@@ -105,7 +105,7 @@ fn bad_requests(host: SocketAddr) -> Vec<(&'static str, u16, Vec<u8>)> {
             format!("GET /{}", "a".repeat(9000)).into_bytes(),
         ),
         ("two spaces", 400, with("GET / ", "GET  / ")),
-        ("HTTP/1.0", 400, with("HTTP/1.1", "HTTP/1.0")),
+        ("HTTP/1.0", 426, with("HTTP/1.1", "HTTP/1.0")),
         ("HTTP/2.0", 505, with("HTTP/1.1", "HTTP/2.0")),
         ("HTTP/0.9", 505, with("HTTP/1.1", "HTTP/0.9")),
         ("plain HTTP", 426, with("Upgrade: websocket\r\n", "")),
