@@ -21,11 +21,9 @@ fn bad_requests_get_their_status() {
             .on_upgrade(move |_, request| drop(sender.send(format!("{request:?}")))),
     );
     for (what, status, request) in bad_requests(server.local_addr()) {
-        for whole in [true, false] {
+        for pace in PACES {
             let mut peer = RawPeer::dial(&server);
-            let pieces = request.chunks(if whole { request.len() } else { 1 });
-            // It need not be taken beyond the byte that is wrong.
-            pieces.for_each(|piece| drop(peer.try_send_bytes(piece)));
+            peer.send_at(pace, &request);
             let head = peer.read_head();
             assert!(
                 head.starts_with(&format!("HTTP/1.1 {status} ")),
@@ -192,12 +190,9 @@ fn odd_requests_are_upgraded() {
             "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
         ),
     ] {
-        for whole in [true, false] {
+        for pace in PACES {
             let mut peer = RawPeer::dial(&server);
-            let pieces = request
-                .as_bytes()
-                .chunks(if whole { request.len() } else { 1 });
-            pieces.for_each(|piece| peer.send_bytes(piece));
+            peer.send_at(pace, request.as_bytes());
             let head = peer.read_head();
             assert!(head.starts_with("HTTP/1.1 101 "), "{request}: {head}");
             assert_eq!(field(&head, "sec-websocket-extensions"), None);
@@ -665,11 +660,4 @@ fn dead_port() -> SocketAddr {
         .unwrap()
         .local_addr()
         .unwrap()
-}
-
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
-    fields
-        .find(|(field, _)| field.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.trim())
 }

@@ -13,6 +13,7 @@ mod handshake;
 mod handshakes;
 mod keepalive;
 mod panics;
+mod requests;
 mod sends;
 mod smoke;
 mod stop;

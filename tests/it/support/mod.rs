@@ -1,6 +1,7 @@
 //! Helpers: servers that stop on drop, raw peers, waits under a deadline, counts of the process.
 
 mod events;
+mod exchange;
 mod meeting;
 mod parts;
 mod probe;
@@ -13,13 +14,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
+pub(crate) use self::exchange::{PACES, Pace, exchange};
 pub(crate) use self::meeting::{Meeting, ROLES, Role};
 pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
     Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
 };
-pub(crate) use self::raw::{End, Frame, RawPeer, RawServer, opcode, upgrade_request};
+pub(crate) use self::raw::{End, Frame, RawPeer, RawServer, field, opcode, upgrade_request};
 pub(crate) use self::server::TestServer;
 
 /// So long an event may take: machines stall, and a test that fails for that proves nothing.

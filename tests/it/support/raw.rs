@@ -289,6 +289,16 @@ impl RawPeer {
         }
     }
 
+    /// Reads all that still comes, and how it ended.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, End) {
+        loop {
+            if let Some(end) = self.receive() {
+                return (std::mem::take(&mut self.received), end);
+            }
+        }
+    }
+
     /// Expects that nothing more comes, and that it ends in order.
     #[track_caller]
     pub(crate) fn read_eof(&mut self) {
@@ -420,7 +430,7 @@ impl RawServer {
     pub(crate) fn upgrade_with(&self, behind: &[u8]) -> RawPeer {
         let mut peer = self.accept();
         let request = peer.read_head();
-        let key = header(&request, "sec-websocket-key").expect("no key");
+        let key = field(&request, "sec-websocket-key").expect("no key");
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\n\r\n",
@@ -458,7 +468,8 @@ impl RawServer {
     }
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// Returns the value of a head's first field of that name.
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
     fields
         .find(|(field, _)| field.eq_ignore_ascii_case(name))
