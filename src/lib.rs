@@ -173,7 +173,7 @@
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
 //! | a deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
-//! | a request that is no upgrade | 400, 405, 414, 426, 431 or 505, and why in a line of text | nothing |
+//! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | nothing |
 //! | a connection beyond the limit, or while stopping | 503 | nothing |
 //! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |
 //! | a method used with what may not be sent, a bad URL or header | nothing | an error |

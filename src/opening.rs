@@ -111,7 +111,7 @@ impl OpeningGuard {
     ) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), RequestError> {
         let mut received = Vec::new();
         let head = self.read_head(&mut received)?;
-        let body = if wants_upgrade(head.headers()) {
+        let body = if wants_upgrade(&head) {
             Bytes::new()
         } else {
             self.read_body(&head, &mut received, max_body)?

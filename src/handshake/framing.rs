@@ -2,9 +2,9 @@
 //! behind an upgrade request is taken for frames (RFC 9112, section 11.2).
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
+use http::{HeaderMap, StatusCode, Version};
 
-use super::fields::{Occurrence, occurrence};
+use super::fields::{self, Occurrence, occurrence};
 use super::reply::BadRequest;
 
 /// Refuses what leaves the length of the body in doubt.
@@ -15,20 +15,51 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), BadRequ
         Occurrence::Once(value) if content_length(value.as_bytes()).is_some() => {}
         _ => return Err(BadRequest::malformed("the Content-Length is malformed")),
     }
-    match occurrence(headers, TRANSFER_ENCODING) {
-        Occurrence::Absent => Ok(()),
-        Occurrence::Once(_) if version == Version::HTTP_10 => {
-            // RFC 9112 6.1: such framing is faulty.
-            Err(BadRequest::malformed("HTTP/1.0 has no Transfer-Encoding"))
-        }
-        // RFC 9112 6.1: both at once look like request smuggling and may be rejected.
-        Occurrence::Once(_) if headers.contains_key(CONTENT_LENGTH) => Err(BadRequest::malformed(
-            "there is a Transfer-Encoding and a Content-Length",
-        )),
-        Occurrence::Once(value) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        // RFC 9112 6.3: 400 where chunked is not the last coding. No other coding is known here.
-        _ => Err(BadRequest::malformed("the Transfer-Encoding is not known")),
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
     }
+    if version == Version::HTTP_10 {
+        // RFC 9112 6.1: such framing is faulty.
+        return Err(BadRequest::malformed("HTTP/1.0 has no Transfer-Encoding"));
+    }
+    if headers.contains_key(CONTENT_LENGTH) {
+        // RFC 9112 6.1: both at once look like request smuggling and may be rejected.
+        return Err(BadRequest::malformed(
+            "there is a Transfer-Encoding and a Content-Length",
+        ));
+    }
+    check_codings(headers)
+}
+
+/// Takes `chunked` alone, spelled without a doubt: no other coding is known here.
+fn check_codings(headers: &HeaderMap) -> Result<(), BadRequest> {
+    if let Occurrence::Once(value) = occurrence(headers, TRANSFER_ENCODING) {
+        if is_chunked(value.as_bytes()) {
+            return Ok(());
+        }
+    }
+    let codings: Vec<_> = fields::elements(headers, TRANSFER_ENCODING).collect();
+    match codings.split_last() {
+        // RFC 9112 6.1: 501 for a coding that is not understood.
+        Some((last, others @ [_, ..])) if is_chunked(last) && are_others(others) => {
+            Err(BadRequest::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "only chunked is understood as Transfer-Encoding",
+            ))
+        }
+        // RFC 9112 6.3: 400 where chunked is not the last coding.
+        _ => Err(BadRequest::malformed("the Transfer-Encoding is malformed")),
+    }
+}
+
+fn is_chunked(coding: &[u8]) -> bool {
+    coding.eq_ignore_ascii_case(b"chunked")
+}
+
+/// RFC 9112 6.1: chunked is applied once at most.
+fn are_others(codings: &[&[u8]]) -> bool {
+    let mut codings = codings.iter();
+    codings.all(|coding| fields::is_token(coding) && !is_chunked(coding))
 }
 
 /// Tells whether a checked request announces a body.

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::fields;
 use super::reply::BadRequest;
 
-/// RFC 9112 3: long enough for every method there is.
+/// Long enough for every method there is.
 const MAX_METHOD: usize = 32;
 /// RFC 9112 3: at least 8000 octets of request line are recommended.
 const MAX_TARGET: usize = 8 << 10;
@@ -35,7 +35,8 @@ const METHOD: Part = Part {
     allows: fields::is_token_byte,
     max: MAX_METHOD,
     wrong: BadRequest::malformed("this is not an HTTP request"),
-    too_long: BadRequest::malformed("the method is too long"),
+    // RFC 9112 3: 501 for a method longer than any that is implemented.
+    too_long: BadRequest::new(StatusCode::NOT_IMPLEMENTED, "the method is too long"),
 };
 
 const TARGET: Part = Part {

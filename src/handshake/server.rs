@@ -14,8 +14,10 @@ use crate::Error;
 
 /// Tells whether a request asks for a WebSocket at all, if only wrongly; otherwise it is plain
 /// HTTP.
-pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
-    fields::has_token(headers, UPGRADE, "websocket")
+pub(crate) fn wants_upgrade<B>(request: &Request<B>) -> bool {
+    // RFC 9110 7.8: a server MUST ignore the Upgrade of a request of HTTP/1.0.
+    request.version() >= Version::HTTP_11
+        && fields::has_token(request.headers(), UPGRADE, "websocket")
 }
 
 /// Holds what a server has to know of a valid upgrade request to accept it.
@@ -29,8 +31,8 @@ impl UpgradeRequest {
     /// Judges a request (RFC 6455, section 4.2.1).
     ///
     /// # Errors
-    /// Returns 426 for plain HTTP and for another version of the protocol, 405 for another method
-    /// than GET, otherwise 400.
+    /// Returns 426 for plain HTTP, which all of HTTP/1.0 is, and for another version of the protocol,
+    /// 405 for another method than GET, otherwise 400.
     pub(crate) fn of<B>(request: &Request<B>) -> Result<Self, BadRequest> {
         let headers = request.headers();
         check_upgrade(request).map_err(|bad| bad.answering(request.method()))?;
@@ -88,14 +90,11 @@ impl UpgradeRequest {
 
 /// RFC 6455 4.2.1: GET of HTTP/1.1 or higher, with Upgrade and Connection.
 fn check_upgrade<B>(request: &Request<B>) -> Result<(), BadRequest> {
-    if !wants_upgrade(request.headers()) {
+    if !wants_upgrade(request) {
         return Err(BadRequest::upgrade_required());
     }
     if request.method() != Method::GET {
         return Err(BadRequest::not_get());
-    }
-    if request.version() < Version::HTTP_11 {
-        return Err(BadRequest::malformed("an upgrade request needs HTTP/1.1"));
     }
     if !fields::has_token(request.headers(), CONNECTION, "upgrade") {
         return Err(BadRequest::malformed("Connection does not name Upgrade"));

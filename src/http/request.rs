@@ -140,10 +140,10 @@ impl Request {
         &self.subprotocols
     }
 
-    /// Tells whether the client asks for a WebSocket.
+    /// Tells whether the client asks for a WebSocket. HTTP/1.0 cannot.
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
-        wants_upgrade(self.headers())
+        wants_upgrade(&self.head)
     }
 
     /// Returns the body; empty for an upgrade.

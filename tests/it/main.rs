@@ -14,6 +14,7 @@ mod handshake;
 mod handshakes;
 mod keepalive;
 mod panics;
+mod requests;
 mod sends;
 mod smoke;
 mod stop;

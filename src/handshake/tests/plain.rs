@@ -42,7 +42,7 @@ fn try_read<'a>(
         received.extend_from_slice(piece);
     };
     received.drain(..length);
-    assert!(!wants_upgrade(head.headers()));
+    assert!(!wants_upgrade(&head));
     let mut body = RequestBody::announced_by(&head, LIMIT)?;
     loop {
         if let Some(body) = body.take_from(received)? {
@@ -101,6 +101,10 @@ fn methods_and_targets() {
         ("get / HTTP/1.1\r\nHost: a\r\n\r\n", "get /"),
         ("GET / HTTP/1.0\r\n\r\n", "GET /"),
         ("POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\na", "POST / a"),
+        (
+            "POST / HTTP/1.0\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\na",
+            "POST / a",
+        ),
         (
             "GET http://a.example/b HTTP/1.1\r\nHost: c\r\n\r\n",
             "GET /b",
@@ -181,7 +185,7 @@ fn header_lines() {
         ),
         (
             format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "A".repeat(33)),
-            "400",
+            "501",
         ),
     ] {
         check(&[(&request, expected)]);
@@ -231,7 +235,15 @@ fn bodies() {
         (chunked("\r\n\r\n"), "400"),
         (post("Transfer-Encoding: CHUNKED", "0\r\n\r\n"), "POST /"),
         (post("Transfer-Encoding: gzip", ""), "400"),
-        (post("Transfer-Encoding: gzip, chunked", ""), "400"),
+        (post("Transfer-Encoding: chunked, gzip", ""), "400"),
+        (post("Transfer-Encoding: gzip, chunked", ""), "501"),
+        (
+            post("Transfer-Encoding: gzip\r\nTransfer-Encoding: Chunked", ""),
+            "501",
+        ),
+        (post("Transfer-Encoding: a b, chunked", ""), "400"),
+        (post("Transfer-Encoding: , chunked", ""), "400"),
+        (post("Transfer-Encoding: chunked, gzip, chunked", ""), "400"),
         (post("Transfer-Encoding: chunked, chunked", ""), "400"),
         (post("Transfer-Encoding: xchunked", ""), "400"),
         (post("Transfer-Encoding: \u{b}chunked", ""), "400"),

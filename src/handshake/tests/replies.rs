@@ -62,9 +62,11 @@ fn the_101_refuses_what_contradicts_it() {
 /// A request that names websocket in Upgrade asks for one, even if it asks wrongly.
 #[test]
 fn wanting_an_upgrade_is_naming_it() {
-    assert!(wants_upgrade(request("Content-Length: 5\r\n").headers()));
+    assert!(wants_upgrade(&request("Content-Length: 5\r\n")));
     let plain = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\r\n");
-    assert!(!wants_upgrade(plain.unwrap().unwrap().0.headers()));
+    assert!(!wants_upgrade(&plain.unwrap().unwrap().0));
+    let old = parse_request(b"GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert!(!wants_upgrade(&old.unwrap().unwrap().0));
 }
 
 /// Every refusal is a whole response with a short text that says why; the connection closes.

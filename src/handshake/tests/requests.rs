@@ -107,8 +107,9 @@ fn request_lines() {
         (405, line("OPTIONS * HTTP/1.1")),
         (405, line("get / HTTP/1.1")),
         (501, line("CONNECT a.example:80 HTTP/1.1")),
-        // Versions: 1.0 cannot upgrade, others are not spoken.
-        (400, line("GET / HTTP/1.0")),
+        // Versions: in 1.0 an Upgrade is ignored (RFC 9110, section 7.8), others are not spoken.
+        (426, line("GET / HTTP/1.0")),
+        (426, line("POST / HTTP/1.0")),
         (505, line("GET / HTTP/1.2")),
         (505, line("GET / HTTP/2.0")),
         (505, line("GET / HTTP/2")),
@@ -134,7 +135,7 @@ fn garbage_is_refused_at_once() {
         assert_eq!(status(bytes), 400, "{}", bytes.escape_ascii());
     }
     assert_eq!(status(b"GET / HTTP/3"), 505);
-    assert_eq!(status(&[b'A'; 33]), 400);
+    assert_eq!(status(&[b'A'; 33]), 501);
     assert_eq!(status(&[b'A'; 32]), 0);
 }
 

@@ -1,6 +1,7 @@
 //! Helpers: servers that stop on drop, raw peers, waits under a deadline, counts of the process.
 
 mod events;
+mod exchange;
 mod meeting;
 mod parts;
 mod probe;
@@ -13,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
+pub(crate) use self::exchange::{PACES, Pace, exchange};
 pub(crate) use self::meeting::{Meeting, ROLES, Role};
 pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::probe::Probe;

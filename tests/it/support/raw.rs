@@ -289,6 +289,16 @@ impl RawPeer {
         }
     }
 
+    /// Reads all that still comes, and how it ended.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, End) {
+        loop {
+            if let Some(end) = self.receive() {
+                return (std::mem::take(&mut self.received), end);
+            }
+        }
+    }
+
     /// Expects that nothing more comes, and that it ends in order.
     #[track_caller]
     pub(crate) fn read_eof(&mut self) {

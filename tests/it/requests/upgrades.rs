@@ -1,0 +1,144 @@
+//! Upgrades, asked for rightly and wrongly, and the frames behind them.
+
+use landline::{Messages, Outcome, Request, Router, Server, WebSocket};
+
+use super::{Program, echo, get, post, repeat, with};
+use crate::support::opcode::*;
+use crate::support::*;
+
+/// An `Upgrade` in answer to what asks for none is 426; the handler never runs.
+#[test]
+fn plain_requests_cannot_be_upgraded() {
+    let ran = Recorder::new();
+    let sender = ran.sender();
+    let server = TestServer::start(Server::builder().on_upgrade(move |_, _| {
+        let _ = sender.send(());
+    }));
+    for request in [
+        get("GET / HTTP/1.1"),
+        get("GET / HTTP/1.0"),
+        with(
+            "GET / HTTP/1.1",
+            "Upgrade: h2c, websockets\r\nConnection: Upgrade\r\n",
+        ),
+        upgrade_request(server.local_addr()).replace("HTTP/1.1", "HTTP/1.0"),
+        post("Content-Length: 3\r\n", "abc"),
+    ] {
+        for pace in PACES {
+            let reply = exchange(&server, pace, &request);
+            assert_eq!(reply.status(), 426, "{request:?}");
+            reply.assert_whole();
+        }
+    }
+    assert_eq!(ran.so_far(), []);
+}
+
+/// An upgrade that asks wrongly is refused before the program hears of it (RFC 6455, section 4.2.1).
+#[test]
+fn bad_upgrades_are_refused() {
+    let program = Program::start();
+    let good = upgrade_request(program.server.local_addr());
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (status, from, to) in [
+        (405, "GET ", "POST "),
+        (405, "GET ", "get "),
+        (400, "Connection: Upgrade\r\n", ""),
+        (400, "Connection: Upgrade", "Connection: keep-alive"),
+        (426, "Version: 13", "Version: 8"),
+        (426, "Version: 13", "Version: 13, 8"),
+        (426, "Sec-WebSocket-Version: 13\r\n", ""),
+        (400, key, ""),
+        (400, "ZQ==", "Z==="),
+        (400, "Host: ", "Host: localhost\r\nHost: "),
+        (400, key, &format!("{key}{key}")),
+        (400, key, &format!("{key}Content-Length: 3\r\n")),
+        (400, key, &format!("{key}Transfer-Encoding: chunked\r\n")),
+        (400, key, &format!("{key}Sec-WebSocket-Protocol: a b\r\n")),
+    ] {
+        assert!(good.contains(from), "{from}");
+        program.refuse(status, good.replacen(from, to, 1).as_bytes());
+    }
+    let reply = exchange(&program.server, Pace::Whole, good.replace("GET ", "POST "));
+    assert_eq!(reply.field("allow"), Some("GET"));
+}
+
+/// An upgrade may be asked for in every way that HTTP knows (RFC 9110, sections 5.3 and 7.8; RFC
+/// 9112, section 3.2.2).
+#[test]
+fn odd_upgrades_are_accepted() {
+    let program = Program::start();
+    let good = upgrade_request(program.server.local_addr());
+    for (from, to) in [
+        ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        (
+            "Connection: Upgrade",
+            "Connection: keep-alive\r\nConnection: upgrade",
+        ),
+        ("Upgrade: websocket", "uPGRADE: h2c/1, WebSocket"),
+        ("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
+        ("GET / ", "GET http://localhost/a?b "),
+        ("GET / ", "GET ws://localhost "),
+        ("GET / ", "\r\nGET / "),
+        ("Host: ", "Content-Length: 0\r\nHost: "),
+        ("Host: ", "Expect: 100-continue\r\nHost: "),
+        (
+            "Host: ",
+            "Sec-WebSocket-Extensions: permessage-deflate\r\nHost: ",
+        ),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let head = program.upgrade(&good.replacen(from, to, 1));
+        assert_eq!(field(&head, "upgrade"), Some("websocket"));
+        assert_eq!(field(&head, "connection"), Some("Upgrade"));
+        assert_eq!(
+            field(&head, "sec-websocket-accept"),
+            Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        );
+        assert_eq!(field(&head, "sec-websocket-extensions"), None);
+    }
+}
+
+/// Frames behind an upgrade request are delivered, in its segment or byte by byte, whoever serves
+/// them, and also those that end later.
+#[test]
+fn frames_behind_the_request_reach_every_handler() {
+    let routed = Router::new().websocket("/", |ws, _| echo(ws));
+    for builder in [
+        Server::builder().on_upgrade(|ws, _| echo(ws)),
+        Server::builder().serve(echo_straight),
+        Server::builder().router(routed),
+        Server::builder().router(Router::new().serve("/", echo_straight)),
+        Server::builder().on_request(repeat),
+    ] {
+        let server = TestServer::start(builder);
+        PACES
+            .iter()
+            .for_each(|pace| assert_echoes_at_once(&server, *pace));
+    }
+}
+
+fn echo_straight(ws: WebSocket, messages: Messages, _: Request) -> Outcome {
+    for message in messages {
+        ws.send(message?)?;
+    }
+    Ok(())
+}
+
+#[track_caller]
+fn assert_echoes_at_once(server: &Server, pace: Pace) {
+    let mut peer = RawPeer::dial(server);
+    let mut bytes = upgrade_request(server.local_addr()).into_bytes();
+    let frames = [Frame::text("hello"), Frame::new(BINARY, vec![7; 5_000])];
+    frames
+        .iter()
+        .for_each(|frame| bytes.extend(peer.encode(frame)));
+    bytes.extend(peer.encode(&Frame::new(CLOSE, [3, 0xe8])));
+    let (now, later) = bytes.split_at(bytes.len() - 20);
+    peer.send_at(pace, now);
+    assert!(peer.read_head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(peer.read_frame(), frames[0]);
+    peer.send_at(pace, later);
+    assert_eq!(peer.read_frame(), frames[1]);
+    assert_eq!(peer.read_close(), Some(1000));
+    peer.read_eof();
+}
