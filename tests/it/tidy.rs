@@ -335,6 +335,7 @@ fn exports() -> Vec<(String, String)> {
         let Some((_, path)) = line.split_once("pub use ") else {
             continue;
         };
+        let path = path.strip_prefix("crate::").unwrap_or(path);
         let Some((room, names)) = path.split_once("::") else {
             continue;
         };
