@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "what was measured is worth knowing")]
 
+mod admission;
 mod api;
 mod backpressure;
 mod closing;
@@ -13,9 +14,11 @@ mod handshake;
 mod handshakes;
 mod keepalive;
 mod panics;
+mod routing;
 mod sends;
 mod smoke;
 mod stop;
 mod support;
 mod tidy;
+mod upgrades;
 mod violations;
