@@ -204,7 +204,7 @@ fn deadline_cuts_a_decision_that_blocks() {
     let mut peer = RawPeer::dial(&server);
     let request = upgrade_request(server.local_addr()).replacen("GET / ", "GET /blocked ", 1);
     peer.send_bytes(request);
-    assert_eq!(peer.read_rest(), b"", "it was answered");
+    peer.read_eof();
     settled("others are served", || {
         landline::open(server.url() + "/free").is_ok()
     });

@@ -2,7 +2,7 @@
 
 use landline::{Client, Error, Refusal, Server};
 
-use super::{RawPeer, upgrade_request};
+use super::{End, RawPeer, upgrade_request};
 
 /// Is an answer as it came.
 #[derive(Debug)]
@@ -73,7 +73,9 @@ fn read_answer(peer: &mut RawPeer) -> Answer {
     if head.starts_with("HTTP/1.1 101 ") {
         return Answer::new(head, String::new());
     }
-    Answer::new(head, String::from_utf8(peer.read_rest()).unwrap())
+    let (body, end) = peer.read_to_end();
+    assert_eq!(end, End::Eof, "{head}");
+    Answer::new(head, String::from_utf8(body).unwrap())
 }
 
 /// Opens a WebSocket at a path, and returns the first text that comes.

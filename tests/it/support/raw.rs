@@ -298,14 +298,12 @@ impl RawPeer {
         }
     }
 
-    /// Returns all that comes until the other side ends in order.
+    /// Reads all that still comes, and how it ended.
     #[track_caller]
-    pub(crate) fn read_rest(&mut self) -> Vec<u8> {
+    pub(crate) fn read_to_end(&mut self) -> (Vec<u8>, End) {
         loop {
-            match self.receive() {
-                None => {}
-                Some(End::Eof) => return std::mem::take(&mut self.received),
-                Some(end) => panic!("{end:?} after \"{}\"", self.received.escape_ascii()),
+            if let Some(end) = self.receive() {
+                return (std::mem::take(&mut self.received), end);
             }
         }
     }
