@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "what was measured is worth knowing")]
 
+mod admission;
 mod api;
 mod asking;
 mod backpressure;
@@ -15,9 +16,11 @@ mod handshakes;
 mod keepalive;
 mod panics;
 mod requests;
+mod routing;
 mod sends;
 mod smoke;
 mod stop;
 mod support;
 mod tidy;
+mod upgrades;
 mod violations;

@@ -41,7 +41,7 @@ impl Program {
         for pace in PACES {
             let reply = exchange(&self.server, pace, request);
             let shown = request[..request.len().min(200)].escape_ascii();
-            assert_eq!(reply.status(), status, "{pace:?} \"{shown}\": {reply:?}");
+            assert_eq!(reply.status, status, "{pace:?} \"{shown}\": {reply:?}");
             reply.assert_whole();
             assert_eq!(self.calls.so_far(), [""; 0], "{pace:?} \"{shown}\"");
         }
@@ -53,7 +53,7 @@ impl Program {
         for pace in PACES {
             let reply = exchange(&self.server, pace, request);
             assert_eq!(reply.body, expected, "{pace:?} {request:?}");
-            assert_eq!(reply.status(), 200, "{pace:?} {request:?}");
+            assert_eq!(reply.status, 200, "{pace:?} {request:?}");
             reply.assert_whole();
             assert_eq!(self.calls.so_far(), [expected], "{pace:?} {request:?}");
         }

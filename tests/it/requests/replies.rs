@@ -29,11 +29,7 @@ fn head_is_get_without_the_body() {
             whole.assert_whole();
             let head = exchange(&server, pace, request.replace("GET ", "HEAD "));
             head.assert_head();
-            assert_eq!(
-                (whole.status(), head.status()),
-                (status, status),
-                "{request:?}"
-            );
+            assert_eq!((whole.status, head.status), (status, status), "{request:?}");
             assert_eq!(
                 (head.length(), &*head.body),
                 (Some(whole.body.len()), ""),
@@ -97,11 +93,7 @@ fn routers_answer_by_path_and_method() {
         for pace in PACES {
             let reply = exchange(&server, pace, &request);
             reply.assert_whole();
-            assert_eq!(
-                (reply.status(), &*reply.body),
-                (status, body),
-                "{request:?}"
-            );
+            assert_eq!((reply.status, &*reply.body), (status, body), "{request:?}");
             assert_eq!(reply.field("allow"), allow, "{request:?}");
         }
     }
@@ -133,7 +125,7 @@ fn programs_cannot_break_their_replies() {
         let reply = exchange(&server, Pace::Whole, request);
         reply.assert_head();
         let expected = if status == 101 { 500 } else { status };
-        assert_eq!((reply.status(), &*reply.body), (expected, body));
+        assert_eq!((reply.status, &*reply.body), (expected, body));
         assert_eq!(
             (reply.length(), reply.field("transfer-encoding")),
             (length, None)

@@ -26,7 +26,7 @@ fn plain_requests_cannot_be_upgraded() {
     ] {
         for pace in PACES {
             let reply = exchange(&server, pace, &request);
-            assert_eq!(reply.status(), 426, "{request:?}");
+            assert_eq!(reply.status, 426, "{request:?}");
             reply.assert_whole();
         }
     }

@@ -2,7 +2,7 @@
 
 use landline::Server;
 
-use super::{End, RawPeer, field};
+use super::{End, RawPeer};
 
 /// Says how the bytes of a request leave: no verdict may depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +35,15 @@ impl RawPeer {
         while head.starts_with("HTTP/1.1 100 ") {
             head = self.read_head();
         }
+        self.read_reply_behind(head)
+    }
+
+    /// Reads what is left of a reply, and the end.
+    #[track_caller]
+    pub(crate) fn read_reply_behind(&mut self, head: String) -> PlainReply {
         let (body, end) = self.read_to_end();
         assert_eq!(end, End::Eof, "{head}");
-        let body = String::from_utf8(body).unwrap();
-        PlainReply { head, body }
+        PlainReply::new(head, String::from_utf8(body).unwrap())
     }
 }
 
@@ -53,31 +58,38 @@ pub(crate) fn exchange(server: &Server, pace: Pace, request: impl AsRef<[u8]>) -
 /// Is what a server answers over plain HTTP.
 #[derive(Debug)]
 pub(crate) struct PlainReply {
+    pub(crate) status: u16,
     head: String,
     pub(crate) body: String,
 }
 
 impl PlainReply {
-    /// Returns the status, a number of three digits.
+    /// Reads the status, a number of three digits.
     #[track_caller]
-    pub(crate) fn status(&self) -> u16 {
-        let code = self
-            .head
+    pub(crate) fn new(head: String, body: String) -> Self {
+        let code = head
             .strip_prefix("HTTP/1.1 ")
             .and_then(|rest| rest.get(..3));
-        code.and_then(|code| code.parse().ok())
-            .unwrap_or_else(|| panic!("{self:?}"))
+        let status = code.and_then(|code| code.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status: {head}"));
+        Self { status, head, body }
+    }
+
+    /// Returns all values of a field, in their order.
+    pub(crate) fn fields(&self, name: &str) -> Vec<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        fields
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+            .collect()
     }
 
     /// Returns the value of a field that is there once at most.
     #[track_caller]
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        let times = lines
-            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
-            .count();
-        assert!(times <= 1, "{name} {times} times: {self:?}");
-        field(&self.head, name)
+        let values = self.fields(name);
+        assert!(values.len() <= 1, "{name}: {self:?}");
+        values.first().copied()
     }
 
     /// Asserts what is true of every reply but those to HEAD: it says when it was made, how long it
@@ -104,7 +116,7 @@ impl PlainReply {
     /// for instead.
     #[track_caller]
     fn assert_fields_of_status(&self) {
-        match self.status() {
+        match self.status {
             405 => assert!(self.field("allow").is_some(), "{self:?}"),
             426 => {
                 assert_eq!(self.field("upgrade"), Some("websocket"), "{self:?}");

@@ -4,6 +4,7 @@ mod events;
 mod exchange;
 mod meeting;
 mod parts;
+mod plain;
 mod probe;
 mod process;
 mod raw;
@@ -14,9 +15,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
-pub(crate) use self::exchange::{PACES, Pace, exchange};
+pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
 pub(crate) use self::meeting::{Meeting, ROLES, Role};
 pub(crate) use self::parts::{Part, part, tell, until_released};
+pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
     Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,

@@ -1,7 +1,7 @@
 //! Peers that speak literal bytes, in both roles.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -137,6 +137,15 @@ impl RawPeer {
     pub(crate) fn dial_with_buffer(server: &Server, bytes: usize) -> Self {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         sockopt::set_socket_recv_buffer_size(&socket, bytes).unwrap();
+        rustix::net::connect(&socket, &server.local_addr()).unwrap();
+        Self::of(socket.into(), true)
+    }
+
+    /// Connects from another of this machine's loopback addresses.
+    #[track_caller]
+    pub(crate) fn dial_from(server: &Server, address: IpAddr) -> Self {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from((address, 0))).unwrap();
         rustix::net::connect(&socket, &server.local_addr()).unwrap();
         Self::of(socket.into(), true)
     }
