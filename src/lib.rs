@@ -1,10 +1,11 @@
 //! Blocking WebSockets, client and server: one thread per connection, no async runtime.
 //!
 //! A server is [`Server::builder()`], then [`on_upgrade`](ServerBuilder::on_upgrade) to set
-//! callbacks on each new connection, or [`serve`](ServerBuilder::serve) to handle it as a straight
-//! line of blocking code, then [`bind`](ServerBuilder::bind). A client is [`connect`], where a
-//! thread of the connection calls your callbacks, or [`open`], where you ask for the messages;
-//! [`Client`] adds headers, subprotocols and limits. Either way you hold a [`WebSocket`]: a handle
+//! callbacks on each new connection, [`serve`](ServerBuilder::serve) to handle it as a straight
+//! line of blocking code, or a [`Router`] to do either by path, with pages beside, and then
+//! [`bind`](ServerBuilder::bind). A client is [`connect`], where a thread of the connection calls
+//! your callbacks, or [`open`], where you ask for the messages; [`Client`] adds headers,
+//! subprotocols and limits. Either way you hold a [`WebSocket`]: a handle
 //! that sends from any thread, in and out of callbacks, as cheap to clone as the sending half of a
 //! channel. Whoever pulls holds [`Messages`] as well, the receiving half, an iterator that ends
 //! when the connection does. Pings are sent and answered, limits and deadlines are kept, and every
@@ -52,6 +53,43 @@
 //! assert_eq!(texts.recv()?, "hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Requests
+//!
+//! Every connection begins as an HTTP request, and one hook answers it: a [`Request`] comes in, a
+//! [`Reply`] goes out, and a reply may be an [`Upgrade`].
+//! [`on_request`](ServerBuilder::on_request) is that hook; all else is written on it.
+//! [`should_upgrade`](ServerBuilder::should_upgrade) lets in or refuses:
+//!
+//! ```
+//! use landline::{Reply, Server, Upgrade};
+//!
+//! let server = Server::builder()
+//!     .should_upgrade(|request| match request.path() {
+//!         "/deny" => Err(Reply::forbidden()),
+//!         _ => Ok(Upgrade::new().header("X-Served-By", "landline")),
+//!     })
+//!     .on_upgrade(|ws, _request| {
+//!         ws.on_text(|ws, text| ws.send(text.chars().rev().collect::<String>()));
+//!         ws.send("Connected")
+//!     })
+//!     .bind("127.0.0.1:0")?;
+//!
+//! assert!(landline::open(server.url() + "/deny").is_err());
+//! let (ws, mut messages) = landline::open(server.url())?;
+//! assert_eq!(messages.recv()?.as_text(), Some("Connected"));
+//! ws.send("hello")?;
+//! assert_eq!(messages.recv()?.as_text(), Some("olleh"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Before any of the program's code runs, pages of other origins are refused, and on a loopback
+//! address requests under foreign names: [`allow_origins`](ServerBuilder::allow_origins) and
+//! [`allow_hosts`](ServerBuilder::allow_hosts) let them in.
+//!
+//! Plain requests are for a page, a health check or a JSON status beside the WebSockets. Each gets
+//! one reply, and its connection ends. For more take a web framework, such as axum, actix-web or
+//! rouille, and a port of its own.
 //!
 //! # Blocking
 //!
@@ -173,9 +211,12 @@
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
 //! | a deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
+//! | a page of another origin, or a foreign name on a loopback address | 403 | a DEBUG record |
+//! | a request for no route, or none for its method | 404, or 405 with Allow | nothing |
 //! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | nothing |
 //! | a connection beyond the limit, or while stopping | 503 | nothing |
 //! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |
+//! | a hook, route or middleware that panics, or whose reply cannot be sent | 500 | a WARN record |
 //! | a method used with what may not be sent, a bad URL or header | nothing | an error |
 //!
 //! Who fails a connection reads on for a moment after its Close, so that the code arrives: a socket
