@@ -88,8 +88,8 @@
 //! [`allow_hosts`](ServerBuilder::allow_hosts) let them in.
 //!
 //! Plain requests are for a page, a health check or a JSON status beside the WebSockets. Each gets
-//! one reply, and its connection ends. For more take a web framework, such as axum, actix-web or
-//! rouille, and a port of its own.
+//! one reply, and its connection ends. For more take a web framework, such as axum or actix-web,
+//! on a port of its own.
 //!
 //! # Blocking
 //!
