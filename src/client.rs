@@ -15,8 +15,8 @@ use crate::header;
 use crate::opening::{Answer, Opening};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
-use crate::transport::{Socket, dial};
-use crate::{Config, Error, IntoOutcome, Messages, Timeout, WebSocket};
+use crate::transport::{Connector, Socket, dial};
+use crate::{Config, Error, IntoOutcome, Messages, Timeout, TlsOptions, WebSocket};
 
 /// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
 /// calls them. Blocks until the handshake is done. Short for [`Client::connect`] with the defaults.
@@ -75,6 +75,7 @@ pub struct Client {
     subprotocols: Vec<String>,
     connect_timeout: Option<Duration>,
     redirects: usize,
+    tls: TlsOptions,
     /// The first setting that cannot be used: setters never fail, connecting reports it.
     invalid: Option<String>,
 }
@@ -104,6 +105,13 @@ impl Client {
         if let Err(error) = header::append(&mut self.headers, name, value) {
             self.invalid.get_or_insert(error);
         }
+        self
+    }
+
+    /// Sets how `wss://` is spoken.
+    #[must_use]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.tls = options;
         self
     }
 
@@ -204,12 +212,16 @@ impl Client {
 
     /// Asks the server of this hop; `None` if it redirects, to what then is the next.
     fn try_hop(&self, hop: &mut Hop) -> Result<Option<Box<Reader>>, Error> {
-        if is_secure(&hop.url)? {
-            return Err(Error::Tls("this version cannot speak wss:// yet".into()));
-        }
+        let connector = match is_secure(&hop.url)? {
+            true => Some(Connector::new(&self.tls)?),
+            false => None,
+        };
         let ask = Ask::new(&hop.url, &hop.headers, &self.subprotocols)?;
         let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
         let opening = Opening::begin(&socket, hop.deadline).map_err(Error::Io)?;
+        if let Some(connector) = &connector {
+            opening.connect_tls(connector, hop.url.host_str().unwrap_or_default())?;
+        }
         match opening.ask(&ask)? {
             Answer::Other(response, _) if hop.follow(&response)? => Ok(None),
             Answer::Other(response, behind) => Err(opening.refused(response, behind)),

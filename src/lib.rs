@@ -316,6 +316,7 @@ mod protocol;
 mod reader;
 mod server;
 mod sync;
+mod tls;
 mod transport;
 mod websocket;
 
@@ -330,4 +331,5 @@ pub use error::{
 pub use message::{Message, Text};
 pub use messages::Messages;
 pub use server::{Server, ServerBuilder, StopReport};
+pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 pub use websocket::WebSocket;

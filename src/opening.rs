@@ -12,7 +12,7 @@ use crate::background::{Timed, Timer};
 use crate::handshake::{
     Ask, BadRequest, Body, RequestBody, parse_request, parse_response, wants_upgrade,
 };
-use crate::transport::Socket;
+use crate::transport::{Acceptor, Connector, Socket};
 use crate::{Error, Refusal, Timeout};
 
 /// Is a handshake under way: its socket, and the deadline that cuts it.
@@ -79,6 +79,18 @@ impl Timed for Opening {
 impl OpeningGuard {
     pub(crate) fn opening(&self) -> &Arc<Opening> {
         &self.0
+    }
+
+    /// Does the TLS handshake with a server of this name or address.
+    pub(crate) fn connect_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
+        let done = self.0.socket.connect_tls(connector, host);
+        done.map_err(|error| self.explain(error))
+    }
+
+    /// Does the TLS handshake with a client.
+    pub(crate) fn accept_tls(&self, acceptor: &Acceptor) -> Result<(), Error> {
+        let done = self.0.socket.accept_tls(acceptor);
+        done.map_err(|error| self.explain(error))
     }
 
     /// Says that the peer's part has come and is going to be answered. Returns false if the

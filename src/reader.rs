@@ -333,7 +333,10 @@ impl Reader {
                     socket.finish_writing();
                     socket.drain(Duration::ZERO, Duration::ZERO);
                 }
-                Role::Client => socket.drain(SILENCE, SILENCE),
+                Role::Client => {
+                    socket.say_end();
+                    socket.drain(SILENCE, SILENCE);
+                }
             }
         }
         self.connection.outbox.seal(Seal::Finished);

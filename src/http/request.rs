@@ -192,7 +192,7 @@ impl Request {
     /// Tells whether the request came over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        false
+        self.server.is_tls()
     }
 
     /// Returns the server that the request came to, to stop it or to find its connections. It does

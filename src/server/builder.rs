@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::admission::Admission;
 use super::roster::Roster;
 use super::{Server, Shared, start};
-use crate::transport::{Listener, max_connections};
+use crate::sync::Mutex;
+use crate::transport::{Acceptor, Listener, max_connections};
 use crate::{
-    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, Upgrade, WebSocket,
+    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, ServerTls, Upgrade,
+    WebSocket,
 };
 
 /// Gathers what a server needs; [`bind`](Self::bind) starts it.
@@ -23,6 +25,7 @@ pub struct ServerBuilder {
     max_connections: Option<usize>,
     max_handshakes: usize,
     pub(super) admission: Admission,
+    tls: Option<ServerTls>,
     decide: Option<Decide>,
     attach: Vec<Attach>,
     hooks: Vec<Hook>,
@@ -43,6 +46,7 @@ impl ServerBuilder {
             max_connections: None,
             max_handshakes: 256,
             admission: Admission::default(),
+            tls: None,
             decide: None,
             attach: Vec::new(),
             hooks: Vec::new(),
@@ -158,6 +162,23 @@ impl ServerBuilder {
         self
     }
 
+    /// Makes it speak `wss://` and `https://`, and nothing else.
+    ///
+    /// ```no_run
+    /// use landline::{Identity, Server};
+    ///
+    /// let identity = Identity::from_pem(std::fs::read("chain.pem")?, std::fs::read("key.pem")?);
+    /// let server = Server::builder()
+    ///     .tls(identity)
+    ///     .on_upgrade(|ws, _request| ws.send("welcome"))
+    ///     .bind("127.0.0.1:9443")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tls(mut self, tls: impl Into<ServerTls>) -> Self {
+        self.tls = Some(tls.into());
+        self
+    }
+
     /// Sets the limits and deadlines of the connections. A connection has these settings for life.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -190,6 +211,7 @@ impl ServerBuilder {
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         let hook = self.hook()?;
         let admission = self.admission.checked()?;
+        let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;
         let listener = Listener::bind(address).map_err(Error::Bind)?;
         let shared = Shared {
             local_addr: listener.local_addr().map_err(Error::Bind)?,
@@ -197,6 +219,7 @@ impl ServerBuilder {
             max_connections: self.max_connections.unwrap_or_else(max_connections),
             max_handshakes: self.max_handshakes,
             admission,
+            tls: Mutex::new(tls.map(Arc::new)),
             hook,
             roster: Roster::default(),
             wake: Some(listener.wake()),

@@ -22,8 +22,9 @@ use self::roster::Roster;
 use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
-use crate::transport::{Listener, Wake};
-use crate::{Config, Error, Reply, WaitError, WebSocket};
+use crate::sync::{Mutex, lock};
+use crate::transport::{Acceptor, Listener, Wake};
+use crate::{Config, Error, Reply, ServerTls, WaitError, WebSocket};
 
 /// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
 ///
@@ -67,6 +68,7 @@ impl Server {
             max_connections: 0,
             max_handshakes: 0,
             admission: Admission::default(),
+            tls: Mutex::default(),
             hook: Box::new(|_| Reply::forbidden()),
             roster: Roster::default(),
             wake: None,
@@ -89,7 +91,27 @@ impl Server {
     /// was bound, so on all interfaces `ws://0.0.0.0:9001`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("ws://{}", self.shared.local_addr)
+        let scheme = if self.is_tls() { "wss" } else { "ws" };
+        format!("{scheme}://{}", self.shared.local_addr)
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        lock(&self.shared.tls).is_some()
+    }
+
+    /// Shows clients another certificate from their next handshake on, for one that expires say.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] for what cannot be used, [`Error::Invalid`] if the server does not speak TLS;
+    /// all stays as it was then.
+    pub fn set_tls(&self, tls: impl Into<ServerTls>) -> Result<(), Error> {
+        if !self.is_tls() {
+            return Err(Error::Invalid("this server does not speak TLS".into()));
+        }
+        let acceptor = Acceptor::new(&tls.into())?;
+        let before = lock(&self.shared.tls).replace(Arc::new(acceptor));
+        drop(before);
+        Ok(())
     }
 
     /// Returns the open connections, the oldest first, to send to all or to close some. These
@@ -166,6 +188,8 @@ struct Shared {
     max_connections: usize,
     max_handshakes: usize,
     admission: Admission,
+    /// Replaceable while the server runs.
+    tls: Mutex<Option<Arc<Acceptor>>>,
     hook: Hook,
     roster: Roster,
     /// Wakes the accept thread, if there ever was one.

@@ -18,6 +18,7 @@ use crate::http::Handler;
 use crate::opening::{Opening, OpeningGuard, RequestError};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
+use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{Error, Messages, Reply, Request, WebSocket};
 
@@ -66,6 +67,7 @@ fn shake_hands(
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, deadline).ok()?;
     place.enter_opening(opening.opening(), shared.max_handshakes);
+    accept_tls(&opening, shared).ok()?;
     match accept(&opening, socket, shared) {
         Ok(accepted) => {
             place.leave_opening();
@@ -81,6 +83,17 @@ fn shake_hands(
             None
         }
     }
+}
+
+/// Does the TLS handshake, where TLS is spoken.
+#[inline(never)]
+fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
+    let Some(acceptor) = lock(&shared.tls).clone() else {
+        return Ok(());
+    };
+    opening
+        .accept_tls(&acceptor)
+        .inspect_err(|error| debug!("a TLS handshake failed: {error}"))
 }
 
 /// Reads the request and answers it.

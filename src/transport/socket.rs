@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -11,6 +12,8 @@ use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
 
 use super::Wake;
+use super::tls::{self, Acceptor, Connector, Session, Wire};
+use crate::Error;
 
 /// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) struct Socket {
     /// Asked for while they can be had: a peer that has reset has no address any more.
     peer_addr: SocketAddr,
     local_addr: SocketAddr,
+    /// Set once its handshake is done.
+    tls: OnceLock<Box<Session>>,
 }
 
 /// Says what to wait for.
@@ -45,6 +50,7 @@ impl Socket {
         Ok(Self {
             peer_addr: stream.peer_addr()?,
             local_addr: stream.local_addr()?,
+            tls: OnceLock::new(),
             stream,
         })
     }
@@ -59,12 +65,19 @@ impl Socket {
 
     /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_with(buffer, RecvFlags::empty())
+        self.recv_plain(buffer, RecvFlags::empty())
     }
 
     /// Reads like [`recv`](Self::recv), or returns `WouldBlock` at once.
     pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_with(buffer, RecvFlags::DONTWAIT)
+        self.recv_plain(buffer, RecvFlags::DONTWAIT)
+    }
+
+    fn recv_plain(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+        match self.tls.get() {
+            None => self.recv_with(buffer, flags),
+            Some(tls) => tls.recv(buffer, |ciphertext| self.recv_with(ciphertext, flags)),
+        }
     }
 
     fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
@@ -72,8 +85,16 @@ impl Socket {
         Ok(length)
     }
 
-    /// Writes as much as the kernel takes just now, or returns `WouldBlock`.
+    /// Writes as much as the kernel takes just now, or returns `WouldBlock`; then the same bytes
+    /// must come again.
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.tls.get() {
+            None => self.try_send_raw(parts),
+            Some(tls) => tls.try_send(parts, |bytes| self.try_send_raw(&[IoSlice::new(bytes)])),
+        }
+    }
+
+    fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | no_signal();
         let mut ancillary = SendAncillaryBuffer::default();
         Ok(retry_on_intr(|| {
@@ -82,9 +103,17 @@ impl Socket {
     }
 
     /// Writes everything, blocking; a cut of the socket ends the wait with an error.
-    pub(crate) fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send_all_by(bytes, |parts| self.try_send(parts))
+    }
+
+    fn send_all_by(
+        &self,
+        mut bytes: &[u8],
+        try_send: impl Fn(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<()> {
         while !bytes.is_empty() {
-            match self.try_send(&[IoSlice::new(bytes)]) {
+            match try_send(&[IoSlice::new(bytes)]) {
                 Ok(length) => bytes = &bytes[length..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait(Interest::Write, None);
@@ -97,6 +126,16 @@ impl Socket {
 
     /// Waits until the socket is ready, cut or broken, at most until the deadline.
     pub(crate) fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
+        if interest.reads() && self.tls.get().is_some_and(|tls| tls.has_more()) {
+            return Ready {
+                readable: true,
+                writable: false,
+            };
+        }
+        self.wait_raw(interest, deadline)
+    }
+
+    fn wait_raw(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
         let mut fds = [PollFd::new(&self.stream, interest.flags())];
         poll_all(&mut fds, deadline);
         Ready::from(fds[0].revents())
@@ -109,8 +148,16 @@ impl Socket {
         poll_all(&mut fds, deadline);
     }
 
+    /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
+    pub(crate) fn say_end(&self) {
+        if let Some(tls) = self.tls.get() {
+            tls.end(|bytes| self.try_send_raw(&[IoSlice::new(bytes)]));
+        }
+    }
+
     /// Ends our direction: the peer reads its end after what is already written.
     pub(crate) fn finish_writing(&self) {
+        self.say_end();
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -134,10 +181,11 @@ impl Socket {
         loop {
             let now = Instant::now();
             let readable = self
-                .wait(Interest::Read, Some(end.min(now + silence)))
+                .wait_raw(Interest::Read, Some(end.min(now + silence)))
                 .readable;
             scratch.clear();
-            if !readable || !matches!(self.try_recv(&mut scratch), Ok(1..)) || now > end {
+            let received = self.recv_with(&mut scratch, RecvFlags::DONTWAIT);
+            if !readable || !matches!(received, Ok(1..)) || now > end {
                 return;
             }
         }
@@ -150,7 +198,40 @@ impl AsFd for Socket {
     }
 }
 
+/// # TLS
+impl Socket {
+    /// Tells whether a TLS engine has something to say of its own accord.
+    pub(crate) fn owes(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.has_outgoing())
+    }
+
+    /// Does the TLS handshake with a server of this name or address, blocking.
+    pub(crate) fn connect_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
+        let wire = Wire::default();
+        self.shake_hands(connector.begin(host, wire.clone())?, wire)
+    }
+
+    /// Does the TLS handshake with a client, blocking.
+    pub(crate) fn accept_tls(&self, acceptor: &Acceptor) -> Result<(), Error> {
+        let wire = Wire::default();
+        self.shake_hands(acceptor.begin(wire.clone())?, wire)
+    }
+
+    fn shake_hands(&self, step: tls::Step, wire: Wire) -> Result<(), Error> {
+        let send = |bytes: &[u8]| self.send_all_by(bytes, |parts| self.try_send_raw(parts));
+        let receive = |buffer: &mut Vec<u8>| self.recv_with(buffer, RecvFlags::empty());
+        let session = tls::shake_hands(step, wire, send, receive)?;
+        // There is one handshake a socket.
+        let _ = self.tls.set(Box::new(session));
+        Ok(())
+    }
+}
+
 impl Interest {
+    fn reads(self) -> bool {
+        !matches!(self, Self::Write)
+    }
+
     fn flags(self) -> PollFlags {
         match self {
             Self::Read => PollFlags::IN,

@@ -1,0 +1,216 @@
+//! What TLS needs of a program: who a server is, whom a client trusts.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Is who one side is: a certificate, its chain, and its private key.
+///
+/// Setters never fail; binding or connecting reports what cannot be used.
+#[derive(Clone)]
+pub struct Identity(pub(crate) Arc<IdentitySource>);
+
+pub(crate) enum IdentitySource {
+    Pem { chain: Vec<u8>, key: Vec<u8> },
+    Pkcs12 { archive: Vec<u8>, password: String },
+}
+
+impl Identity {
+    /// Takes PEM: the certificate followed by those that signed it, and its key in PKCS#8.
+    pub fn from_pem(chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        let (chain, key) = (chain.into(), key.into());
+        Self(Arc::new(IdentitySource::Pem { chain, key }))
+    }
+
+    /// Takes a PKCS#12 archive in DER, such as a `.p12` or `.pfx` file. For
+    /// [`TlsEngine::Native`] alone.
+    pub fn from_pkcs12(archive: impl Into<Vec<u8>>, password: impl Into<String>) -> Self {
+        let (archive, password) = (archive.into(), password.into());
+        Self(Arc::new(IdentitySource::Pkcs12 { archive, password }))
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// Shows nothing: half of it is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+/// Names the library that does the arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsEngine {
+    /// The system's own, by native-tls: OpenSSL on Linux. Feature `tls`.
+    Native,
+    /// Rustls. Feature `rustls`.
+    Rustls,
+}
+
+/// Names the lowest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+/// Says how a client checks a server's certificate, and what it shows of itself.
+///
+/// The default is right for servers of the public internet: the system's roots, TLS 1.2 at least,
+/// no certificate of one's own.
+///
+/// ```
+/// use landline::{Client, TlsOptions};
+///
+/// # let company_root = b"-----BEGIN CERTIFICATE-----";
+/// let client = Client::new().tls(TlsOptions::new().add_roots(*company_root));
+/// # let _ = client;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options are for `Client::tls`"]
+pub struct TlsOptions {
+    pub(crate) roots: Vec<Vec<u8>>,
+    pub(crate) only_these_roots: bool,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) min_version: TlsVersion,
+    pub(crate) sni: bool,
+    pub(crate) accept_invalid_certs: bool,
+    pub(crate) accept_invalid_hostnames: bool,
+    pub(crate) engine: Option<TlsEngine>,
+    pub(crate) finished: Option<crate::transport::NativeConnector>,
+}
+
+impl TlsOptions {
+    /// Makes the default options.
+    pub fn new() -> Self {
+        Self {
+            roots: Vec::new(),
+            only_these_roots: false,
+            identity: None,
+            min_version: TlsVersion::Tls12,
+            sni: true,
+            accept_invalid_certs: false,
+            accept_invalid_hostnames: false,
+            engine: None,
+            finished: None,
+        }
+    }
+
+    /// Trusts these certificates too, in PEM, one or several. Called again, it adds.
+    pub fn add_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots.push(pem.into());
+        self
+    }
+
+    /// Trusts the [added](Self::add_roots) certificates alone, and not the system's.
+    pub fn only_these_roots(mut self) -> Self {
+        self.only_these_roots = true;
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Sets the lowest version that is spoken; TLS 1.2 by default.
+    pub fn min_version(mut self, version: TlsVersion) -> Self {
+        self.min_version = version;
+        self
+    }
+
+    /// Tells the server no name while the handshake is still readable (RFC 6066, section 3). Told by
+    /// default, but for IP addresses.
+    pub fn without_sni(mut self) -> Self {
+        self.sni = false;
+        self
+    }
+
+    /// Accepts any certificate, whoever signed it and whether or not it has expired: anybody on the
+    /// way can then read and change everything.
+    pub fn danger_accept_invalid_certs(mut self) -> Self {
+        self.accept_invalid_certs = true;
+        self
+    }
+
+    /// Accepts certificates for other hosts: whoever has any valid certificate can then pose as the
+    /// server.
+    pub fn danger_accept_invalid_hostnames(mut self) -> Self {
+        self.accept_invalid_hostnames = true;
+        self
+    }
+
+    /// Chooses the engine; by default [`TlsEngine::Native`] if it is there.
+    pub fn engine(mut self, engine: TlsEngine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Says who a server is, and whom it asks for a certificate. An [`Identity`] alone is one.
+#[derive(Clone, Debug)]
+#[must_use = "options are for `ServerBuilder::tls`"]
+pub struct ServerTls {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) others: Vec<(String, Identity)>,
+    pub(crate) client_roots: Vec<Vec<u8>>,
+    pub(crate) min_version: TlsVersion,
+    pub(crate) engine: Option<TlsEngine>,
+    pub(crate) finished: Option<crate::transport::NativeAcceptor>,
+}
+
+impl ServerTls {
+    /// Makes a server be this, for all names.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity: Some(identity),
+            others: Vec::new(),
+            client_roots: Vec::new(),
+            min_version: TlsVersion::Tls12,
+            engine: None,
+            finished: None,
+        }
+    }
+
+    /// Shows another certificate to clients that ask for this name (RFC 6066, section 3). For
+    /// [`TlsEngine::Rustls`] alone.
+    pub fn identity_for(mut self, name: impl Into<String>, identity: Identity) -> Self {
+        self.others.push((name.into(), identity));
+        self
+    }
+
+    /// Lets in only clients with a certificate that one of these, in PEM, has signed. For
+    /// [`TlsEngine::Rustls`] alone.
+    pub fn require_client_certificates(mut self, roots: impl Into<Vec<u8>>) -> Self {
+        self.client_roots.push(roots.into());
+        self
+    }
+
+    /// Sets the lowest version that is spoken; TLS 1.2 by default. The highest is TLS 1.2 with
+    /// [`TlsEngine::Native`] on OpenSSL, as native-tls sets it up.
+    pub fn min_version(mut self, version: TlsVersion) -> Self {
+        self.min_version = version;
+        self
+    }
+
+    /// Chooses the engine; by default [`TlsEngine::Native`] if it is there.
+    pub fn engine(mut self, engine: TlsEngine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+}
+
+impl From<Identity> for ServerTls {
+    fn from(identity: Identity) -> Self {
+        Self::new(identity)
+    }
+}

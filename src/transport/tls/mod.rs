@@ -1,0 +1,369 @@
+//! TLS as a codec: an engine turns bytes from a wire in memory into plain ones and back. What it
+//! does under its lock is arithmetic; the socket is read and written outside.
+
+#[cfg_attr(not(feature = "tls"), path = "native_off.rs")]
+mod native;
+#[cfg_attr(not(feature = "rustls"), path = "rustls_off.rs")]
+mod rustls;
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+pub(crate) use self::native::{NativeAcceptor, NativeConnector};
+use crate::sync::{Mutex, lock};
+use crate::{Error, ServerTls, TlsEngine, TlsOptions};
+
+/// Connects as one set of options says.
+pub(crate) enum Connector {
+    Native(native::Connector),
+    Rustls(rustls::Connector),
+}
+
+impl Connector {
+    /// # Errors
+    /// Returns [`Error::Tls`] for what the engine cannot do or cannot read.
+    pub(crate) fn new(options: &TlsOptions) -> Result<Self, Error> {
+        match engine(options.engine) {
+            TlsEngine::Native => native::Connector::new(options).map(Self::Native),
+            TlsEngine::Rustls => rustls::Connector::new(options).map(Self::Rustls),
+        }
+    }
+
+    /// Begins a handshake over a wire with a server of this name or address.
+    pub(super) fn begin(&self, host: &str, wire: Wire) -> Result<Step, Error> {
+        match self {
+            Self::Native(connector) => connector.begin(host, wire),
+            Self::Rustls(connector) => connector.begin(host, wire),
+        }
+    }
+}
+
+/// Accepts as one server's settings say.
+pub(crate) enum Acceptor {
+    Native(native::Acceptor),
+    Rustls(rustls::Acceptor),
+}
+
+impl Acceptor {
+    /// # Errors
+    /// Returns [`Error::Tls`] for what the engine cannot do or cannot read.
+    pub(crate) fn new(options: &ServerTls) -> Result<Self, Error> {
+        match engine(options.engine) {
+            TlsEngine::Native => native::Acceptor::new(options).map(Self::Native),
+            TlsEngine::Rustls => rustls::Acceptor::new(options).map(Self::Rustls),
+        }
+    }
+
+    /// Begins a handshake over a wire with whoever has connected.
+    pub(super) fn begin(&self, wire: Wire) -> Result<Step, Error> {
+        match self {
+            Self::Native(acceptor) => acceptor.begin(wire),
+            Self::Rustls(acceptor) => acceptor.begin(wire),
+        }
+    }
+}
+
+/// Without either feature native-tls's stand-in says what is missing.
+fn engine(chosen: Option<TlsEngine>) -> TlsEngine {
+    let rustls_alone = cfg!(feature = "rustls") && !cfg!(feature = "tls");
+    chosen.unwrap_or(if rustls_alone {
+        TlsEngine::Rustls
+    } else {
+        TlsEngine::Native
+    })
+}
+
+/// Is how far a handshake has come.
+pub(super) enum Step {
+    Done(Box<dyn Engine>),
+    /// It waits for more from the peer.
+    More(Box<dyn Handshake>),
+}
+
+/// Is a handshake under way.
+pub(super) trait Handshake {
+    /// Goes on with what has come onto the wire.
+    fn advance(self: Box<Self>) -> Result<Step, Error>;
+}
+
+/// Is a TLS stream over a [`Wire`], past its handshake.
+pub(super) trait Engine: Read + Write + Send {
+    /// Tells whether plain bytes may be left that were taken from the wire already.
+    fn has_buffered(&self) -> bool;
+    /// Puts `close_notify` onto the wire.
+    fn end(&mut self);
+}
+
+/// Is the wire in memory that an engine reads and writes; clones are the same wire.
+#[derive(Clone, Default)]
+pub(super) struct Wire(Arc<Mutex<Buffers>>);
+
+#[derive(Default)]
+struct Buffers {
+    incoming: Vec<u8>,
+    /// How much of it was read.
+    read: usize,
+    outgoing: Vec<u8>,
+}
+
+impl Wire {
+    /// Puts onto it what has come from the peer.
+    pub(super) fn feed(&self, bytes: &[u8]) {
+        lock(&self.0).incoming.extend_from_slice(bytes);
+    }
+
+    /// Takes from it what is for the peer.
+    pub(super) fn take_outgoing(&self) -> Vec<u8> {
+        std::mem::take(&mut lock(&self.0).outgoing)
+    }
+
+    fn has_incoming(&self) -> bool {
+        !lock(&self.0).incoming.is_empty()
+    }
+
+    fn has_outgoing(&self) -> bool {
+        !lock(&self.0).outgoing.is_empty()
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffers = lock(&self.0);
+        let unread = &buffers.incoming[buffers.read..];
+        if unread.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = unread.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&unread[..length]);
+        buffers.read += length;
+        if buffers.read == buffers.incoming.len() {
+            // Given back, as an idle connection keeps nothing.
+            buffers.incoming = Vec::new();
+            buffers.read = 0;
+        }
+        Ok(length)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).outgoing.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Is a connection's TLS, past its handshake.
+pub(super) struct Session {
+    engine: Mutex<Box<dyn Engine>>,
+    wire: Wire,
+    /// Whether the engine may have more to give without more from the socket.
+    has_more: AtomicBool,
+    /// How much to ask the socket for at once.
+    appetite: AtomicUsize,
+    /// Only the holder of the outbox's lock touches it (L2).
+    sending: Mutex<Sending>,
+}
+
+/// Is what was encrypted and has not wholly left yet.
+#[derive(Default)]
+struct Sending {
+    ciphertext: Vec<u8>,
+    sent: usize,
+    /// How many plain bytes it stands for.
+    plain: usize,
+}
+
+/// So much is encrypted ahead of the socket.
+const AHEAD: usize = 64 << 10;
+/// What is asked of the socket at rest, and at most.
+const APPETITE: std::ops::RangeInclusive<usize> = 4 << 10..=64 << 10;
+
+impl Session {
+    pub(super) fn new(engine: Box<dyn Engine>, wire: Wire) -> Self {
+        Self {
+            engine: Mutex::new(engine),
+            wire,
+            has_more: AtomicBool::new(true),
+            appetite: AtomicUsize::new(*APPETITE.start()),
+            sending: Mutex::default(),
+        }
+    }
+
+    /// Tells whether something can be received without the socket.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether the engine has something to say of its own accord.
+    pub(super) fn has_outgoing(&self) -> bool {
+        self.wire.has_outgoing()
+    }
+
+    /// Reads into the spare capacity of `buffer`; `receive` asks the socket.
+    pub(super) fn recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        receive: impl Fn(&mut Vec<u8>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            match self.decrypt(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            let appetite = self.appetite.load(Ordering::Relaxed);
+            let mut ciphertext = Vec::with_capacity(appetite);
+            // L1: no lock is held while this blocks.
+            let length = receive(&mut ciphertext)?;
+            if length == 0 {
+                return Ok(0);
+            }
+            self.adapt(appetite, length);
+            self.wire.feed(&ciphertext);
+            self.has_more.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks for more after a socket that had more than asked for, and for little after one that had
+    /// little.
+    fn adapt(&self, appetite: usize, length: usize) {
+        let next = if length == appetite {
+            appetite * 2
+        } else {
+            length.next_power_of_two()
+        };
+        let next = next.clamp(*APPETITE.start(), *APPETITE.end());
+        self.appetite.store(next, Ordering::Relaxed);
+    }
+
+    fn decrypt(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        if !self.has_more() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let start = buffer.len();
+        buffer.resize(buffer.capacity(), 0);
+        let mut engine = lock(&self.engine);
+        let mut filled = start;
+        let mut last = Ok(0);
+        while filled < buffer.len() && (self.wire.has_incoming() || engine.has_buffered()) {
+            last = engine.read(&mut buffer[filled..]);
+            match last {
+                Ok(length @ 1..) => filled += length,
+                _ => break,
+            }
+        }
+        let more = self.wire.has_incoming() || engine.has_buffered();
+        drop(engine);
+        buffer.truncate(filled);
+        self.has_more
+            .store(more && !would_block(&last), Ordering::Relaxed);
+        match last {
+            _ if filled > start => Ok(filled - start),
+            Ok(0) if !more => Err(io::ErrorKind::WouldBlock.into()),
+            other => other,
+        }
+    }
+
+    /// Writes as much as the socket takes of what was encrypted, and encrypts more once all of it
+    /// has left. Returns how many plain bytes have wholly left: until then the same bytes must come
+    /// again, with more behind them if need be.
+    pub(super) fn try_send(
+        &self,
+        parts: &[IoSlice<'_>],
+        send: impl Fn(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut sending = lock(&self.sending);
+        if sending.ciphertext.is_empty() {
+            sending.plain = self.encrypt(parts)?;
+            sending.ciphertext = self.wire.take_outgoing();
+        }
+        while sending.sent < sending.ciphertext.len() {
+            sending.sent += send(&sending.ciphertext[sending.sent..])?;
+        }
+        Ok(std::mem::take(&mut *sending).plain)
+    }
+
+    fn encrypt(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut engine = lock(&self.engine);
+        let mut total = 0;
+        for part in parts {
+            let mut rest = &part[..part.len().min(AHEAD - total)];
+            while !rest.is_empty() {
+                let length = engine.write(rest).map_err(renegotiation)?;
+                rest = &rest[length..];
+                total += length;
+            }
+        }
+        engine.flush().map_err(renegotiation)?;
+        Ok(total)
+    }
+
+    /// Says that nothing follows, as the last thing; not behind what has not left.
+    pub(super) fn end(&self, send: impl Fn(&[u8]) -> io::Result<usize>) {
+        let sending = lock(&self.sending);
+        if !sending.ciphertext.is_empty() {
+            return;
+        }
+        lock(&self.engine).end();
+        // Best effort: nobody waits for it.
+        let _ = send(&self.wire.take_outgoing());
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+fn would_block(result: &io::Result<usize>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// A write to memory blocks only where the peer wants the handshake anew.
+fn renegotiation(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return io::Error::other("the peer wants to renegotiate TLS, which is not spoken here");
+    }
+    error
+}
+
+/// Does a handshake; `send` writes all, `receive` reads some, and both block.
+pub(super) fn shake_hands(
+    mut step: Step,
+    wire: Wire,
+    mut send: impl FnMut(&[u8]) -> io::Result<()>,
+    mut receive: impl FnMut(&mut Vec<u8>) -> io::Result<usize>,
+) -> Result<Session, Error> {
+    let mut is_first = true;
+    loop {
+        send(&wire.take_outgoing()).map_err(Error::Io)?;
+        let handshake = match step {
+            Step::Done(engine) => return Ok(Session::new(engine, wire)),
+            Step::More(handshake) => handshake,
+        };
+        let mut ciphertext = Vec::with_capacity(*APPETITE.start());
+        if receive(&mut ciphertext).map_err(Error::Io)? == 0 {
+            return Err(Error::Tls("the peer hung up during the handshake".into()));
+        }
+        if std::mem::take(&mut is_first) && !is_record(ciphertext[0]) {
+            return Err(Error::Tls(
+                "the peer does not speak TLS on this port".into(),
+            ));
+        }
+        wire.feed(&ciphertext);
+        step = handshake.advance().inspect_err(|_| {
+            // The alert that says why.
+            let _ = send(&wire.take_outgoing());
+        })?;
+    }
+}
+
+/// Tells whether a first byte is that of a TLS record (RFC 8446, section 5.1).
+pub(crate) fn is_record(first: u8) -> bool {
+    matches!(first, 20..=23)
+}

@@ -1,0 +1,156 @@
+//! The engine of the system, by native-tls: the one file that names it.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use native_tls::{
+    HandshakeError, MidHandshakeTlsStream, Protocol, TlsAcceptor, TlsConnector, TlsStream,
+};
+
+use super::{Engine, Handshake, Step, Wire};
+use crate::tls::IdentitySource;
+use crate::{Error, Identity, ServerTls, TlsOptions, TlsVersion};
+
+/// Connects by a finished native-tls connector.
+#[derive(Clone)]
+pub(crate) struct NativeConnector(TlsConnector);
+
+/// Accepts by a finished native-tls acceptor.
+#[derive(Clone)]
+pub(crate) struct NativeAcceptor(TlsAcceptor);
+
+impl fmt::Debug for NativeConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NativeConnector").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for NativeAcceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NativeAcceptor").finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Connector(TlsConnector);
+pub(crate) struct Acceptor(TlsAcceptor);
+
+impl Connector {
+    pub(super) fn new(options: &TlsOptions) -> Result<Self, Error> {
+        if let Some(NativeConnector(connector)) = &options.finished {
+            return Ok(Self(connector.clone()));
+        }
+        let mut builder = TlsConnector::builder();
+        builder
+            .min_protocol_version(Some(version(options.min_version)))
+            .disable_built_in_roots(options.only_these_roots)
+            .use_sni(options.sni)
+            .danger_accept_invalid_certs(options.accept_invalid_certs)
+            .danger_accept_invalid_hostnames(options.accept_invalid_hostnames);
+        builder.request_alpns(&[ALPN]);
+        for pem in &options.roots {
+            for certificate in native_tls::Certificate::stack_from_pem(pem).map_err(tls)? {
+                builder.add_root_certificate(certificate);
+            }
+        }
+        if let Some(own) = &options.identity {
+            builder.identity(identity(own)?);
+        }
+        builder.build().map(Self).map_err(tls)
+    }
+
+    pub(super) fn begin(&self, host: &str, wire: Wire) -> Result<Step, Error> {
+        step(self.0.connect(host, wire))
+    }
+}
+
+impl Acceptor {
+    pub(super) fn new(options: &ServerTls) -> Result<Self, Error> {
+        if let Some(NativeAcceptor(acceptor)) = &options.finished {
+            return Ok(Self(acceptor.clone()));
+        }
+        let only_rustls = |what: &str| Err(Error::Tls(format!("{what}: only rustls can")));
+        if !options.others.is_empty() {
+            return only_rustls("several certificates");
+        }
+        if !options.client_roots.is_empty() {
+            return only_rustls("demanding client certificates");
+        }
+        let Some(own) = &options.identity else {
+            return Err(Error::Tls("a server needs a certificate".into()));
+        };
+        let mut builder = TlsAcceptor::builder(identity(own)?);
+        builder
+            .min_protocol_version(Some(version(options.min_version)))
+            .accept_alpn(&[ALPN]);
+        builder.build().map(Self).map_err(tls)
+    }
+
+    pub(super) fn begin(&self, wire: Wire) -> Result<Step, Error> {
+        step(self.0.accept(wire))
+    }
+}
+
+const ALPN: &str = "http/1.1";
+
+fn version(version: TlsVersion) -> Protocol {
+    match version {
+        TlsVersion::Tls12 => Protocol::Tlsv12,
+        TlsVersion::Tls13 => Protocol::Tlsv13,
+    }
+}
+
+fn identity(identity: &Identity) -> Result<native_tls::Identity, Error> {
+    match &*identity.0 {
+        IdentitySource::Pem { chain, key } => native_tls::Identity::from_pkcs8(chain, key),
+        IdentitySource::Pkcs12 { archive, password } => {
+            native_tls::Identity::from_pkcs12(archive, password)
+        }
+    }
+    .map_err(tls)
+}
+
+fn tls(error: native_tls::Error) -> Error {
+    Error::Tls(error.to_string())
+}
+
+fn step(result: Result<TlsStream<Wire>, HandshakeError<Wire>>) -> Result<Step, Error> {
+    match result {
+        Ok(stream) => Ok(Step::Done(Box::new(Stream(stream)))),
+        Err(HandshakeError::WouldBlock(handshake)) => Ok(Step::More(Box::new(handshake))),
+        Err(HandshakeError::Failure(error)) => Err(tls(error)),
+    }
+}
+
+impl Handshake for MidHandshakeTlsStream<Wire> {
+    fn advance(self: Box<Self>) -> Result<Step, Error> {
+        step(self.handshake())
+    }
+}
+
+struct Stream(TlsStream<Wire>);
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Engine for Stream {
+    fn has_buffered(&self) -> bool {
+        self.0.buffered_read_size().unwrap_or(1) > 0
+    }
+
+    fn end(&mut self) {
+        let _ = self.0.shutdown();
+    }
+}

@@ -1,0 +1,39 @@
+//! Stands in for native-tls where the feature is off: the same names, and an error that says so.
+
+use super::{Step, Wire};
+use crate::{Error, ServerTls, TlsOptions};
+
+/// Cannot be had.
+#[derive(Clone, Debug)]
+pub(crate) enum NativeConnector {}
+
+/// Cannot be had.
+#[derive(Clone, Debug)]
+pub(crate) enum NativeAcceptor {}
+
+pub(crate) enum Connector {}
+pub(crate) enum Acceptor {}
+
+impl Connector {
+    pub(super) fn new(_: &TlsOptions) -> Result<Self, Error> {
+        Err(missing())
+    }
+
+    pub(super) fn begin(&self, _: &str, _: Wire) -> Result<Step, Error> {
+        match *self {}
+    }
+}
+
+impl Acceptor {
+    pub(super) fn new(_: &ServerTls) -> Result<Self, Error> {
+        Err(missing())
+    }
+
+    pub(super) fn begin(&self, _: Wire) -> Result<Step, Error> {
+        match *self {}
+    }
+}
+
+fn missing() -> Error {
+    Error::Tls("landline was built without its feature `tls`".into())
+}
