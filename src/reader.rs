@@ -261,6 +261,9 @@ impl Reader {
             .asleep
             .store(true, Ordering::Release);
         let received = self.recv(&socket, deadline);
+        if socket.owes() {
+            self.connection.outbox.flush_wire();
+        }
         self.connection
             .reading
             .asleep

@@ -30,6 +30,11 @@ pub(crate) fn parse_request(bytes: &[u8]) -> Result<Option<(Box<Request<()>>, us
     let bytes = first_head(bytes);
     // RFC 9112 2.2: empty lines before the request line are ignored.
     let start = blank_lines(bytes);
+    if bytes.first().is_some_and(|first| is_tls_record(*first)) {
+        return Err(BadRequest::malformed(
+            "this is TLS, which is not spoken on this port",
+        ));
+    }
     let request = read_request_at(bytes, start);
     // RFC 9110 9.3.2: a refusal of HEAD has no content either.
     let is_head = bytes[start..].starts_with(b"HEAD ");
@@ -61,6 +66,11 @@ fn read_request_at(
 /// Returns [`Error::Handshake`] as soon as it is certain that this is no HTTP/1 response, or one
 /// with too large a head.
 pub(crate) fn parse_response(bytes: &[u8]) -> Result<Option<(Response<()>, usize)>, Error> {
+    if bytes.first().is_some_and(|first| is_tls_record(*first)) {
+        return Err(handshake(
+            "the server speaks TLS on this port, wss:// was probably meant",
+        ));
+    }
     let bytes = first_head(bytes);
     let mut start = 0;
     for _ in 0..=MAX_INTERIM {
@@ -77,6 +87,11 @@ pub(crate) fn parse_response(bytes: &[u8]) -> Result<Option<(Response<()>, usize
         start = end;
     }
     Err(handshake("there are too many interim responses"))
+}
+
+/// Tells whether a first byte is that of a TLS record (RFC 8446, section 5.1).
+pub(crate) fn is_tls_record(first: u8) -> bool {
+    matches!(first, 20..=23)
 }
 
 const TOO_LARGE: BadRequest = BadRequest::new(

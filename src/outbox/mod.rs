@@ -45,6 +45,8 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     type Alarm: Alarm;
     /// Writes as much as is taken without blocking.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Writes what the wire has to say of its own accord, such as TLS does, without blocking.
+    fn flush(&self) -> io::Result<()>;
     /// Returns a new alarm, unless the system has none to give.
     fn alarm(&self) -> Option<Arc<Self::Alarm>>;
     /// Blocks until more may be taken, the socket is cut, the alarm rings, or the deadline has
@@ -78,6 +80,8 @@ pub(crate) struct Outbox<W> {
     budget: Budget,
     channel: Channel,
     control: ControlLane,
+    /// Whether the wire has something to say of its own accord.
+    owing: AtomicBool,
     /// Whether a cork holds this outbox.
     corked: AtomicBool,
     /// Whether the pump is stalled, for those who only want to know.
@@ -163,6 +167,7 @@ impl<W: Wire> Outbox<W> {
             budget: Budget::new(config),
             channel: Channel::new(),
             control: ControlLane::default(),
+            owing: AtomicBool::new(false),
             corked: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             pump: Mutex::new(Pump::new(role, wire)),
@@ -204,6 +209,12 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn send_control(self: &Arc<Self>, opcode: Opcode, payload: Bytes) {
         self.control.push(opcode, payload);
         self.depart(self.budget.bytes());
+    }
+
+    /// Lets leave what the wire has to say of its own accord.
+    pub(crate) fn flush_wire(self: &Arc<Self>) {
+        self.owing.store(true, Ordering::Release);
+        self.pump();
     }
 
     /// Refuses further messages and queues our Close. Returns whether this call was the first to.
@@ -344,8 +355,9 @@ impl<W: Wire> Outbox<W> {
             return false;
         }
         fence(Ordering::SeqCst);
-        let frames = || !self.is_sealed() && self.control.has_work(|| self.budget.messages());
-        !self.channel.is_empty() || frames()
+        let frames = || self.control.has_work(|| self.budget.messages());
+        let owing = || self.owing.load(Ordering::Acquire);
+        !self.channel.is_empty() || (!self.is_sealed() && (frames() || owing()))
     }
 
     /// Lets what was queued leave: at once, or with the rest of the burst while this thread has
@@ -441,14 +453,22 @@ impl<W: Wire> Outbox<W> {
             if pump.unsent.is_empty() {
                 self.fill(pump, spent);
             }
-            if pump.unsent.is_empty() {
+            let owing = self.owing.swap(false, Ordering::AcqRel);
+            if pump.unsent.is_empty() && !owing {
                 self.end_stall(pump);
                 pump.unsent.rest();
                 return Turn::Idle;
             }
-            match pump.unsent.write(&*wire) {
+            let written = if pump.unsent.is_empty() {
+                wire.flush().map(|()| 0)
+            } else {
+                // What is owed leaves with it.
+                pump.unsent.write(&*wire)
+            };
+            match written {
                 Ok(length) => self.advance(pump, length, spent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.owing.fetch_or(owing, Ordering::AcqRel);
                     self.begin_stall(pump, &wire);
                     return Turn::Stalled;
                 }

@@ -46,6 +46,10 @@ impl Wire for SocketWire {
         self.socket.try_send(parts)
     }
 
+    fn flush(&self) -> io::Result<()> {
+        self.socket.try_send(&[]).map(drop)
+    }
+
     fn alarm(&self) -> Option<Arc<Wake>> {
         Wake::new().ok().map(Arc::new)
     }

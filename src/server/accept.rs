@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::{Shared, session};
 use crate::connection::Connection;
-use crate::opening::refuse;
+use crate::opening;
 use crate::transport::{Listener, Socket};
 
 /// The first pause after a failure that is not one connection's; it doubles up to the last.
@@ -50,7 +50,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let quota = shared.admission.quota(&socket);
     if let Some(limit) = reached(quota, shared) {
         debug!("a connection was refused: {limit} is the limit");
-        refuse(socket, OVERLOADED);
+        refuse(socket, shared);
         return Ok(());
     }
     let counts_for = quota.map(|(address, _)| address);
@@ -63,11 +63,18 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     if let Err(error) = spawned {
         drop(shared.roster.place(counts_for));
         if let Some(socket) = Arc::into_inner(socket) {
-            refuse(socket, OVERLOADED);
+            refuse(socket, shared);
         }
         return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
     }
     Ok(())
+}
+
+/// Answers 503, or over TLS hangs up: there is no waiting here for a handshake.
+fn refuse(socket: Socket, shared: &Shared) {
+    if !shared.is_tls() {
+        opening::refuse(socket, OVERLOADED);
+    }
 }
 
 /// Returns the limit that is reached, for all or for one address. Only the accept thread counts

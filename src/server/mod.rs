@@ -96,7 +96,7 @@ impl Server {
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        lock(&self.shared.tls).is_some()
+        self.shared.is_tls()
     }
 
     /// Shows clients another certificate from their next handshake on, for one that expires say.
@@ -197,6 +197,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn is_tls(&self) -> bool {
+        lock(&self.tls).is_some()
+    }
+
     fn stop(&self, patience: Duration) {
         let deadline = Instant::now().checked_add(patience);
         self.roster

@@ -67,7 +67,12 @@ fn shake_hands(
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, deadline).ok()?;
     place.enter_opening(opening.opening(), shared.max_handshakes);
-    accept_tls(&opening, shared).ok()?;
+    if accept_tls(&opening, shared).is_err() {
+        // The reply or the alert that says why is not to be lost.
+        socket.finish_writing();
+        socket.drain(SILENCE, LINGER);
+        return None;
+    }
     match accept(&opening, socket, shared) {
         Ok(accepted) => {
             place.leave_opening();

@@ -12,7 +12,7 @@ use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
 
 use super::Wake;
-use super::tls::{self, Acceptor, Connector, Session, Wire};
+use super::tls::{self, Acceptor, Connector, Mistake, Session, Wire};
 use crate::Error;
 
 /// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
@@ -207,20 +207,30 @@ impl Socket {
 
     /// Does the TLS handshake with a server of this name or address, blocking.
     pub(crate) fn connect_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
+        const MISTAKE: Mistake = Mistake {
+            reply: b"",
+            error: "the server does not speak TLS on this port, ws:// was probably meant",
+        };
         let wire = Wire::default();
-        self.shake_hands(connector.begin(host, wire.clone())?, wire)
+        self.shake_hands(connector.begin(host, wire.clone())?, wire, &MISTAKE)
     }
 
     /// Does the TLS handshake with a client, blocking.
     pub(crate) fn accept_tls(&self, acceptor: &Acceptor) -> Result<(), Error> {
+        const MISTAKE: Mistake = Mistake {
+            reply: b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
+                Content-Type: text/plain; charset=utf-8\r\nContent-Length: 45\r\n\r\n\
+                this port speaks TLS: use https:// or wss://\n",
+            error: "the client does not speak TLS, http:// or ws:// was probably meant",
+        };
         let wire = Wire::default();
-        self.shake_hands(acceptor.begin(wire.clone())?, wire)
+        self.shake_hands(acceptor.begin(wire.clone())?, wire, &MISTAKE)
     }
 
-    fn shake_hands(&self, step: tls::Step, wire: Wire) -> Result<(), Error> {
+    fn shake_hands(&self, step: tls::Step, wire: Wire, mistake: &Mistake) -> Result<(), Error> {
         let send = |bytes: &[u8]| self.send_all_by(bytes, |parts| self.try_send_raw(parts));
         let receive = |buffer: &mut Vec<u8>| self.recv_with(buffer, RecvFlags::empty());
-        let session = tls::shake_hands(step, wire, send, receive)?;
+        let session = tls::shake_hands(step, wire, mistake, send, receive)?;
         // There is one handshake a socket.
         let _ = self.tls.set(Box::new(session));
         Ok(())

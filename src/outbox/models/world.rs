@@ -171,6 +171,10 @@ impl Wire for FakeWire {
         }
     }
 
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn alarm(&self) -> Option<Arc<World>> {
         Some(Arc::clone(&self.0))
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub(crate) use self::native::{NativeAcceptor, NativeConnector};
+use crate::handshake::is_tls_record;
 use crate::sync::{Mutex, lock};
 use crate::{Error, ServerTls, TlsEngine, TlsOptions};
 
@@ -332,10 +333,18 @@ fn renegotiation(error: io::Error) -> io::Error {
     error
 }
 
+/// Says what to make of a peer whose first byte is no TLS.
+pub(super) struct Mistake {
+    /// What to answer, in plain.
+    pub(super) reply: &'static [u8],
+    pub(super) error: &'static str,
+}
+
 /// Does a handshake; `send` writes all, `receive` reads some, and both block.
 pub(super) fn shake_hands(
     mut step: Step,
     wire: Wire,
+    mistake: &Mistake,
     mut send: impl FnMut(&[u8]) -> io::Result<()>,
     mut receive: impl FnMut(&mut Vec<u8>) -> io::Result<usize>,
 ) -> Result<Session, Error> {
@@ -350,10 +359,9 @@ pub(super) fn shake_hands(
         if receive(&mut ciphertext).map_err(Error::Io)? == 0 {
             return Err(Error::Tls("the peer hung up during the handshake".into()));
         }
-        if std::mem::take(&mut is_first) && !is_record(ciphertext[0]) {
-            return Err(Error::Tls(
-                "the peer does not speak TLS on this port".into(),
-            ));
+        if std::mem::take(&mut is_first) && !is_tls_record(ciphertext[0]) {
+            let _ = send(mistake.reply);
+            return Err(Error::Tls(mistake.error.into()));
         }
         wire.feed(&ciphertext);
         step = handshake.advance().inspect_err(|_| {
@@ -361,9 +369,4 @@ pub(super) fn shake_hands(
             let _ = send(&wire.take_outgoing());
         })?;
     }
-}
-
-/// Tells whether a first byte is that of a TLS record (RFC 8446, section 5.1).
-pub(crate) fn is_record(first: u8) -> bool {
-    matches!(first, 20..=23)
 }

@@ -9,7 +9,7 @@ use native_tls::{
 
 use super::{Engine, Handshake, Step, Wire};
 use crate::tls::IdentitySource;
-use crate::{Error, Identity, ServerTls, TlsOptions, TlsVersion};
+use crate::{Error, Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 
 /// Connects by a finished native-tls connector.
 #[derive(Clone)]
@@ -33,6 +33,31 @@ impl fmt::Debug for NativeAcceptor {
 
 pub(crate) struct Connector(TlsConnector);
 pub(crate) struct Acceptor(TlsAcceptor);
+
+impl TlsOptions {
+    /// Takes a finished connector of the native-tls crate instead: all other options are its own.
+    pub fn from_native_tls(connector: TlsConnector) -> Self {
+        Self {
+            finished: Some(NativeConnector(connector)),
+            engine: Some(TlsEngine::Native),
+            ..Self::new()
+        }
+    }
+}
+
+impl ServerTls {
+    /// Takes a finished acceptor of the native-tls crate: all other settings are its own.
+    pub fn from_native_tls(acceptor: TlsAcceptor) -> Self {
+        Self {
+            identity: None,
+            others: Vec::new(),
+            client_roots: Vec::new(),
+            min_version: TlsVersion::Tls12,
+            engine: Some(TlsEngine::Native),
+            finished: Some(NativeAcceptor(acceptor)),
+        }
+    }
+}
 
 impl Connector {
     pub(super) fn new(options: &TlsOptions) -> Result<Self, Error> {
