@@ -146,8 +146,8 @@ impl Client {
     }
 
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
-    /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`
-    /// or `http`; its user and password are sent as Basic credentials (RFC 7617), its fragment is
+    /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`,
+    /// `wss`, `http` or `https`; its user and password are sent as Basic credentials (RFC 7617), its fragment is
     /// not sent.
     ///
     /// `set_up` runs on the calling thread, as a callback of the connection: nothing is read before

@@ -41,7 +41,8 @@ pub enum Error {
     /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
     /// thread could not be started; the connection was given up.
     Io(io::Error),
-    /// `wss://` was asked for and cannot be had; nothing was sent.
+    /// TLS cannot be had: the peer's certificate is not to be trusted, the peer does not speak it, the
+    /// settings cannot be used, or the feature is off. No application data was sent.
     Tls(String),
 }
 

@@ -91,6 +91,30 @@
 //! one reply, and its connection ends. For more take a web framework, such as axum or actix-web,
 //! on a port of its own.
 //!
+//! # TLS
+//!
+//! [`ServerBuilder::tls`] takes an [`Identity`], and the server speaks `wss://` and `https://`. A
+//! client speaks it where the URL says so; [`TlsOptions`] says whom it trusts.
+//!
+//! ```no_run
+//! use landline::{Client, Identity, Server, TlsOptions};
+//!
+//! let identity = Identity::from_pem(std::fs::read("chain.pem")?, std::fs::read("key.pem")?);
+//! let server = Server::builder()
+//!     .tls(identity)
+//!     .on_upgrade(|ws, _request| ws.send("welcome"))
+//!     .bind("127.0.0.1:9443")?;
+//! let client = Client::new().tls(TlsOptions::new().add_roots(std::fs::read("chain.pem")?));
+//! let (ws, messages) = client.open("wss://localhost:9443")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Two engines do the arithmetic. The feature `tls`, on by default, is the system's own by
+//! native-tls; take the feature `rustls` where no system library is to be had, and for servers that
+//! speak TLS 1.3, demand client certificates or have several certificates, which native-tls on
+//! OpenSSL cannot. With both, [`TlsEngine`] chooses. The feature `tls-vendored` builds OpenSSL from
+//! source.
+//!
 //! # Blocking
 //!
 //! What waits, for what, and how long:
@@ -144,6 +168,13 @@
 //! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
 //! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
 //! the connection in the ordinary way. No socket has a timeout set.
+//!
+//! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking read
+//! would starve every writer. So the engine runs over a wire in memory, under a short lock: what the
+//! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
+//! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
+//! 64 KiB is encrypted ahead of the socket, by the holder of the outbox's lock alone, so that records
+//! keep their order.
 //!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
 //! out, and the handshake likewise; neither knows a socket, a clock or a thread, and both roles
@@ -211,6 +242,8 @@
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
 //! | a deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
+//! | plain HTTP where TLS is spoken, or the reverse | 400, and what was probably meant | a DEBUG record; a client: [`Error`] |
+//! | a certificate that is not to be trusted | an alert | [`Error::Tls`] |
 //! | a page of another origin, or a foreign name on a loopback address | 403 | a DEBUG record |
 //! | a request for no route, or none for its method | 404, or 405 with Allow | nothing |
 //! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | nothing |
