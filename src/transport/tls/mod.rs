@@ -185,6 +185,8 @@ struct Sending {
 
 /// So much is encrypted ahead of the socket.
 const AHEAD: usize = 64 << 10;
+/// A record holds at most so much (RFC 8446, section 5.1).
+const MAX_RECORD: usize = 16 << 10;
 /// What is asked of the socket at rest, and at most.
 const APPETITE: std::ops::RangeInclusive<usize> = 4 << 10..=64 << 10;
 
@@ -250,26 +252,18 @@ impl Session {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let start = buffer.len();
-        buffer.resize(buffer.capacity(), 0);
         let mut engine = lock(&self.engine);
-        let mut filled = start;
-        let mut last = Ok(0);
-        while filled < buffer.len() && (self.wire.has_incoming() || engine.has_buffered()) {
-            last = engine.read(&mut buffer[filled..]);
-            match last {
-                Ok(length @ 1..) => filled += length,
-                _ => break,
-            }
+        let mut last = Err(io::ErrorKind::WouldBlock.into());
+        let mut more = true;
+        while more && buffer.len() < buffer.capacity() {
+            last = read_spare(&mut **engine, buffer);
+            more = matches!(last, Ok(1..)) && (self.wire.has_incoming() || engine.has_buffered());
         }
-        let more = self.wire.has_incoming() || engine.has_buffered();
         drop(engine);
-        buffer.truncate(filled);
-        self.has_more
-            .store(more && !would_block(&last), Ordering::Relaxed);
-        match last {
-            _ if filled > start => Ok(filled - start),
-            Ok(0) if !more => Err(io::ErrorKind::WouldBlock.into()),
-            other => other,
+        self.has_more.store(more, Ordering::Relaxed);
+        match buffer.len() - start {
+            0 => last,
+            length => Ok(length),
         }
     }
 
@@ -325,8 +319,13 @@ impl std::fmt::Debug for Session {
     }
 }
 
-fn would_block(result: &io::Result<usize>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+/// Reads into the spare capacity of `buffer`, at most a record's worth, as that is zeroed first.
+fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let start = buffer.len();
+    buffer.resize(buffer.capacity().min(start + MAX_RECORD), 0);
+    let read = engine.read(&mut buffer[start..]);
+    buffer.truncate(start + read.as_ref().copied().unwrap_or(0));
+    read
 }
 
 /// A write to memory blocks only where the peer wants the handshake anew.
