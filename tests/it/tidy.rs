@@ -31,7 +31,7 @@ fn arrows_point_down() {
 const FLOORS: [&[&str]; 6] = [
     &["sync", "message", "close", "config", "error", "header"],
     &["protocol", "handshake"],
-    &["transport"],
+    &["transport", "tls"],
     &["outbox", "background"],
     &[
         "connection",

@@ -443,7 +443,7 @@ fn describe(error: &rustls::Error) -> String {
     format!("the peer's certificate {what} ({invalid})")
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use rcgen::{
         BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
