@@ -220,7 +220,9 @@ impl Client {
         let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
         let opening = Opening::begin(&socket, hop.deadline).map_err(Error::Io)?;
         if let Some(connector) = &connector {
-            opening.connect_tls(connector, hop.url.host_str().unwrap_or_default())?;
+            let host = hop.url.host_str().unwrap_or_default();
+            // Only in URLs an IPv6 address is in brackets.
+            opening.connect_tls(connector, host.trim_matches(['[', ']']))?;
         }
         match opening.ask(&ask)? {
             Answer::Other(response, _) if hop.follow(&response)? => Ok(None),

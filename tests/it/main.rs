@@ -22,5 +22,7 @@ mod smoke;
 mod stop;
 mod support;
 mod tidy;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrades;
 mod violations;

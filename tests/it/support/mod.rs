@@ -10,6 +10,8 @@ mod process;
 mod raw;
 mod segments;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +29,11 @@ pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
 };
 pub(crate) use self::server::TestServer;
+#[cfg(feature = "tls")]
+pub(crate) use self::tls::{
+    Authority, CONNECTOR, Certificate, LOCAL, TRUSTED, TlsEnd, TlsMeeting, TlsPeer, acceptor,
+    connect_error, params, secure, secure_echo, secure_url, trust, trusting,
+};
 
 /// So long an event may take: machines stall, and a test that fails for that proves nothing.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use landline::Server;
+use landline::{Client, Server};
 
 use super::{TestServer, ms, settled};
 
@@ -25,10 +25,16 @@ impl Probe {
     /// Begins to echo with a server that sends every message back.
     #[track_caller]
     pub(crate) fn of(server: &Server) -> Self {
+        Self::by(&Client::new(), server)
+    }
+
+    /// Begins likewise, by a client that the server needs.
+    #[track_caller]
+    pub(crate) fn by(client: &Client, server: &Server) -> Self {
         let untouched = TestServer::echo();
-        let control = Pulse::of(&untouched);
+        let control = Pulse::of(&Client::new(), &untouched);
         Self {
-            probe: Pulse::of(server),
+            probe: Pulse::of(client, server),
             control,
             _untouched: untouched,
         }
@@ -58,8 +64,8 @@ struct Pulse {
 
 impl Pulse {
     #[track_caller]
-    fn of(server: &Server) -> Self {
-        let (ws, mut messages) = landline::open(server.url()).unwrap();
+    fn of(client: &Client, server: &Server) -> Self {
+        let (ws, mut messages) = client.open(server.url()).unwrap();
         let (echoes, over) = (
             Arc::new(AtomicU64::new(0)),
             Arc::new(AtomicBool::new(false)),

@@ -59,6 +59,42 @@ impl Frame {
             .map(|code| u16::from_be_bytes(*code))
     }
 
+    /// Takes a whole frame from the front of what has been received; `masks` tells whether its sender is
+    /// to mask.
+    pub(crate) fn take_from(received: &mut Vec<u8>, masks: bool) -> Option<Self> {
+        let (first, second) = (*received.first()?, *received.get(1)?);
+        let (length, mut at) = match second & !MASKED {
+            126 => (
+                u64::from(u16::from_be_bytes(*received.get(2..)?.first_chunk()?)),
+                4,
+            ),
+            127 => (u64::from_be_bytes(*received.get(2..)?.first_chunk()?), 10),
+            length => (u64::from(length), 2),
+        };
+        let masked = second & MASKED != 0;
+        // RFC 6455, section 5.1: clients mask, servers do not.
+        assert_eq!(masked, masks, "masked by the wrong side");
+        let mut key = [0; 4];
+        if masked {
+            key = *received.get(at..)?.first_chunk()?;
+            at += 4;
+        }
+        let end = at + usize::try_from(length).unwrap();
+        let payload = received.get(at..end)?;
+        let payload = payload
+            .iter()
+            .zip(key.iter().cycle())
+            .map(|(byte, key)| byte ^ key);
+        let frame = Self {
+            fin: first & FIN != 0,
+            opcode: first & 15,
+            payload: payload.collect(),
+        };
+        // What a large frame took is given back.
+        *received = received.split_off(end);
+        Some(frame)
+    }
+
     /// Returns the bytes on the wire.
     pub(crate) fn bytes(&self, masked: bool) -> Vec<u8> {
         let fin = if self.fin { FIN } else { 0 };
@@ -330,40 +366,7 @@ impl RawPeer {
     }
 
     fn take_frame(&mut self) -> Option<Frame> {
-        let (first, second) = (*self.received.first()?, *self.received.get(1)?);
-        let (length, mut at) = match second & !MASKED {
-            126 => (
-                u64::from(u16::from_be_bytes(*self.received.get(2..)?.first_chunk()?)),
-                4,
-            ),
-            127 => (
-                u64::from_be_bytes(*self.received.get(2..)?.first_chunk()?),
-                10,
-            ),
-            length => (u64::from(length), 2),
-        };
-        let masked = second & MASKED != 0;
-        // RFC 6455, section 5.1: clients mask, servers do not.
-        assert_eq!(masked, !self.masks, "masked by the wrong side");
-        let mut key = [0; 4];
-        if masked {
-            key = *self.received.get(at..)?.first_chunk()?;
-            at += 4;
-        }
-        let end = at + usize::try_from(length).unwrap();
-        let payload = self.received.get(at..end)?;
-        let payload = payload
-            .iter()
-            .zip(key.iter().cycle())
-            .map(|(byte, key)| byte ^ key);
-        let frame = Frame {
-            fin: first & FIN != 0,
-            opcode: first & 15,
-            payload: payload.collect(),
-        };
-        // What a large frame took is given back.
-        self.received = self.received.split_off(end);
-        Some(frame)
+        Frame::take_from(&mut self.received, !self.masks)
     }
 
     #[track_caller]

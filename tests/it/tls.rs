@@ -1,0 +1,6 @@
+//! `wss://` over real sockets: what holds without TLS holds with it, and who is not who the client
+//! asked for gets nothing.
+
+mod certificates;
+mod handshakes;
+mod streams;

@@ -1,0 +1,232 @@
+//! Whom a client talks to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use landline::{Client, Error, Reply, Server, TlsOptions};
+
+use crate::support::*;
+
+/// Is a certificate that a client of `127.0.0.1` should not believe.
+struct Bad {
+    what: &'static str,
+    certificate: Certificate,
+    /// What the error says of it, without what OpenSSL's versions write differently.
+    says: &'static str,
+    /// Whether nothing is wrong but the name.
+    is_name: bool,
+}
+
+fn bad_certificates() -> Vec<Bad> {
+    let here = ["127.0.0.1"];
+    let mut expired = params("expired", &here);
+    expired.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let mut early = params("early", &here);
+    early.not_before = rcgen::date_time_ymd(3001, 1, 1);
+    let bad = |what, certificate, says| Bad {
+        what,
+        certificate,
+        says,
+        is_name: says == "IP address mismatch",
+    };
+    let (own, ip) = (params("own", &here), "IP address mismatch");
+    vec![
+        bad(
+            "another name",
+            TRUSTED.sign(params("a", &["example.org"])),
+            ip,
+        ),
+        bad(
+            "another address",
+            TRUSTED.sign(params("b", &["127.0.0.2"])),
+            ip,
+        ),
+        bad(
+            "address as a name alone",
+            TRUSTED.sign(params("127.0.0.1", &[])),
+            ip,
+        ),
+        bad("expired", TRUSTED.sign(expired), "has expired"),
+        bad("not yet valid", TRUSTED.sign(early), "not yet valid"),
+        bad(
+            "self-signed",
+            Certificate::self_signed(&own),
+            "signed certificate",
+        ),
+        bad(
+            "unknown authority",
+            Authority::new("unknown").sign(own),
+            "unable to get local issuer certificate",
+        ),
+    ]
+}
+
+/// Starts a server that counts the requests its program gets.
+#[track_caller]
+fn counting(certificate: &Certificate) -> (TestServer, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    let builder = Server::builder()
+        .tls(certificate.identity())
+        .on_request(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Reply::forbidden()
+        });
+    (TestServer::start(builder), requests)
+}
+
+/// Tells what a client of these options hears: the reply that is a refusal, or a TLS error's text.
+#[track_caller]
+fn verdict(options: TlsOptions, url: String) -> Result<(), String> {
+    match connect_error(&Client::new().tls(options), url) {
+        Error::Refused(refusal) if refusal.status == 403 => Ok(()),
+        Error::Tls(text) => Err(text),
+        error => panic!("{error:?}"),
+    }
+}
+
+/// A certificate that is not for the host, not valid now or not signed by whom the client trusts is
+/// refused, the error says which of it, and the server's program hears nothing of the client.
+#[test]
+fn bad_certificates_are_refused() {
+    for bad in bad_certificates() {
+        let (server, requests) = counting(&bad.certificate);
+        let text = verdict(trust(&TRUSTED), server.url()).expect_err(bad.what);
+        assert!(text.contains(bad.says), "{}: {text}", bad.what);
+        settled("the server has given up", || server.connection_count() == 0);
+        drop(server);
+        assert_eq!(requests.load(Ordering::Relaxed), 0, "{}", bad.what);
+    }
+}
+
+/// A name that the certificate does not have is told apart from an address.
+#[test]
+fn wrong_name_is_refused() {
+    let (server, requests) = counting(&TRUSTED.sign(params("other", &["example.org"])));
+    let url = format!("wss://localhost:{}", server.local_addr().port());
+    let text = verdict(trust(&TRUSTED), url).unwrap_err();
+    assert!(text.to_lowercase().contains("hostname mismatch"), "{text}");
+    assert_eq!(requests.load(Ordering::Relaxed), 0);
+}
+
+/// To a server that it does not believe, a client sends not one byte of its request.
+#[test]
+fn refused_server_gets_no_application_byte() {
+    let server = RawServer::new();
+    let url = secure_url(&server);
+    let client = Client::new().tls(TlsOptions::new().only_these_roots());
+    let connecting = std::thread::spawn(move || connect_error(&client, url));
+    assert!(TlsPeer::accept(&server).is_err());
+    assert!(matches!(connecting.join().unwrap(), Error::Tls(_)));
+}
+
+/// The right certificate is believed by name and by address.
+#[test]
+fn right_certificate_is_believed_by_name_and_address() {
+    let (server, _) = counting(&LOCAL);
+    let port = server.local_addr().port();
+    for host in ["localhost", "LOCALHOST", "127.0.0.1"] {
+        assert_eq!(
+            verdict(trust(&TRUSTED), format!("wss://{host}:{port}")),
+            Ok(()),
+            "{host}"
+        );
+    }
+    let builder = Server::builder().tls(LOCAL.identity());
+    let Ok(server) = builder.on_request(|_| Reply::forbidden()).bind("[::1]:0") else {
+        return; // No IPv6 here.
+    };
+    assert_eq!(verdict(trust(&TRUSTED), server.url()), Ok(()));
+}
+
+/// `danger_accept_invalid_certs` accepts what nobody trusted has signed, or not for now.
+#[test]
+fn invalid_certificates_are_accepted_in_danger() {
+    for bad in bad_certificates().into_iter().filter(|bad| !bad.is_name) {
+        let (server, _) = counting(&bad.certificate);
+        let options = trust(&TRUSTED).danger_accept_invalid_certs();
+        assert_eq!(verdict(options, server.url()), Ok(()), "{}", bad.what);
+    }
+}
+
+/// `danger_accept_invalid_hostnames` accepts another's certificate, and nothing else that is wrong.
+#[test]
+fn other_names_are_accepted_in_danger() {
+    for bad in bad_certificates() {
+        let (server, requests) = counting(&bad.certificate);
+        let options = trust(&TRUSTED).danger_accept_invalid_hostnames();
+        let verdict = verdict(options, server.url());
+        assert_eq!(verdict.is_ok(), bad.is_name, "{}: {verdict:?}", bad.what);
+        assert_eq!(requests.load(Ordering::Relaxed), usize::from(bad.is_name));
+    }
+}
+
+/// The authorities trusted are the system's and those added, or those added alone.
+#[test]
+fn roots_are_added_to_the_systems_or_stand_alone() {
+    let (server, _) = counting(&LOCAL);
+    let (other, both) = (Authority::new("other"), Authority::new("both"));
+    let bundle = both.pem() + &TRUSTED.pem();
+    let new = TlsOptions::new;
+    for (options, is_trusted) in [
+        (new(), false),
+        (new().only_these_roots(), false),
+        (new().add_roots(other.pem()), false),
+        (trust(&other), false),
+        (new().add_roots(TRUSTED.pem()), true),
+        (trust(&TRUSTED), true),
+        (trust(&other).add_roots(TRUSTED.pem()), true),
+        (new().add_roots(bundle).only_these_roots(), true),
+    ] {
+        let verdict = verdict(options.clone(), server.url());
+        assert_eq!(verdict.is_ok(), is_trusted, "{options:?}: {verdict:?}");
+    }
+}
+
+/// What is no PEM, or no key for its certificate, is reported where it is used.
+#[test]
+fn unreadable_certificates_are_reported() {
+    let (server, _) = counting(&LOCAL);
+    let pem = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n";
+    let options = trust(&TRUSTED).add_roots(pem);
+    assert!(verdict(options, server.url()).is_err());
+    let broken = landline::Identity::from_pem("nothing", "at all");
+    let bound = Server::builder()
+        .tls(broken.clone())
+        .on_request(|_| Reply::forbidden())
+        .bind("127.0.0.1:0");
+    assert!(matches!(bound, Err(Error::Tls(_))), "{bound:?}");
+    assert!(matches!(server.set_tls(broken), Err(Error::Tls(_))));
+    assert_eq!(verdict(trust(&TRUSTED), server.url()), Ok(()));
+}
+
+/// A new certificate is for the handshakes to come: what is open stays open.
+#[test]
+fn certificate_is_replaced_while_connections_stay() {
+    let server = secure_echo(landline::Config::new());
+    let (ws, mut messages) = trusting().open(server.url()).unwrap();
+    let successor = Authority::new("successor");
+    let next = successor.sign(params("next", &["127.0.0.1"]));
+    server.set_tls(next.identity()).unwrap();
+    assert!(matches!(
+        connect_error(&trusting(), server.url()),
+        Error::Tls(_)
+    ));
+    let client = Client::new().tls(trust(&successor));
+    let (new, mut new_messages) = client.open(server.url()).unwrap();
+    ws.send("old").unwrap();
+    new.send("new").unwrap();
+    assert_eq!(messages.recv().unwrap().as_text(), Some("old"));
+    assert_eq!(new_messages.recv().unwrap().as_text(), Some("new"));
+}
+
+/// A server without TLS cannot be given it later.
+#[test]
+fn plain_server_takes_no_certificate() {
+    let server = TestServer::echo();
+    assert!(matches!(
+        server.set_tls(LOCAL.identity()),
+        Err(Error::Invalid(_))
+    ));
+    assert!(landline::open(server.url()).is_ok());
+}
