@@ -260,7 +260,9 @@ impl Session {
             more = matches!(last, Ok(1..)) && (self.wire.has_incoming() || engine.has_buffered());
         }
         drop(engine);
-        self.has_more.store(more, Ordering::Relaxed);
+        // The next call finds the end or the error behind these bytes; the socket has no more to say.
+        self.has_more
+            .store(more || is_last_word(&last), Ordering::Relaxed);
         match buffer.len() - start {
             0 => last,
             length => Ok(length),
@@ -326,6 +328,14 @@ fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize
     let read = engine.read(&mut buffer[start..]);
     buffer.truncate(start + read.as_ref().copied().unwrap_or(0));
     read
+}
+
+/// Tells whether nothing can follow: `close_notify` (RFC 8446, section 6.1) or an error.
+fn is_last_word(read: &io::Result<usize>) -> bool {
+    match read {
+        Ok(length) => *length == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
 }
 
 /// A write to memory blocks only where the peer wants the handshake anew.
