@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use native_tls::{TlsConnector, TlsStream};
@@ -103,11 +104,14 @@ pub(crate) fn open_tcp(server: SocketAddr) -> io::Result<TcpStream> {
 }
 
 pub(crate) fn open_tls(stream: TcpStream) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
-    // The servers make a certificate each time they start; to read the system's roots would take long.
-    let connector = TlsConnector::builder()
-        .danger_accept_invalid_certs(true)
-        .disable_built_in_roots(true)
-        .build()?;
+    // Made once, as it reads the system's roots, which takes longer than all that follows.
+    static CONNECTOR: LazyLock<native_tls::Result<TlsConnector>> = LazyLock::new(|| {
+        // The servers make a certificate each time they start.
+        TlsConnector::builder()
+            .danger_accept_invalid_certs(true)
+            .build()
+    });
+    let connector = CONNECTOR.as_ref()?;
     Ok(connector.connect("localhost", stream)?)
 }
 

@@ -19,7 +19,8 @@
 //!
 //! `--idle` prints by how many KiB a server's resident memory grows for each of 500 connections that
 //! have echoed once. `streams` holds bare native-tls streams in a list, without threads: what OpenSSL
-//! itself keeps. `landline ws` is landline without TLS.
+//! itself keeps; `threads` has each on a thread of its own, which read it from its handshake on and
+//! waits for more. `landline ws` is landline without TLS.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 

@@ -1,10 +1,12 @@
 //! The servers that are compared.
 
 use std::error::Error;
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 
 use landline::{Identity, ServerBuilder};
 use native_tls::{TlsAcceptor, TlsStream};
+use tungstenite::protocol::WebSocketConfig;
 
 use crate::by_hand::{accept_each, echo_at_the_limit, echo_by_tungstenite};
 use crate::process::{EchoServer, announce};
@@ -33,6 +35,10 @@ pub(crate) const OTHERS: &[EchoServer] = &[
     EchoServer {
         name: "streams",
         serve: hold_streams,
+    },
+    EchoServer {
+        name: "threads",
+        serve: || accept_each_over_tls(hold_here),
     },
     EchoServer {
         name: "landline ws",
@@ -65,13 +71,25 @@ fn hold_streams() -> Result<(), Box<dyn Error>> {
     announce(listener.local_addr()?);
     let mut held = Vec::new();
     for stream in listener.incoming() {
-        let stream = acceptor.accept(stream?)?;
-        let mut socket = tungstenite::accept(stream).map_err(|_| "no handshake")?;
-        let message = socket.read()?;
-        socket.send(message)?;
-        held.push(socket.into_inner());
+        held.push(echo_once(acceptor.accept(stream?)?)?);
     }
     Ok(())
+}
+
+/// Echoes one message and keeps the connection until it has another.
+fn hold_here(stream: TlsStream<TcpStream>) -> Result<(), Box<dyn Error>> {
+    echo_once(stream)?.read_exact(&mut [0])?;
+    Ok(())
+}
+
+/// Keeps no buffer but OpenSSL's.
+fn echo_once(stream: TlsStream<TcpStream>) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
+    let small = WebSocketConfig::default().read_buffer_size(512);
+    let mut socket =
+        tungstenite::accept_with_config(stream, Some(small)).map_err(|_| "no handshake")?;
+    let message = socket.read()?;
+    socket.send(message)?;
+    Ok(socket.into_inner())
 }
 
 fn acceptor() -> Result<TlsAcceptor, Box<dyn Error>> {
