@@ -1,11 +1,14 @@
-//! Talks to a server from the terminal: `client URL`.
+//! Talks to a server from the terminal: `client URL`, or `client URL --cacert FILE` to trust the PEM
+//! certificates in a file too.
 //!
 //! What you type goes out line by line, what comes in is printed, Ctrl-D closes.
 #![allow(clippy::print_stderr, reason = "a program that says how it ended")]
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::{env, process};
+use std::{env, fs, process};
+
+use landline::{Client, TlsOptions};
 
 fn main() {
     if let Err(error) = talk() {
@@ -15,8 +18,14 @@ fn main() {
 }
 
 fn talk() -> Result<(), Box<dyn Error>> {
-    let url = env::args().nth(1).ok_or("usage: client URL")?;
-    let ws = landline::connect(url, |ws| {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (url, tls) = match arguments[..] {
+        [url] => (url, TlsOptions::new()),
+        [url, "--cacert", file] => (url, TlsOptions::new().add_roots(fs::read(file)?)),
+        _ => return Err("usage: client URL [--cacert FILE]".into()),
+    };
+    let ws = Client::new().tls(tls).connect(url, |ws| {
         ws.on_message(|_, message| writeln!(io::stdout(), "{message}"));
         ws.on_error(|_, error| eprintln!("{error}"));
         // Here, because the main thread may be waiting for a line that never comes.

@@ -1,16 +1,17 @@
 //! The peer that the Autobahn test suite examines, in both roles: an echo.
 //!
 //! ```text
-//! conformance server ADDR   echoes on ADDR (port 0: any free port); prints where it listens
-//! conformance client ADDR   runs every case of the fuzzing server at ADDR, a host:port or ws:// URL
+//! conformance server ADDR                  echoes on ADDR (port 0: any free port); prints where it listens
+//! conformance server-tls ADDR CERT KEY     the same over TLS, with a certificate and its key in PEM files
+//! conformance client ADDR                  runs every case of the fuzzing server at ADDR, a host:port or ws:// URL
 //! ```
 //!
-//! `.ci/conformance` builds on these two command lines.
+//! `.ci/conformance` builds on these command lines.
 #![allow(clippy::print_stdout, reason = "a program that says where it listens")]
 
-use std::{env, error::Error};
+use std::{env, error::Error, fs};
 
-use landline::{Client, Config, Server};
+use landline::{Client, Config, Identity, Server, ServerBuilder};
 
 const AGENT: &str = "landline";
 
@@ -18,14 +19,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["server", addr] => serve(addr),
+        ["server", addr] => serve(Server::builder(), addr),
+        ["server-tls", addr, cert, key] => {
+            let identity = Identity::from_pem(fs::read(cert)?, fs::read(key)?);
+            serve(Server::builder().tls(identity), addr)
+        }
         ["client", addr] => run_cases(addr),
-        _ => Err("usage: conformance server ADDR | conformance client ADDR".into()),
+        _ => Err("usage: conformance server ADDR | server-tls ADDR CERT KEY | client ADDR".into()),
     }
 }
 
-fn serve(addr: &str) -> Result<(), Box<dyn Error>> {
-    let server = Server::builder()
+fn serve(builder: ServerBuilder, addr: &str) -> Result<(), Box<dyn Error>> {
+    let server = builder
         .config(config())
         .on_upgrade(|ws, _request| {
             ws.on_message(|ws, message| ws.send(message));

@@ -1,7 +1,7 @@
 //! Connecting to a server.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,6 +76,9 @@ pub struct Client {
     connect_timeout: Option<Duration>,
     redirects: usize,
     tls: TlsOptions,
+    /// Made for the first `wss://`, and shared with clones: to read the system's roots takes longer
+    /// than a handshake.
+    connector: Arc<OnceLock<Connector>>,
     /// The first setting that cannot be used: setters never fail, connecting reports it.
     invalid: Option<String>,
 }
@@ -112,6 +115,7 @@ impl Client {
     #[must_use]
     pub fn tls(mut self, options: TlsOptions) -> Self {
         self.tls = options;
+        self.connector = Arc::default();
         self
     }
 
@@ -210,16 +214,24 @@ impl Client {
         }
     }
 
+    fn connector(&self) -> Result<&Connector, Error> {
+        if let Some(connector) = self.connector.get() {
+            return Ok(connector);
+        }
+        let made = Connector::new(&self.tls)?;
+        Ok(self.connector.get_or_init(|| made))
+    }
+
     /// Asks the server of this hop; `None` if it redirects, to what then is the next.
     fn try_hop(&self, hop: &mut Hop) -> Result<Option<Box<Reader>>, Error> {
         let connector = match is_secure(&hop.url)? {
-            true => Some(Connector::new(&self.tls)?),
+            true => Some(self.connector()?),
             false => None,
         };
         let ask = Ask::new(&hop.url, &hop.headers, &self.subprotocols)?;
         let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
         let opening = Opening::begin(&socket, hop.deadline).map_err(Error::Io)?;
-        if let Some(connector) = &connector {
+        if let Some(connector) = connector {
             let host = hop.url.host_str().unwrap_or_default();
             // Only in URLs an IPv6 address is in brackets.
             opening.connect_tls(connector, host.trim_matches(['[', ']']))?;

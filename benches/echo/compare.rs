@@ -1,56 +1,15 @@
-//! The comparison: workloads, turns, and the table.
+//! The comparison: turns and the table.
 
 use std::env;
 use std::error::Error;
 use std::time::Duration;
 
 use rustix::thread::sched_getaffinity;
-use tungstenite::protocol::frame::coding::Data;
 
-use crate::load::{Load, Workload};
-use crate::process::{Cpus, SERVE, ServerProcess, Usage, serve};
+use crate::load::{Load, WORKLOADS};
+use crate::process::{SERVE, ServerProcess, Usage, serve};
 use crate::servers::SERVERS;
-
-const PING_PONG: Workload = Workload {
-    name: "1x1 of 32 B",
-    connections: 1,
-    in_flight: 1,
-    kind: Data::Text,
-    size: 32,
-    window: Duration::from_millis(80),
-    cpus: Cpus::One,
-};
-
-const WORKLOADS: &[Workload] = &[
-    PING_PONG,
-    Workload {
-        name: "32x1 of 32 B",
-        connections: 32,
-        cpus: Cpus::All,
-        ..PING_PONG
-    },
-    Workload {
-        name: "8x32 of 32 B",
-        connections: 8,
-        in_flight: 32,
-        cpus: Cpus::All,
-        ..PING_PONG
-    },
-    Workload {
-        name: "1x1 of 64 KiB",
-        kind: Data::Binary,
-        size: 64 << 10,
-        ..PING_PONG
-    },
-    Workload {
-        name: "1x1 of 4 MiB",
-        kind: Data::Binary,
-        size: 4 << 20,
-        window: Duration::from_millis(300),
-        cpus: Cpus::All,
-        ..PING_PONG
-    },
-];
+use crate::workload::Workload;
 
 /// One window of one server.
 struct Window {

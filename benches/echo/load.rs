@@ -11,10 +11,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags};
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::frame::coding::Data;
 
 use crate::process::Cpus;
+use crate::workload::{PING_PONG, Workload};
 
 /// A server that answers nothing for so long is broken, not slow.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -22,52 +22,36 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// More than the kernel's receive buffer ever holds, so that one `recv` empties it. Never written to.
 const MORE_THAN_EVERYTHING: usize = 64 << 20;
 
-/// How many connections send how much at a time.
-pub(crate) struct Workload {
-    pub(crate) name: &'static str,
-    pub(crate) connections: usize,
-    /// Messages a connection has under way.
-    pub(crate) in_flight: usize,
-    pub(crate) kind: Data,
-    /// Bytes of payload in a message.
-    pub(crate) size: usize,
-    pub(crate) window: Duration,
-    pub(crate) cpus: Cpus,
-}
-
-impl Workload {
-    fn payload(&self) -> Vec<u8> {
-        (b'a'..=b'z').cycle().take(self.size).collect()
-    }
-
-    fn masked_frame(&self) -> Vec<u8> {
-        let mask = [0x37, 0xfa, 0x21, 0x3d];
-        let masked = self
-            .payload()
-            .into_iter()
-            .zip(mask.into_iter().cycle())
-            .map(|(byte, mask)| byte ^ mask);
-        self.frame(Some(mask), masked)
-    }
-
-    fn echoed_frame(&self) -> Vec<u8> {
-        self.frame(None, self.payload())
-    }
-
-    fn frame(&self, mask: Option<[u8; 4]>, payload: impl IntoIterator<Item = u8>) -> Vec<u8> {
-        let header = FrameHeader {
-            opcode: OpCode::Data(self.kind),
-            mask,
-            ..FrameHeader::default()
-        };
-        let mut frame = Vec::new();
-        header
-            .format(self.size as u64, &mut frame)
-            .expect("a vector takes every header");
-        frame.extend(payload);
-        frame
-    }
-}
+pub(crate) const WORKLOADS: &[Workload] = &[
+    PING_PONG,
+    Workload {
+        name: "32x1 of 32 B",
+        connections: 32,
+        cpus: Cpus::All,
+        ..PING_PONG
+    },
+    Workload {
+        name: "8x32 of 32 B",
+        connections: 8,
+        in_flight: 32,
+        cpus: Cpus::All,
+        ..PING_PONG
+    },
+    Workload {
+        name: "1x1 of 64 KiB",
+        kind: Data::Binary,
+        size: 64 << 10,
+        ..PING_PONG
+    },
+    Workload {
+        name: "1x1 of 4 MiB",
+        kind: Data::Binary,
+        size: 4 << 20,
+        window: Duration::from_millis(300),
+        cpus: Cpus::All,
+        ..PING_PONG
+    },
+];
 
 /// The connections of one workload to one server.
 pub(crate) struct Load {

@@ -46,6 +46,8 @@
 #![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 
 #[cfg(target_os = "linux")]
+mod by_hand;
+#[cfg(target_os = "linux")]
 mod compare;
 #[cfg(target_os = "linux")]
 mod load;
@@ -53,6 +55,8 @@ mod load;
 mod process;
 #[cfg(target_os = "linux")]
 mod servers;
+#[cfg(target_os = "linux")]
+mod workload;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -9,10 +9,18 @@ use std::{env, fs, process, thread};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::servers::{EchoServer, SERVERS};
+use crate::servers::{OTHERS, SERVERS};
 
 /// The argument that makes this program one of its own servers.
 pub(crate) const SERVE: &str = "--serve";
+
+/// An echo server that can be run by name.
+pub(crate) struct EchoServer {
+    /// What the table calls it.
+    pub(crate) name: &'static str,
+    /// Serves for as long as the process lives, and calls [`announce`] as soon as it listens.
+    pub(crate) serve: fn() -> Result<(), Box<dyn Error>>,
+}
 
 /// Where the load and a server run.
 #[derive(Clone, Copy)]
@@ -38,7 +46,7 @@ impl Cpus {
 
 /// A running server; dropping it ends it.
 pub(crate) struct ServerProcess {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: SocketAddr,
 }
 
@@ -113,6 +121,7 @@ fn number(text: &str) -> u64 {
 pub(crate) fn serve(name: &str) -> Result<(), Box<dyn Error>> {
     let server = SERVERS
         .iter()
+        .chain(OTHERS)
         .find(|server| server.name == name)
         .ok_or("no such server")?;
     thread::Builder::new().spawn(end_with_the_load)?;

@@ -1,36 +1,28 @@
 //! The servers that are compared.
 
 use std::error::Error;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::ops::Range;
-use std::thread;
 
-use crate::process::announce;
-
-/// An echo server that can be run by name.
-pub(crate) struct EchoServer {
-    /// What the table calls it.
-    pub(crate) name: &'static str,
-    /// Serves for as long as the process lives, and calls [`announce`] as soon as it listens.
-    pub(crate) serve: fn() -> Result<(), Box<dyn Error>>,
-}
+use crate::by_hand::{accept_each, echo_at_the_limit, echo_by_tungstenite};
+use crate::process::{EchoServer, announce};
 
 /// All of them. The others are measured against the first two.
 pub(crate) const SERVERS: &[EchoServer] = &[
     EchoServer {
         name: "limit",
-        serve: serve_limit,
+        serve: || accept_each(echo_at_the_limit),
     },
     EchoServer {
         name: "tungstenite",
-        serve: serve_tungstenite,
+        serve: || accept_each(echo_by_tungstenite),
     },
     EchoServer {
         name: "landline",
         serve: serve_landline,
     },
 ];
+
+/// Those that can be started and are compared with nothing: none.
+pub(crate) const OTHERS: &[EchoServer] = &[];
 
 fn serve_landline() -> Result<(), Box<dyn Error>> {
     let server = landline::Server::builder()
@@ -41,120 +33,4 @@ fn serve_landline() -> Result<(), Box<dyn Error>> {
     announce(server.local_addr());
     server.wait()?;
     Ok(())
-}
-
-fn serve_tungstenite() -> Result<(), Box<dyn Error>> {
-    accept_each(|stream| {
-        let mut socket = tungstenite::accept(stream)?;
-        loop {
-            let message = socket.read()?;
-            if message.is_text() || message.is_binary() {
-                socket.send(message)?;
-            }
-        }
-    })
-}
-
-fn serve_limit() -> Result<(), Box<dyn Error>> {
-    accept_each(|stream| {
-        // The load sends nothing before it has the answer to its handshake, so nothing is left behind here.
-        let mut stream = tungstenite::accept(stream)?.into_inner();
-        let mut buffer = vec![0; 64 * 1024];
-        let mut filled = 0;
-        loop {
-            filled += match stream.read(&mut buffer[filled..])? {
-                0 => return Ok(()),
-                read => read,
-            };
-            let batch = answer_whole_frames(&mut buffer[..filled]);
-            stream.write_all(&buffer[batch.answer])?;
-            buffer.copy_within(batch.consumed..filled, 0);
-            filled -= batch.consumed;
-            if buffer.len() < batch.wanted {
-                buffer.resize(batch.wanted, 0);
-            }
-        }
-    })
-}
-
-/// Runs `echo` for every connection on a thread of its own; how a connection ends is nobody's concern here.
-fn accept_each(echo: fn(TcpStream) -> Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    announce(listener.local_addr()?);
-    for stream in listener.incoming() {
-        let stream = stream?;
-        stream.set_nodelay(true)?;
-        thread::Builder::new().spawn(move || drop(echo(stream)))?;
-    }
-    Ok(())
-}
-
-/// What became of a buffer of masked frames.
-struct Batch {
-    /// Where in it the unmasked frames stand now.
-    answer: Range<usize>,
-    /// So many bytes at its beginning were whole masked frames.
-    consumed: usize,
-    /// What an unfinished frame behind them takes up in all.
-    wanted: usize,
-}
-
-/// Turns the whole masked frames at the beginning of `buffer` into unmasked ones, in place.
-///
-/// Each gets shorter by its mask, so all move up to the first, whose payload stays where it is.
-fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
-    let mut batch = Batch {
-        answer: 4..4,
-        consumed: 0,
-        wanted: 0,
-    };
-    while let Some((header, payload)) = frame_lengths(&buffer[batch.consumed..]) {
-        let begin = batch.consumed + header;
-        let end = begin + payload;
-        if end > buffer.len() {
-            batch.wanted = end - batch.consumed;
-            break;
-        }
-        unmask(&mut buffer[begin - 4..end]);
-        buffer[batch.consumed + 1] &= 0x7f;
-        buffer.copy_within(batch.consumed..begin - 4, batch.answer.end);
-        batch.answer.end += header - 4;
-        if batch.answer.end < begin {
-            buffer.copy_within(begin..end, batch.answer.end);
-        }
-        batch.answer.end += payload;
-        batch.consumed = end;
-    }
-    batch
-}
-
-/// Reads how long the header (mask included) and the payload of a masked frame are.
-fn frame_lengths(frame: &[u8]) -> Option<(usize, usize)> {
-    match frame.get(1)? & 0x7f {
-        126 => Some((
-            8,
-            u16::from_be_bytes(frame.get(2..4)?.try_into().ok()?).into(),
-        )),
-        127 => Some((
-            14,
-            u64::from_be_bytes(frame.get(2..10)?.try_into().ok()?)
-                .try_into()
-                .ok()?,
-        )),
-        short => Some((6, short.into())),
-    }
-}
-
-/// Removes the mask, which stands in the first four bytes, from the rest.
-fn unmask(masked: &mut [u8]) {
-    let (mask, payload) = masked.split_at_mut(4);
-    let mask = u32::from_ne_bytes([mask[0], mask[1], mask[2], mask[3]]);
-    let mut words = payload.chunks_exact_mut(4);
-    for word in &mut words {
-        let masked = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
-        word.copy_from_slice(&(masked ^ mask).to_ne_bytes());
-    }
-    for (byte, mask) in words.into_remainder().iter_mut().zip(mask.to_ne_bytes()) {
-        *byte ^= mask;
-    }
 }

@@ -73,7 +73,11 @@ impl Connector {
             .danger_accept_invalid_hostnames(options.accept_invalid_hostnames);
         builder.request_alpns(&[ALPN]);
         for pem in &options.roots {
-            for certificate in native_tls::Certificate::stack_from_pem(pem).map_err(tls)? {
+            let roots = native_tls::Certificate::stack_from_pem(pem).map_err(tls)?;
+            if roots.is_empty() {
+                return Err(Error::Tls("no certificate in the roots to add".into()));
+            }
+            for certificate in roots {
                 builder.add_root_certificate(certificate);
             }
         }

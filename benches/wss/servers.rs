@@ -1,0 +1,105 @@
+//! The servers that are compared.
+
+use std::error::Error;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+
+use landline::{Identity, ServerBuilder};
+use native_tls::{TlsAcceptor, TlsStream};
+use tungstenite::protocol::WebSocketConfig;
+
+use crate::by_hand::{accept_each, echo_at_the_limit, echo_by_tungstenite};
+use crate::process::{EchoServer, announce};
+
+/// All of them. The others are measured against the first two.
+pub(crate) const SERVERS: &[EchoServer] = &[
+    EchoServer {
+        name: "limit",
+        serve: || accept_each_over_tls(echo_at_the_limit),
+    },
+    EchoServer {
+        name: "tungstenite",
+        serve: || accept_each_over_tls(echo_by_tungstenite),
+    },
+    EchoServer {
+        name: "landline",
+        serve: || {
+            let (chain, key) = certificate()?;
+            serve_landline(landline::Server::builder().tls(Identity::from_pem(chain, key)))
+        },
+    },
+];
+
+/// Those that are only looked at while they are idle.
+pub(crate) const OTHERS: &[EchoServer] = &[
+    EchoServer {
+        name: "streams",
+        serve: hold_streams,
+    },
+    EchoServer {
+        name: "threads",
+        serve: || accept_each_over_tls(hold_here),
+    },
+    EchoServer {
+        name: "landline ws",
+        serve: || serve_landline(landline::Server::builder()),
+    },
+];
+
+fn serve_landline(builder: ServerBuilder) -> Result<(), Box<dyn Error>> {
+    let server = builder
+        .on_upgrade(|ws, _request| {
+            ws.on_message(|ws, message| ws.send(message));
+        })
+        .bind("127.0.0.1:0")?;
+    announce(server.local_addr());
+    server.wait()?;
+    Ok(())
+}
+
+fn accept_each_over_tls(
+    echo: fn(TlsStream<TcpStream>) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let acceptor = acceptor()?;
+    accept_each(move |stream| echo(acceptor.accept(stream)?))
+}
+
+/// Echoes one message on each connection and keeps it.
+fn hold_streams() -> Result<(), Box<dyn Error>> {
+    let acceptor = acceptor()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    announce(listener.local_addr()?);
+    let mut held = Vec::new();
+    for stream in listener.incoming() {
+        held.push(echo_once(acceptor.accept(stream?)?)?);
+    }
+    Ok(())
+}
+
+/// Echoes one message and keeps the connection until it has another.
+fn hold_here(stream: TlsStream<TcpStream>) -> Result<(), Box<dyn Error>> {
+    echo_once(stream)?.read_exact(&mut [0])?;
+    Ok(())
+}
+
+/// Keeps no buffer but OpenSSL's.
+fn echo_once(stream: TlsStream<TcpStream>) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
+    let small = WebSocketConfig::default().read_buffer_size(512);
+    let mut socket =
+        tungstenite::accept_with_config(stream, Some(small)).map_err(|_| "no handshake")?;
+    let message = socket.read()?;
+    socket.send(message)?;
+    Ok(socket.into_inner())
+}
+
+fn acceptor() -> Result<TlsAcceptor, Box<dyn Error>> {
+    let (chain, key) = certificate()?;
+    let identity = native_tls::Identity::from_pkcs8(chain.as_bytes(), key.as_bytes())?;
+    Ok(TlsAcceptor::new(identity)?)
+}
+
+/// Makes a certificate and its key, in PEM.
+fn certificate() -> Result<(String, String), Box<dyn Error>> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
+}
