@@ -230,3 +230,30 @@ fn plain_server_takes_no_certificate() {
     ));
     assert!(landline::open(server.url()).is_ok());
 }
+
+/// A server that asks for a client's certificate gets the one that the client was given, and serves
+/// nobody who has none that it trusts.
+#[cfg(feature = "rustls")]
+#[test]
+fn client_shows_its_certificate() {
+    use landline::{ServerTls, TlsEngine};
+    let tls = ServerTls::new(LOCAL.identity())
+        .require_client_certificates(TRUSTED.pem())
+        .engine(TlsEngine::Rustls);
+    let server = Server::builder()
+        .tls(tls)
+        .on_request(|_| Reply::forbidden());
+    let server = TestServer::start(server);
+    let own = || params("client", &["client"]);
+    for engine in [TlsEngine::Native, TlsEngine::Rustls] {
+        let options = trust(&TRUSTED).engine(engine);
+        let known = options.clone().identity(TRUSTED.sign(own()).identity());
+        assert_eq!(verdict(known, server.url()), Ok(()), "{engine:?}");
+        let unknown = Authority::new("unknown").sign(own()).identity();
+        for options in [options.clone(), options.identity(unknown)] {
+            let error = connect_error(&Client::new().tls(options), server.url());
+            assert!(!matches!(error, Error::Refused(_)), "{engine:?}: {error:?}");
+            println!("{engine:?} without a certificate that is trusted: {error}");
+        }
+    }
+}

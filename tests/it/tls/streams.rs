@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
 
-use landline::{CloseCode, Config, Message, Reply, Router, SendErrorKind, Server};
+use landline::{CloseCode, Config, Message, Reply, Router, SendErrorKind, Server, ServerTls};
 
 use crate::support::*;
 
@@ -112,9 +112,22 @@ const EACH: usize = 10_000;
 /// messages come in its order, and all are whole.
 #[test]
 fn both_sides_send_from_many_threads() {
+    flood(ServerTls::new(LOCAL.identity()));
+}
+
+/// The same holds between two engines, and in TLS 1.3, which OpenSSL speaks as a client.
+#[cfg(feature = "rustls")]
+#[test]
+fn both_sides_send_in_tls_1_3() {
+    let tls = ServerTls::new(LOCAL.identity()).engine(landline::TlsEngine::Rustls);
+    flood(tls.min_version(landline::TlsVersion::Tls13));
+}
+
+#[track_caller]
+fn flood(tls: ServerTls) {
     let (sender, came) = mpsc::channel();
     let (told, serving) = mpsc::channel();
-    let server = secure(Server::builder().on_upgrade(move |ws, _| {
+    let server = TestServer::start(Server::builder().tls(tls).on_upgrade(move |ws, _| {
         let next = Mutex::new(([0; THREADS], 0));
         let sender = sender.clone();
         ws.on_text(move |_, text| {
