@@ -188,7 +188,7 @@ const AHEAD: usize = 64 << 10;
 /// A record holds at most so much (RFC 8446, section 5.1).
 const MAX_RECORD: usize = 16 << 10;
 /// What is asked of the socket at rest, and at most.
-const APPETITE: std::ops::RangeInclusive<usize> = 4 << 10..=64 << 10;
+const APPETITE: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
 
 impl Session {
     pub(super) fn new(engine: Box<dyn Engine>, wire: Wire) -> Self {
