@@ -107,6 +107,15 @@ impl OpeningGuard {
         Err(Error::Timeout(Timeout::Handshake))
     }
 
+    /// Tells what TLS says after its handshake, such as why it does not believe our certificate, from
+    /// what the system says.
+    fn explain_io(&self, error: io::Error) -> Error {
+        if self.0.socket.is_tls() && error.raw_os_error().is_none() {
+            return self.explain(Error::Tls(error.to_string()));
+        }
+        self.explain(Error::Io(error))
+    }
+
     /// Tells an error of the socket from the cut that caused it.
     fn explain(&self, error: Error) -> Error {
         if self.0.state.load(Ordering::Acquire) == CUT {
@@ -179,12 +188,12 @@ impl OpeningGuard {
     /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
     pub(crate) fn ask(&self, ask: &Ask) -> Result<Answer, Error> {
         self.write(ask.bytes())
-            .map_err(|error| self.explain(Error::Io(error)))?;
+            .map_err(|error| self.explain_io(error))?;
         let mut received = Vec::new();
         let (response, length) = loop {
             let got = self
                 .recv(&mut received)
-                .map_err(|error| self.explain(Error::Io(error)))?;
+                .map_err(|error| self.explain_io(error))?;
             if got == 0 {
                 let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
                 return Err(self.explain(Error::Io(ended)));

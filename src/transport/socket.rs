@@ -200,6 +200,10 @@ impl AsFd for Socket {
 
 /// # TLS
 impl Socket {
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.get().is_some()
+    }
+
     /// Tells whether a TLS engine has something to say of its own accord.
     pub(crate) fn owes(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.has_outgoing())
