@@ -66,11 +66,6 @@ fn read_request_at(
 /// Returns [`Error::Handshake`] as soon as it is certain that this is no HTTP/1 response, or one
 /// with too large a head.
 pub(crate) fn parse_response(bytes: &[u8]) -> Result<Option<(Response<()>, usize)>, Error> {
-    if bytes.first().is_some_and(|first| is_tls_record(*first)) {
-        return Err(handshake(
-            "the server speaks TLS on this port, wss:// was probably meant",
-        ));
-    }
     let bytes = first_head(bytes);
     let mut start = 0;
     for _ in 0..=MAX_INTERIM {
@@ -218,7 +213,9 @@ fn check_status_line(bytes: &[u8]) -> Result<(), Error> {
     }
     // The content types of TLS records (RFC 8446, section 5.1): alert and handshake.
     Err(match bytes {
-        [0x15 | 0x16, ..] => handshake("the server speaks TLS here"),
+        [first, ..] if is_tls_record(*first) => {
+            handshake("the server speaks TLS on this port, wss:// was probably meant")
+        }
         _ => handshake("the server does not speak HTTP/1.1 here"),
     })
 }

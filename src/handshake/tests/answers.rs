@@ -144,7 +144,10 @@ fn garbage_is_refused_at_once() {
         );
     }
     let tls = verdict(&ask, b"\x15\x03").unwrap().unwrap_err();
-    assert_eq!(tls, "the server speaks TLS here");
+    assert_eq!(
+        tls,
+        "the server speaks TLS on this port, wss:// was probably meant"
+    );
     assert_eq!(verdict(&ask, b"HTTP/1.1 101 Switching"), None);
     assert_eq!(verdict(&ask, b""), None);
 }

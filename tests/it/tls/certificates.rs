@@ -233,8 +233,8 @@ fn plain_server_takes_no_certificate() {
 
 /// A server that asks for a client's certificate gets the one that the client was given, and serves
 /// nobody who has none that it trusts.
-#[cfg(feature = "rustls")]
 #[test]
+#[cfg(feature = "rustls")]
 fn client_shows_its_certificate() {
     use landline::{ServerTls, TlsEngine};
     let tls = ServerTls::new(LOCAL.identity())

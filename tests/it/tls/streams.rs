@@ -116,8 +116,8 @@ fn both_sides_send_from_many_threads() {
 }
 
 /// The same holds between two engines, and in TLS 1.3, which OpenSSL speaks as a client.
-#[cfg(feature = "rustls")]
 #[test]
+#[cfg(feature = "rustls")]
 fn both_sides_send_in_tls_1_3() {
     let tls = ServerTls::new(LOCAL.identity()).engine(landline::TlsEngine::Rustls);
     flood(tls.min_version(landline::TlsVersion::Tls13));
