@@ -262,7 +262,8 @@
 //! ## Memory
 //!
 //! An idle connection costs at most 20 KiB of resident memory on 64-bit Linux, most of it touched
-//! pages of its thread's stack, and at most 60 KiB over TLS by OpenSSL, which takes the difference. Beyond that, a connection holds at most, on its heap:
+//! pages of its thread's stack, and at most 60 KiB over TLS by OpenSSL, which takes the difference.
+//! Beyond that, a connection holds at most, on its heap:
 //!
 //! - *to be written*: twice [`max_queue_bytes`](Config::max_queue_bytes) of payload, or twice the
 //!   largest message sent, if that is larger: what waits, and what has just left and is let go when
