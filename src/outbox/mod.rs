@@ -80,8 +80,9 @@ pub(crate) struct Outbox<W> {
     budget: Budget,
     channel: Channel,
     control: ControlLane,
-    /// Whether the wire has something to say of its own accord.
-    owing: AtomicBool,
+    /// Whether the wire has something to say of its own accord. It is handed over as a control frame
+    /// is, so the models leave it out.
+    owing: std::sync::atomic::AtomicBool,
     /// Whether a cork holds this outbox.
     corked: AtomicBool,
     /// Whether the pump is stalled, for those who only want to know.
@@ -167,7 +168,7 @@ impl<W: Wire> Outbox<W> {
             budget: Budget::new(config),
             channel: Channel::new(),
             control: ControlLane::default(),
-            owing: AtomicBool::new(false),
+            owing: std::sync::atomic::AtomicBool::new(false),
             corked: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             pump: Mutex::new(Pump::new(role, wire)),
@@ -453,7 +454,8 @@ impl<W: Wire> Outbox<W> {
             if pump.unsent.is_empty() {
                 self.fill(pump, spent);
             }
-            let owing = self.owing.swap(false, Ordering::AcqRel);
+            let owing =
+                self.owing.load(Ordering::Acquire) && self.owing.swap(false, Ordering::AcqRel);
             if pump.unsent.is_empty() && !owing {
                 self.end_stall(pump);
                 pump.unsent.rest();
