@@ -130,6 +130,7 @@ pub struct CloseEvent {
     pub(crate) timeout: Option<Timeout>,
     /// Whether this side failed it: `on_error` was told why.
     pub(crate) failed: bool,
+    pub(crate) undelivered: u64,
 }
 
 impl CloseEvent {
@@ -182,6 +183,13 @@ impl CloseEvent {
         self.timeout
     }
 
+    /// Returns how many messages were queued and not wholly sent: neither the kernel nor the peer has
+    /// them. Those that an [`Overflow`](crate::Overflow) policy has dropped do not count here.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        self.undelivered
+    }
+
     /// Tells whether nothing went wrong: a clean close with 1000, 1001 or no code, or any other
     /// that the program began and the peer answered.
     #[must_use]
@@ -204,9 +212,13 @@ impl fmt::Display for CloseEvent {
             // A reason is the peer's text: escaped, it cannot forge a line of a log.
             write!(f, ", {:?}", self.reason)?;
         }
-        match self.timeout {
-            Some(timeout) => write!(f, ", {timeout}"),
-            None => Ok(()),
+        if let Some(timeout) = self.timeout {
+            write!(f, ", {timeout}")?;
+        }
+        match self.undelivered {
+            0 => Ok(()),
+            1 => f.write_str(", 1 message undelivered"),
+            count => write!(f, ", {count} messages undelivered"),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Config {
     pub(crate) max_body_size: usize,
     pub(crate) max_queue_bytes: usize,
     pub(crate) max_queue_messages: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) send_buffer: Option<usize>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -46,6 +48,8 @@ impl Config {
             max_body_size: 64 << 10,
             max_queue_bytes: 1 << 20,
             max_queue_messages: 1_024,
+            overflow: Overflow::Wait,
+            send_buffer: None,
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
@@ -101,6 +105,32 @@ impl Config {
     #[must_use]
     pub fn max_queue_messages(mut self, messages: usize) -> Self {
         self.max_queue_messages = messages;
+        self
+    }
+
+    /// Sets what [`send`](crate::WebSocket::send), `send_all` and `send_tracked` do when the queue is
+    /// full; by default they [wait](Overflow::Wait).
+    /// [`WebSocket::set_overflow`](crate::WebSocket::set_overflow) changes it for one connection,
+    /// [`send_with`](crate::WebSocket::send_with) for one message.
+    #[must_use]
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Sets how many bytes the kernel may hold for a peer that does not take them (`SO_SNDBUF`); by
+    /// default the system decides.
+    ///
+    /// What the kernel holds counts as sent. It may be much: Linux lets the buffers of a connection
+    /// grow to some 4 MiB and more, which at 50 small messages a second is half an hour in which
+    /// nobody notices that the peer does not read, and which it gets to read then, long out of date.
+    /// A program that pushes fresh data does well to set some 10 to 100 KiB here, so that the queue,
+    /// the [`Overflow`] policy and `buffered_amount` take notice early. Too small a buffer slows down
+    /// a fast connection over a long way: it bounds what is under way. Linux doubles the number for
+    /// its own bookkeeping, and grants some 4 KiB at least.
+    #[must_use]
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.send_buffer = Some(bytes);
         self
     }
 
@@ -163,6 +193,31 @@ impl Config {
         self.stop_timeout = timeout.min(FOREVER);
         self
     }
+}
+
+/// Says what a send does when the queue is full: when
+/// [`max_queue_bytes`](Config::max_queue_bytes) or
+/// [`max_queue_messages`](Config::max_queue_messages) wait to be written already.
+///
+/// Which one depends on what a message is worth. An answer should [wait](Self::Wait). Of a reading
+/// that is repeated all the time, the newest matters: [`DropOldest`](Self::DropOldest). Who must not
+/// miss anything and cannot keep up is better off connecting anew: [`Close`](Self::Close).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Waits for room, at most [`write_timeout`](Config::write_timeout).
+    #[default]
+    Wait,
+    /// Fails with [`Full`](crate::SendErrorKind::Full), which hands the message back.
+    HandBack,
+    /// Drops this message, and succeeds. It is counted as dropped.
+    DropNewest,
+    /// Drops the messages that have waited longest, as many as needed, and counts them as dropped.
+    /// What is being written stays, which is at most 64 KiB or one larger message.
+    DropOldest,
+    /// Closes the connection with 1008, "too slow". What is queued is discarded, and the send fails
+    /// with [`Closed`](crate::SendErrorKind::Closed).
+    Close,
 }
 
 impl Default for Config {

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use log::{debug, warn};
 
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
 use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
-use crate::protocol::{CloseFrame, Opcode, Role};
+use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Socket;
-use crate::{CloseCode, Config, Error, Failure, Initiator, Outcome, Timeout, WaitError, WebSocket};
+use crate::{
+    CloseCode, Config, Counters, Error, Failure, Initiator, Message, Outcome, Overflow, SendError,
+    SendErrorKind, Timeout, WaitError, WebSocket,
+};
 
 /// Is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
@@ -38,6 +40,7 @@ pub(crate) struct Connection {
     deadlines: Box<Mutex<Deadlines>>,
     /// When it is cut whatever the program does, and the deadline's name.
     end_by: Mutex<Option<(Instant, Timeout)>>,
+    overflow: Mutex<Overflow>,
     ending: Mutex<Ending>,
     /// Told when the connection has ended, and when its reading end is parked.
     moved: Condvar,
@@ -50,6 +53,8 @@ pub(crate) struct Reading {
     pub(crate) asleep: AtomicBool,
     /// Bytes received so far.
     pub(crate) received: AtomicU64,
+    /// Messages received whole so far.
+    pub(crate) messages: AtomicU64,
     /// Which message is half received; 0 for none.
     pub(crate) mid_message: AtomicU64,
 }
@@ -84,6 +89,9 @@ impl Connection {
         config: &Config,
         subprotocol: Option<String>,
     ) -> io::Result<Arc<Self>> {
+        if let Some(bytes) = config.send_buffer {
+            socket.set_send_buffer(bytes)?;
+        }
         let timer = Timer::new();
         let wire = SocketWire {
             socket: Arc::clone(socket),
@@ -104,6 +112,7 @@ impl Connection {
             timer,
             deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
             end_by: Mutex::new(None),
+            overflow: Mutex::new(config.overflow),
             ending: Mutex::new(Ending::default()),
             moved: Condvar::new(),
         });
@@ -116,6 +125,55 @@ impl Connection {
             connection.id, connection.peer_addr
         );
         Ok(connection)
+    }
+
+    /// Queues a message and lets it leave; fails the connection if the policy says so.
+    pub(crate) fn send(&self, message: Message, overflow: Overflow) -> Result<(), SendError> {
+        let sent = self.outbox.send(message, overflow);
+        sent.map_err(|error| self.judge_overflow(error, overflow))
+    }
+
+    /// Fails a connection whose queue is full, if the policy says so.
+    pub(crate) fn judge_overflow(&self, error: SendError, overflow: Overflow) -> SendError {
+        if overflow != Overflow::Close || error.kind != SendErrorKind::Full {
+            return error;
+        }
+        if !self.outbox.is_closing() {
+            self.fail(CloseCode::POLICY_VIOLATION, "too slow", Error::TooSlow);
+        }
+        SendError::new(SendErrorKind::Closed, error.message)
+    }
+
+    /// Fails a connection whose streamed message will not come to its end.
+    pub(crate) fn fail_unfinished(&self) {
+        if !self.outbox.is_closing() {
+            let reason = "a message was not finished";
+            self.fail(CloseCode::INTERNAL_ERROR, reason, Error::Unfinished);
+        }
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        *lock(&self.overflow)
+    }
+
+    pub(crate) fn set_overflow(&self, overflow: Overflow) {
+        *lock(&self.overflow) = overflow;
+    }
+
+    /// Waits for the peer to say that it has taken what was sent before.
+    pub(crate) fn confirm(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
+        if self.is_driven_here() && on_connection_thread() {
+            return Err(WaitError::WouldDeadlock);
+        }
+        match self.outbox.confirm(deadline) {
+            // Who reads the answer is this very thread.
+            Err(WaitError::Timeout) if self.is_driven_here() => Err(WaitError::WouldDeadlock),
+            other => other,
+        }
+    }
+
+    fn is_driven_here(&self) -> bool {
+        lock(&self.ending).driver == Some(thread::current().id())
     }
 
     /// Begins the closing handshake, if nobody has; what was sent before goes first.
@@ -292,6 +350,9 @@ impl Connection {
             .outbox
             .closed_with()
             .filter(|_| self.outbox.writing().close_left_at.is_some());
+        let left = self.outbox.counters();
+        // A send that took its place before the seal comes to nothing as well.
+        let undelivered = left.undelivered + left.queued_messages;
         let mut ending = lock(&self.ending);
         let failure = ending.failure.take();
         let timeout = match seal {
@@ -310,6 +371,7 @@ impl Connection {
         let own = own.unwrap_or_default();
         let (code, reason) = match (&failure, began, &received) {
             (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
+            (Some(Error::TooSlow), ..) => (CloseCode::POLICY_VIOLATION, own),
             (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
             (None, Initiator::Local, Some(_)) if clean => {
                 (sent.unwrap_or(CloseCode::ABNORMAL), own)
@@ -326,8 +388,18 @@ impl Connection {
             received: received.map(|frame| frame.code),
             timeout,
             failed: failure.is_some() || timeout.is_some(),
+            undelivered,
         };
         (event, failure.or(timeout.map(Error::Timeout)))
+    }
+
+    /// Counts what has gone in and out.
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            messages_in: self.reading.messages.load(Ordering::Relaxed),
+            bytes_in: self.reading.received.load(Ordering::Acquire),
+            ..self.outbox.counters()
+        }
     }
 
     fn facts(&self, now: Instant) -> Facts {
@@ -356,7 +428,7 @@ impl Timed for Connection {
             match verdict {
                 Verdict::Wait(next) => return next,
                 Verdict::Ping => {
-                    self.outbox.send_control(Opcode::Ping, Bytes::new());
+                    self.outbox.send_keepalive();
                     let after = self.facts(now);
                     lock(&self.deadlines).pinged(&facts, &after);
                 }

@@ -38,6 +38,11 @@ pub enum Error {
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011.
     Callback(String),
+    /// The peer read too slowly, and the [`Overflow`](crate::Overflow) policy or a group gave it up;
+    /// it was told 1008.
+    TooSlow,
+    /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
+    Unfinished,
     /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
     /// thread could not be started; the connection was given up.
     Io(io::Error),
@@ -74,6 +79,8 @@ impl fmt::Display for Error {
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Protocol { code, what } => write!(f, "protocol violation: {what}, {code}"),
             Self::Callback(what) => write!(f, "callback failed: {what}"),
+            Self::TooSlow => f.write_str("the peer reads too slowly"),
+            Self::Unfinished => f.write_str("a streamed message was dropped before its end"),
             Self::Io(error) => error.fmt(f),
             Self::Tls(what) => write!(f, "TLS: {what}"),
         }
@@ -162,11 +169,16 @@ pub struct SendError {
 pub enum SendErrorKind {
     /// The connection is closing or closed; nothing more can be sent.
     Closed,
-    /// The queue is full ([`try_send`](crate::WebSocket::try_send) does not wait).
+    /// The queue is full, and the send does not wait: as [`try_send`](crate::WebSocket::try_send)
+    /// or the [`Overflow`](crate::Overflow) policy has it, or because this thread is writing a
+    /// streamed message, behind which the queue cannot move.
     Full,
     /// The queue stayed full for [`write_timeout`](crate::Config::write_timeout), though the peer
     /// read a little; one that reads nothing is cut by then, which is `Closed`.
     Timeout,
+    /// Another streamed message of this connection is not finished
+    /// ([`text_writer`](crate::WebSocket::text_writer)).
+    Streaming,
     /// A ping's payload or a close reason is too long, or a close code may not be sent (RFC 6455,
     /// sections 5.5 and 7.4). Nothing was done.
     Invalid,
@@ -197,6 +209,7 @@ impl fmt::Display for SendError {
             SendErrorKind::Closed => "the connection is closed",
             SendErrorKind::Full => "the queue is full",
             SendErrorKind::Timeout => "the queue stayed full: the peer does not read",
+            SendErrorKind::Streaming => "another streamed message is not finished",
             SendErrorKind::Invalid => "not a payload, reason or code that may be sent",
         })
     }
@@ -225,21 +238,59 @@ impl fmt::Display for RecvError {
 
 impl std::error::Error for RecvError {}
 
-/// Says why [`wait_closed`](crate::WebSocket::wait_closed) cannot wait any longer.
+/// Says why a message was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// It is not resolved yet ([`wait_timeout`](crate::Delivery::wait_timeout) alone says so).
+    Pending,
+    /// The queue was full, and the [`Overflow`](crate::Overflow) policy dropped the message.
+    Dropped,
+    /// A Close frame with this code overtook it: this side failed the connection, or the peer closed.
+    Closed(CloseCode),
+    /// The connection was cut because a deadline passed.
+    Cut(Timeout),
+    /// The connection was cut by [`abort`](crate::WebSocket::abort), or nobody was left to read it.
+    Aborted,
+    /// The connection was lost.
+    Lost,
+}
+
+impl fmt::Display for DeliveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending => f.write_str("not delivered yet"),
+            Self::Dropped => f.write_str("dropped, as the queue was full"),
+            Self::Closed(code) => write!(f, "not delivered: closed with {code}"),
+            Self::Cut(timeout) => write!(f, "not delivered: {timeout}"),
+            Self::Aborted => f.write_str("not delivered: the connection was aborted"),
+            Self::Lost => f.write_str("not delivered: the connection was lost"),
+        }
+    }
+}
+
+impl std::error::Error for DeliveryError {}
+
+/// Says why a wait was given up: [`wait_closed`](crate::WebSocket::wait_closed),
+/// [`wait_drained`](crate::WebSocket::wait_drained), [`confirm`](crate::WebSocket::confirm),
+/// [`Server::wait`](crate::Server::wait).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The connection did not end in the given time.
+    /// It did not come about in the given time.
     Timeout,
-    /// The wait could never end: it was asked for on a connection's own thread, or nobody else
-    /// reads the [`Messages`](crate::Messages) of this connection.
+    /// The connection closed first: it can no longer come about.
+    Closed,
+    /// The wait could never end: what it waits for is to be done by this very thread, or nobody
+    /// else reads the [`Messages`](crate::Messages) of this connection.
     WouldDeadlock,
 }
 
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Timeout => "not ended in the given time",
+            Self::Timeout => "not in the given time",
+            Self::Closed => "the connection closed first",
             Self::WouldDeadlock => "waiting here could never end",
         })
     }

@@ -339,11 +339,13 @@ mod client;
 mod close;
 mod config;
 mod connection;
+mod counters;
 mod error;
 mod handshake;
 mod header;
 mod http;
 mod message;
+mod message_writer;
 mod messages;
 mod opening;
 mod outbox;
@@ -358,13 +360,16 @@ mod websocket;
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
-pub use config::Config;
+pub use config::{Config, Overflow};
+pub use counters::{Counters, ServerCounters};
 pub use error::{
-    Error, Failure, IntoOutcome, Outcome, RecvError, Refusal, SendError, SendErrorKind, Timeout,
-    WaitError,
+    DeliveryError, Error, Failure, IntoOutcome, Outcome, RecvError, Refusal, SendError,
+    SendErrorKind, Timeout, WaitError,
 };
 pub use message::{Message, Text};
+pub use message_writer::MessageWriter;
 pub use messages::Messages;
+pub use outbox::Delivery;
 pub use server::{Server, ServerBuilder, StopReport};
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 pub use websocket::WebSocket;

@@ -184,6 +184,8 @@ impl Reader {
         match event {
             Event::Message(message) => {
                 self.messages += 1;
+                let counted = &self.connection.reading.messages;
+                counted.store(self.messages, Ordering::Relaxed);
                 return (!self.discarding).then_some(Next::Message(message));
             }
             Event::Ping(payload) => {
@@ -193,6 +195,7 @@ impl Reader {
                 self.call(|reader| reader.connection.callbacks.ping.run(&reader.ws, payload));
             }
             Event::Pong(payload) => {
+                self.connection.outbox.note_pong(&payload);
                 self.call(|reader| reader.connection.callbacks.pong.run(&reader.ws, payload));
             }
             Event::Close(close) => {

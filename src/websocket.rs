@@ -12,7 +12,8 @@ use crate::outbox::uncork_thread;
 use crate::protocol::Opcode;
 use crate::reader::on_connection_thread;
 use crate::{
-    CloseCode, CloseEvent, Error, IntoOutcome, Message, SendError, SendErrorKind, Text, WaitError,
+    CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
+    Overflow, SendError, SendErrorKind, Text, WaitError,
 };
 
 /// Is the writing end and the handle of one connection: cheap to clone, safe to share, usable from
@@ -48,17 +49,21 @@ impl WebSocket {
     /// the order of its sends.
     ///
     /// While the queue is full this waits for room, at most
-    /// [`write_timeout`](crate::Config::write_timeout); otherwise it does not block. `Ok` means
+    /// [`write_timeout`](crate::Config::write_timeout), or does what another
+    /// [`overflow`](crate::Config::overflow) policy says; otherwise it does not block. `Ok` means
     /// queued: in all but the busiest moments the kernel has it already. What is still queued when
-    /// the connection ends is discarded. From a callback it works as from anywhere, but while it
-    /// waits there, this connection is not read; a program that pushes to many uses
-    /// [`try_send`](Self::try_send).
+    /// the connection ends is discarded, and [`CloseEvent::undelivered`] tells how much that was;
+    /// [`send_tracked`](Self::send_tracked) tells it of one message. From a callback it works as
+    /// from anywhere, but while it waits there, this connection is not read; a program that pushes to
+    /// many uses a [`Group`](crate::Group).
     ///
     /// # Errors
     /// [`Closed`](SendErrorKind::Closed) once the connection is closing, also if that begins during
-    /// the wait, and [`Timeout`](SendErrorKind::Timeout); both hand the message back.
+    /// the wait, [`Timeout`](SendErrorKind::Timeout), and [`Full`](SendErrorKind::Full) where it does
+    /// not wait; all hand the message back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection.outbox.send(message.into())
+        self.connection
+            .send(message.into(), self.connection.overflow())
     }
 
     /// Queues a message like [`send`](Self::send), but never waits.
@@ -66,7 +71,19 @@ impl WebSocket {
     /// # Errors
     /// [`Full`](SendErrorKind::Full) and [`Closed`](SendErrorKind::Closed) hand the message back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection.outbox.try_send(message.into())
+        self.send_with(Overflow::HandBack, message)
+    }
+
+    /// Queues a message like [`send`](Self::send), with a policy of its own.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub fn send_with(
+        &self,
+        overflow: Overflow,
+        message: impl Into<Message>,
+    ) -> Result<(), SendError> {
+        self.connection.send(message.into(), overflow)
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
@@ -79,9 +96,58 @@ impl WebSocket {
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<(), SendError> {
+        let overflow = self.connection.overflow();
         self.connection
             .outbox
-            .send_all(messages.into_iter().map(Into::into))
+            .send_all(messages.into_iter().map(Into::into), overflow)
+            .map_err(|error| self.connection.judge_overflow(error, overflow))
+    }
+
+    /// Queues a message like [`send`](Self::send), and tells what becomes of it.
+    ///
+    /// # Errors
+    /// Those of `send`: then there is nothing to track.
+    pub fn send_tracked(&self, message: impl Into<Message>) -> Result<Delivery, SendError> {
+        let overflow = self.connection.overflow();
+        self.connection
+            .outbox
+            .send_tracked(message.into(), overflow)
+            .map_err(|error| self.connection.judge_overflow(error, overflow))
+    }
+
+    /// Waits until the peer's endpoint has taken all that was sent before, at most for `timeout`: a
+    /// ping goes behind it, and its pong comes back (RFC 6455, section 5.5.3). What the program at
+    /// the other end has made of it, only an answer of its own can tell.
+    ///
+    /// # Errors
+    /// [`Timeout`](WaitError::Timeout), [`Closed`](WaitError::Closed) if the connection closes
+    /// first, and [`WouldDeadlock`](WaitError::WouldDeadlock) where the pong could not be read
+    /// meanwhile: at once in a callback or handler of this connection, or while this thread has a
+    /// [`MessageWriter`] of it and the queue is full; after the timeout, if it is the calling thread
+    /// that reads the [`Messages`](crate::Messages).
+    pub fn confirm(&self, timeout: Duration) -> Result<(), WaitError> {
+        self.connection.confirm(Instant::now().checked_add(timeout))
+    }
+
+    /// Begins a text that leaves in fragments while it is written (RFC 6455, section 5.4), for one
+    /// that is too large to hold, or is not known to its end yet. See [`MessageWriter`].
+    ///
+    /// What was sent before goes first: while the queue is full this waits like
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    /// [`Streaming`](SendErrorKind::Streaming) while another streamed message of this connection is
+    /// not finished, [`Closed`](SendErrorKind::Closed), [`Timeout`](SendErrorKind::Timeout).
+    pub fn text_writer(&self) -> Result<MessageWriter, SendError> {
+        MessageWriter::begin(&self.connection, Opcode::Text)
+    }
+
+    /// Begins a binary message like [`text_writer`](Self::text_writer).
+    ///
+    /// # Errors
+    /// Those of `text_writer`.
+    pub fn binary_writer(&self) -> Result<MessageWriter, SendError> {
+        MessageWriter::begin(&self.connection, Opcode::Binary)
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455, section 5.5.2). It overtakes queued messages
@@ -104,6 +170,50 @@ impl WebSocket {
             .outbox
             .send_control(Opcode::Ping, Bytes::copy_from_slice(payload));
         Ok(())
+    }
+}
+
+/// # Backpressure
+impl WebSocket {
+    /// Sets what `send`, `send_all` and `send_tracked` do from now on when the queue is full, in the
+    /// place of [`Config::overflow`](crate::Config::overflow).
+    pub fn set_overflow(&self, overflow: Overflow) {
+        self.connection.set_overflow(overflow);
+    }
+
+    /// Returns how many bytes of payload are queued and not with the kernel yet. What the kernel
+    /// holds for the peer does not show here; [`send_buffer`](crate::Config::send_buffer) bounds it.
+    #[must_use]
+    pub fn buffered_amount(&self) -> usize {
+        usize::try_from(self.connection.outbox.buffered()).unwrap_or(usize::MAX)
+    }
+
+    /// Waits until nothing is queued any more, from whichever thread it came: until all of it is
+    /// with the kernel. At most for `timeout`. It can be waited for in any callback.
+    ///
+    /// # Errors
+    /// [`Timeout`](WaitError::Timeout), [`Closed`](WaitError::Closed) if something was discarded
+    /// because the connection ended, and [`WouldDeadlock`](WaitError::WouldDeadlock) at once while
+    /// this thread has a [`MessageWriter`] that is not finished.
+    pub fn wait_drained(&self, timeout: Duration) -> Result<(), WaitError> {
+        self.connection
+            .outbox
+            .wait_drained(Instant::now().checked_add(timeout))
+    }
+
+    /// Returns what this connection has counted so far. It is cheap, and counting is always on.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.connection.counters()
+    }
+
+    /// Returns how long the way to the peer and back took last, as seen by this side's own pings: one
+    /// each [`ping_interval`](crate::Config::ping_interval), and one for each
+    /// [`confirm`](Self::confirm). `None` until the first was answered. Time in which the program
+    /// kept the connection from reading counts.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.connection.outbox.latency()
     }
 }
 

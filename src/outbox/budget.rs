@@ -28,9 +28,11 @@ const CLOSING: u64 = 1 << 63;
 const WAITING: u64 = 1 << 62;
 /// The connection is sealed: nothing leaves any more.
 const SEALED: u64 = 1 << 61;
+/// Somebody waits until nothing is reserved.
+const DRAINING: u64 = 1 << 60;
 /// One message. The bits below count bytes.
-const MESSAGE: u64 = 1 << 40;
-const MESSAGES: u64 = SEALED - MESSAGE;
+const MESSAGE: u64 = 1 << 38;
+const MESSAGES: u64 = DRAINING - MESSAGE;
 const BYTES: u64 = MESSAGE - 1;
 
 /// Says why nothing was reserved.
@@ -40,28 +42,58 @@ pub(super) enum Denied {
     Full,
 }
 
+/// Says what a reservation respects, beside the closing bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Respect {
+    /// The limits, and those in line.
+    Line,
+    /// The limits alone.
+    Limits,
+    /// Nothing.
+    Nothing,
+}
+
 #[derive(Default)]
 struct Line {
     places: VecDeque<u64>,
     next: u64,
+    /// How many wait until nothing is reserved.
+    drainers: usize,
     /// Wakes the first, who waits for the socket and not for the line.
     alarm: Option<Arc<dyn Alarm>>,
 }
 
 impl Budget {
     pub(super) fn new(config: &Config) -> Self {
+        Self::bounded(config.max_queue_bytes, config.max_queue_messages)
+    }
+
+    pub(super) fn bounded(bytes: usize, messages: usize) -> Self {
         Self {
             word: AtomicU64::new(0),
-            max_bytes: (config.max_queue_bytes as u64).min(MAX_WEIGHT),
-            max_messages: (config.max_queue_messages.clamp(1, 1 << 20)) as u64,
+            max_bytes: (bytes as u64).min(MAX_WEIGHT),
+            max_messages: messages.clamp(1, MAX_MESSAGES) as u64,
             line: Mutex::new(Line::default()),
             moved: Condvar::new(),
         }
     }
 
-    /// Reserves room for a message of `bytes` and returns the bytes now reserved in all.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<u64, Denied> {
-        self.reserve_unless(WAITING, bytes)
+    /// Reserves room for a message of `bytes`, and returns the bytes now reserved in all.
+    pub(super) fn reserve(&self, bytes: u64, respect: Respect) -> Result<u64, Denied> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            self.admits(word, bytes, respect)?;
+            let reserved = word + MESSAGE + bytes;
+            match self.word.compare_exchange_weak(
+                word,
+                reserved,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(reserved & BYTES),
+                Err(current) => word = current,
+            }
+        }
     }
 
     /// Tells how many messages are reserved and not released.
@@ -110,13 +142,28 @@ impl Budget {
         before
     }
 
-    /// Wakes those in line, if there were any: whoever gets in line later sets the bit first and
+    /// Wakes those who wait, if there were any: whoever begins to wait later sets its bit first and
     /// then looks at the word, so it sees what was done to it.
     fn call_line(&self, before: u64) {
-        if before & WAITING != 0 {
+        if before & (WAITING | DRAINING) != 0 {
             let _line = lock(&self.line);
             self.moved.notify_all();
         }
+    }
+
+    /// Waits until nothing is reserved, at most until the deadline; returns whether that is so.
+    pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
+        let mut line = lock(&self.line);
+        line.drainers += 1;
+        self.word.fetch_or(DRAINING, Ordering::AcqRel);
+        while self.messages() > 0 && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            line = wait(&self.moved, line, deadline);
+        }
+        line.drainers -= 1;
+        if line.drainers == 0 {
+            self.word.fetch_and(!DRAINING, Ordering::AcqRel);
+        }
+        self.messages() == 0
     }
 
     /// Gets in line for room.
@@ -132,35 +179,19 @@ impl Budget {
         }
     }
 
-    fn reserve_unless(&self, forbidding: u64, bytes: u64) -> Result<u64, Denied> {
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            self.admits(word, forbidding, bytes)?;
-            let reserved = word + MESSAGE + bytes;
-            match self.word.compare_exchange_weak(
-                word,
-                reserved,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(reserved & BYTES),
-                Err(current) => word = current,
-            }
-        }
-    }
-
     /// A message larger than the whole budget is taken while nothing else waits.
-    fn admits(&self, word: u64, forbidding: u64, bytes: u64) -> Result<(), Denied> {
+    fn admits(&self, word: u64, bytes: u64, respect: Respect) -> Result<(), Denied> {
         if word & CLOSING != 0 {
             return Err(Denied::Closing);
         }
         let messages = (word & MESSAGES) / MESSAGE;
         let fits = messages < self.max_messages && (word & BYTES) + bytes <= self.max_bytes;
-        if word & forbidding == 0 && (fits || messages == 0) {
-            Ok(())
-        } else {
-            Err(Denied::Full)
-        }
+        let admitted = match respect {
+            Respect::Line => word & WAITING == 0 && (fits || messages == 0),
+            Respect::Limits => fits || messages == 0,
+            Respect::Nothing => true,
+        };
+        if admitted { Ok(()) } else { Err(Denied::Full) }
     }
 }
 
@@ -176,7 +207,7 @@ impl Place<'_> {
         if !self.is_first(&lock(&self.budget.line)) && !self.budget.is_closing() {
             return Err(Denied::Full);
         }
-        self.budget.reserve_unless(0, bytes)
+        self.budget.reserve(bytes, Respect::Limits)
     }
 
     pub(super) fn leads(&self) -> bool {
@@ -194,7 +225,7 @@ impl Place<'_> {
     pub(super) fn wait(&self, bytes: u64, deadline: Option<Instant>) {
         let line = lock(&self.budget.line);
         let word = self.budget.word.load(Ordering::Acquire);
-        let full = self.budget.admits(word, 0, bytes) == Err(Denied::Full);
+        let full = self.budget.admits(word, bytes, Respect::Limits) == Err(Denied::Full);
         if full || (!self.is_first(&line) && word & CLOSING == 0) {
             drop(wait(&self.budget.moved, line, deadline));
         }
@@ -225,5 +256,6 @@ pub(super) fn weight(message: &Message) -> u64 {
     (message.len() as u64).min(MAX_WEIGHT)
 }
 
-/// Keeps sums of weights out of the word's other bits.
+/// Keep sums out of the word's other bits.
 const MAX_WEIGHT: u64 = BYTES / 4;
+const MAX_MESSAGES: usize = 1 << 20;

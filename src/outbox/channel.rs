@@ -1,14 +1,14 @@
-//! The channel that messages wait in: crossbeam's, or a stand-in while the models run, because loom
+//! The channel that parcels wait in: crossbeam's, or a stand-in while the models run, because loom
 //! cannot look into crossbeam's.
 
 #[cfg(not(loom))]
 mod queue {
     use crossbeam_channel::{Receiver, Sender, unbounded};
 
-    use crate::Message;
+    use crate::outbox::parcel::Parcel;
 
     /// Is the sending and the receiving half; what bounds it is the budget.
-    pub(in crate::outbox) struct Channel(Sender<Message>, Receiver<Message>);
+    pub(in crate::outbox) struct Channel(Sender<Parcel>, Receiver<Parcel>);
 
     impl Channel {
         pub(in crate::outbox) fn new() -> Self {
@@ -16,12 +16,12 @@ mod queue {
             Self(sender, receiver)
         }
 
-        pub(in crate::outbox) fn push(&self, message: Message) {
+        pub(in crate::outbox) fn push(&self, parcel: Parcel) {
             // Sending fails only without a receiver, and we hold one.
-            let _ = self.0.send(message);
+            let _ = self.0.send(parcel);
         }
 
-        pub(in crate::outbox) fn pop(&self) -> Option<Message> {
+        pub(in crate::outbox) fn pop(&self) -> Option<Parcel> {
             self.1.try_recv().ok()
         }
 
@@ -36,14 +36,14 @@ mod queue {
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
-    use crate::Message;
+    use crate::outbox::parcel::Parcel;
     use crate::outbox::sync::{AtomicU64, Ordering};
     use crate::sync::lock;
 
     /// Promises as little as a channel can: who comes without having synchronized with the sender
     /// may find nothing yet.
     pub(in crate::outbox) struct Channel {
-        queue: Mutex<VecDeque<Message>>,
+        queue: Mutex<VecDeque<Parcel>>,
         length: AtomicU64,
     }
 
@@ -55,18 +55,18 @@ mod queue {
             }
         }
 
-        pub(in crate::outbox) fn push(&self, message: Message) {
-            lock(&self.queue).push_back(message);
+        pub(in crate::outbox) fn push(&self, parcel: Parcel) {
+            lock(&self.queue).push_back(parcel);
             self.length.fetch_add(1, Ordering::Relaxed);
         }
 
-        pub(in crate::outbox) fn pop(&self) -> Option<Message> {
+        pub(in crate::outbox) fn pop(&self) -> Option<Parcel> {
             if self.is_empty() {
                 return None;
             }
-            let message = lock(&self.queue).pop_front()?;
+            let parcel = lock(&self.queue).pop_front()?;
             self.length.fetch_sub(1, Ordering::Relaxed);
-            Some(message)
+            Some(parcel)
         }
 
         pub(in crate::outbox) fn is_empty(&self) -> bool {

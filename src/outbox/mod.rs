@@ -13,31 +13,44 @@ mod budget;
 mod channel;
 mod control;
 mod cork;
+mod delivery;
 #[cfg(all(test, loom))]
 mod models;
+mod parcel;
+mod pings;
+mod pump;
+mod room;
+mod stream;
 mod sync;
 mod unsent;
 mod wire;
 
 use std::io::{self, IoSlice};
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use log::error;
 
-use self::budget::{Budget, Denied, Place, weight};
+use self::budget::{Budget, Denied};
 use self::channel::Channel;
 use self::control::ControlLane;
 pub(crate) use self::control::Urgency;
 pub(crate) use self::cork::Cork;
-use self::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence, lock, try_lock};
-use self::unsent::{Released, Unsent};
+pub use self::delivery::Delivery;
+use self::delivery::Promise;
+use self::parcel::Parcel;
+use self::pings::Pings;
+pub(crate) use self::pump::Seal;
+use self::pump::{Pump, Stalled, Turn, dispose};
+use self::stream::Lane;
+pub(crate) use self::stream::Stream;
+use self::sync::{AtomicBool, Mutex, Ordering, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
-use crate::protocol::{CloseFrame, Encoder, Opcode, Role};
-use crate::{CloseCode, Config, Message, SendError, SendErrorKind, Timeout};
+use crate::protocol::{CloseFrame, Opcode, Role};
+use crate::{
+    CloseCode, Config, Counters, DeliveryError, Message, Overflow, SendError, SendErrorKind,
+    WaitError,
+};
 
 /// Is what the outbox needs of the world below: a socket, and somebody who keeps the time.
 pub(crate) trait Wire: Send + Sync + Sized + 'static {
@@ -80,6 +93,13 @@ pub(crate) struct Outbox<W> {
     budget: Budget,
     channel: Channel,
     control: ControlLane,
+    /// What is shared by streamed messages, once there was one.
+    lane: std::sync::Mutex<Option<Arc<Lane>>>,
+    /// Whether fragments wait, or are known not to come any more.
+    fragments_waiting: AtomicBool,
+    /// The pings of our own, once there was one.
+    pings: std::sync::Mutex<Option<Box<Pings>>>,
+    dropped: std::sync::atomic::AtomicU64,
     /// Whether the wire has something to say of its own accord. It is handed over as a control frame
     /// is, so the models leave it out.
     owing: std::sync::atomic::AtomicBool,
@@ -90,44 +110,6 @@ pub(crate) struct Outbox<W> {
     pump: Mutex<Pump<W>>,
     write_timeout: Duration,
     close_timeout: Duration,
-}
-
-/// Is what only the holder of the lock touches.
-struct Pump<W> {
-    /// Given up at the seal: a kept handle keeps no socket.
-    wire: Option<Arc<W>>,
-    encoder: Encoder,
-    unsent: Unsent,
-    stall: Option<Stall>,
-    /// How many threads wait for writability and will pump then.
-    pollers: usize,
-    /// Whether the background waits for writability.
-    watched: bool,
-    /// Whether our Close is encoded: nothing follows it (L5).
-    closed: bool,
-    taken: u64,
-    close_left_at: Option<Instant>,
-    seal: Option<Seal>,
-}
-
-/// Is the time in which the kernel takes too little.
-#[derive(Clone, Copy)]
-struct Stall {
-    since: Instant,
-    taken: u64,
-}
-
-/// Says why nothing leaves any more.
-#[derive(Debug)]
-pub(crate) enum Seal {
-    /// Both Close frames were seen, or our failure was told: nothing is left to say.
-    Finished,
-    /// The connection was lost without a Close frame.
-    Lost(Option<io::Error>),
-    /// A deadline passed.
-    Timeout(Timeout),
-    /// The program asked for it.
-    Aborted,
 }
 
 /// Tells the background how the writing goes.
@@ -141,24 +123,6 @@ pub(crate) struct Writing {
     pub(crate) close_left_at: Option<Instant>,
 }
 
-/// Says what a turn does with a stalled outbox: somebody waits for it already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stalled {
-    Leave,
-    Retry,
-}
-
-/// Says how far a turn at the pump came.
-enum Turn {
-    Idle,
-    Stalled,
-    Sealed,
-}
-
-/// So much progress restarts the write deadline.
-const PROGRESS: u64 = 64 << 10;
-/// So much beyond what was queued at its start a turn writes for others.
-const FAIR_SHARE: u64 = 256 << 10;
 /// With so much gathered, a cork is no longer worth it.
 const CORK_FULL: u64 = 32 << 10;
 
@@ -168,6 +132,10 @@ impl<W: Wire> Outbox<W> {
             budget: Budget::new(config),
             channel: Channel::new(),
             control: ControlLane::default(),
+            lane: std::sync::Mutex::default(),
+            fragments_waiting: AtomicBool::new(false),
+            pings: std::sync::Mutex::default(),
+            dropped: std::sync::atomic::AtomicU64::new(0),
             owing: std::sync::atomic::AtomicBool::new(false),
             corked: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -177,10 +145,15 @@ impl<W: Wire> Outbox<W> {
         })
     }
 
-    /// Queues a message, waiting for room at most `write_timeout`, and lets it leave.
-    pub(crate) fn send(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
-        let queued = self.queue(message)?;
-        self.depart(queued);
+    /// Queues a message and lets it leave. What a full queue means is said by `overflow`;
+    /// [`Close`](Overflow::Close) is the caller's to do when the message comes back.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Overflow,
+    ) -> Result<(), SendError> {
+        let queued = self.push(Parcel::Message(message), overflow);
+        self.depart(queued.map_err(into_error)?);
         Ok(())
     }
 
@@ -188,28 +161,82 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn send_all(
         self: &Arc<Self>,
         mut messages: impl Iterator<Item = Message>,
+        overflow: Overflow,
     ) -> Result<(), SendError> {
         // What was queued leaves also if the program's iterator panics.
         let _departing = Departing(self);
-        messages.try_for_each(|message| self.queue(message).map(drop))
+        messages.try_for_each(|message| {
+            let queued = self.push(Parcel::Message(message), overflow);
+            queued.map(drop).map_err(into_error)
+        })
     }
 
-    /// Queues a message if there is room, and lets it leave.
-    pub(crate) fn try_send(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
-        let weight = weight(&message);
-        let queued = match self.reserve_now(weight) {
-            Ok(queued) => queued,
-            Err(denied) => return Err(denied.into_error(message)),
-        };
-        self.channel.push(message);
-        self.depart(queued);
-        Ok(())
+    /// Queues a message as [`send`](Self::send) does, and tells what becomes of it.
+    pub(crate) fn send_tracked(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Overflow,
+    ) -> Result<Delivery, SendError> {
+        let (promise, delivery) = delivery::delivery();
+        let queued = self.push(Parcel::Tracked(Box::new((message, promise))), overflow);
+        self.depart(queued.map_err(into_error)?);
+        Ok(delivery)
+    }
+
+    /// Sends a ping behind what was sent before, and waits for its pong.
+    pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
+        let (promise, delivery) = delivery::delivery();
+        match self.wait_for_turn(0, deadline) {
+            Ok(_) => self.channel.push(Parcel::Barrier(promise)),
+            Err(SendErrorKind::Timeout) => return Err(WaitError::Timeout),
+            Err(SendErrorKind::Full) => return Err(WaitError::WouldDeadlock),
+            Err(_) => return Err(WaitError::Closed),
+        }
+        self.pump();
+        match delivery.wait_until(deadline) {
+            Ok(()) => Ok(()),
+            Err(DeliveryError::Pending) => Err(WaitError::Timeout),
+            Err(_) => Err(WaitError::Closed),
+        }
+    }
+
+    /// Waits until nothing is queued any more.
+    pub(crate) fn wait_drained(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<(), WaitError> {
+        if self.is_streaming_here() {
+            return Err(WaitError::WouldDeadlock);
+        }
+        if let Some(cork) = W::cork() {
+            cork.uncork();
+        }
+        self.pump();
+        let drained = self.budget.wait_empty(deadline);
+        match self.visit(|pump| pump.undelivered) {
+            0 if drained => Ok(()),
+            0 => Err(WaitError::Timeout),
+            _ => Err(WaitError::Closed),
+        }
     }
 
     /// Queues a ping or a pong, which overtakes the messages, and lets it leave.
     pub(crate) fn send_control(self: &Arc<Self>, opcode: Opcode, payload: Bytes) {
         self.control.push(opcode, payload);
         self.depart(self.budget.bytes());
+    }
+
+    /// Sends a ping that keeps the connection alive and measures the way to the peer and back.
+    pub(crate) fn send_keepalive(self: &Arc<Self>) {
+        let payload = self.number_ping(None);
+        self.send_control(Opcode::Ping, Bytes::copy_from_slice(&payload));
+    }
+
+    /// Takes note of a pong.
+    pub(crate) fn note_pong(&self, payload: &[u8]) {
+        if let Some(pings) = &mut *crate::sync::lock(&self.pings) {
+            pings.answered(payload);
+        }
     }
 
     /// Lets leave what the wire has to say of its own accord.
@@ -222,10 +249,29 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn close(self: &Arc<Self>, close: CloseFrame, urgency: Urgency) -> bool {
         let first = self.budget.close();
         if first || urgency == Urgency::Overtaking {
+            let code = close.code;
             self.control.close(close, urgency);
+            if let Some(lane) = self.lane() {
+                // A streamed message that is not finished never will be.
+                lane.close();
+                self.fragments_waiting.store(true, Ordering::Release);
+            }
+            if urgency == Urgency::Overtaking {
+                self.discard_overtaken(code);
+            }
         }
         self.pump();
         first
+    }
+
+    /// Throws away at once what a Close will overtake, as that may have to wait for the socket.
+    fn discard_overtaken(self: &Arc<Self>, code: CloseCode) {
+        let mut spent = Vec::new();
+        self.visit(|pump| {
+            pump.give_up(DeliveryError::Closed(code));
+            self.discard_queued(pump, &mut spent);
+        });
+        dispose(spent);
     }
 
     /// Ends the sending side: records why, refuses and discards everything, wakes who waits.
@@ -239,6 +285,30 @@ impl<W: Wire> Outbox<W> {
         dispose(spent);
         self.pump();
         sealed
+    }
+
+    /// Returns how many bytes of payload are queued and not with the kernel.
+    pub(crate) fn buffered(&self) -> u64 {
+        self.budget.bytes() + self.lane().map_or(0, |lane| lane.bytes())
+    }
+
+    /// Returns what the last answered ping of our own took.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        crate::sync::lock(&self.pings).as_ref()?.latency()
+    }
+
+    /// Counts what became of the messages that were sent.
+    pub(crate) fn counters(self: &Arc<Self>) -> Counters {
+        let mut counters = self.visit(|pump| Counters {
+            messages_out: pump.delivered,
+            bytes_out: pump.taken,
+            queued_messages: self.budget.messages(),
+            undelivered: pump.undelivered,
+            ..Counters::default()
+        });
+        counters.queued_bytes = self.buffered();
+        counters.dropped = self.dropped.load(Ordering::Relaxed);
+        counters
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -294,7 +364,7 @@ impl<W: Wire> Outbox<W> {
                 Stalled::Leave
             },
         );
-        self.look_again_after(&turn);
+        self.look_again_after(turn);
     }
 
     /// Writes until our Close has left or the connection is sealed; a peer that does not read is
@@ -303,7 +373,7 @@ impl<W: Wire> Outbox<W> {
         loop {
             let turn = self.turn(lock(&self.pump), Stalled::Leave);
             if !matches!(turn, Turn::Stalled) {
-                return self.look_again_after(&turn);
+                return self.look_again_after(turn);
             }
             if let Some(wire) = self.begin_polling() {
                 wire.wait_writable(None, None);
@@ -321,44 +391,7 @@ impl<W: Wire> Outbox<W> {
             return;
         }
         let turn = self.turn(pump, Stalled::Retry);
-        self.look_again_after(&turn);
-    }
-
-    /// Writes what waits to be written, unless somebody else is writing: that one takes it along.
-    pub(crate) fn pump(self: &Arc<Self>) {
-        // What this thread queued is visible to whoever unlocks after this, and looks again.
-        fence(Ordering::SeqCst);
-        while let Some(pump) = try_lock(&self.pump) {
-            let turn = self.turn(pump, Stalled::Leave);
-            if !self.needs_another(&turn) {
-                return;
-            }
-        }
-    }
-
-    /// Takes the lock for something else than writing. Who came meanwhile found it taken and left
-    /// its work behind.
-    fn visit<R>(self: &Arc<Self>, visit: impl FnOnce(&mut Pump<W>) -> R) -> R {
-        let result = visit(&mut lock(&self.pump));
-        self.look_again_after(&Turn::Idle);
-        result
-    }
-
-    fn look_again_after(self: &Arc<Self>, turn: &Turn) {
-        if self.needs_another(turn) {
-            self.pump();
-        }
-    }
-
-    /// Looks for work that came while the lock was held. A stalled outbox has somebody who waits.
-    fn needs_another(&self, turn: &Turn) -> bool {
-        if matches!(turn, Turn::Stalled) {
-            return false;
-        }
-        fence(Ordering::SeqCst);
-        let frames = || self.control.has_work(|| self.budget.messages());
-        let owing = || self.owing.load(Ordering::Acquire);
-        !self.channel.is_empty() || (!self.is_sealed() && (frames() || owing()))
+        self.look_again_after(turn);
     }
 
     /// Lets what was queued leave: at once, or with the rest of the burst while this thread has
@@ -369,248 +402,70 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Reserves room and queues, waiting if need be; returns the bytes now queued.
-    fn queue(self: &Arc<Self>, message: Message) -> Result<u64, SendError> {
-        let weight = weight(&message);
-        let queued = match self.reserve_now(weight) {
-            Err(Denied::Full) => self.wait_for_room(weight),
-            other => other.map_err(Denied::into_kind),
+    /// Queues a parcel, if there is or will be room; returns the bytes now queued.
+    fn push(
+        self: &Arc<Self>,
+        parcel: Parcel,
+        overflow: Overflow,
+    ) -> Result<u64, (SendErrorKind, Parcel)> {
+        let weight = parcel.weight();
+        let room = match overflow {
+            Overflow::Wait => self.wait_for_turn(weight, W::deadline(self.write_timeout)),
+            Overflow::DropOldest => self.displace(weight).map_err(Denied::into_kind),
+            Overflow::HandBack | Overflow::DropNewest | Overflow::Close => self
+                .reserve_now(&self.budget, weight)
+                .map_err(Denied::into_kind),
         };
-        match queued {
+        match room {
             Ok(queued) => {
-                self.channel.push(message);
+                self.channel.push(parcel);
                 Ok(queued)
             }
-            Err(kind) => Err(SendError::new(kind, Some(message))),
-        }
-    }
-
-    /// Reserves room; who finds none pumps first.
-    fn reserve_now(self: &Arc<Self>, weight: u64) -> Result<u64, Denied> {
-        match self.budget.reserve(weight) {
-            Err(Denied::Full) => {
-                if let Some(cork) = W::cork() {
-                    cork.uncork();
-                }
-                self.pump();
-                self.budget.reserve(weight)
+            Err(SendErrorKind::Full) if overflow == Overflow::DropNewest => {
+                self.drop_parcel(parcel);
+                Ok(self.budget.bytes())
             }
-            other => other,
+            Err(kind) => Err((kind, parcel)),
         }
     }
 
-    /// Stands in line. The first in line waits for the socket itself and pumps.
-    fn wait_for_room(self: &Arc<Self>, weight: u64) -> Result<u64, SendErrorKind> {
-        let deadline = W::deadline(self.write_timeout);
-        let place = self.budget.line_up();
-        loop {
-            match place.reserve(weight) {
-                Err(Denied::Full) => {}
-                other => return other.map_err(Denied::into_kind),
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(SendErrorKind::Timeout);
-            }
-            if !(place.leads() && self.wait_leading(&place, deadline)) {
-                place.wait(weight, deadline);
-            }
-        }
+    /// Drops a message, as the program's policy says.
+    fn drop_parcel(&self, parcel: Parcel) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        dispose(parcel.give_up(DeliveryError::Dropped).into_iter().collect());
     }
 
-    /// Waits until a stalled outbox has moved or is closing; returns false at once if it is not
-    /// stalled.
-    fn wait_leading(self: &Arc<Self>, place: &Place<'_>, deadline: Option<Instant>) -> bool {
-        let Some(wire) = self.begin_polling() else {
-            return false;
-        };
-        let alarm = wire.alarm();
-        if place.ring_when_closing(alarm.clone().map(|alarm| alarm as Arc<dyn Alarm>)) {
-            wire.wait_writable(alarm.as_deref(), deadline);
-        }
-        self.end_polling(true);
-        true
+    /// Makes the payload of the next ping of our own.
+    fn number_ping(&self, barrier: Option<Promise>) -> pings::Payload {
+        let mut pings = crate::sync::lock(&self.pings);
+        pings
+            .get_or_insert_with(|| Box::new(Pings::new()))
+            .next(barrier)
     }
 
-    /// Writes until nothing is left or the socket takes no more, and unlocks.
-    fn turn(self: &Arc<Self>, mut pump: MutexGuard<'_, Pump<W>>, stalled: Stalled) -> Turn {
-        let mut spent = Vec::new();
-        let turn = if pump.stall.is_some() && stalled == Stalled::Leave {
-            Turn::Stalled
-        } else {
-            self.drain(&mut pump, &mut spent)
-        };
-        if matches!(turn, Turn::Stalled) {
-            self.hand_over(&mut pump);
-        }
-        drop(pump);
-        // L1: payloads are dropped where no lock is held.
-        dispose(spent);
-        turn
+    /// Returns the lane of streamed messages; `new` becomes it if there is none.
+    fn lane_or(&self, new: Lane) -> Arc<Lane> {
+        let mut lane = crate::sync::lock(&self.lane);
+        Arc::clone(lane.get_or_insert_with(|| Arc::new(new)))
     }
 
-    fn drain(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) -> Turn {
-        let end = pump.taken + self.budget.bytes() + FAIR_SHARE;
-        while let Some(wire) = pump.wire.clone() {
-            if pump.unsent.is_empty() {
-                self.fill(pump, spent);
-            }
-            let owing =
-                self.owing.load(Ordering::Acquire) && self.owing.swap(false, Ordering::AcqRel);
-            if pump.unsent.is_empty() && !owing {
-                self.end_stall(pump);
-                pump.unsent.rest();
-                return Turn::Idle;
-            }
-            let written = if pump.unsent.is_empty() {
-                wire.flush().map(|()| 0)
-            } else {
-                // What is owed leaves with it.
-                pump.unsent.write(&*wire)
-            };
-            match written {
-                Ok(length) => self.advance(pump, length, spent),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.owing.fetch_or(owing, Ordering::AcqRel);
-                    self.begin_stall(pump, &wire);
-                    return Turn::Stalled;
-                }
-                Err(error) => drop(self.seal_locked(pump, Seal::Lost(Some(error)), spent)),
-            }
-            if pump.taken > end {
-                // A flood of others' is not this caller's to write: handed on as if the socket
-                // were full.
-                self.begin_stall(pump, &wire);
-                return Turn::Stalled;
-            }
-        }
-        self.discard_queued(spent);
-        Turn::Sealed
+    fn lane(&self) -> Option<Arc<Lane>> {
+        crate::sync::lock(&self.lane).clone()
     }
 
-    /// Encodes what may leave next: control frames, messages, and a Close behind what was reserved
-    /// before it.
-    fn fill(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) {
-        let Pump {
-            unsent, encoder, ..
-        } = pump;
-        self.control
-            .take(|opcode, payload| unsent.push_control(encoder, opcode, &payload));
-        self.fill_close(pump, |_| false);
-        if pump.closed {
-            // L5: nothing is written after a Close.
-            self.discard_queued(spent);
-            return;
-        }
-        while pump.unsent.has_room() {
-            let Some(message) = self.channel.pop() else {
-                break;
-            };
-            spent.extend(pump.unsent.push_message(&mut pump.encoder, message));
-        }
-        // A large payload is yet to follow its header: what is encoded now would stand inside it.
-        if pump.unsent.has_room() {
-            self.fill_close(pump, |unsent| unsent.messages() == self.budget.messages());
-        }
+    /// Tells whether this thread is writing a streamed message, behind which nothing else moves.
+    fn is_streaming_here(&self) -> bool {
+        self.lane()
+            .is_some_and(|lane| lane.is_written_by_this_thread())
     }
 
-    fn fill_close(&self, pump: &mut Pump<W>, drained: impl FnOnce(&Unsent) -> bool) {
-        if let Some(close) = self.control.take_close(|| drained(&pump.unsent)) {
-            // RFC 6455, section 7.1.5: 1005 stands for a Close without a code, and is never sent.
-            let without_code = close.code == CloseCode::NO_STATUS;
-            let payload = if without_code {
-                Vec::new()
-            } else {
-                close.to_payload()
-            };
-            pump.unsent
-                .push_control(&mut pump.encoder, Opcode::Close, &payload);
-            pump.closed = true;
+    /// Tells those who wait for anything but room in the queue that it will not come.
+    fn give_up_waiting(&self, why: DeliveryError) {
+        if let Some(pings) = &mut *crate::sync::lock(&self.pings) {
+            pings.give_up(why);
         }
-    }
-
-    fn advance(&self, pump: &mut Pump<W>, length: usize, spent: &mut Vec<Message>) {
-        let (mut bytes, mut messages, mut close_left) = (0, 0, false);
-        pump.unsent.advance(length, |released| match released {
-            Released::Message(weight) => {
-                bytes += weight;
-                messages += 1;
-            }
-            Released::Control => {}
-            Released::Close => close_left = true,
-        });
-        spent.extend(pump.unsent.take_spent());
-        pump.taken += length as u64;
-        if messages > 0 {
-            self.budget.release(bytes, messages);
-        }
-        if close_left {
-            self.note_close_left(pump);
-        }
-        pump.note_progress();
-    }
-
-    /// L5: the time in which the peer may answer begins when our Close is with the kernel.
-    fn note_close_left(&self, pump: &mut Pump<W>) {
-        let now = Instant::now();
-        pump.close_left_at = Some(now);
-        if let Some(wire) = &pump.wire {
-            wire.expect(now + self.close_timeout);
-        }
-    }
-
-    fn begin_stall(&self, pump: &mut Pump<W>, wire: &W) {
-        if pump.stall.is_none() {
-            let now = Instant::now();
-            pump.stall = Some(Stall {
-                since: now,
-                taken: pump.taken,
-            });
-            self.stalled.store(true, Ordering::Release);
-            wire.expect(now + self.write_timeout);
-        }
-    }
-
-    fn end_stall(&self, pump: &mut Pump<W>) {
-        if pump.stall.take().is_some() {
-            self.stalled.store(false, Ordering::Release);
-        }
-    }
-
-    /// Leaves a stalled outbox to somebody who waits for writability: never to nobody.
-    fn hand_over(self: &Arc<Self>, pump: &mut Pump<W>) {
-        if pump.pollers > 0 || pump.watched {
-            return;
-        }
-        if let Some(wire) = &pump.wire {
-            wire.watch(self);
-            pump.watched = true;
-        }
-    }
-
-    fn seal_locked(&self, pump: &mut Pump<W>, seal: Seal, spent: &mut Vec<Message>) -> bool {
-        let Some(wire) = pump.wire.take() else {
-            return false;
-        };
-        if !matches!(seal, Seal::Finished) {
-            wire.cut();
-        }
-        pump.seal = Some(seal);
-        self.budget.seal();
-        self.end_stall(pump);
-        spent.extend(pump.unsent.discard(|released| {
-            if let Released::Message(weight) = released {
-                self.budget.release(weight, 1);
-            }
-        }));
-        self.discard_queued(spent);
-        true
-    }
-
-    /// Takes out what will not be written any more; whoever unlocks drops it.
-    fn discard_queued(&self, spent: &mut Vec<Message>) {
-        while let Some(message) = self.channel.pop() {
-            self.budget.release(weight(&message), 1);
-            spent.push(message);
+        if let Some(lane) = self.lane() {
+            lane.seal();
         }
     }
 }
@@ -624,45 +479,10 @@ impl<W: Wire> Drop for Departing<'_, W> {
     }
 }
 
-/// Drops payloads, each by itself: what an owner's `Drop` throws must neither end this thread, which
-/// may be anybody's, nor meet the next one's.
-fn dispose(spent: Vec<Message>) {
-    for message in spent {
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
-        if let Err(panic) = dropped {
-            error!("a payload panicked when it was dropped");
-            mem::forget(panic);
-        }
-    }
-}
-
-impl<W> Pump<W> {
-    fn new(role: Role, wire: Arc<W>) -> Self {
-        Self {
-            wire: Some(wire),
-            encoder: Encoder::new(role),
-            unsent: Unsent::default(),
-            stall: None,
-            pollers: 0,
-            watched: false,
-            closed: false,
-            taken: 0,
-            close_left_at: None,
-            seal: None,
-        }
-    }
-
-    /// Lets the write deadline start again after enough progress.
-    fn note_progress(&mut self) {
-        if let Some(stall) = &mut self.stall {
-            if self.taken - stall.taken >= PROGRESS {
-                *stall = Stall {
-                    since: Instant::now(),
-                    taken: self.taken,
-                };
-            }
-        }
-    }
+/// Hands the message of a parcel back.
+fn into_error((kind, parcel): (SendErrorKind, Parcel)) -> SendError {
+    // Nobody holds the other end of what is handed back.
+    SendError::new(kind, parcel.give_up(DeliveryError::Dropped))
 }
 
 impl Denied {
@@ -671,9 +491,5 @@ impl Denied {
             Self::Closing => SendErrorKind::Closed,
             Self::Full => SendErrorKind::Full,
         }
-    }
-
-    fn into_error(self, message: Message) -> SendError {
-        SendError::new(self.into_kind(), Some(message))
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
+use std::sync::Arc;
 
 use super::Wire;
-use super::budget::weight;
+use super::delivery::Promise;
+use super::stream::Lane;
 use crate::Message;
-use crate::protocol::{Encoder, MaskKey, Opcode};
+use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 
 /// Holds encoded frames, and behind them at most one large payload that leaves uncopied.
 #[derive(Default)]
@@ -39,14 +41,35 @@ struct Frame {
 }
 
 /// Says what a frame's end releases.
-#[derive(Clone, Copy)]
 pub(super) enum Released {
-    /// The reserved room of a message.
-    Message(u64),
+    /// The room that a message had reserved. Who waits for its delivery is told.
+    Message {
+        weight: u64,
+        promise: Option<Promise>,
+    },
+    /// The room that a fragment had reserved in its lane; the last one's end is its message's.
+    Fragment {
+        weight: u64,
+        lane: Arc<Lane>,
+        fin: Fin,
+    },
+    /// The place that a barrier had among the messages.
+    Barrier,
     /// Nothing: a ping or a pong.
     Control,
     /// Our Close is with the kernel.
     Close,
+}
+
+impl Released {
+    /// Tells whether this ends what one reservation of the budget was for.
+    pub(super) fn ends_reservation(&self) -> bool {
+        match self {
+            Self::Message { .. } | Self::Barrier => true,
+            Self::Fragment { fin, .. } => *fin == Fin::Last,
+            Self::Control | Self::Close => false,
+        }
+    }
 }
 
 impl Unsent {
@@ -54,12 +77,19 @@ impl Unsent {
         self.frames.is_empty()
     }
 
-    /// Tells how many messages are encoded and not wholly written.
-    pub(super) fn messages(&self) -> u64 {
-        self.frames
-            .iter()
-            .filter(|frame| matches!(frame.role, Released::Message(_)))
-            .count() as u64
+    /// Tells how many of the budget's reservations end with what is encoded and not wholly written.
+    pub(super) fn reservations(&self) -> u64 {
+        self.count(Released::ends_reservation)
+    }
+
+    /// Tells how many fragments are encoded and not wholly written.
+    pub(super) fn fragments(&self) -> u64 {
+        self.count(|role| matches!(role, Released::Fragment { .. }))
+    }
+
+    fn count(&self, counts: impl Fn(&Released) -> bool) -> u64 {
+        let counted = self.frames.iter().filter(|frame| counts(&frame.role));
+        counted.count() as u64
     }
 
     /// Tells whether more may be encoded before the next write.
@@ -67,36 +97,39 @@ impl Unsent {
         self.large.is_none() && self.encoded.len() - self.written < BATCH
     }
 
-    pub(super) fn push_control(&mut self, encoder: &mut Encoder, opcode: Opcode, payload: &[u8]) {
-        let role = if opcode == Opcode::Close {
-            Released::Close
-        } else {
-            Released::Control
-        };
+    /// Encodes a frame whose payload is small.
+    pub(super) fn push_control(
+        &mut self,
+        encoder: &mut Encoder,
+        opcode: Opcode,
+        payload: &[u8],
+        role: Released,
+    ) {
         let start = self.encoded.len();
-        encoder.encode(opcode, payload, &mut self.encoded);
+        encoder.encode(opcode, Fin::Last, payload, &mut self.encoded);
         self.frames.push_back(Frame {
             left: self.encoded.len() - start,
             role,
         });
     }
 
-    /// Encodes a message. Returns it if it was copied, for the caller to drop where no lock is held.
-    pub(super) fn push_message(
+    /// Encodes a data frame with the payload of `message`. Returns that if it was copied, for the
+    /// caller to drop where no lock is held.
+    pub(super) fn push_data(
         &mut self,
         encoder: &mut Encoder,
+        (opcode, fin): (Opcode, Fin),
         message: Message,
+        role: Released,
     ) -> Option<Message> {
-        let weight = weight(&message);
-        let opcode = Opcode::of(&message);
         let (start, length) = (self.encoded.len(), message.len());
         let left;
         let spent = if length < LARGE {
-            encoder.encode(opcode, message.as_bytes(), &mut self.encoded);
+            encoder.encode(opcode, fin, message.as_bytes(), &mut self.encoded);
             left = self.encoded.len() - start;
             Some(message)
         } else {
-            let key = encoder.encode_header(opcode, length as u64, &mut self.encoded);
+            let key = encoder.encode_header(opcode, fin, length as u64, &mut self.encoded);
             left = self.encoded.len() - start + length;
             self.large = Some(Large {
                 message,
@@ -106,10 +139,7 @@ impl Unsent {
             self.mask_next_step();
             None
         };
-        self.frames.push_back(Frame {
-            left,
-            role: Released::Message(weight),
-        });
+        self.frames.push_back(Frame { left, role });
         spent
     }
 
@@ -162,14 +192,14 @@ impl Unsent {
 
     /// Counts `length` written bytes off and tells `released` of every frame that they end.
     pub(super) fn advance(&mut self, mut length: usize, mut released: impl FnMut(Released)) {
-        while let Some(frame) = self.frames.front_mut() {
+        while let Some(mut frame) = self.frames.pop_front() {
             if frame.left > length {
                 frame.left -= length;
+                self.frames.push_front(frame);
                 return;
             }
             length -= frame.left;
             released(frame.role);
-            self.frames.pop_front();
         }
     }
 

@@ -1,9 +1,9 @@
 //! Messages to bytes: [`Encoder`].
 
 use super::frame::{MAX_HEADER, append_header};
-use super::{MaskKey, Opcode, Role};
+use super::{Fin, MaskKey, Opcode, Role};
 
-/// Makes frames, each whole: nothing is sent fragmented.
+/// Makes frames.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     role: Role,
@@ -14,10 +14,10 @@ impl Encoder {
         Self { role }
     }
 
-    /// Appends a whole frame.
-    pub(crate) fn encode(&mut self, opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    /// Appends a frame with its payload.
+    pub(crate) fn encode(&mut self, opcode: Opcode, fin: Fin, payload: &[u8], out: &mut Vec<u8>) {
         out.reserve(MAX_HEADER + payload.len());
-        match self.encode_header(opcode, payload.len() as u64, out) {
+        match self.encode_header(opcode, fin, payload.len() as u64, out) {
             Some(key) => key.append_masked(out, payload, 0),
             None => out.extend_from_slice(payload),
         }
@@ -28,12 +28,13 @@ impl Encoder {
     pub(crate) fn encode_header(
         &mut self,
         opcode: Opcode,
+        fin: Fin,
         length: u64,
         out: &mut Vec<u8>,
     ) -> Option<MaskKey> {
         // RFC 6455 5.3: a client MUST pick a fresh key for each frame.
         let key = (self.role == Role::Client).then(MaskKey::random);
-        append_header(out, opcode, length, key);
+        append_header(out, opcode, fin, length, key);
         key
     }
 }

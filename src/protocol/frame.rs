@@ -148,10 +148,25 @@ fn judge_length_form(header: &FrameHeader, length: u64, size: usize) -> Result<(
     Ok(())
 }
 
-/// Appends the header of an unfragmented frame.
-pub(super) fn append_header(out: &mut Vec<u8>, opcode: Opcode, length: u64, key: Option<MaskKey>) {
+/// Names a frame's place in its message (RFC 6455, section 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fin {
+    /// More fragments follow.
+    More,
+    /// It is the last fragment, or the whole message.
+    Last,
+}
+
+/// Appends the header of a frame.
+pub(super) fn append_header(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    fin: Fin,
+    length: u64,
+    key: Option<MaskKey>,
+) {
     let header = FrameHeader {
-        is_final: true,
+        is_final: fin == Fin::Last,
         opcode: opcode.to_wire(),
         mask: key.map(MaskKey::as_bytes),
         ..FrameHeader::default()

@@ -19,7 +19,7 @@ use bytes::Bytes;
 pub(crate) use close_frame::CloseFrame;
 pub(crate) use decoder::Decoder;
 pub(crate) use encoder::Encoder;
-pub(crate) use frame::Opcode;
+pub(crate) use frame::{Fin, Opcode};
 pub(crate) use mask::MaskKey;
 
 use crate::{CloseCode, Config, Message};

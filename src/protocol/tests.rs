@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::read_buffer::AT_REST;
-use super::{CloseFrame, Decoder, Encoder, Event, Limits, Opcode, Role, Violation};
+use super::{CloseFrame, Decoder, Encoder, Event, Fin, Limits, Opcode, Role, Violation};
 use crate::{CloseCode, Config, Message, Text};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -920,8 +920,8 @@ fn random_traffic(random: &mut StdRng, role: Role) -> (Vec<Event>, Vec<u8>) {
         };
         match &event {
             Event::Message(message) => append_in_steps(&mut encoder, message, &mut wire),
-            Event::Ping(payload) => encoder.encode(Opcode::Ping, payload, &mut wire),
-            Event::Pong(payload) => encoder.encode(Opcode::Pong, payload, &mut wire),
+            Event::Ping(payload) => encoder.encode(Opcode::Ping, Fin::Last, payload, &mut wire),
+            Event::Pong(payload) => encoder.encode(Opcode::Pong, Fin::Last, payload, &mut wire),
             Event::Close(_) => {}
         }
         events.push(event);
@@ -933,9 +933,9 @@ fn random_traffic(random: &mut StdRng, role: Role) -> (Vec<Event>, Vec<u8>) {
 fn append_in_steps(encoder: &mut Encoder, message: &Message, wire: &mut Vec<u8>) {
     let (opcode, payload) = (Opcode::of(message), message.as_bytes());
     if payload.len() < 60_000 {
-        return encoder.encode(opcode, payload, wire);
+        return encoder.encode(opcode, Fin::Last, payload, wire);
     }
-    let key = encoder.encode_header(opcode, payload.len() as u64, wire);
+    let key = encoder.encode_header(opcode, Fin::Last, payload.len() as u64, wire);
     for (number, piece) in payload.chunks(10_001).enumerate() {
         match key {
             Some(key) => key.append_masked(wire, piece, number * 10_001),
@@ -952,11 +952,11 @@ fn frames_are_encoded_by_the_book() {
     for (length, header) in lengths {
         let payload = vec![b'x'; length];
         let mut from_server = Vec::new();
-        Encoder::new(Role::Server).encode(Opcode::Text, &payload, &mut from_server);
+        Encoder::new(Role::Server).encode(Opcode::Text, Fin::Last, &payload, &mut from_server);
         assert_eq!(from_server, frame(Role::Client, 0x81, &payload));
         assert_eq!(from_server.len(), header + length);
         let mut from_client = Vec::new();
-        Encoder::new(Role::Client).encode(Opcode::Text, &payload, &mut from_client);
+        Encoder::new(Role::Client).encode(Opcode::Text, Fin::Last, &payload, &mut from_client);
         assert_eq!(from_client.len(), header + 4 + length);
         assert_eq!(from_client[1] & 0x80, 0x80);
     }

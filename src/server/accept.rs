@@ -72,6 +72,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
 
 /// Answers 503, or over TLS hangs up: there is no waiting here for a handshake.
 fn refuse(socket: Socket, shared: &Shared) {
+    shared.roster.count_refused();
     if !shared.is_tls() {
         opening::refuse(socket, OVERLOADED);
     }

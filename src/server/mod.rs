@@ -24,7 +24,7 @@ use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Listener, Wake};
-use crate::{Config, Error, Reply, ServerTls, WaitError, WebSocket};
+use crate::{Config, Error, Reply, ServerCounters, ServerTls, WaitError, WebSocket};
 
 /// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
 ///
@@ -125,6 +125,13 @@ impl Server {
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.shared.roster.connection_count()
+    }
+
+    /// Returns what the server has counted since it was bound. It is cheap for the connections;
+    /// the caller looks at each open one.
+    #[must_use]
+    pub fn counters(&self) -> ServerCounters {
+        self.shared.roster.counters()
     }
 
     /// Begins to stop, and returns at once, from anywhere: no new connections, 503 for those in

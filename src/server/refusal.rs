@@ -18,6 +18,15 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Tells whether the peer did not get what it came for.
+    pub(super) fn turns_away(&self) -> bool {
+        match self {
+            Self::Bad(_) => true,
+            Self::Answered(reply, _) => reply.status.as_u16() >= 400,
+            Self::Lost => false,
+        }
+    }
+
     /// Returns the bytes to answer, if anything is to be answered.
     pub(super) fn bytes(&self) -> Option<Vec<u8>> {
         let date = date();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::connection::Connection;
 use crate::opening::Opening;
 use crate::sync::lock;
-use crate::{CloseCode, Timeout, WebSocket};
+use crate::{CloseCode, Counters, ServerCounters, Timeout, WebSocket};
 
 /// Counts the threads, and knows the handshakes and the connections.
 #[derive(Default)]
@@ -27,6 +27,10 @@ struct State {
     /// The handshakes under way, the oldest first.
     openings: VecDeque<Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
+    /// What has gone over connections that have ended.
+    ended: Counters,
+    opened: u64,
+    refused: u64,
     /// Whether the accept thread still holds the listener.
     accepting: bool,
     /// When the patience ends, once the server is stopping.
@@ -38,7 +42,7 @@ pub(super) struct Place<'a> {
     roster: &'a Roster,
     counts_for: Option<IpAddr>,
     opening: Option<Arc<Opening>>,
-    connection: Option<u64>,
+    connection: Option<Arc<Connection>>,
 }
 
 /// So much longer than the stop's deadline its waiter waits, for those who have just been cut.
@@ -56,6 +60,27 @@ impl Roster {
 
     pub(super) fn connection_count(&self) -> usize {
         lock(&self.state).connections.len()
+    }
+
+    /// Counts somebody who was turned away.
+    pub(super) fn count_refused(&self) {
+        lock(&self.state).refused += 1;
+    }
+
+    pub(super) fn counters(&self) -> ServerCounters {
+        let state = lock(&self.state);
+        let open: Vec<_> = state.connections.values().cloned().collect();
+        let mut counters = ServerCounters {
+            open: open.len(),
+            opened: state.opened,
+            refused: state.refused,
+            traffic: state.ended,
+        };
+        drop(state);
+        for connection in open {
+            counters.traffic += connection.counters();
+        }
+        counters
     }
 
     pub(super) fn thread_count(&self) -> usize {
@@ -174,11 +199,12 @@ impl Place<'_> {
 
     /// Enters a connection.
     pub(super) fn enter_connection(&mut self, connection: &Arc<Connection>) {
-        self.connection = Some(connection.id);
+        self.connection = Some(Arc::clone(connection));
         let mut state = lock(&self.roster.state);
         state
             .connections
             .insert(connection.id, Arc::clone(connection));
+        state.opened += 1;
         let stop_by = state.stop_by;
         drop(state);
         if let Some(by) = stop_by {
@@ -190,14 +216,17 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.leave_opening();
+        let left = self.connection.take();
+        let counted = left.as_ref().map(|connection| connection.counters());
         let mut state = lock(&self.roster.state);
-        let left = self.connection.and_then(|id| state.connections.remove(&id));
+        let entered = left.and_then(|connection| state.connections.remove(&connection.id));
+        state.ended += counted.unwrap_or_default();
         state.threads -= 1;
         if let Some(address) = self.counts_for {
             state.uncount(address);
         }
         drop(state);
-        drop(left);
+        drop(entered);
         self.roster.changed.notify_all();
     }
 }

@@ -80,6 +80,9 @@ fn shake_hands(
             Some(accepted)
         }
         Err(refusal) => {
+            if refusal.turns_away() {
+                shared.roster.count_refused();
+            }
             if let Some(bytes) = refusal.bytes() {
                 let _ = opening.write(&bytes);
                 socket.finish_writing();

@@ -55,6 +55,11 @@ impl Socket {
         })
     }
 
+    /// Bounds what the kernel holds of what is sent.
+    pub(crate) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        Ok(sockopt::set_socket_send_buffer_size(&self.stream, bytes)?)
+    }
+
     pub(crate) fn peer_addr(&self) -> SocketAddr {
         self.peer_addr
     }

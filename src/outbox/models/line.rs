@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use super::assert_at_rest;
 use super::world::{FRAME, FakeWire, PLENTY, explore, message, numbers};
-use crate::Config;
-use crate::outbox::budget::Budget;
+use crate::outbox::budget::{Budget, Respect};
 use crate::sync::lock;
+use crate::{Config, Overflow};
 
 /// Room that another thread's pump makes wakes who waits for it.
 #[test]
@@ -94,7 +94,7 @@ fn loom_try_send_beside_who_waits() {
         let (wire, outbox) = FakeWire::with_outbox(PLENTY, 1);
         let theirs = Arc::clone(&outbox);
         let sender = wire.spawn(move || theirs.send_numbers(1, 2));
-        let sent = outbox.try_send(message(0, 0)).is_ok();
+        let sent = outbox.send(message(0, 0), Overflow::HandBack).is_ok();
         sender.join().expect("no panic");
         assert_at_rest(&outbox);
         let frames = wire.frames();
@@ -128,7 +128,9 @@ impl Record {
 
 fn budget_of_one() -> Arc<Budget> {
     let budget = Budget::new(&Config::new().max_queue_messages(1));
-    budget.reserve(1).expect("nothing is reserved yet");
+    budget
+        .reserve(1, Respect::Line)
+        .expect("nothing is reserved yet");
     Arc::new(budget)
 }
 
@@ -147,7 +149,9 @@ fn loom_the_line_is_served_in_order() {
         }
         assert_eq!((budget.messages(), budget.bytes()), (0, 0));
         assert_eq!(*lock(&record.waiting), *lock(&record.served));
-        budget.reserve(1).expect("nobody is left in line");
+        budget
+            .reserve(1, Respect::Line)
+            .expect("nobody is left in line");
     });
 }
 
@@ -160,7 +164,7 @@ fn loom_nobody_passes_the_line() {
         let waiter = loom::thread::spawn(move || record_of_theirs.wait_in_line(&theirs, 1));
         budget.release(1, 1);
         let waiting = lock(&record.waiting).clone();
-        if budget.reserve(1).is_ok() {
+        if budget.reserve(1, Respect::Line).is_ok() {
             assert!(lock(&record.served).starts_with(&waiting), "passed");
             budget.release(1, 1);
         }

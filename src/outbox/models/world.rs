@@ -10,7 +10,7 @@ use loom::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::outbox::{Alarm, Cork, Outbox, Seal, Urgency, Wire};
 use crate::protocol::{CloseFrame, Opcode, Role};
-use crate::{CloseCode, Config, Message, SendErrorKind};
+use crate::{CloseCode, Config, Message, Overflow, SendErrorKind};
 
 /// Explores every order in which the threads of a model can go. With a bound, those orders in which
 /// a thread is interrupted, while it could go on, at most so many times.
@@ -271,13 +271,14 @@ impl Outbox<FakeWire> {
     /// Sends messages `0..count` of a sender, which must succeed.
     pub(super) fn send_numbers(self: &Arc<Self>, sender: u8, count: u8) {
         for number in 0..count {
-            self.send(message(sender, number)).expect("open");
+            self.send(message(sender, number), Overflow::Wait)
+                .expect("open");
         }
     }
 
     /// Sends one message unless the outbox is closing; tells whether it was sent.
     pub(super) fn send_or_closed(self: &Arc<Self>, sender: u8, number: u8) -> bool {
-        match self.send(message(sender, number)) {
+        match self.send(message(sender, number), Overflow::Wait) {
             Ok(()) => true,
             Err(error) => {
                 assert_eq!(error.kind(), SendErrorKind::Closed);

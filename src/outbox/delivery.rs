@@ -1,0 +1,143 @@
+//! What became of a message: [`Delivery`], and the [`Promise`] that goes with the message.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::sync::{Condvar, Mutex, lock, wait};
+use super::uncork_thread;
+use crate::DeliveryError;
+
+/// Tells what became of a message, as [`send_tracked`](crate::WebSocket::send_tracked) returns it.
+///
+/// It is resolved when the last byte of the message is with the kernel (over TLS, of what it became
+/// when encrypted), or when that can no longer be. Every delivery is resolved, at the latest when
+/// its connection has ended. That the kernel has a message does not mean that the peer does:
+/// [`confirm`](crate::WebSocket::confirm) asks the peer.
+///
+/// ```
+/// # let server = landline::Server::builder().on_upgrade(|_, _| {}).bind("127.0.0.1:0")?;
+/// let (ws, messages) = landline::open(server.url())?;
+/// let delivery = ws.send_tracked("all of it")?;
+/// delivery.wait()?;
+/// assert!(delivery.is_done());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a message whose delivery is of no interest is sent with `send`"]
+pub struct Delivery(Arc<Ticket>);
+
+impl Delivery {
+    /// Waits until it is resolved: at most until the connection ends, which
+    /// [`write_timeout`](crate::Config::write_timeout) sees to if the peer does not read. It can be
+    /// waited for in any callback, that of its own connection included.
+    ///
+    /// # Errors
+    /// Why the message was not delivered; [`Pending`](DeliveryError::Pending) never.
+    pub fn wait(&self) -> Result<(), DeliveryError> {
+        self.wait_until(None)
+    }
+
+    /// Waits like [`wait`](Self::wait), at most for `timeout`.
+    ///
+    /// # Errors
+    /// [`Pending`](DeliveryError::Pending) if it was not resolved in time, otherwise as `wait`.
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<(), DeliveryError> {
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    /// Tells whether it is resolved, for better or worse: whether [`wait`](Self::wait) would return
+    /// at once.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        lock(&self.0.state).outcome.is_some()
+    }
+
+    /// Waits until the deadline; what this thread has sent leaves first.
+    pub(super) fn wait_until(&self, deadline: Option<Instant>) -> Result<(), DeliveryError> {
+        uncork_thread();
+        self.0.wait(deadline)
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = lock(&self.0.state).outcome;
+        f.debug_tuple("Delivery")
+            .field(&outcome.unwrap_or(Err(DeliveryError::Pending)))
+            .finish()
+    }
+}
+
+/// Is what the two ends share.
+struct Ticket {
+    state: Mutex<State>,
+    resolved: Condvar,
+}
+
+struct State {
+    outcome: Option<Result<(), DeliveryError>>,
+    /// Whether somebody waits: waking nobody is a system call too.
+    awaited: bool,
+}
+
+/// Resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
+/// waits for ever (L6).
+pub(super) struct Promise(Arc<Ticket>);
+
+/// Makes the two ends.
+pub(super) fn delivery() -> (Promise, Delivery) {
+    let state = State {
+        outcome: None,
+        awaited: false,
+    };
+    let ticket = Arc::new(Ticket {
+        state: Mutex::new(state),
+        resolved: Condvar::new(),
+    });
+    (Promise(Arc::clone(&ticket)), Delivery(ticket))
+}
+
+impl Promise {
+    /// Says what became of it. Wakes who waits, and runs none of the program's code.
+    pub(super) fn resolve(self, outcome: Result<(), DeliveryError>) {
+        self.0.resolve(outcome);
+    }
+
+    /// Tells whether somebody holds the other end.
+    pub(super) fn is_wanted(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.resolve(Err(DeliveryError::Lost));
+    }
+}
+
+impl Ticket {
+    /// The first outcome counts.
+    fn resolve(&self, outcome: Result<(), DeliveryError>) {
+        let mut state = lock(&self.state);
+        state.outcome.get_or_insert(outcome);
+        if mem::take(&mut state.awaited) {
+            self.resolved.notify_all();
+        }
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<(), DeliveryError> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(outcome) = state.outcome {
+                return outcome;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(DeliveryError::Pending);
+            }
+            state.awaited = true;
+            state = wait(&self.resolved, state, deadline);
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! What one thread at a time does for all: encode and write. It holds the lock of the [`Pump`] (L2),
+//! and never blocks in that.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::error;
+
+use super::channel::Channel;
+use super::parcel::Parcel;
+use super::stream::Stream;
+use super::sync::{MutexGuard, Ordering, fence, lock, try_lock};
+use super::unsent::{Released, Unsent};
+use super::{Outbox, Wire};
+use crate::protocol::{Encoder, Fin, Opcode, Role};
+use crate::{CloseCode, DeliveryError, Message, Timeout};
+
+/// Is what only the holder of the lock touches.
+pub(super) struct Pump<W> {
+    /// Given up at the seal: a kept handle keeps no socket.
+    pub(super) wire: Option<Arc<W>>,
+    encoder: Encoder,
+    pub(super) unsent: Unsent,
+    /// What was taken from the channel and has its turn before all that is in there.
+    pub(super) ahead: VecDeque<Parcel>,
+    /// The streamed message that is being written: what is in the channel waits for its end.
+    stream: Option<Arc<Stream>>,
+    pub(super) stall: Option<Stall>,
+    /// How many threads wait for writability and will pump then.
+    pub(super) pollers: usize,
+    /// Whether the background waits for writability.
+    pub(super) watched: bool,
+    /// Whether our Close is encoded: nothing follows it (L5).
+    closed: bool,
+    /// Why what is still queued will not be written.
+    unsendable: Option<DeliveryError>,
+    pub(super) taken: u64,
+    pub(super) delivered: u64,
+    pub(super) undelivered: u64,
+    pub(super) close_left_at: Option<Instant>,
+    pub(super) seal: Option<Seal>,
+}
+
+/// Is the time in which the kernel takes too little.
+#[derive(Clone, Copy)]
+pub(super) struct Stall {
+    pub(super) since: Instant,
+    taken: u64,
+}
+
+/// Says why nothing leaves any more.
+#[derive(Debug)]
+pub(crate) enum Seal {
+    /// Both Close frames were seen, or our failure was told: nothing is left to say.
+    Finished,
+    /// The connection was lost without a Close frame.
+    Lost(Option<io::Error>),
+    /// A deadline passed.
+    Timeout(Timeout),
+    /// The program asked for it.
+    Aborted,
+}
+
+/// Says what a turn does with a stalled outbox: somebody waits for it already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stalled {
+    Leave,
+    Retry,
+}
+
+/// Says how far a turn at the pump came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Idle,
+    /// In a streamed message, with no fragment at hand.
+    Streaming,
+    Stalled,
+    Sealed,
+}
+
+/// So much progress restarts the write deadline.
+const PROGRESS: u64 = 64 << 10;
+/// So much beyond what was queued at its start a turn writes for others.
+const FAIR_SHARE: u64 = 256 << 10;
+
+impl<W: Wire> Outbox<W> {
+    /// Writes what waits to be written, unless somebody else is writing: that one takes it along.
+    pub(crate) fn pump(self: &Arc<Self>) {
+        // What this thread queued is visible to whoever unlocks after this, and looks again.
+        fence(Ordering::SeqCst);
+        while let Some(pump) = try_lock(&self.pump) {
+            let turn = self.turn(pump, Stalled::Leave);
+            if !self.needs_another(turn) {
+                return;
+            }
+        }
+    }
+
+    /// Takes the lock for something else than writing. Who came meanwhile found it taken and left
+    /// its work behind.
+    pub(super) fn visit<R>(self: &Arc<Self>, visit: impl FnOnce(&mut Pump<W>) -> R) -> R {
+        let mut pump = lock(&self.pump);
+        let result = visit(&mut pump);
+        let turn = pump.rest_turn();
+        drop(pump);
+        self.look_again_after(turn);
+        result
+    }
+
+    pub(super) fn look_again_after(self: &Arc<Self>, turn: Turn) {
+        if self.needs_another(turn) {
+            self.pump();
+        }
+    }
+
+    /// Looks for work that came while the lock was held. A stalled outbox has somebody who waits.
+    fn needs_another(&self, turn: Turn) -> bool {
+        if turn == Turn::Stalled {
+            return false;
+        }
+        fence(Ordering::SeqCst);
+        let messages = match turn {
+            Turn::Streaming => self.fragments_waiting.load(Ordering::Acquire),
+            _ => !self.channel.is_empty(),
+        };
+        let frames = || self.control.has_work(|| self.budget.messages());
+        let owing = || self.owing.load(Ordering::Acquire);
+        messages || (!self.is_sealed() && (frames() || owing()))
+    }
+
+    /// Writes until nothing is left or the socket takes no more, and unlocks.
+    pub(super) fn turn(
+        self: &Arc<Self>,
+        mut pump: MutexGuard<'_, Pump<W>>,
+        stalled: Stalled,
+    ) -> Turn {
+        let mut spent = Vec::new();
+        let turn = if pump.stall.is_some() && stalled == Stalled::Leave {
+            Turn::Stalled
+        } else {
+            self.drain(&mut pump, &mut spent)
+        };
+        if turn == Turn::Stalled {
+            self.hand_over(&mut pump);
+        }
+        drop(pump);
+        // L1: payloads are dropped where no lock is held.
+        dispose(spent);
+        turn
+    }
+
+    fn drain(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) -> Turn {
+        let end = pump.taken + self.budget.bytes() + FAIR_SHARE;
+        while let Some(wire) = pump.wire.clone() {
+            if pump.unsent.is_empty() {
+                self.fill(pump, spent);
+            }
+            let owing =
+                self.owing.load(Ordering::Acquire) && self.owing.swap(false, Ordering::AcqRel);
+            if pump.unsent.is_empty() && !owing {
+                self.end_stall(pump);
+                pump.unsent.rest();
+                return pump.rest_turn();
+            }
+            let written = if pump.unsent.is_empty() {
+                wire.flush().map(|()| 0)
+            } else {
+                // What is owed leaves with it.
+                pump.unsent.write(&*wire)
+            };
+            match written {
+                Ok(length) => self.advance(pump, length, spent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.owing.fetch_or(owing, Ordering::AcqRel);
+                    self.begin_stall(pump, &wire);
+                    return Turn::Stalled;
+                }
+                Err(error) => drop(self.seal_locked(pump, Seal::Lost(Some(error)), spent)),
+            }
+            if pump.taken > end {
+                // A flood of others' is not this caller's to write: handed on as if the socket
+                // were full.
+                self.begin_stall(pump, &wire);
+                return Turn::Stalled;
+            }
+        }
+        self.discard_queued(pump, spent);
+        Turn::Sealed
+    }
+
+    /// Encodes what may leave next: control frames, messages, and a Close behind what was reserved
+    /// before it.
+    fn fill(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) {
+        self.control.take(|opcode, payload| {
+            pump.unsent
+                .push_control(&mut pump.encoder, opcode, &payload, Released::Control);
+        });
+        self.fill_close(pump, |_| false);
+        while !pump.closed && pump.unsent.has_room() && self.fill_next(pump, spent) {}
+        if pump.closed {
+            // L5: nothing is written after a Close.
+            self.discard_queued(pump, spent);
+        } else if pump.unsent.has_room() {
+            // Otherwise a large payload is yet to follow its header: what is encoded now would stand
+            // inside it.
+            self.fill_close(pump, |unsent| {
+                unsent.reservations() == self.budget.messages()
+            });
+        }
+    }
+
+    /// Encodes the next message or fragment; returns whether there may be another.
+    fn fill_next(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) -> bool {
+        if let Some(stream) = pump.stream.clone() {
+            return self.fill_fragment(pump, &stream, spent);
+        }
+        let Some(parcel) = pump.next_parcel(&self.channel) else {
+            return false;
+        };
+        let (message, promise) = match parcel {
+            Parcel::Message(message) => (message, None),
+            Parcel::Tracked(tracked) => {
+                let (message, promise) = *tracked;
+                (message, Some(promise))
+            }
+            Parcel::Barrier(promise) => {
+                let payload = self.number_ping(Some(promise));
+                let role = Released::Barrier;
+                pump.unsent
+                    .push_control(&mut pump.encoder, Opcode::Ping, &payload, role);
+                return true;
+            }
+            Parcel::Stream(stream) => {
+                pump.stream = Some(stream);
+                return true;
+            }
+        };
+        let kind = (Opcode::of(&message), Fin::Last);
+        let role = Released::Message {
+            weight: super::budget::weight(&message),
+            promise,
+        };
+        spent.extend(
+            pump.unsent
+                .push_data(&mut pump.encoder, kind, message, role),
+        );
+        true
+    }
+
+    fn fill_fragment(
+        &self,
+        pump: &mut Pump<W>,
+        stream: &Arc<Stream>,
+        spent: &mut Vec<Message>,
+    ) -> bool {
+        // Before looking: what comes later says so again.
+        self.fragments_waiting.store(false, Ordering::Release);
+        let Some((opcode, fin, payload)) = stream.take() else {
+            return stream.is_abandoned(pump.unsent.fragments()) && self.abandon(pump, stream);
+        };
+        let role = Released::Fragment {
+            weight: payload.len() as u64,
+            lane: Arc::clone(stream.lane()),
+            fin,
+        };
+        let payload = Message::Binary(payload);
+        spent.extend(
+            pump.unsent
+                .push_data(&mut pump.encoder, (opcode, fin), payload, role),
+        );
+        if fin == Fin::Last {
+            pump.stream = None;
+        }
+        true
+    }
+
+    /// Gives up a message whose end will not come, as our Close waits to leave. Of one that has begun
+    /// nothing may come behind; the Close goes in its middle (RFC 6455, section 5.4).
+    fn abandon(&self, pump: &mut Pump<W>, stream: &Arc<Stream>) -> bool {
+        if stream.has_begun() {
+            self.fill_close(pump, |_| true);
+            return false;
+        }
+        pump.stream = None;
+        pump.undelivered += 1;
+        self.budget.release(0, 1);
+        true
+    }
+
+    fn fill_close(&self, pump: &mut Pump<W>, drained: impl FnOnce(&Unsent) -> bool) {
+        if let Some(close) = self.control.take_close(|| drained(&pump.unsent)) {
+            // RFC 6455, section 7.1.5: 1005 stands for a Close without a code, and is never sent.
+            let without_code = close.code == CloseCode::NO_STATUS;
+            let payload = if without_code {
+                Vec::new()
+            } else {
+                close.to_payload()
+            };
+            pump.unsent
+                .push_control(&mut pump.encoder, Opcode::Close, &payload, Released::Close);
+            pump.closed = true;
+            pump.give_up(DeliveryError::Closed(close.code));
+        }
+    }
+
+    fn advance(&self, pump: &mut Pump<W>, length: usize, spent: &mut Vec<Message>) {
+        let mut freed = Freed::default();
+        pump.unsent
+            .advance(length, |released| freed.add(released, Ok(())));
+        spent.extend(pump.unsent.take_spent());
+        pump.taken += length as u64;
+        pump.delivered += freed.messages;
+        if freed.reservations > 0 {
+            self.budget.release(freed.bytes, freed.reservations);
+        }
+        if freed.close {
+            self.note_close_left(pump);
+        }
+        pump.note_progress();
+    }
+
+    /// L5: the time in which the peer may answer begins when our Close is with the kernel.
+    fn note_close_left(&self, pump: &mut Pump<W>) {
+        let now = Instant::now();
+        pump.close_left_at = Some(now);
+        if let Some(wire) = &pump.wire {
+            wire.expect(now + self.close_timeout);
+        }
+    }
+
+    fn begin_stall(&self, pump: &mut Pump<W>, wire: &W) {
+        if pump.stall.is_none() {
+            let now = Instant::now();
+            pump.stall = Some(Stall {
+                since: now,
+                taken: pump.taken,
+            });
+            self.stalled.store(true, Ordering::Release);
+            wire.expect(now + self.write_timeout);
+        }
+    }
+
+    fn end_stall(&self, pump: &mut Pump<W>) {
+        if pump.stall.take().is_some() {
+            self.stalled.store(false, Ordering::Release);
+        }
+    }
+
+    /// Leaves a stalled outbox to somebody who waits for writability: never to nobody.
+    fn hand_over(self: &Arc<Self>, pump: &mut Pump<W>) {
+        if pump.pollers > 0 || pump.watched {
+            return;
+        }
+        if let Some(wire) = &pump.wire {
+            wire.watch(self);
+            pump.watched = true;
+        }
+    }
+
+    pub(super) fn seal_locked(
+        &self,
+        pump: &mut Pump<W>,
+        seal: Seal,
+        spent: &mut Vec<Message>,
+    ) -> bool {
+        let Some(wire) = pump.wire.take() else {
+            return false;
+        };
+        if !matches!(seal, Seal::Finished) {
+            wire.cut();
+        }
+        let why = seal.undelivered();
+        pump.give_up(why);
+        pump.seal = Some(seal);
+        self.budget.seal();
+        self.give_up_waiting(why);
+        self.end_stall(pump);
+        let mut freed = Freed::default();
+        spent.extend(
+            pump.unsent
+                .discard(|released| freed.add(released, Err(why))),
+        );
+        pump.undelivered += freed.messages;
+        self.budget.release(freed.bytes, freed.reservations);
+        self.discard_queued(pump, spent);
+        true
+    }
+
+    /// Takes out what will not be written any more; whoever unlocks drops it.
+    pub(super) fn discard_queued(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) {
+        let why = pump.unsendable.unwrap_or(DeliveryError::Lost);
+        while let Some(parcel) = pump.take_any(&self.channel) {
+            self.budget.release(parcel.weight(), 1);
+            pump.undelivered += u64::from(parcel.is_message());
+            spent.extend(parcel.give_up(why));
+        }
+    }
+}
+
+/// Is what the ends of frames have freed.
+#[derive(Default)]
+struct Freed {
+    bytes: u64,
+    reservations: u64,
+    messages: u64,
+    close: bool,
+}
+
+impl Freed {
+    fn add(&mut self, released: Released, outcome: Result<(), DeliveryError>) {
+        self.reservations += u64::from(released.ends_reservation());
+        match released {
+            Released::Message { weight, promise } => {
+                self.bytes += weight;
+                self.messages += 1;
+                if let Some(promise) = promise {
+                    promise.resolve(outcome);
+                }
+            }
+            Released::Fragment { weight, lane, fin } => {
+                lane.release(weight);
+                self.messages += u64::from(fin == Fin::Last);
+            }
+            Released::Close => self.close = true,
+            Released::Barrier | Released::Control => {}
+        }
+    }
+}
+
+/// Drops payloads, each by itself: what an owner's `Drop` throws must neither end this thread, which
+/// may be anybody's, nor meet the next one's.
+pub(super) fn dispose(spent: Vec<Message>) {
+    for message in spent {
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
+        if let Err(panic) = dropped {
+            error!("a payload panicked when it was dropped");
+            mem::forget(panic);
+        }
+    }
+}
+
+impl<W> Pump<W> {
+    pub(super) fn new(role: Role, wire: Arc<W>) -> Self {
+        Self {
+            wire: Some(wire),
+            encoder: Encoder::new(role),
+            unsent: Unsent::default(),
+            ahead: VecDeque::new(),
+            stream: None,
+            stall: None,
+            pollers: 0,
+            watched: false,
+            closed: false,
+            unsendable: None,
+            taken: 0,
+            delivered: 0,
+            undelivered: 0,
+            close_left_at: None,
+            seal: None,
+        }
+    }
+
+    fn next_parcel(&mut self, channel: &Channel) -> Option<Parcel> {
+        self.ahead.pop_front().or_else(|| channel.pop())
+    }
+
+    /// Takes what waits, the message that is being written included.
+    fn take_any(&mut self, channel: &Channel) -> Option<Parcel> {
+        let current = self.stream.take().map(Parcel::Stream);
+        current.or_else(|| self.next_parcel(channel))
+    }
+
+    /// Takes out the oldest message that an overflow policy may drop. What it may not keeps its turn.
+    pub(super) fn take_oldest(&mut self, channel: &Channel) -> Option<Parcel> {
+        if let Some(position) = self.ahead.iter().position(Parcel::is_droppable) {
+            return self.ahead.remove(position);
+        }
+        while let Some(parcel) = channel.pop() {
+            if parcel.is_droppable() {
+                return Some(parcel);
+            }
+            self.ahead.push_back(parcel);
+        }
+        None
+    }
+
+    /// Says what to look for, once there is nothing at hand.
+    fn rest_turn(&self) -> Turn {
+        if self.stream.is_some() {
+            Turn::Streaming
+        } else {
+            Turn::Idle
+        }
+    }
+
+    /// Says why what is still queued will not be written; the first reason counts.
+    pub(super) fn give_up(&mut self, why: DeliveryError) {
+        self.unsendable.get_or_insert(why);
+    }
+
+    /// Lets the write deadline start again after enough progress.
+    fn note_progress(&mut self) {
+        if let Some(stall) = &mut self.stall {
+            if self.taken - stall.taken >= PROGRESS {
+                *stall = Stall {
+                    since: Instant::now(),
+                    taken: self.taken,
+                };
+            }
+        }
+    }
+}
+
+impl Seal {
+    /// Says what becomes of what was not written.
+    fn undelivered(&self) -> DeliveryError {
+        match self {
+            Self::Finished | Self::Lost(_) => DeliveryError::Lost,
+            Self::Timeout(timeout) => DeliveryError::Cut(*timeout),
+            Self::Aborted => DeliveryError::Aborted,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Getting room in the queue: taking it, waiting for it, making it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::budget::{Budget, Denied, Place, Respect};
+use super::{Alarm, Outbox, Wire};
+use crate::SendErrorKind;
+
+impl<W: Wire> Outbox<W> {
+    /// Reserves room; who finds none pumps first.
+    pub(super) fn reserve_now(
+        self: &Arc<Self>,
+        budget: &Budget,
+        weight: u64,
+    ) -> Result<u64, Denied> {
+        match budget.reserve(weight, Respect::Line) {
+            Err(Denied::Full) => {
+                if let Some(cork) = W::cork() {
+                    cork.uncork();
+                }
+                self.pump();
+                budget.reserve(weight, Respect::Line)
+            }
+            other => other,
+        }
+    }
+
+    /// Reserves room in the queue, waiting if there is none, unless nothing can move before this very
+    /// thread goes on.
+    pub(super) fn wait_for_turn(
+        self: &Arc<Self>,
+        weight: u64,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendErrorKind> {
+        match self.reserve_now(&self.budget, weight) {
+            Err(Denied::Full) if !self.is_streaming_here() => {
+                self.wait_for_room(&self.budget, weight, deadline)
+            }
+            other => other.map_err(Denied::into_kind),
+        }
+    }
+
+    /// Stands in line. The first in line waits for the socket itself and pumps.
+    pub(super) fn wait_for_room(
+        self: &Arc<Self>,
+        budget: &Budget,
+        weight: u64,
+        deadline: Option<Instant>,
+    ) -> Result<u64, SendErrorKind> {
+        let place = budget.line_up();
+        loop {
+            match place.reserve(weight) {
+                Err(Denied::Full) => {}
+                other => return other.map_err(Denied::into_kind),
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(SendErrorKind::Timeout);
+            }
+            if !(place.leads() && self.wait_leading(&place, deadline)) {
+                place.wait(weight, deadline);
+            }
+        }
+    }
+
+    /// Waits until a stalled outbox has moved or is closing; returns false at once if it is not
+    /// stalled.
+    fn wait_leading(self: &Arc<Self>, place: &Place<'_>, deadline: Option<Instant>) -> bool {
+        let Some(wire) = self.begin_polling() else {
+            return false;
+        };
+        let alarm = wire.alarm();
+        if place.ring_when_closing(alarm.clone().map(|alarm| alarm as Arc<dyn Alarm>)) {
+            wire.wait_writable(alarm.as_deref(), deadline);
+        }
+        self.end_polling(true);
+        true
+    }
+
+    /// Reserves room at the cost of the oldest queued messages. What is being written stays, and a
+    /// message that finds no other to take the place of is queued beyond the limit.
+    pub(super) fn displace(self: &Arc<Self>, weight: u64) -> Result<u64, Denied> {
+        let mut room = self.reserve_now(&self.budget, weight);
+        while room == Err(Denied::Full) {
+            let respect = if self.drop_oldest() {
+                Respect::Limits
+            } else {
+                Respect::Nothing
+            };
+            room = self.budget.reserve(weight, respect);
+        }
+        room
+    }
+
+    /// Drops the oldest message that waits; returns whether there was one.
+    fn drop_oldest(self: &Arc<Self>) -> bool {
+        let Some(parcel) = self.visit(|pump| pump.take_oldest(&self.channel)) else {
+            // What may not be dropped has left the channel, and shows as work no more.
+            self.pump();
+            return false;
+        };
+        self.budget.release(parcel.weight(), 1);
+        self.drop_parcel(parcel);
+        true
+    }
+}

@@ -1,0 +1,185 @@
+//! Messages that leave in fragments while they are written: [`Stream`], and the [`Lane`] that bounds
+//! what waits of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+
+use bytes::Bytes;
+
+use super::budget::{Budget, Denied};
+use super::parcel::Parcel;
+use super::sync::{Mutex, Ordering, lock};
+use super::{Outbox, Wire};
+use crate::protocol::{Fin, Opcode};
+use crate::{Overflow, SendErrorKind};
+
+/// Is shared by the streamed messages of a connection, of which at most one is being written.
+pub(super) struct Lane {
+    budget: Budget,
+    writer: std::sync::Mutex<Writer>,
+}
+
+/// Says who writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Nobody,
+    /// A message is about to get its place in the channel.
+    Opening,
+    Thread(ThreadId),
+}
+
+/// Is one streamed message. Its place among the others is in the channel; its fragments come here.
+pub(crate) struct Stream {
+    opcode: Opcode,
+    lane: Arc<Lane>,
+    fragments: Mutex<Fragments>,
+}
+
+#[derive(Default)]
+struct Fragments {
+    queue: VecDeque<(Bytes, Fin)>,
+    /// Whether one has been taken.
+    begun: bool,
+}
+
+/// So many bytes of fragments wait before their writer does.
+const LANE: usize = 64 << 10;
+/// More fragments than that many bytes make.
+const LANE_FRAGMENTS: usize = 1 << 10;
+
+impl Lane {
+    pub(super) fn new() -> Self {
+        Self {
+            budget: Budget::bounded(LANE, LANE_FRAGMENTS),
+            writer: std::sync::Mutex::new(Writer::Nobody),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.budget.bytes()
+    }
+
+    /// Gives back the room of a fragment that has left.
+    pub(super) fn release(&self, weight: u64) {
+        self.budget.release(weight, 1);
+    }
+
+    /// Takes no more; who waits for room is woken.
+    pub(super) fn close(&self) {
+        self.budget.close();
+    }
+
+    /// Says that nothing leaves any more.
+    pub(super) fn seal(&self) {
+        self.budget.seal();
+    }
+
+    pub(super) fn is_written_by_this_thread(&self) -> bool {
+        *crate::sync::lock(&self.writer) == Writer::Thread(thread::current().id())
+    }
+
+    /// Claims the lane for a message, unless another one is being written.
+    fn claim(&self) -> bool {
+        let mut writer = crate::sync::lock(&self.writer);
+        let free = *writer == Writer::Nobody;
+        if free {
+            *writer = Writer::Opening;
+        }
+        free
+    }
+
+    fn set_writer(&self, writer: Writer) {
+        *crate::sync::lock(&self.writer) = writer;
+    }
+}
+
+impl Stream {
+    /// Takes the next fragment, with its opcode (RFC 6455, section 5.4).
+    pub(super) fn take(&self) -> Option<(Opcode, Fin, Bytes)> {
+        let mut fragments = lock(&self.fragments);
+        let (payload, fin) = fragments.queue.pop_front()?;
+        let opcode = if fragments.begun {
+            Opcode::Continuation
+        } else {
+            self.opcode
+        };
+        fragments.begun = true;
+        Some((opcode, fin, payload))
+    }
+
+    pub(super) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        lock(&self.fragments).begun
+    }
+
+    /// Tells whether nothing can come any more, though the end has not; `taken` fragments are on
+    /// their way.
+    pub(super) fn is_abandoned(&self, taken: u64) -> bool {
+        // In this order: once it is closing, nothing more is reserved.
+        self.lane.budget.is_closing()
+            && self.lane.budget.messages() == taken
+            && lock(&self.fragments).queue.is_empty()
+    }
+
+    /// Throws away what waits.
+    pub(super) fn discard(&self) {
+        let queue = std::mem::take(&mut lock(&self.fragments).queue);
+        for (payload, _) in queue {
+            self.lane.release(payload.len() as u64);
+        }
+    }
+}
+
+impl<W: Wire> Outbox<W> {
+    /// Gives a streamed message its place behind what was sent before, waiting for one at most
+    /// `write_timeout`. One at a time.
+    pub(crate) fn begin_stream(
+        self: &Arc<Self>,
+        opcode: Opcode,
+    ) -> Result<Arc<Stream>, SendErrorKind> {
+        let lane = self.lane_or(Lane::new());
+        if !lane.claim() {
+            return Err(SendErrorKind::Streaming);
+        }
+        let stream = Arc::new(Stream {
+            opcode,
+            lane: Arc::clone(&lane),
+            fragments: Mutex::default(),
+        });
+        let queued = self.push(Parcel::Stream(Arc::clone(&stream)), Overflow::Wait);
+        if let Err((kind, _)) = queued {
+            lane.set_writer(Writer::Nobody);
+            return Err(kind);
+        }
+        lane.set_writer(Writer::Thread(thread::current().id()));
+        Ok(stream)
+    }
+
+    /// Queues a fragment, waiting for room in the lane at most `write_timeout`, and lets it leave.
+    pub(crate) fn send_fragment(
+        self: &Arc<Self>,
+        stream: &Stream,
+        payload: Bytes,
+        fin: Fin,
+    ) -> Result<(), SendErrorKind> {
+        let lane = &stream.lane;
+        lane.set_writer(Writer::Thread(thread::current().id()));
+        let weight = payload.len() as u64;
+        let deadline = W::deadline(self.write_timeout);
+        let queued = match self.reserve_now(&lane.budget, weight) {
+            Err(Denied::Full) => self.wait_for_room(&lane.budget, weight, deadline),
+            other => other.map_err(Denied::into_kind),
+        }?;
+        if fin == Fin::Last {
+            lane.set_writer(Writer::Nobody);
+        }
+        lock(&stream.fragments).queue.push_back((payload, fin));
+        self.fragments_waiting.store(true, Ordering::Release);
+        self.depart(queued);
+        Ok(())
+    }
+}
