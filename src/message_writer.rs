@@ -49,7 +49,7 @@ use crate::{SendError, SendErrorKind};
 #[must_use = "dropped unfinished, it fails the connection"]
 pub struct MessageWriter {
     connection: Arc<Connection>,
-    stream: Arc<Stream>,
+    stream: Stream,
     is_text: bool,
     /// What is no fragment yet.
     buffer: Vec<u8>,

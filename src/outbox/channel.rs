@@ -41,7 +41,7 @@ mod queue {
     use crate::sync::lock;
 
     /// Promises as little as a channel can: who comes without having synchronized with the sender
-    /// may find nothing yet.
+    /// may find nothing yet. Who finds something has synchronized with its sender.
     pub(in crate::outbox) struct Channel {
         queue: Mutex<VecDeque<Parcel>>,
         length: AtomicU64,
@@ -56,8 +56,8 @@ mod queue {
         }
 
         pub(in crate::outbox) fn push(&self, parcel: Parcel) {
+            self.length.fetch_add(1, Ordering::Release);
             lock(&self.queue).push_back(parcel);
-            self.length.fetch_add(1, Ordering::Relaxed);
         }
 
         pub(in crate::outbox) fn pop(&self) -> Option<Parcel> {
@@ -65,7 +65,7 @@ mod queue {
                 return None;
             }
             let parcel = lock(&self.queue).pop_front()?;
-            self.length.fetch_sub(1, Ordering::Relaxed);
+            self.length.fetch_sub(1, Ordering::Acquire);
             Some(parcel)
         }
 

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::sync::{Condvar, Mutex, lock, wait};
+use super::sync::{Arc, Condvar, Mutex, lock, wait};
 use super::uncork_thread;
 use crate::DeliveryError;
 
@@ -84,7 +83,7 @@ struct State {
 
 /// Resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
 /// waits for ever (L6).
-pub(super) struct Promise(Arc<Ticket>);
+pub(super) struct Promise(Option<Arc<Ticket>>);
 
 /// Makes the two ends.
 pub(super) fn delivery() -> (Promise, Delivery) {
@@ -96,32 +95,39 @@ pub(super) fn delivery() -> (Promise, Delivery) {
         state: Mutex::new(state),
         resolved: Condvar::new(),
     });
-    (Promise(Arc::clone(&ticket)), Delivery(ticket))
+    (Promise(Some(Arc::clone(&ticket))), Delivery(ticket))
 }
 
 impl Promise {
     /// Says what became of it. Wakes who waits, and runs none of the program's code.
-    pub(super) fn resolve(self, outcome: Result<(), DeliveryError>) {
-        self.0.resolve(outcome);
+    pub(super) fn resolve(mut self, outcome: Result<(), DeliveryError>) {
+        self.settle(outcome);
     }
 
     /// Tells whether somebody holds the other end.
     pub(super) fn is_wanted(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        self.0
+            .as_ref()
+            .is_some_and(|ticket| Arc::strong_count(ticket) > 1)
+    }
+
+    fn settle(&mut self, outcome: Result<(), DeliveryError>) {
+        if let Some(ticket) = self.0.take() {
+            ticket.resolve(outcome);
+        }
     }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.0.resolve(Err(DeliveryError::Lost));
+        self.settle(Err(DeliveryError::Lost));
     }
 }
 
 impl Ticket {
-    /// The first outcome counts.
     fn resolve(&self, outcome: Result<(), DeliveryError>) {
         let mut state = lock(&self.state);
-        state.outcome.get_or_insert(outcome);
+        state.outcome = Some(outcome);
         if mem::take(&mut state.awaited) {
             self.resolved.notify_all();
         }

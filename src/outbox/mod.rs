@@ -94,7 +94,7 @@ pub(crate) struct Outbox<W> {
     channel: Channel,
     control: ControlLane,
     /// What is shared by streamed messages, once there was one.
-    lane: std::sync::Mutex<Option<Arc<Lane>>>,
+    lane: Mutex<Option<sync::Arc<Lane>>>,
     /// Whether fragments wait, or are known not to come any more.
     fragments_waiting: AtomicBool,
     /// The pings of our own, once there was one.
@@ -132,7 +132,7 @@ impl<W: Wire> Outbox<W> {
             budget: Budget::new(config),
             channel: Channel::new(),
             control: ControlLane::default(),
-            lane: std::sync::Mutex::default(),
+            lane: Mutex::default(),
             fragments_waiting: AtomicBool::new(false),
             pings: std::sync::Mutex::default(),
             dropped: std::sync::atomic::AtomicU64::new(0),
@@ -254,7 +254,7 @@ impl<W: Wire> Outbox<W> {
             if let Some(lane) = self.lane() {
                 // A streamed message that is not finished never will be.
                 lane.close();
-                self.fragments_waiting.store(true, Ordering::Release);
+                self.call_for_fragments();
             }
             if urgency == Urgency::Overtaking {
                 self.discard_overtaken(code);
@@ -443,14 +443,8 @@ impl<W: Wire> Outbox<W> {
             .next(barrier)
     }
 
-    /// Returns the lane of streamed messages; `new` becomes it if there is none.
-    fn lane_or(&self, new: Lane) -> Arc<Lane> {
-        let mut lane = crate::sync::lock(&self.lane);
-        Arc::clone(lane.get_or_insert_with(|| Arc::new(new)))
-    }
-
-    fn lane(&self) -> Option<Arc<Lane>> {
-        crate::sync::lock(&self.lane).clone()
+    fn lane(&self) -> Option<sync::Arc<Lane>> {
+        lock(&self.lane).clone()
     }
 
     /// Tells whether this thread is writing a streamed message, behind which nothing else moves.

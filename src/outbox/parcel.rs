@@ -1,7 +1,5 @@
 //! What waits in the channel: [`Parcel`].
 
-use std::sync::Arc;
-
 use super::budget::weight;
 use super::delivery::Promise;
 use super::stream::Stream;
@@ -15,7 +13,7 @@ pub(super) enum Parcel {
     /// A ping in the order of the messages: its pong says that the peer has taken what went before.
     Barrier(Promise),
     /// The place of a message whose fragments come by a lane of their own.
-    Stream(Arc<Stream>),
+    Stream(Stream),
 }
 
 impl Parcel {

@@ -28,7 +28,7 @@ pub(super) struct Pump<W> {
     /// What was taken from the channel and has its turn before all that is in there.
     pub(super) ahead: VecDeque<Parcel>,
     /// The streamed message that is being written: what is in the channel waits for its end.
-    stream: Option<Arc<Stream>>,
+    stream: Option<Stream>,
     pub(super) stall: Option<Stall>,
     /// How many threads wait for writability and will pump then.
     pub(super) pollers: usize,
@@ -251,20 +251,15 @@ impl<W: Wire> Outbox<W> {
         true
     }
 
-    fn fill_fragment(
-        &self,
-        pump: &mut Pump<W>,
-        stream: &Arc<Stream>,
-        spent: &mut Vec<Message>,
-    ) -> bool {
-        // Before looking: what comes later says so again.
-        self.fragments_waiting.store(false, Ordering::Release);
+    fn fill_fragment(&self, pump: &mut Pump<W>, stream: &Stream, spent: &mut Vec<Message>) -> bool {
+        // Before looking: what comes later calls again.
+        self.answer_call();
         let Some((opcode, fin, payload)) = stream.take() else {
             return stream.is_abandoned(pump.unsent.fragments()) && self.abandon(pump, stream);
         };
         let role = Released::Fragment {
             weight: payload.len() as u64,
-            lane: Arc::clone(stream.lane()),
+            lane: stream.lane(),
             fin,
         };
         let payload = Message::Binary(payload);
@@ -280,7 +275,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Gives up a message whose end will not come, as our Close waits to leave. Of one that has begun
     /// nothing may come behind; the Close goes in its middle (RFC 6455, section 5.4).
-    fn abandon(&self, pump: &mut Pump<W>, stream: &Arc<Stream>) -> bool {
+    fn abandon(&self, pump: &mut Pump<W>, stream: &Stream) -> bool {
         if stream.has_begun() {
             self.fill_close(pump, |_| true);
             return false;

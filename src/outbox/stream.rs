@@ -2,14 +2,14 @@
 //! what waits of them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::mem;
 use std::thread::{self, ThreadId};
 
 use bytes::Bytes;
 
 use super::budget::{Budget, Denied};
 use super::parcel::Parcel;
-use super::sync::{Mutex, Ordering, lock};
+use super::sync::{Arc, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
 use crate::protocol::{Fin, Opcode};
 use crate::{Overflow, SendErrorKind};
@@ -30,17 +30,17 @@ enum Writer {
 }
 
 /// Is one streamed message. Its place among the others is in the channel; its fragments come here.
+/// Clones are the same message.
+#[derive(Clone)]
 pub(crate) struct Stream {
-    opcode: Opcode,
     lane: Arc<Lane>,
-    fragments: Mutex<Fragments>,
+    fragments: Arc<Mutex<Fragments>>,
 }
 
-#[derive(Default)]
 struct Fragments {
     queue: VecDeque<(Bytes, Fin)>,
-    /// Whether one has been taken.
-    begun: bool,
+    /// That of the next one to be taken (RFC 6455, section 5.4).
+    opcode: Opcode,
 }
 
 /// So many bytes of fragments wait before their writer does.
@@ -95,25 +95,20 @@ impl Lane {
 }
 
 impl Stream {
-    /// Takes the next fragment, with its opcode (RFC 6455, section 5.4).
+    /// Takes the next fragment.
     pub(super) fn take(&self) -> Option<(Opcode, Fin, Bytes)> {
         let mut fragments = lock(&self.fragments);
         let (payload, fin) = fragments.queue.pop_front()?;
-        let opcode = if fragments.begun {
-            Opcode::Continuation
-        } else {
-            self.opcode
-        };
-        fragments.begun = true;
+        let opcode = mem::replace(&mut fragments.opcode, Opcode::Continuation);
         Some((opcode, fin, payload))
     }
 
-    pub(super) fn lane(&self) -> &Arc<Lane> {
-        &self.lane
+    pub(super) fn lane(&self) -> Arc<Lane> {
+        Arc::clone(&self.lane)
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        lock(&self.fragments).begun
+        lock(&self.fragments).opcode == Opcode::Continuation
     }
 
     /// Tells whether nothing can come any more, though the end has not; `taken` fragments are on
@@ -127,7 +122,7 @@ impl Stream {
 
     /// Throws away what waits.
     pub(super) fn discard(&self) {
-        let queue = std::mem::take(&mut lock(&self.fragments).queue);
+        let queue = mem::take(&mut lock(&self.fragments).queue);
         for (payload, _) in queue {
             self.lane.release(payload.len() as u64);
         }
@@ -138,30 +133,50 @@ impl<W: Wire> Outbox<W> {
     /// Gives a streamed message its place behind what was sent before, waiting for one at most
     /// `write_timeout`. One at a time.
     pub(crate) fn begin_stream(
-        self: &Arc<Self>,
+        self: &std::sync::Arc<Self>,
         opcode: Opcode,
-    ) -> Result<Arc<Stream>, SendErrorKind> {
-        let lane = self.lane_or(Lane::new());
+    ) -> Result<Stream, SendErrorKind> {
+        let lane = Arc::clone(lock(&self.lane).get_or_insert_with(|| Arc::new(Lane::new())));
         if !lane.claim() {
             return Err(SendErrorKind::Streaming);
         }
-        let stream = Arc::new(Stream {
+        let fragments = Fragments {
+            queue: VecDeque::new(),
             opcode,
+        };
+        let stream = Stream {
             lane: Arc::clone(&lane),
-            fragments: Mutex::default(),
-        });
-        let queued = self.push(Parcel::Stream(Arc::clone(&stream)), Overflow::Wait);
-        if let Err((kind, _)) = queued {
-            lane.set_writer(Writer::Nobody);
-            return Err(kind);
+            fragments: Arc::new(Mutex::new(fragments)),
+        };
+        match self.push(Parcel::Stream(stream.clone()), Overflow::Wait) {
+            Ok(queued) => {
+                lane.set_writer(Writer::Thread(thread::current().id()));
+                self.depart(queued);
+                Ok(stream)
+            }
+            Err((kind, _)) => {
+                lane.set_writer(Writer::Nobody);
+                Err(kind)
+            }
         }
-        lane.set_writer(Writer::Thread(thread::current().id()));
-        Ok(stream)
+    }
+
+    /// Has whoever holds the pump look at the streamed message that it is in.
+    ///
+    /// An exchange, and no mere store: whoever takes the flag has synchronized with all who have set
+    /// it, and not with the last alone.
+    pub(super) fn call_for_fragments(&self) {
+        self.fragments_waiting.swap(true, Ordering::AcqRel);
+    }
+
+    /// Takes the call.
+    pub(super) fn answer_call(&self) {
+        self.fragments_waiting.swap(false, Ordering::AcqRel);
     }
 
     /// Queues a fragment, waiting for room in the lane at most `write_timeout`, and lets it leave.
     pub(crate) fn send_fragment(
-        self: &Arc<Self>,
+        self: &std::sync::Arc<Self>,
         stream: &Stream,
         payload: Bytes,
         fin: Fin,
@@ -178,7 +193,7 @@ impl<W: Wire> Outbox<W> {
             lane.set_writer(Writer::Nobody);
         }
         lock(&stream.fragments).queue.push_back((payload, fin));
-        self.fragments_waiting.store(true, Ordering::Release);
+        self.call_for_fragments();
         self.depart(queued);
         Ok(())
     }

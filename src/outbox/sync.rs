@@ -2,6 +2,7 @@
 
 #[cfg(not(loom))]
 mod real {
+    pub(in crate::outbox) use std::sync::Arc;
     pub(in crate::outbox) use std::sync::atomic::fence;
 
     pub(in crate::outbox) use crate::sync::{
@@ -15,8 +16,8 @@ mod modelled {
     use std::thread::panicking;
     use std::time::Instant;
 
-    pub(in crate::outbox) use loom::sync::Condvar;
     pub(in crate::outbox) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+    pub(in crate::outbox) use loom::sync::{Arc, Condvar};
 
     /// Wraps loom's. That one does not see that an unlock races with a `try_lock`, and would never
     /// let one fail that comes just before: so whether it is held stands in an atomic beside it.

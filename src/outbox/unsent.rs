@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
-use std::sync::Arc;
 
 use super::Wire;
 use super::delivery::Promise;
 use super::stream::Lane;
+use super::sync::Arc;
 use crate::Message;
 use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 

@@ -5,9 +5,11 @@
 //! shows as loom's "deadlock". Time does not pass: a wait ends by what others do, or not at all.
 
 mod cork;
+mod delivering;
 mod ending;
 mod line;
 mod pumping;
+mod streaming;
 mod world;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::assert_at_rest;
 use super::world::{FRAME, FakeWire, PING, PLENTY, count, explore, message, numbers};
+use crate::Overflow;
 use crate::outbox::Outbox;
 use crate::outbox::sync::lock;
 
@@ -172,7 +173,10 @@ fn loom_try_send_over_a_full_wire_queues() {
     explore(Some(3), || {
         let (wire, outbox) = FakeWire::with_outbox(0, 2);
         let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || theirs.try_send(message(1, 0)).expect("room for two"));
+        let sender = wire.spawn(move || {
+            let sent = theirs.send(message(1, 0), Overflow::HandBack);
+            sent.expect("room for two");
+        });
         outbox.ping(1);
         wire.make_room(PLENTY);
         wire.run_background();

@@ -132,6 +132,7 @@ impl FakeWire {
             };
             frames.push(Frame {
                 opcode: head & 0xf,
+                is_final: head & 0x80 != 0,
                 payload: payload.to_vec(),
             });
             rest = next;
@@ -241,9 +242,11 @@ pub(super) fn tick_corks() {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) opcode: u8,
+    pub(super) is_final: bool,
     pub(super) payload: Vec<u8>,
 }
 
+pub(super) const CONTINUATION: u8 = 0;
 pub(super) const BINARY: u8 = 2;
 pub(super) const CLOSE: u8 = 8;
 pub(super) const PING: u8 = 9;
