@@ -1,8 +1,7 @@
 //! The slots that callbacks stand in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use bytes::Bytes;
 
@@ -35,11 +34,10 @@ impl Callbacks {
 }
 
 /// Holds one callback, which can be replaced at any time, also from inside itself.
-pub(crate) struct Slot<T> {
-    /// Spares the lock where no callback was ever set, as in most slots.
-    in_use: AtomicBool,
-    state: Mutex<State<T>>,
-}
+///
+/// Most slots are never used: until its first setting one has no state. `None` stands for a slot that
+/// was retired before that.
+pub(crate) struct Slot<T>(OnceLock<Option<Box<Mutex<State<T>>>>>);
 
 struct State<T> {
     callback: Option<Callback<T>>,
@@ -57,24 +55,31 @@ impl<T> Slot<T> {
         mut callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
     ) {
         let callback: Callback<T> = Box::new(move |ws, event| callback(ws, event).into_outcome());
-        let replaced = lock(&self.state).replace(callback);
-        self.in_use.store(true, Ordering::Release);
+        let state = self.0.get_or_init(|| Some(Box::default()));
+        let replaced = match state {
+            Some(state) => lock(state).replace(callback),
+            None => Some(callback),
+        };
         // L1: a closure is dropped where no lock is held.
         drop(replaced);
     }
 
     /// Tells whether a callback has been set.
     pub(crate) fn is_set(&self) -> bool {
-        self.in_use.load(Ordering::Acquire)
+        self.state().is_some()
+    }
+
+    fn state(&self) -> Option<&Mutex<State<T>>> {
+        self.0.get()?.as_deref()
     }
 
     /// Runs the callback, if one is set. It is out of its slot meanwhile, and put back unless
     /// something replaced it. A panic becomes an error.
     pub(crate) fn run(&self, ws: &WebSocket, event: T) -> Outcome {
-        if !self.is_set() {
+        let Some(slot) = self.state() else {
             return Ok(());
-        }
-        let mut state = lock(&self.state);
+        };
+        let mut state = lock(slot);
         let version = state.version;
         let Some(mut callback) = state.callback.take() else {
             return Ok(());
@@ -82,7 +87,7 @@ impl<T> Slot<T> {
         // L1: no lock is held across user code.
         drop(state);
         let outcome = catch(|| callback(ws, event));
-        let mut state = lock(&self.state);
+        let mut state = lock(slot);
         if state.version == version {
             state.callback = Some(callback);
             return outcome;
@@ -96,7 +101,10 @@ impl<T> Slot<T> {
     }
 
     fn retire(&self) {
-        let mut state = lock(&self.state);
+        let Some(state) = self.0.get_or_init(|| None) else {
+            return;
+        };
+        let mut state = lock(state);
         state.retired = true;
         state.version += 1;
         let callback = state.callback.take();
@@ -111,14 +119,16 @@ impl<T> Slot<T> {
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        let state = State {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        Self {
             callback: None,
             version: 0,
             retired: false,
-        };
-        Self {
-            in_use: AtomicBool::new(false),
-            state: Mutex::new(state),
         }
     }
 }
