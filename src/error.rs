@@ -38,6 +38,9 @@ pub enum Error {
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011.
     Callback(String),
+    /// The peer reads too slowly: it fell behind in a [`Group`](crate::Group) or a
+    /// [broadcast](crate::Server::broadcast); it was told 1008, "too slow".
+    TooSlow,
     /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
     /// thread could not be started; the connection was given up.
     Io(io::Error),
@@ -73,6 +76,7 @@ impl fmt::Display for Error {
             Self::Handshake(what) => write!(f, "handshake failed: {what}"),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Protocol { code, what } => write!(f, "protocol violation: {what}, {code}"),
+            Self::TooSlow => f.write_str("the peer reads too slowly"),
             Self::Callback(what) => write!(f, "callback failed: {what}"),
             Self::Io(error) => error.fmt(f),
             Self::Tls(what) => write!(f, "TLS: {what}"),

@@ -315,8 +315,10 @@
 //! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: channel, budget, pump, cork
 //! connection, callbacks, reader      what one connection shares; its slots; its loop
+//! memberships                        which groups it is in, and who is in a group
 //! opening                            a handshake over a socket, under its deadline
 //! websocket, messages                the two ends, as programs see them
+//! group                              one message to many
 //! http/                              requests, replies, routes, and who may ask
 //! client, server/                    connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
@@ -340,9 +342,11 @@ mod close;
 mod config;
 mod connection;
 mod error;
+mod group;
 mod handshake;
 mod header;
 mod http;
+mod memberships;
 mod message;
 mod messages;
 mod opening;
@@ -363,6 +367,7 @@ pub use error::{
     Error, Failure, IntoOutcome, Outcome, RecvError, Refusal, SendError, SendErrorKind, Timeout,
     WaitError,
 };
+pub use group::Group;
 pub use message::{Message, Text};
 pub use messages::Messages;
 pub use server::{Server, ServerBuilder, StopReport};

@@ -37,6 +37,7 @@ const FLOORS: [&[&str]; 6] = [
         "connection",
         "reader",
         "callbacks",
+        "memberships",
         "messages",
         "websocket",
         "opening",
