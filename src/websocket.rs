@@ -51,8 +51,8 @@ impl WebSocket {
     /// [`write_timeout`](crate::Config::write_timeout); otherwise it does not block. `Ok` means
     /// queued: in all but the busiest moments the kernel has it already. What is still queued when
     /// the connection ends is discarded. From a callback it works as from anywhere, but while it
-    /// waits there, this connection is not read; a program that pushes to many uses
-    /// [`try_send`](Self::try_send).
+    /// waits there, this connection is not read; a program that pushes to many uses a
+    /// [`Group`](crate::Group), or [`try_send`](Self::try_send).
     ///
     /// # Errors
     /// [`Closed`](SendErrorKind::Closed) once the connection is closing, also if that begins during

@@ -115,8 +115,8 @@ impl Server {
         Ok(())
     }
 
-    /// Returns the open connections, the oldest first, to send to all or to close some. These
-    /// handles keep nothing open.
+    /// Returns the open connections, the oldest first, to look at them or to close some. These
+    /// handles keep nothing open. To send to all there is [`broadcast`](Self::broadcast).
     #[must_use]
     pub fn connections(&self) -> Vec<WebSocket> {
         self.shared.roster.connections()

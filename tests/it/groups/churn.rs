@@ -13,7 +13,7 @@ use crate::support::*;
 const THREADS: u64 = 50;
 const ROOMS: usize = 6;
 /// So many steps each thread takes, unless this variable says otherwise.
-const STEPS: usize = 120;
+const STEPS: usize = 400;
 const STEPS_VARIABLE: &str = "LANDLINE_CHURN_STEPS";
 
 /// Nobody is lost and nobody stays behind, nothing leaks and nothing hangs, whatever 50 threads do
