@@ -8,8 +8,8 @@
 //! subprotocols and limits. Either way you hold a [`WebSocket`]: a handle
 //! that sends from any thread, in and out of callbacks, as cheap to clone as the sending half of a
 //! channel. Whoever pulls holds [`Messages`] as well, the receiving half, an iterator that ends
-//! when the connection does. A [`Group`] sends one message to many. Pings are sent and answered, limits and deadlines are kept, and every
-//! connection ends in one [`CloseEvent`] that says how.
+//! when the connection does. A [`Group`] sends one message to many. Pings are sent and answered,
+//! limits and deadlines are kept, and every connection ends in one [`CloseEvent`] that says how.
 //!
 //! A server with callbacks, and a client that pulls:
 //!

@@ -5,6 +5,7 @@ mod churn;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+use bytes::Bytes;
 use landline::{CloseCode, Config, Group, Initiator, Message, Server, Timeout, WebSocket};
 
 use crate::support::*;
@@ -378,6 +379,39 @@ fn obey(group: &Group, ws: &WebSocket, command: &str) -> usize {
         "send" => group.send("hello"),
         "join" => group.join(ws).into(),
         _ => group.leave(ws).into(),
+    }
+}
+
+/// Sends to a group when it is dropped, and leaves it.
+struct Parting(Group, WebSocket);
+
+impl AsRef<[u8]> for Parting {
+    fn as_ref(&self) -> &[u8] {
+        b"payload"
+    }
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        self.0.send("dropped");
+        self.0.leave(&self.1);
+    }
+}
+
+/// The drop of a payload is the program's code: it too may use the group that it was sent to.
+#[test]
+fn payload_may_use_its_group() {
+    for role in ROLES {
+        let mut met = Meeting::of(role, Config::new(), |_| {});
+        let group = Group::new();
+        group.join(&met.ws);
+        let payload = Bytes::from_owner(Parting(group.clone(), met.ws.clone()));
+        let all = group.clone();
+        let sent = in_time("the send returns", move || all.send(payload));
+        assert_eq!(sent, 1);
+        assert_eq!(met.peer.read_frame().payload, *b"payload");
+        assert_eq!(met.peer.read_frame(), Frame::text("dropped"));
+        settled("it has left", || group.is_empty());
     }
 }
 
