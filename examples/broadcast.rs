@@ -1,22 +1,20 @@
-//! Passes every text on to everybody who is connected: `broadcast [ADDR]`.
+//! Passes every message on to everybody who is connected: `broadcast [ADDR]`.
 #![allow(clippy::print_stdout, reason = "a program that says where it listens")]
 
 use std::env;
 
-use landline::{CloseCode, Server};
+use landline::{Group, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = env::args().nth(1);
+    let everybody = Group::new();
     let server = Server::builder()
-        .on_upgrade(|ws, request| {
-            let server = request.server().clone();
-            ws.on_text(move |_, text| {
-                for everybody in server.connections() {
-                    // Waiting for room would make one slow reader everybody's problem.
-                    if everybody.try_send(&text).is_err() {
-                        let _ = everybody.close_with(CloseCode::POLICY_VIOLATION, "too slow");
-                    }
-                }
+        .on_upgrade(move |ws, _request| {
+            everybody.join(ws);
+            let everybody = everybody.clone();
+            ws.on_message(move |_, message| {
+                // It waits for nobody: who reads too slowly is closed.
+                everybody.send(message);
             });
         })
         .bind(address.as_deref().unwrap_or("127.0.0.1:9001"))?;

@@ -138,7 +138,7 @@ impl CloseEvent {
     /// [`ABNORMAL`](CloseCode::ABNORMAL) where the closing handshake was not completed, even if one
     /// Close was seen: [`received_code`](Self::received_code) tells.
     ///
-    /// A failure keeps its own code (1002, 1007, 1009, 1011) whether or not the peer answered it.
+    /// A failure keeps its own code (1002, 1007, 1008, 1009, 1011) whether or not the peer answered it.
     #[must_use]
     pub fn code(&self) -> CloseCode {
         self.code

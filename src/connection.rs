@@ -11,6 +11,7 @@ use log::{debug, warn};
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
+use crate::memberships::Memberships;
 use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
@@ -33,6 +34,7 @@ pub(crate) struct Connection {
     /// Apart, and so are the deadlines: a large value that is built on a stack and then moved costs
     /// each thread pages that it never gives back.
     pub(crate) callbacks: Box<Callbacks>,
+    pub(crate) memberships: Memberships,
     pub(crate) reading: Reading,
     pub(crate) message_timeout: Duration,
     pub(crate) close_timeout: Duration,
@@ -106,6 +108,7 @@ impl Connection {
             local_addr: socket.local_addr(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
             callbacks: Box::default(),
+            memberships: Memberships::default(),
             reading: Reading::default(),
             message_timeout: config.message_timeout,
             close_timeout: config.close_timeout,
@@ -138,9 +141,7 @@ impl Connection {
         if overflow != Overflow::Close || error.kind != SendErrorKind::Full {
             return error;
         }
-        if !self.outbox.is_closing() {
-            self.fail(CloseCode::POLICY_VIOLATION, "too slow", Error::TooSlow);
-        }
+        self.fail_laggard();
         SendError::new(SendErrorKind::Closed, error.message)
     }
 
@@ -185,6 +186,17 @@ impl Connection {
     pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
         lock(&self.ending).failure.get_or_insert(error);
         self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::Overtaking);
+    }
+
+    /// Fails with 1008, as the peer reads too slowly; not what is closing anyway.
+    pub(crate) fn fail_laggard(&self) {
+        let mut ending = lock(&self.ending);
+        if ending.initiator.is_some() {
+            return;
+        }
+        ending.initiator = Some(Initiator::Local);
+        drop(ending);
+        self.fail(CloseCode::POLICY_VIOLATION, TOO_SLOW, Error::TooSlow);
     }
 
     fn begin_close(&self, close: CloseFrame, urgency: Urgency) -> bool {
@@ -315,10 +327,11 @@ impl Connection {
         }
     }
 
-    /// Ends the connection for good: callbacks, slots, waiters. L3: the last thing that happens,
+    /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
         self.timer.dismiss();
+        self.memberships.retire(self.id);
         let (event, error) = self.story();
         debug!("connection {} {event}", self.id);
         if let Some(error) = error {
@@ -371,7 +384,7 @@ impl Connection {
         let own = own.unwrap_or_default();
         let (code, reason) = match (&failure, began, &received) {
             (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
-            (Some(Error::TooSlow), ..) => (CloseCode::POLICY_VIOLATION, own),
+            (Some(Error::TooSlow), ..) => (CloseCode::POLICY_VIOLATION, TOO_SLOW.to_owned()),
             (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
             (None, Initiator::Local, Some(_)) if clean => {
                 (sent.unwrap_or(CloseCode::ABNORMAL), own)
@@ -415,6 +428,8 @@ impl Connection {
     }
 }
 
+/// Is the reason a peer is told that reads too slowly.
+const TOO_SLOW: &str = "too slow";
 /// So long a wait for the end goes on while nobody reads: the thread that will may not have begun.
 const UNDRIVEN: Duration = Duration::from_secs(5);
 /// Is later than anything that is due.

@@ -38,8 +38,8 @@ pub enum Error {
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011.
     Callback(String),
-    /// The peer read too slowly, and the [`Overflow`](crate::Overflow) policy or a group gave it up;
-    /// it was told 1008.
+    /// The peer reads too slowly, and the [`Overflow`](crate::Overflow) policy or a
+    /// [`Group`](crate::Group) has given it up; it was told 1008, "too slow".
     TooSlow,
     /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
     Unfinished,

@@ -8,8 +8,8 @@
 //! subprotocols and limits. Either way you hold a [`WebSocket`]: a handle
 //! that sends from any thread, in and out of callbacks, as cheap to clone as the sending half of a
 //! channel. Whoever pulls holds [`Messages`] as well, the receiving half, an iterator that ends
-//! when the connection does. Pings are sent and answered, limits and deadlines are kept, and every
-//! connection ends in one [`CloseEvent`] that says how.
+//! when the connection does. A [`Group`] sends one message to many. Pings are sent and answered,
+//! limits and deadlines are kept, and every connection ends in one [`CloseEvent`] that says how.
 //!
 //! A server with callbacks, and a client that pulls:
 //!
@@ -123,7 +123,7 @@
 //! |---|---|---|
 //! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all) | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message |
-//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Server::stop`] | nothing | |
+//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`] | nothing | |
 //! | [`recv`](Messages::recv), iterating, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
 //! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
@@ -136,8 +136,8 @@
 //! `recv`, leaves the bytes with the kernel, and TCP slows the peer down.
 //!
 //! A `send` that waits inside a callback stops that connection's reading meanwhile. For an echo
-//! that is right: the peer that does not read gets no further. To push one message to many,
-//! use `try_send`, and close who falls behind; the `broadcast` example does.
+//! that is right: the peer that does not read gets no further. To push one message to many, use a
+//! [`Group`], or [`Server::broadcast`] for all: they wait for nobody, and close who falls behind.
 //!
 //! Keepalive judges the peer, not the program: while a callback runs, or while nobody calls
 //! `recv`, the peer's silence does not count. But nobody answers its pings then, so it may give up
@@ -199,8 +199,9 @@
 //!   is left, wakes all who wait, and cuts the socket. Where nothing is left to say, because both
 //!   Closes were seen or our failure was told, the socket is not cut but closed in order, the
 //!   server's end first.
-//! - *finished*: by who drives the reading end. It gives up the socket, runs `on_error` if something
-//!   failed, then `on_close`, empties the callbacks, and lets `wait_closed` return.
+//! - *finished*: by who drives the reading end. It gives up the socket, leaves all groups, runs
+//!   `on_error` if something failed, then `on_close`, empties the callbacks, and lets `wait_closed`
+//!   return.
 //!
 //! ## The laws
 //!
@@ -248,6 +249,7 @@
 //! | a request for no route, or none for its method | 404, or 405 with Allow | nothing |
 //! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | nothing |
 //! | a connection beyond the limit, or while stopping | 503 | nothing |
+//! | a peer that falls behind in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
 //! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |
 //! | a hook, route or middleware that panics, or whose reply cannot be sent | 500 | a WARN record |
 //! | a method used with what may not be sent, a bad URL or header | nothing | an error |
@@ -314,9 +316,11 @@
 //! transport/                         the system: sockets, waiting, dialling, limits
 //! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: channel, budget, pump, cork
-//! connection, callbacks, reader      what one connection shares; its slots; its loop
+//! connection, callbacks, reader,     what one connection shares; its slots; its loop; which groups
+//! memberships                        it is in
 //! opening                            a handshake over a socket, under its deadline
 //! websocket, messages                the two ends, as programs see them
+//! group                              one message to many
 //! http/                              requests, replies, routes, and who may ask
 //! client, server/                    connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
@@ -341,9 +345,11 @@ mod config;
 mod connection;
 mod counters;
 mod error;
+mod group;
 mod handshake;
 mod header;
 mod http;
+mod memberships;
 mod message;
 mod message_writer;
 mod messages;
@@ -366,6 +372,7 @@ pub use error::{
     DeliveryError, Error, Failure, IntoOutcome, Outcome, RecvError, Refusal, SendError,
     SendErrorKind, Timeout, WaitError,
 };
+pub use group::Group;
 pub use message::{Message, Text};
 pub use message_writer::MessageWriter;
 pub use messages::Messages;

@@ -397,6 +397,10 @@ impl WebSocket {
         }
     }
 
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
     /// Makes the handle that a client gets, and what its clones share.
     pub(crate) fn with_life(connection: &Arc<Connection>) -> (Self, Arc<Life>) {
         let life = Arc::new(Life(Arc::clone(connection)));

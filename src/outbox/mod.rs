@@ -287,6 +287,11 @@ impl<W: Wire> Outbox<W> {
         sealed
     }
 
+    /// Counts a message that a policy has dropped.
+    pub(crate) fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Returns how many bytes of payload are queued and not with the kernel.
     pub(crate) fn buffered(&self) -> u64 {
         self.budget.bytes() + self.lane().map_or(0, |lane| lane.bytes())
@@ -431,7 +436,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Drops a message, as the program's policy says.
     fn drop_parcel(&self, parcel: Parcel) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.count_dropped();
         dispose(parcel.give_up(DeliveryError::Dropped).into_iter().collect());
     }
 

@@ -19,12 +19,13 @@ use self::admission::Admission;
 use self::builder::Hook;
 pub use self::builder::ServerBuilder;
 use self::roster::Roster;
+use crate::group::{Laggards, send_to_each};
 use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Listener, Wake};
-use crate::{Config, Error, Reply, ServerCounters, ServerTls, WaitError, WebSocket};
+use crate::{Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket};
 
 /// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
 ///
@@ -114,11 +115,21 @@ impl Server {
         Ok(())
     }
 
-    /// Returns the open connections, the oldest first, to send to all or to close some. These
-    /// handles keep nothing open.
+    /// Returns the open connections, the oldest first, to look at them or to close some. These
+    /// handles keep nothing open. To send to all there is [`broadcast`](Self::broadcast).
     #[must_use]
     pub fn connections(&self) -> Vec<WebSocket> {
         self.shared.roster.connections()
+    }
+
+    /// Sends a message to all open connections, and returns for how many it was queued. It never
+    /// waits: who has fallen behind is closed with 1008, as by a [`Group`](crate::Group), which is
+    /// for a part of them.
+    pub fn broadcast(&self, message: impl Into<Message>) -> usize {
+        let message = message.into();
+        let connections = self.connections();
+        let all = connections.iter().map(WebSocket::connection);
+        send_to_each(all, &message, Laggards::Close)
     }
 
     /// Returns how many connections are open.

@@ -10,6 +10,7 @@ mod backpressure;
 mod closing;
 mod cost;
 mod echoes;
+mod groups;
 mod handles;
 mod handshake;
 mod handshakes;

@@ -39,6 +39,7 @@ const FLOORS: [&[&str]; 6] = [
         "connection",
         "reader",
         "callbacks",
+        "memberships",
         "messages",
         "message_writer",
         "websocket",
