@@ -58,11 +58,11 @@ pub(crate) fn echo_at_the_limit(stream: impl Read + Write) -> Result<(), Box<dyn
 }
 
 /// What became of a buffer of masked frames.
-struct Batch {
+pub(crate) struct Batch {
     /// Where in it the unmasked frames stand now.
-    answer: Range<usize>,
+    pub(crate) answer: Range<usize>,
     /// So many bytes at its beginning were whole masked frames.
-    consumed: usize,
+    pub(crate) consumed: usize,
     /// What an unfinished frame behind them takes up in all.
     wanted: usize,
 }
@@ -70,7 +70,7 @@ struct Batch {
 /// Turns the whole masked frames at the beginning of `buffer` into unmasked ones, in place.
 ///
 /// Each gets shorter by its mask, so all move up to the first, whose payload stays where it is.
-fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
+pub(crate) fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
     let mut batch = Batch {
         answer: 4..4,
         consumed: 0,

@@ -125,23 +125,24 @@ fn measure(
     })
 }
 
-/// Prints a line a server. Pairs are the best window's and the median's.
+/// Prints a line a server. Pairs are the best window's and the median's; the last server is held
+/// against each of the others.
 fn print_table(workload: &Workload, windows: &[Vec<Window>]) {
-    let [limit, tungstenite] = [&windows[0], &windows[1]].map(|windows| Rates::of(windows));
+    let rates: Vec<_> = windows.iter().map(|windows| Rates::of(windows)).collect();
+    let references = SERVERS.iter().zip(&rates).take(SERVERS.len() - 1);
     println!("\n{}", workload.name);
-    println!(
-        "{:<12} {:>9} {:>9}  {:>11}  {:>14}  {:>9} {:>12} {:>6}",
-        "", "best/s", "median/s", "of limit", "of tungstenite", "us CPU", "switches", "load"
-    );
-    for (server, windows) in SERVERS.iter().zip(windows) {
-        let rates = Rates::of(windows);
+    print!("{:<12} {:>9} {:>9}", "", "best/s", "median/s");
+    for (reference, _) in references.clone() {
+        print!("  {:>14}", format!("of {}", reference.name));
+    }
+    println!("  {:>9} {:>12} {:>6}", "us CPU", "switches", "load");
+    for ((server, windows), own) in SERVERS.iter().zip(windows).zip(&rates) {
+        print!("{:<12} {:>9.0} {:>9.0}", server.name, own.best, own.median);
+        for (_, reference) in references.clone() {
+            print!("  {:>14}", own.relative_to(reference));
+        }
         println!(
-            "{:<12} {:>9.0} {:>9.0}  {:>11}  {:>14}  {:>9.2} {:>12.3} {:>5.0}%",
-            server.name,
-            rates.best,
-            rates.median,
-            rates.relative_to(&limit),
-            rates.relative_to(&tungstenite),
+            "  {:>9.2} {:>12.3} {:>5.0}%",
             median(windows, |window| window.cpu),
             median(windows, |window| window.switches),
             median(windows, |window| window.load) * 100.0,

@@ -5,7 +5,7 @@ use std::error::Error;
 use crate::by_hand::{accept_each, echo_at_the_limit, echo_by_tungstenite};
 use crate::process::{EchoServer, announce};
 
-/// All of them. The others are measured against the first two.
+/// All of them. The last is measured against the others.
 pub(crate) const SERVERS: &[EchoServer] = &[
     EchoServer {
         name: "limit",

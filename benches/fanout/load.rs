@@ -1,0 +1,162 @@
+//! The load: one connection that publishes, and a count of what comes on all.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::RecvFlags;
+
+use crate::process::Cpus;
+use crate::workload::{PING_PONG, Workload};
+
+/// A server that delivers nothing for so long is broken, not slow.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// More than the kernel holds of one round, so that one `recv` takes all there is. Never written to.
+const MORE_THAN_EVERYTHING: usize = 1 << 20;
+
+const FANOUT: Workload = Workload {
+    name: "1000 x1 of 32 B",
+    connections: 1000,
+    window: Duration::from_millis(150),
+    cpus: Cpus::All,
+    ..PING_PONG
+};
+
+pub(crate) const WORKLOADS: &[Workload] = &[
+    FANOUT,
+    Workload {
+        name: "1000 x4 of 32 B",
+        in_flight: 4,
+        ..FANOUT
+    },
+    Workload {
+        name: "1000 x16 of 32 B",
+        in_flight: 16,
+        ..FANOUT
+    },
+];
+
+/// The connections of one workload to one server; the first publishes.
+pub(crate) struct Load {
+    streams: Vec<TcpStream>,
+    epoll: OwnedFd,
+    in_flight: usize,
+    burst: Vec<u8>,
+    /// What each connection gets of a burst.
+    share: usize,
+    /// What is still to come of it.
+    missing: Vec<usize>,
+    discarded: Vec<u8>,
+}
+
+impl Load {
+    /// Connects, and sees on each connection that a message comes to the byte.
+    pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut streams = Vec::new();
+        for index in 0..workload.connections {
+            let stream = open(server)?;
+            let events = epoll::EventFlags::IN | epoll::EventFlags::ET;
+            epoll::add(
+                &epoll,
+                &stream,
+                epoll::EventData::new_u64(index as u64),
+                events,
+            )?;
+            streams.push(stream);
+        }
+        let (frame, delivered) = (workload.masked_frame(), workload.echoed_frame());
+        expect_everywhere(&streams, &frame, &delivered)?;
+        Ok(Self {
+            epoll,
+            in_flight: workload.in_flight,
+            burst: frame.repeat(workload.in_flight),
+            share: delivered.len() * workload.in_flight,
+            missing: vec![0; streams.len()],
+            streams,
+            discarded: vec![0; MORE_THAN_EVERYTHING],
+        })
+    }
+
+    /// Publishes burst after burst for as long as `length`, each when the one before has come
+    /// everywhere.
+    ///
+    /// Returns how many messages were delivered and how long that took.
+    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
+        let begin = Instant::now();
+        let mut delivered = 0;
+        let mut events = Vec::with_capacity(self.streams.len());
+        while begin.elapsed() < length {
+            (&self.streams[0]).write_all(&self.burst)?;
+            self.missing.fill(self.share);
+            let mut waiting = self.streams.len();
+            while waiting > 0 {
+                self.wait(&mut events)?;
+                for event in &events {
+                    waiting -= usize::from(self.receive(event.data.u64() as usize)?);
+                }
+            }
+            delivered += self.streams.len() * self.in_flight;
+        }
+        Ok((delivered, begin.elapsed()))
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        events.clear();
+        let timeout = Timespec::try_from(SILENCE).map_err(io::Error::other)?;
+        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)))?;
+        if events.is_empty() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    /// Discards what has come on a connection; returns whether its share is complete with that.
+    fn receive(&mut self, index: usize) -> io::Result<bool> {
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let stream = &self.streams[index];
+        let received = retry_on_intr(|| rustix::net::recv(stream, &mut *self.discarded, flags));
+        let received = match received {
+            Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok((received, _)) => received,
+            // The events of the first message, which was read without them.
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        self.missing[index] -= received;
+        Ok(self.missing[index] == 0)
+    }
+}
+
+/// Connects; the server greets who has become a member.
+fn open(server: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
+    let stream = TcpStream::connect(server)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    let (mut socket, _response) = tungstenite::client(format!("ws://{server}/"), stream)?;
+    let greeting = socket.read()?;
+    if !greeting.is_empty() {
+        return Err("the greeting is something else".into());
+    }
+    Ok(socket.into_inner())
+}
+
+/// Publishes once, and compares what comes with what was sent.
+fn expect_everywhere(streams: &[TcpStream], frame: &[u8], delivered: &[u8]) -> io::Result<()> {
+    let mut received = vec![0; delivered.len()];
+    (&streams[0]).write_all(frame)?;
+    for mut stream in streams {
+        stream.read_exact(&mut received)?;
+        if received != delivered {
+            return Err(io::Error::other("what comes is not what was sent"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! One message to a thousand connections: how close does a group come to a loop of writes?
+//!
+//! ```text
+//! cargo bench --bench fanout
+//! cargo bench --bench fanout -- --only 'x4 ' --windows 60
+//! ```
+//!
+//! One of the connections publishes, and each of its messages goes to all of them, itself included.
+//! It has 1, 4 or 16 messages under way: it sends them in one write, and the next ones when all have
+//! come everywhere. What is counted are deliveries. How it is measured and how the table is read says
+//! the benchmark `echo`; here too, what comes is only counted, but for a first message that is
+//! compared on every connection.
+//!
+//! - `limit`: a vector of blocking TCP streams, and a loop that writes the frame, made once, to one
+//!   after the other. It is what a program does by hand, and it is at the mercy of each peer: one
+//!   that does not read stops it for all. A mutex around a vector of blocking WebSockets is no
+//!   alternative, since who waits for input holds the lock.
+//! - `landline`: a [`Group`](landline::Group), which waits for nobody. Messages that are under way
+//!   together reach a connection in one write.
+
+#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
+
+#[cfg(target_os = "linux")]
+#[path = "../echo/by_hand.rs"]
+#[allow(dead_code, reason = "echoes are not what is compared here")]
+mod by_hand;
+#[cfg(target_os = "linux")]
+#[path = "../echo/compare.rs"]
+mod compare;
+#[cfg(target_os = "linux")]
+mod load;
+#[cfg(target_os = "linux")]
+#[path = "../echo/process.rs"]
+#[allow(dead_code, reason = "here, everything runs on all CPUs")]
+mod process;
+#[cfg(target_os = "linux")]
+mod servers;
+#[cfg(target_os = "linux")]
+#[path = "../echo/workload.rs"]
+mod workload;
+
+#[cfg(target_os = "linux")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    compare::main()
+}
+
+/// Does nothing: `epoll` and `/proc` are Linux's.
+#[cfg(not(target_os = "linux"))]
+fn main() {}

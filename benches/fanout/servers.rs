@@ -1,0 +1,89 @@
+//! The servers that are compared.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use landline::{Group, Server};
+
+use crate::by_hand::{accept_each, answer_whole_frames};
+use crate::process::{EchoServer, announce};
+
+/// All of them. The last is measured against the others.
+pub(crate) const SERVERS: &[EchoServer] = &[
+    EchoServer {
+        name: "limit",
+        serve: serve_by_hand,
+    },
+    EchoServer {
+        name: "landline",
+        serve: serve_landline,
+    },
+];
+
+/// Those that can be started and are compared with nothing: none.
+pub(crate) const OTHERS: &[EchoServer] = &[];
+
+/// Tells a connection that it is a member, by an empty text.
+const GREETING: &[u8] = &[0x81, 0];
+
+type Members = Arc<RwLock<Vec<TcpStream>>>;
+
+fn serve_by_hand() -> Result<(), Box<dyn Error>> {
+    let members = Members::default();
+    accept_each(move |stream| pass_on(stream, &members))
+}
+
+fn pass_on(stream: TcpStream, members: &Members) -> Result<(), Box<dyn Error>> {
+    let mut stream = tungstenite::accept(stream)
+        .map_err(|_| "no handshake")?
+        .into_inner();
+    let member = stream.try_clone()?;
+    members
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(member);
+    stream.write_all(GREETING)?;
+    let mut buffer = vec![0; 64 * 1024];
+    let mut filled = 0;
+    loop {
+        filled += match stream.read(&mut buffer[filled..])? {
+            0 => return Ok(()),
+            read => read,
+        };
+        let batch = answer_whole_frames(&mut buffer[..filled]);
+        let mut frames = &buffer[batch.answer];
+        while let [_, length, ..] = frames {
+            // Its header has two bytes: the load sends small messages.
+            let (frame, rest) = frames.split_at(2 + usize::from(*length));
+            for mut member in members
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+            {
+                member.write_all(frame)?;
+            }
+            frames = rest;
+        }
+        buffer.copy_within(batch.consumed..filled, 0);
+        filled -= batch.consumed;
+    }
+}
+
+fn serve_landline() -> Result<(), Box<dyn Error>> {
+    let group = Group::new();
+    let server = Server::builder()
+        .on_upgrade(move |ws, _request| {
+            group.join(ws);
+            let group = group.clone();
+            ws.on_message(move |_, message| {
+                group.send(message);
+            });
+            ws.send("")
+        })
+        .bind("127.0.0.1:0")?;
+    announce(server.local_addr());
+    server.wait()?;
+    Ok(())
+}
