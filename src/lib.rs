@@ -124,7 +124,7 @@
 //! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all) | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message |
 //! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Server::stop`] | nothing | |
-//! | [`recv`](Messages::recv), iterating, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
+//! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
 //! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
 //! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up |
@@ -270,8 +270,8 @@
 //!   its writer is done; some 100 bytes for each of
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way. A payload in several
 //!   queues is there once: clones share it.
-//! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, and
-//!   128 KiB of input behind it.
+//! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
+//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it.
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
 //! The kernel's buffers of the socket come on top, in both directions, and are the system's to
@@ -317,6 +317,7 @@
 //! connection, callbacks, reader      what one connection shares; its slots; its loop
 //! opening                            a handshake over a socket, under its deadline
 //! websocket, messages                the two ends, as programs see them
+//! message_reader                     a message that is read as it comes
 //! http/                              requests, replies, routes, and who may ask
 //! client, server/                    connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
@@ -344,6 +345,7 @@ mod handshake;
 mod header;
 mod http;
 mod message;
+mod message_reader;
 mod messages;
 mod opening;
 mod outbox;
@@ -364,6 +366,7 @@ pub use error::{
     WaitError,
 };
 pub use message::{Message, Text};
+pub use message_reader::MessageReader;
 pub use messages::Messages;
 pub use server::{Server, ServerBuilder, StopReport};
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};

@@ -38,6 +38,7 @@ const FLOORS: [&[&str]; 6] = [
         "reader",
         "callbacks",
         "messages",
+        "message_reader",
         "websocket",
         "opening",
         "delivery",
