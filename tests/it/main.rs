@@ -15,6 +15,7 @@ mod handshake;
 mod handshakes;
 mod keepalive;
 mod panics;
+mod reading;
 mod requests;
 mod routing;
 mod sends;
