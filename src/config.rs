@@ -61,7 +61,8 @@ impl Config {
     }
 
     /// Sets the largest message taken from the peer, in bytes of payload; 16 MiB by default. A
-    /// larger one closes the connection with 1009.
+    /// larger one closes the connection with 1009, unless it is read through a
+    /// [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
@@ -69,7 +70,8 @@ impl Config {
     }
 
     /// Sets the largest single frame taken from the peer, in bytes of payload; 16 MiB by default.
-    /// A larger one closes the connection with 1009, at its header.
+    /// A larger one closes the connection with 1009, at its header, unless its message is read
+    /// through a [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
         self.max_frame_size = bytes;
@@ -77,7 +79,8 @@ impl Config {
     }
 
     /// Sets into how many fragments the peer may split a message; 131,072 by default. More close
-    /// the connection with 1009.
+    /// the connection with 1009, unless the message is read through a
+    /// [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_fragments(mut self, fragments: usize) -> Self {
         self.max_fragments = fragments;

@@ -217,7 +217,8 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// Says why [`Messages::recv`](crate::Messages::recv) has no message.
+/// Says why [`Messages::recv`](crate::Messages::recv) has no message, or a
+/// [`MessageReader`](crate::MessageReader) not all of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {

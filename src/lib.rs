@@ -124,7 +124,7 @@
 //! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all) | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message |
 //! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`] | nothing | |
-//! | [`recv`](Messages::recv), iterating, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
+//! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
 //! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
 //! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up |
@@ -272,8 +272,8 @@
 //!   its writer is done; some 100 bytes for each of
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way. A payload in several
 //!   queues is there once: clones share it.
-//! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, and
-//!   128 KiB of input behind it.
+//! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
+//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it.
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
 //! The kernel's buffers of the socket come on top, in both directions, and are the system's to
@@ -320,6 +320,7 @@
 //! memberships                        it is in
 //! opening                            a handshake over a socket, under its deadline
 //! websocket, messages                the two ends, as programs see them
+//! message_reader, message_writer     a message that is read or written piece by piece
 //! group                              one message to many
 //! http/                              requests, replies, routes, and who may ask
 //! client, server/                    connecting; accepting, serving, stopping
@@ -351,6 +352,7 @@ mod header;
 mod http;
 mod memberships;
 mod message;
+mod message_reader;
 mod message_writer;
 mod messages;
 mod opening;
@@ -374,6 +376,7 @@ pub use error::{
 };
 pub use group::Group;
 pub use message::{Message, Text};
+pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;

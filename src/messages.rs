@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, Life};
 use crate::outbox::uncork_thread;
-use crate::reader::{Next, Reader};
-use crate::{CloseCode, CloseEvent, Message, RecvError, Timeout};
+use crate::protocol::Chunk;
+use crate::reader::Reader;
+use crate::{CloseCode, CloseEvent, Message, MessageReader, RecvError, Timeout};
 
 /// Is the reading end of a connection: whoever iterates it drives the connection.
 ///
@@ -15,7 +16,8 @@ use crate::{CloseCode, CloseEvent, Message, RecvError, Timeout};
 /// of [`recv`](Self::recv) or of iterating; the callbacks [`on_ping`](crate::WebSocket::on_ping),
 /// [`on_pong`](crate::WebSocket::on_pong), [`on_error`](crate::WebSocket::on_error) and
 /// [`on_close`](crate::WebSocket::on_close) run meanwhile, on the calling thread, and `on_message`,
-/// `on_text` and `on_binary` do not. Or [`dispatch`](Self::dispatch) runs all callbacks.
+/// `on_text` and `on_binary` do not. Or [`dispatch`](Self::dispatch) runs all callbacks. A message
+/// that is too large to hold is read by [`recv_reader`](Self::recv_reader).
 ///
 /// Between two `recv`s nobody reads the connection and nobody answers the peer's pings. Who
 /// computes for long uses [`connect`](crate::connect), and a channel that a callback fills.
@@ -51,7 +53,7 @@ impl Messages {
     /// [`RecvError::Closed`] once the connection has ended, after `on_close` has returned, and from
     /// then on; [`RecvError::Timeout`] never.
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        self.next_until(None)
+        self.ask(|reader| reader.next(None))
     }
 
     /// Waits for the next message, at most for `timeout`. What has come of a message by then is
@@ -61,7 +63,45 @@ impl Messages {
     /// [`RecvError::Timeout`] if no message was complete in time, otherwise as
     /// [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, RecvError> {
-        self.next_until(Instant::now().checked_add(timeout))
+        let deadline = Instant::now().checked_add(timeout);
+        self.ask(|reader| reader.next(deadline))
+    }
+
+    /// Waits until the next message begins, however long the peer takes, and reads it as it comes:
+    /// for messages that are too large to hold.
+    ///
+    /// Of such a message only a chunk of about 64 KiB is held, so
+    /// [`max_message_size`](crate::Config::max_message_size),
+    /// [`max_frame_size`](crate::Config::max_frame_size) and
+    /// [`max_fragments`](crate::Config::max_fragments) do not apply to it, and it may have no end:
+    /// [`io::Read::take`](std::io::Read::take) bounds what is read.
+    /// [`message_timeout`](crate::Config::message_timeout) applies while a read waits.
+    ///
+    /// What is not read is skipped when the next message is asked for. All ways to ask may
+    /// alternate.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// let server = landline::Server::builder()
+    ///     .serve(|ws, mut messages, _request| {
+    ///         let length = io::copy(&mut messages.recv_reader()?, &mut io::sink())?;
+    ///         ws.send(format!("{length} bytes"))?;
+    ///         Ok(())
+    ///     })
+    ///     .bind("127.0.0.1:0")?;
+    ///
+    /// let (ws, mut messages) = landline::open(server.url())?;
+    /// ws.send(vec![0; 20 << 20])?;
+    /// assert_eq!(messages.recv()?.as_text(), Some("20971520 bytes"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_reader(&mut self) -> Result<MessageReader<'_>, RecvError> {
+        let chunk = self.ask(Reader::first_chunk)?;
+        Ok(MessageReader::new(self, chunk))
     }
 
     /// Drives the connection on this thread, with callbacks, until it has ended, and tells how.
@@ -103,21 +143,25 @@ impl Messages {
         }
     }
 
-    fn next_until(&mut self, deadline: Option<Instant>) -> Result<Message, RecvError> {
+    pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, RecvError> {
+        self.ask(|reader| reader.next_chunk(spent))
+    }
+
+    fn ask<T>(
+        &mut self,
+        ask: impl FnOnce(&mut Reader) -> Result<T, RecvError>,
+    ) -> Result<T, RecvError> {
         if let Some(event) = &self.ended {
             return Err(RecvError::Closed(event.clone()));
         }
         let Some(reader) = &mut self.reader else {
             return Err(RecvError::Timeout);
         };
-        match reader.next(deadline) {
-            Next::Message(message) => Ok(message),
-            Next::Timeout => Err(RecvError::Timeout),
-            Next::Ended(event) => {
-                self.ended = Some(event.clone());
-                Err(RecvError::Closed(event))
-            }
+        let answer = ask(reader);
+        if let Err(RecvError::Closed(event)) = &answer {
+            self.ended = Some(event.clone());
         }
+        answer
     }
 }
 

@@ -11,10 +11,10 @@ use log::warn;
 use crate::callbacks::catch;
 use crate::connection::Connection;
 use crate::outbox::{Cork, Seal, SocketWire, drive_with};
-use crate::protocol::{Decoder, Event, Limits, Opcode, Role, Violation};
+use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::sync::Ordering;
 use crate::transport::{Interest, Socket};
-use crate::{CloseEvent, Config, Error, Failure, Message, Outcome, WebSocket};
+use crate::{CloseEvent, Config, Error, Failure, Message, Outcome, RecvError, WebSocket};
 
 /// Reads one connection (L2), on whatever thread drives it.
 pub(crate) struct Reader {
@@ -36,11 +36,10 @@ pub(crate) struct Reader {
     warned: bool,
 }
 
-/// Is what the reading end has for who drives it.
-pub(crate) enum Next {
+/// Is what comes for the program.
+enum Incoming {
     Message(Message),
-    Timeout,
-    Ended(CloseEvent),
+    Chunk(Chunk),
 }
 
 /// So long the peer may be silent while we wait for the end of its side.
@@ -101,10 +100,10 @@ impl Reader {
         self.take_the_wheel();
         as_connection_thread(|| {
             loop {
-                match self.advance(None) {
-                    Next::Message(message) => self.deliver(message),
-                    Next::Timeout => {}
-                    Next::Ended(event) => return event,
+                match self.next_message(None) {
+                    Ok(message) => self.deliver(message),
+                    Err(RecvError::Timeout) => {}
+                    Err(RecvError::Closed(event)) => return event,
                 }
             }
         })
@@ -131,30 +130,70 @@ impl Reader {
     }
 
     /// Returns the next message, or the end; ping, pong, error and close callbacks run meanwhile.
-    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Message, RecvError> {
         self.take_the_wheel();
-        self.advance(deadline)
+        self.next_message(deadline)
     }
 
-    fn advance(&mut self, deadline: Option<Instant>) -> Next {
+    /// Returns what has come of the next message as soon as it has begun; what is left of one that
+    /// was read before is skipped.
+    pub(crate) fn first_chunk(&mut self) -> Result<Chunk, RecvError> {
+        self.take_the_wheel();
+        while self.decoder.is_streaming() {
+            let skipped = self.chunk()?;
+            self.decoder.reuse(skipped.bytes);
+        }
+        self.decoder.stream();
+        self.chunk()
+    }
+
+    /// Returns the next chunk of a message that has begun; takes back the memory of the one before.
+    pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, RecvError> {
+        self.take_the_wheel();
+        self.decoder.reuse(spent);
+        self.chunk()
+    }
+
+    fn chunk(&mut self) -> Result<Chunk, RecvError> {
+        Ok(match self.advance(None)? {
+            Incoming::Message(message) => message.into(),
+            Incoming::Chunk(chunk) => chunk,
+        })
+    }
+
+    /// Returns the next whole message; what is left of one that was read in chunks is skipped.
+    fn next_message(&mut self, deadline: Option<Instant>) -> Result<Message, RecvError> {
+        loop {
+            match self.advance(deadline)? {
+                Incoming::Message(message) => return Ok(message),
+                Incoming::Chunk(chunk) => self.decoder.reuse(chunk.bytes),
+            }
+            // Chunks may come without a pause, and what they belong to may have no end.
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(RecvError::Timeout);
+            }
+        }
+    }
+
+    fn advance(&mut self, deadline: Option<Instant>) -> Result<Incoming, RecvError> {
         loop {
             if self.connection.outbox.is_sealed() {
-                return self.end_cut();
+                return Err(RecvError::Closed(self.end_cut()));
             }
             match self.decoder.next() {
                 Ok(Some(event)) => {
-                    if let Some(next) = self.handle(event) {
-                        return next;
+                    if let Some(incoming) = self.handle(event)? {
+                        return Ok(incoming);
                     }
                 }
                 Ok(None) => match self.read(deadline) {
                     Ok(true) => {}
-                    Ok(false) => return Next::Timeout,
+                    Ok(false) => return Err(RecvError::Timeout),
                     Err(error) => {
                         self.connection.outbox.seal(Seal::Lost(error));
                     }
                 },
-                Err(violation) => return self.end_violated(violation),
+                Err(violation) => return Err(RecvError::Closed(self.end_violated(violation))),
             }
         }
     }
@@ -177,16 +216,20 @@ impl Reader {
         self.uncork();
     }
 
-    fn handle(&mut self, event: Event) -> Option<Next> {
+    fn handle(&mut self, event: Event) -> Result<Option<Incoming>, RecvError> {
         let more = self.decoder.has_event();
         self.cork.set_active(more);
         self.corked |= more;
         match event {
             Event::Message(message) => {
-                self.messages += 1;
-                let counted = &self.connection.reading.messages;
-                counted.store(self.messages, Ordering::Relaxed);
-                return (!self.discarding).then_some(Next::Message(message));
+                self.count_message();
+                return Ok((!self.discarding).then_some(Incoming::Message(message)));
+            }
+            Event::Chunk(chunk) => {
+                if chunk.is_last {
+                    self.count_message();
+                }
+                return Ok((!self.discarding).then_some(Incoming::Chunk(chunk)));
             }
             Event::Ping(payload) => {
                 self.connection
@@ -202,10 +245,16 @@ impl Reader {
                 // Our Close overtakes what is queued; what only the cork holds is not to be.
                 self.uncork();
                 self.connection.answer_close(close);
-                return Some(self.end_closed());
+                return Err(RecvError::Closed(self.end_closed()));
             }
         }
-        None
+        Ok(None)
+    }
+
+    fn count_message(&mut self) {
+        self.messages += 1;
+        let counted = &self.connection.reading.messages;
+        counted.store(self.messages, Ordering::Relaxed);
     }
 
     /// Gives a message to its callback: the one of its kind, or else the one for both.
@@ -330,7 +379,7 @@ impl Reader {
 
     /// Ends after the peer's Close: ours goes out, and the server closes first (RFC 6455, section
     /// 7.1.1).
-    fn end_closed(&mut self) -> Next {
+    fn end_closed(&mut self) -> CloseEvent {
         self.uncork();
         self.connection.outbox.flush_close();
         if let Some(socket) = &self.socket {
@@ -351,7 +400,7 @@ impl Reader {
 
     /// Ends with a failure of the peer's: it is told, and we read on a little, so that a reset over
     /// unread input does not destroy the code.
-    fn end_violated(&mut self, violation: Violation) -> Next {
+    fn end_violated(&mut self, violation: Violation) -> CloseEvent {
         let Violation { code, what } = violation;
         self.uncork();
         self.connection
@@ -366,7 +415,7 @@ impl Reader {
     }
 
     /// Ends after a cut or a loss: of what has arrived by then, only a Close still counts.
-    fn end_cut(&mut self) -> Next {
+    fn end_cut(&mut self) -> CloseEvent {
         self.uncork();
         for _ in 0..MAX_LEFTOVER_READS {
             while let Ok(Some(event)) = self.decoder.next() {
@@ -387,9 +436,9 @@ impl Reader {
     }
 
     /// Gives up the socket and tells the program.
-    fn finish(&mut self) -> Next {
+    fn finish(&mut self) -> CloseEvent {
         drop(self.socket.take());
-        Next::Ended(as_connection_thread(|| self.connection.finish(&self.ws)))
+        as_connection_thread(|| self.connection.finish(&self.ws))
     }
 }
 

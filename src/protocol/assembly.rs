@@ -1,13 +1,13 @@
 //! A message that has come in part: [`Assembly`].
 
-use super::Violation;
 use super::frame::{Header, Opcode};
 use super::mask::MaskKey;
 use super::read_buffer::{AT_REST, ReadBuffer};
 use super::utf8::Utf8Progress;
+use super::{Chunk, Violation};
 
 /// The first step in which a payload grows that is received directly, in bytes. Later ones double
-/// it.
+/// it, unless what came is taken out in chunks.
 const FIRST_STEP: usize = 64 << 10;
 
 /// Collects the payload of a message, over all its frames.
@@ -17,16 +17,19 @@ const FIRST_STEP: usize = 64 << 10;
 pub(super) struct Assembly {
     is_text: bool,
     fragments: usize,
-    /// What came; while a `recv` fills it directly, possibly more than the frame has.
+    /// What came and was not taken out; while a `recv` fills it directly, possibly more than the
+    /// frame has.
     payload: Vec<u8>,
     /// How much of the payload is unmasked and checked.
     done: usize,
     utf8: Utf8Progress,
-    /// The newest frame: where it begins and ends in the payload.
-    frame_start: usize,
-    frame_end: usize,
+    /// The newest frame: how long it is, and how much of it is unmasked and checked.
+    frame_length: u64,
+    frame_done: u64,
     key: Option<MaskKey>,
     is_final: bool,
+    /// Whether the first chunk was taken out.
+    is_announced: bool,
 }
 
 impl Assembly {
@@ -37,18 +40,19 @@ impl Assembly {
             payload: Vec::new(),
             done: 0,
             utf8: Utf8Progress::default(),
-            frame_start: 0,
-            frame_end: 0,
+            frame_length: 0,
+            frame_done: 0,
             key: None,
             is_final: false,
+            is_announced: false,
         }
     }
 
     /// Begins the next frame; the one before must be whole.
     pub(super) fn begin_frame(&mut self, header: &Header) {
         self.fragments += 1;
-        self.frame_start = self.done;
-        self.frame_end = self.done + header.length as usize;
+        self.frame_length = header.length;
+        self.frame_done = 0;
         self.key = header.key;
         self.is_final = header.is_final;
     }
@@ -63,24 +67,61 @@ impl Assembly {
         }
         self.give_back_surplus(input);
         self.payload.extend_from_slice(input.take(self.missing()));
+        let came = &mut self.payload[self.done..];
         if let Some(key) = self.key {
-            key.apply(&mut self.payload[self.done..], self.done - self.frame_start);
+            key.apply(came, (self.frame_done % 4) as usize);
+        }
+        self.frame_done += came.len() as u64;
+        if self.is_text {
+            self.utf8.advance(came)?;
         }
         self.done = self.payload.len();
-        if self.is_text {
-            self.utf8.advance(&self.payload)?;
-        }
         Ok(())
     }
 
     /// Returns the payload itself to receive into, with room in it.
     pub(super) fn spare(&mut self) -> &mut Vec<u8> {
         let room = self.payload.capacity() - self.payload.len();
-        if room < self.missing().min(AT_REST) {
+        let least = if self.payload.is_empty() {
+            FIRST_STEP
+        } else {
+            AT_REST
+        };
+        if room < self.missing().min(least) {
             let step = self.payload.len().max(FIRST_STEP);
             self.payload.reserve_exact(step.min(self.missing()));
         }
         &mut self.payload
+    }
+
+    /// Takes out what has been absorbed. The first chunk says that the message has begun, and the
+    /// last one that it is complete: they may be empty.
+    ///
+    /// # Errors
+    /// 1007 at the end of a text whose last character is incomplete.
+    pub(super) fn take_chunk(&mut self) -> Result<Option<Chunk>, Violation> {
+        let is_last = self.is_complete();
+        if is_last {
+            self.utf8.finish()?;
+        }
+        if self.is_announced && self.done == 0 && !is_last {
+            return Ok(None);
+        }
+        self.is_announced = true;
+        self.done = 0;
+        Ok(Some(Chunk {
+            is_text: self.is_text,
+            bytes: std::mem::take(&mut self.payload),
+            is_last,
+        }))
+    }
+
+    /// Takes the memory of a chunk that is used up, to receive the next one into.
+    pub(super) fn reuse(&mut self, mut bytes: Vec<u8>) {
+        if self.payload.capacity() == 0 && bytes.capacity() <= FIRST_STEP {
+            bytes.clear();
+            self.payload = bytes;
+        }
     }
 
     /// Ends the message: tells whether it is a text, and gives up the payload.
@@ -93,19 +134,20 @@ impl Assembly {
     }
 
     pub(super) fn is_frame_whole(&self) -> bool {
-        self.done == self.frame_end
+        self.frame_done == self.frame_length
     }
 
     pub(super) fn is_complete(&self) -> bool {
         self.is_final && self.is_frame_whole()
     }
 
-    /// Returns how many bytes of the frame have not come.
+    /// Returns how many bytes of the frame have not come, or as many as can be counted.
     pub(super) fn missing(&self) -> usize {
-        self.frame_end.saturating_sub(self.payload.len())
+        let pending = usize::try_from(self.pending()).unwrap_or(usize::MAX);
+        pending.saturating_sub(self.payload.len() - self.done)
     }
 
-    /// Returns how many bytes of the message have come.
+    /// Returns how many bytes of the message have come and were not taken out.
     pub(super) fn len(&self) -> usize {
         self.done
     }
@@ -116,9 +158,15 @@ impl Assembly {
 
     /// Hands on what a direct `recv` brought from behind the frame.
     fn give_back_surplus(&mut self, input: &mut ReadBuffer) {
-        if self.payload.len() > self.frame_end {
-            input.refill(&self.payload[self.frame_end..]);
-            self.payload.truncate(self.frame_end);
+        if (self.payload.len() - self.done) as u64 > self.pending() {
+            let end = self.done + self.pending() as usize;
+            input.refill(&self.payload[end..]);
+            self.payload.truncate(end);
         }
+    }
+
+    /// Returns how many bytes of the frame are not done.
+    fn pending(&self) -> u64 {
+        self.frame_length - self.frame_done
     }
 }

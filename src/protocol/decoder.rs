@@ -4,7 +4,7 @@ use super::assembly::Assembly;
 use super::frame::{Header, Opcode};
 use super::read_buffer::ReadBuffer;
 use super::{CloseFrame, Event, Limits, Role, Violation, utf8};
-use crate::Message;
+use crate::{CloseCode, Message};
 
 /// Decodes what the peer sends, and judges it: each violation at the first whole header, or the
 /// first byte of text, that shows it.
@@ -18,6 +18,8 @@ pub(crate) struct Decoder {
     input: ReadBuffer,
     /// The message of which a part has come.
     assembly: Option<Assembly>,
+    /// Whether that message, or the next one, is asked for in chunks.
+    is_streaming: bool,
     /// What `has_event` decoded for `next`.
     ahead: Option<Result<Event, Violation>>,
     has_ended: bool,
@@ -31,6 +33,7 @@ impl Decoder {
             limits,
             input: ReadBuffer::new(pipelined),
             assembly: None,
+            is_streaming: false,
             ahead: None,
             has_ended: false,
         }
@@ -60,18 +63,48 @@ impl Decoder {
     /// # Errors
     /// 1002, 1007 or 1009: the peer broke the protocol.
     pub(crate) fn next(&mut self) -> Result<Option<Event>, Violation> {
-        match self.ahead.take() {
+        let next = match self.ahead.take() {
             Some(ahead) => ahead.map(Some),
             None => self.decode(),
+        };
+        match &next {
+            Ok(Some(Event::Close(_))) | Err(_) => self.end(),
+            Ok(Some(event)) if event.completes_message() => self.is_streaming = false,
+            _ => {}
         }
+        next
     }
 
     /// Tells whether `next` has an event or an error without more bytes.
+    ///
+    /// A message over the limits is such an event, but left as it is: whether they hold, is decided
+    /// by how it is asked for.
     pub(crate) fn has_event(&mut self) -> bool {
         if self.ahead.is_none() {
-            self.ahead = self.decode().transpose();
+            self.ahead = match self.decode() {
+                Err(violation) if violation.code == CloseCode::TOO_BIG => return true,
+                decoded => decoded.transpose(),
+            };
         }
         self.ahead.is_some()
+    }
+
+    /// Asks for the next message, or the one that has come in part, in chunks, as they come and
+    /// without limits of size. One that is there already may still come whole.
+    pub(crate) fn stream(&mut self) {
+        self.is_streaming = true;
+    }
+
+    /// Tells whether a message was asked for in chunks and is not complete.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.is_streaming
+    }
+
+    /// Takes the memory of a chunk that is used up, to receive the next one into.
+    pub(crate) fn reuse(&mut self, bytes: Vec<u8>) {
+        if let Some(assembly) = &mut self.assembly {
+            assembly.reuse(bytes);
+        }
     }
 
     /// Tells whether something has begun to come and is not complete. Asked when `next` returned
@@ -80,29 +113,17 @@ impl Decoder {
         self.assembly.is_some() || !self.input.unread().is_empty()
     }
 
+    /// Decodes frames until there is an event.
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {
             return Ok(None);
         }
-        let decoded = self.decode_frames();
-        if matches!(decoded, Ok(Some(Event::Close(_))) | Err(_)) {
-            self.end();
-        }
-        decoded
-    }
-
-    /// Decodes frames until there is an event.
-    fn decode_frames(&mut self) -> Result<Option<Event>, Violation> {
         loop {
-            if let Some(assembly) = &mut self.assembly {
-                assembly.absorb(&mut self.input)?;
-                if !assembly.is_frame_whole() {
-                    return Ok(None);
-                }
+            if let Some(event) = self.assemble()? {
+                return Ok(Some(event));
             }
-            if let Some(assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
-                let (is_text, payload) = assembly.into_payload();
-                return message(is_text, payload).map(Some);
+            if self.is_mid_frame() {
+                return Ok(None);
             }
             let Some(header) = Header::parse(self.input.unread(), self.role)? else {
                 return Ok(None);
@@ -111,13 +132,34 @@ impl Decoder {
                 return self.control_event(&header);
             }
             self.judge_order(&header)?;
-            self.judge_size(&header)?;
+            if !self.is_streaming {
+                self.judge_size(&header)?;
+            }
             if self.is_whole_message(&header) {
                 let is_text = header.opcode == Opcode::Text;
                 return message(is_text, self.take_payload(&header)).map(Some);
             }
             self.begin_frame(&header);
         }
+    }
+
+    /// Goes on with the message that has come in part; returns it once it is complete, or the next
+    /// chunk of it.
+    fn assemble(&mut self) -> Result<Option<Event>, Violation> {
+        let Some(assembly) = &mut self.assembly else {
+            return Ok(None);
+        };
+        assembly.absorb(&mut self.input)?;
+        if self.is_streaming {
+            let chunk = assembly.take_chunk()?;
+            self.assembly.take_if(|assembly| assembly.is_complete());
+            return Ok(chunk.map(Event::Chunk));
+        }
+        let complete = self.assembly.take_if(|assembly| assembly.is_complete());
+        let Some((is_text, payload)) = complete.map(Assembly::into_payload) else {
+            return Ok(None);
+        };
+        message(is_text, payload).map(Some)
     }
 
     /// Control frames may come between the fragments of a message (RFC 6455, section 5.4).
@@ -178,6 +220,11 @@ impl Decoder {
             key.apply(&mut payload, 0);
         }
         payload
+    }
+
+    fn is_mid_frame(&self) -> bool {
+        let assembly = self.assembly.as_ref();
+        assembly.is_some_and(|assembly| !assembly.is_frame_whole())
     }
 
     fn begin_frame(&mut self, header: &Header) {

@@ -58,10 +58,41 @@ impl From<&Config> for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Message(Message),
+    /// The next piece of a message that was asked for in chunks.
+    Chunk(Chunk),
     Ping(Bytes),
     Pong(Bytes),
     /// The peer's Close, with a code and a reason if it gave one; nothing comes after it.
     Close(Option<CloseFrame>),
+}
+
+impl Event {
+    fn completes_message(&self) -> bool {
+        match self {
+            Self::Message(_) => true,
+            Self::Chunk(chunk) => chunk.is_last,
+            _ => false,
+        }
+    }
+}
+
+/// Holds a piece of a message, or all of it; pieces of a text may split characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) is_text: bool,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the message is complete with it.
+    pub(crate) is_last: bool,
+}
+
+impl From<Message> for Chunk {
+    fn from(message: Message) -> Self {
+        Self {
+            is_text: matches!(message, Message::Text(_)),
+            bytes: message.into_bytes().into(),
+            is_last: true,
+        }
+    }
 }
 
 /// Says how the peer broke the protocol, and what it is to be told.

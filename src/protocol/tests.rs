@@ -1,5 +1,7 @@
 //! The rules of the wire, each for both roles and for bytes that come whole or in pieces.
 
+mod chunks;
+
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -21,6 +23,14 @@ struct Seen {
 
 /// Feeds bytes in pieces, through `spare` as `recv` would, and checks that nothing follows an end.
 fn feed<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+    feed_by(decoder, pieces, drain)
+}
+
+fn feed_by<'a>(
+    decoder: &mut Decoder,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    mut drain: impl FnMut(&mut Decoder, &mut Vec<Event>) -> Result<(), Violation>,
+) -> Seen {
     let mut events = Vec::new();
     let mut failure = None;
     let mut count = 0;
@@ -113,6 +123,7 @@ fn binary(bytes: &[u8]) -> Event {
 }
 
 /// Feeds the bytes whole, in halves and one by one; the last tells where exactly a failure shows.
+/// What is asked for in chunks must be the same, but for the limits.
 #[track_caller]
 fn check(what: &str, role: Role, limits: Limits, bytes: &[u8], expected: &Seen) {
     let (half, other_half) = bytes.split_at(bytes.len() / 2);
@@ -130,6 +141,9 @@ fn check(what: &str, role: Role, limits: Limits, bytes: &[u8], expected: &Seen) 
     assert_eq!(one_by_one, *expected, "{what}, {role:?}");
     let behind_handshake = feed_pipelined(role, limits, bytes);
     assert_eq!(behind_handshake, expected.events, "{what}, {role:?}");
+    if expected.failure.map(|(code, _)| code) != Some(CloseCode::TOO_BIG) {
+        chunks::check(what, role, limits, bytes, expected);
+    }
 }
 
 fn feed_pipelined(role: Role, limits: Limits, bytes: &[u8]) -> Vec<Event> {
@@ -922,7 +936,7 @@ fn random_traffic(random: &mut StdRng, role: Role) -> (Vec<Event>, Vec<u8>) {
             Event::Message(message) => append_in_steps(&mut encoder, message, &mut wire),
             Event::Ping(payload) => encoder.encode(Opcode::Ping, Fin::Last, payload, &mut wire),
             Event::Pong(payload) => encoder.encode(Opcode::Pong, Fin::Last, payload, &mut wire),
-            Event::Close(_) => {}
+            Event::Chunk(_) | Event::Close(_) => {}
         }
         events.push(event);
     }

@@ -4,25 +4,63 @@ use super::Violation;
 
 const NOT_UTF8: Violation = Violation::utf8("text is not UTF-8");
 
-/// Knows how far a text that is still growing has been found valid.
+/// Judges a text that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Utf8Progress {
-    valid: usize,
+    /// The character that the last piece ended in, as far as it has come.
+    begun: [u8; 4],
+    length: usize,
 }
 
 impl Utf8Progress {
-    /// Checks what was appended to `text` since the last call.
+    /// Judges the next piece.
     ///
     /// # Errors
-    /// 1007 as soon as `text` holds a byte that cannot be right. A character that only lacks its
+    /// 1007 as soon as the text holds a byte that cannot be right. A character that only lacks its
     /// end is no error yet.
-    pub(super) fn advance(&mut self, text: &[u8]) -> Result<(), Violation> {
-        match std::str::from_utf8(&text[self.valid..]) {
-            Ok(_) => self.valid = text.len(),
-            Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
-            Err(_) => return Err(NOT_UTF8),
+    pub(super) fn advance(&mut self, piece: &[u8]) -> Result<(), Violation> {
+        let rest = self.complete_character(piece)?;
+        let Err(error) = std::str::from_utf8(rest) else {
+            return Ok(());
+        };
+        if error.error_len().is_some() {
+            return Err(NOT_UTF8);
+        }
+        for byte in &rest[error.valid_up_to()..] {
+            self.push(*byte);
         }
         Ok(())
+    }
+
+    /// Judges the text's end.
+    ///
+    /// # Errors
+    /// 1007 if its last character is incomplete.
+    pub(super) fn finish(&self) -> Result<(), Violation> {
+        if self.length > 0 {
+            return Err(NOT_UTF8);
+        }
+        Ok(())
+    }
+
+    /// Takes what belongs to the character that has begun, and returns the rest.
+    fn complete_character<'a>(&mut self, piece: &'a [u8]) -> Result<&'a [u8], Violation> {
+        let mut taken = 0;
+        while self.length > 0 && taken < piece.len() {
+            self.push(piece[taken]);
+            taken += 1;
+            match std::str::from_utf8(&self.begun[..self.length]) {
+                Ok(_) => self.length = 0,
+                Err(error) if error.error_len().is_some() => return Err(NOT_UTF8),
+                Err(_) => {}
+            }
+        }
+        Ok(&piece[taken..])
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.begun[self.length] = byte;
+        self.length += 1;
     }
 }
 

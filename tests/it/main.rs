@@ -16,6 +16,7 @@ mod handshake;
 mod handshakes;
 mod keepalive;
 mod panics;
+mod reading;
 mod requests;
 mod routing;
 mod sends;

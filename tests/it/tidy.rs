@@ -42,6 +42,7 @@ const FLOORS: [&[&str]; 6] = [
         "memberships",
         "messages",
         "message_writer",
+        "message_reader",
         "websocket",
         "opening",
         "group",

@@ -1,0 +1,77 @@
+//! A message that is read as it comes.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use crate::Messages;
+use crate::protocol::Chunk;
+
+/// Reads one message while it comes; [`Messages::recv_reader`] gives it.
+///
+/// Reading waits for the peer, and drives the connection as [`recv`](Messages::recv) does. It gives
+/// the payload of all fragments, and 0 bytes at the message's end. A text is checked while it comes
+/// to be UTF-8, but a read may end inside a character;
+/// [`read_to_string`](io::Read::read_to_string) joins them.
+///
+/// When dropped, what was not read is left, to be skipped when the next message is asked for.
+///
+/// # Errors
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection ends before the message does,
+/// whatever ended it. The error inside is [`RecvError::Closed`](crate::RecvError::Closed), which
+/// tells how.
+pub struct MessageReader<'a> {
+    messages: &'a mut Messages,
+    chunk: Chunk,
+    /// How much of the chunk has been read.
+    read: usize,
+}
+
+impl<'a> MessageReader<'a> {
+    pub(crate) fn new(messages: &'a mut Messages, chunk: Chunk) -> Self {
+        Self {
+            messages,
+            chunk,
+            read: 0,
+        }
+    }
+
+    /// Tells whether the message is a text, and not binary.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.chunk.is_text
+    }
+
+    /// Waits for the next chunk.
+    fn advance(&mut self) -> io::Result<()> {
+        let spent = std::mem::take(&mut self.chunk.bytes);
+        self.read = 0;
+        self.chunk = self
+            .messages
+            .next_chunk(spent)
+            .map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error))?;
+        Ok(())
+    }
+}
+
+impl Read for MessageReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        while self.read == self.chunk.bytes.len() && !self.chunk.is_last {
+            self.advance()?;
+        }
+        let length = (&self.chunk.bytes[self.read..]).read(buffer)?;
+        self.read += length;
+        Ok(length)
+    }
+}
+
+impl fmt::Debug for MessageReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageReader")
+            .field("messages", &self.messages)
+            .field("is_text", &self.is_text())
+            .finish_non_exhaustive()
+    }
+}
