@@ -70,7 +70,7 @@ pub fn open(url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
 /// ```
 #[derive(Clone, Default)]
 pub struct Client {
-    config: Config,
+    config: Arc<Config>,
     headers: HeaderMap,
     subprotocols: Vec<String>,
     connect_timeout: Option<Duration>,
@@ -93,7 +93,7 @@ impl Client {
     /// Sets the limits and deadlines of its connections.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.config = Arc::new(config);
         self
     }
 
@@ -174,7 +174,10 @@ impl Client {
         if let Err(failure) = outcome {
             let text = format!("{failure:?}");
             reader.fail(failure);
-            connection.end_by(Instant::now() + connection.close_timeout, Timeout::Close);
+            connection.end_by(
+                Instant::now() + connection.config.close_timeout,
+                Timeout::Close,
+            );
             reader.run_out();
             return Err(Error::Callback(text));
         }

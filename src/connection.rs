@@ -36,8 +36,7 @@ pub(crate) struct Connection {
     pub(crate) callbacks: Box<Callbacks>,
     pub(crate) memberships: Memberships,
     pub(crate) reading: Reading,
-    pub(crate) message_timeout: Duration,
-    pub(crate) close_timeout: Duration,
+    pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
     deadlines: Box<Mutex<Deadlines>>,
     /// When it is cut whatever the program does, and the deadline's name.
@@ -88,7 +87,7 @@ impl Connection {
         id: u64,
         role: Role,
         socket: &Arc<Socket>,
-        config: &Config,
+        config: &Arc<Config>,
         subprotocol: Option<String>,
     ) -> io::Result<Arc<Self>> {
         if let Some(bytes) = config.send_buffer {
@@ -110,8 +109,7 @@ impl Connection {
             callbacks: Box::default(),
             memberships: Memberships::default(),
             reading: Reading::default(),
-            message_timeout: config.message_timeout,
-            close_timeout: config.close_timeout,
+            config: Arc::clone(config),
             timer,
             deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
             end_by: Mutex::new(None),
@@ -263,7 +261,7 @@ impl Connection {
             Ok(()) => drop(self.close(CloseCode::NORMAL, "")),
             Err(failure) => self.fail_callback(failure),
         }
-        let by = Instant::now() + self.close_timeout;
+        let by = Instant::now() + self.config.close_timeout;
         self.end_by(by, Timeout::Close);
         if let Some(mut reader) = self.collect(by + Duration::from_secs(1)) {
             reader.run_out();
@@ -466,12 +464,15 @@ impl Drop for Life {
         let connection = &self.0;
         if !connection.is_finished() && !connection.outbox.is_sealed() {
             connection.close(CloseCode::NORMAL, "");
-            connection.end_by(Instant::now() + connection.close_timeout, Timeout::Close);
+            connection.end_by(
+                Instant::now() + connection.config.close_timeout,
+                Timeout::Close,
+            );
         }
         if thread::panicking() || on_connection_thread() || connection.outbox.is_sealed() {
             return;
         }
-        let patience = Instant::now() + connection.close_timeout + Duration::from_secs(1);
+        let patience = Instant::now() + connection.config.close_timeout + Duration::from_secs(1);
         let _ = connection.wait_finished(Some(patience));
     }
 }

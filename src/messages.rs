@@ -123,7 +123,7 @@ impl Messages {
         if self.ended.is_none() {
             self.connection.close(CloseCode::NORMAL, "");
             self.connection.end_by(
-                Instant::now() + self.connection.close_timeout,
+                Instant::now() + self.connection.config.close_timeout,
                 Timeout::Close,
             );
         }

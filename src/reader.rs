@@ -365,7 +365,7 @@ impl Reader {
             if number != 0 {
                 self.connection
                     .timer
-                    .expect(Instant::now() + self.connection.message_timeout);
+                    .expect(Instant::now() + self.connection.config.message_timeout);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What is due on a connection: decisions about time, without a clock and without a socket.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::outbox::Writing;
@@ -10,11 +11,7 @@ use crate::{Config, Timeout};
 /// They judge the peer, not the program: a silence counts only if the connection's thread sat in
 /// `recv` at its beginning and its end. One that falls due otherwise begins anew.
 pub(crate) struct Deadlines {
-    write_timeout: Duration,
-    close_timeout: Duration,
-    message_timeout: Duration,
-    ping_interval: Option<Duration>,
-    ping_timeout: Duration,
+    config: Arc<Config>,
     next_ping: Option<Instant>,
     pong: Option<Watch>,
     message: Option<(u64, Watch)>,
@@ -60,13 +57,9 @@ struct Watch {
 }
 
 impl Deadlines {
-    pub(crate) fn new(config: &Config, now: Instant) -> Self {
+    pub(crate) fn new(config: &Arc<Config>, now: Instant) -> Self {
         Self {
-            write_timeout: config.write_timeout,
-            close_timeout: config.close_timeout,
-            message_timeout: config.message_timeout,
-            ping_interval: config.ping_interval,
-            ping_timeout: config.ping_timeout,
+            config: Arc::clone(config),
             next_ping: config.ping_interval.map(|interval| now + interval),
             pong: None,
             message: None,
@@ -105,7 +98,7 @@ impl Deadlines {
     }
 
     fn write(&self, facts: &Facts) -> Option<Due> {
-        let by = facts.writing.stalled_since? + self.write_timeout;
+        let by = facts.writing.stalled_since? + self.config.write_timeout;
         Some(Due::unless(by <= facts.now, by, Timeout::Write))
     }
 
@@ -123,7 +116,7 @@ impl Deadlines {
             ..*facts
         };
         watch.asleep |= reading;
-        Some(watch.judge(facts, self.close_timeout, Timeout::Close, |_| false))
+        Some(watch.judge(facts, self.config.close_timeout, Timeout::Close, |_| false))
     }
 
     fn message(&mut self, facts: &Facts) -> Option<Due> {
@@ -136,7 +129,12 @@ impl Deadlines {
         }
         let (_, watch) = self.message.as_mut()?;
         let progress = |watch: &Watch| facts.received - watch.received >= PROGRESS;
-        Some(watch.judge(facts, self.message_timeout, Timeout::Message, progress))
+        Some(watch.judge(
+            facts,
+            self.config.message_timeout,
+            Timeout::Message,
+            progress,
+        ))
     }
 
     /// Any byte received since the ping is life, and so is any byte of ours that was taken.
@@ -146,12 +144,12 @@ impl Deadlines {
             self.pong = None;
             return None;
         }
-        Some(watch.judge(facts, self.ping_timeout, Timeout::Pong, |_| false))
+        Some(watch.judge(facts, self.config.ping_timeout, Timeout::Pong, |_| false))
     }
 
     /// A ping is due every interval, whatever the traffic.
     fn ping_is_due(&mut self, facts: &Facts) -> bool {
-        let (Some(at), Some(interval)) = (self.next_ping, self.ping_interval) else {
+        let (Some(at), Some(interval)) = (self.next_ping, self.config.ping_interval) else {
             return false;
         };
         if facts.now < at {
@@ -269,7 +267,7 @@ mod tests {
     #[test]
     fn silent_peer_is_pinged_then_cut() {
         let now = Instant::now();
-        let mut deadlines = Deadlines::new(&config(), now);
+        let mut deadlines = Deadlines::new(&Arc::new(config()), now);
         let (after, verdict) = until_due(&mut deadlines, idle(now), |_| {});
         assert_eq!((after, verdict), (20 * SECOND, Verdict::Ping));
         let facts = idle(now + after);
@@ -286,7 +284,7 @@ mod tests {
             |facts: &mut Facts| facts.writing.taken += 1,
         ] {
             let now = Instant::now();
-            let mut deadlines = Deadlines::new(&config(), now);
+            let mut deadlines = Deadlines::new(&Arc::new(config()), now);
             deadlines.pinged(&idle(now), &idle(now));
             let (after, verdict) = until_due(&mut deadlines, idle(now), change);
             assert_eq!((after, verdict), (20 * SECOND, Verdict::Ping));
@@ -297,7 +295,7 @@ mod tests {
     #[test]
     fn busy_program_does_not_count_as_silent_peer() {
         let now = Instant::now();
-        let mut deadlines = Deadlines::new(&config().ping_interval(None), now);
+        let mut deadlines = Deadlines::new(&Arc::new(config().ping_interval(None)), now);
         let facts = Facts {
             asleep: false,
             ..idle(now)
@@ -313,7 +311,7 @@ mod tests {
     #[test]
     fn message_must_make_progress() {
         let now = Instant::now();
-        let config = config().ping_interval(None);
+        let config = Arc::new(config().ping_interval(None));
         let start = Facts {
             mid_message: Some(7),
             ..idle(now)
@@ -361,7 +359,7 @@ mod tests {
     #[test]
     fn close_must_be_answered() {
         let now = Instant::now();
-        let mut deadlines = Deadlines::new(&config(), now);
+        let mut deadlines = Deadlines::new(&Arc::new(config()), now);
         let mut facts = idle(now);
         facts.writing.close_left_at = Some(now);
         let (after, verdict) = until_due(&mut deadlines, facts, |facts| facts.received += 100);
@@ -378,7 +376,7 @@ mod tests {
         };
         let mut stalled = busy;
         stalled.writing.stalled_since = Some(now);
-        let mut deadlines = Deadlines::new(&config().ping_interval(None), now);
+        let mut deadlines = Deadlines::new(&Arc::new(config().ping_interval(None)), now);
         let due = until_due(&mut deadlines, stalled, |_| {});
         assert_eq!(due, (30 * SECOND, Verdict::Cut(Timeout::Write)));
         let stopping = Facts {

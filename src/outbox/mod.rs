@@ -108,8 +108,7 @@ pub(crate) struct Outbox<W> {
     /// Whether the pump is stalled, for those who only want to know.
     stalled: AtomicBool,
     pump: Mutex<Pump<W>>,
-    write_timeout: Duration,
-    close_timeout: Duration,
+    config: Arc<Config>,
 }
 
 /// Tells the background how the writing goes.
@@ -127,7 +126,7 @@ pub(crate) struct Writing {
 const CORK_FULL: u64 = 32 << 10;
 
 impl<W: Wire> Outbox<W> {
-    pub(crate) fn new(role: Role, config: &Config, wire: Arc<W>) -> Arc<Self> {
+    pub(crate) fn new(role: Role, config: &Arc<Config>, wire: Arc<W>) -> Arc<Self> {
         Arc::new(Self {
             budget: Budget::new(config),
             channel: Channel::new(),
@@ -140,8 +139,7 @@ impl<W: Wire> Outbox<W> {
             corked: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             pump: Mutex::new(Pump::new(role, wire)),
-            write_timeout: config.write_timeout,
-            close_timeout: config.close_timeout,
+            config: Arc::clone(config),
         })
     }
 
@@ -415,7 +413,7 @@ impl<W: Wire> Outbox<W> {
     ) -> Result<u64, (SendErrorKind, Parcel)> {
         let weight = parcel.weight();
         let room = match overflow {
-            Overflow::Wait => self.wait_for_turn(weight, W::deadline(self.write_timeout)),
+            Overflow::Wait => self.wait_for_turn(weight, W::deadline(self.config.write_timeout)),
             Overflow::DropOldest => self.displace(weight).map_err(Denied::into_kind),
             Overflow::HandBack | Overflow::DropNewest | Overflow::Close => self
                 .reserve_now(&self.budget, weight)

@@ -323,7 +323,7 @@ impl<W: Wire> Outbox<W> {
         let now = Instant::now();
         pump.close_left_at = Some(now);
         if let Some(wire) = &pump.wire {
-            wire.expect(now + self.close_timeout);
+            wire.expect(now + self.config.close_timeout);
         }
     }
 
@@ -335,7 +335,7 @@ impl<W: Wire> Outbox<W> {
                 taken: pump.taken,
             });
             self.stalled.store(true, Ordering::Release);
-            wire.expect(now + self.write_timeout);
+            wire.expect(now + self.config.write_timeout);
         }
     }
 

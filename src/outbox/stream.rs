@@ -184,7 +184,7 @@ impl<W: Wire> Outbox<W> {
         let lane = &stream.lane;
         lane.set_writer(Writer::Thread(thread::current().id()));
         let weight = payload.len() as u64;
-        let deadline = W::deadline(self.write_timeout);
+        let deadline = W::deadline(self.config.write_timeout);
         let queued = match self.reserve_now(&lane.budget, weight) {
             Err(Denied::Full) => self.wait_for_room(&lane.budget, weight, deadline),
             other => other.map_err(Denied::into_kind),

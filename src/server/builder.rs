@@ -215,7 +215,7 @@ impl ServerBuilder {
         let listener = Listener::bind(address).map_err(Error::Bind)?;
         let shared = Shared {
             local_addr: listener.local_addr().map_err(Error::Bind)?,
-            config: self.config,
+            config: Arc::new(self.config),
             max_connections: self.max_connections.unwrap_or_else(max_connections),
             max_handshakes: self.max_handshakes,
             admission,

@@ -65,7 +65,7 @@ impl Server {
     pub(crate) fn detached() -> Self {
         let shared = Arc::new(Shared {
             local_addr: (Ipv4Addr::UNSPECIFIED, 0).into(),
-            config: Config::new(),
+            config: Arc::default(),
             max_connections: 0,
             max_handshakes: 0,
             admission: Admission::default(),
@@ -202,7 +202,7 @@ impl StopReport {
 /// Is what the threads of a server share.
 struct Shared {
     local_addr: SocketAddr,
-    config: Config,
+    config: Arc<Config>,
     max_connections: usize,
     max_handshakes: usize,
     admission: Admission,

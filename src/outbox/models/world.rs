@@ -62,7 +62,7 @@ impl FakeWire {
     pub(super) fn with_outbox(room: usize, queue: usize) -> (Arc<Self>, Arc<Outbox<Self>>) {
         let wire = Arc::new(Self(Arc::default()));
         wire.make_room(room);
-        let config = Config::new().max_queue_messages(queue);
+        let config = Arc::new(Config::new().max_queue_messages(queue));
         let outbox = Outbox::new(Role::Server, &config, Arc::clone(&wire));
         (wire, outbox)
     }
