@@ -72,7 +72,7 @@ struct Ending {
     initiator: Option<Initiator>,
     received: Option<CloseFrame>,
     failure: Option<Error>,
-    event: Option<CloseEvent>,
+    event: Option<Box<CloseEvent>>,
 }
 
 impl Connection {
@@ -234,7 +234,7 @@ impl Connection {
     }
 
     pub(crate) fn event(&self) -> Option<CloseEvent> {
-        lock(&self.ending).event.clone()
+        lock(&self.ending).event.as_deref().cloned()
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -304,7 +304,7 @@ impl Connection {
         let patience = Instant::now() + UNDRIVEN;
         let mut ending = lock(&self.ending);
         loop {
-            if let Some(event) = &ending.event {
+            if let Some(event) = ending.event.as_deref() {
                 return Ok(event.clone());
             }
             let now = Instant::now();
@@ -337,7 +337,7 @@ impl Connection {
         }
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();
-        lock(&self.ending).event = Some(event.clone());
+        lock(&self.ending).event = Some(Box::new(event.clone()));
         self.moved.notify_all();
         event
     }

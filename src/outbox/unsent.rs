@@ -16,7 +16,8 @@ use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 pub(super) struct Unsent {
     encoded: Vec<u8>,
     written: usize,
-    large: Option<Large>,
+    /// Apart, as most connections never have one.
+    large: Option<Box<Large>>,
     frames: VecDeque<Frame>,
 }
 
@@ -131,11 +132,11 @@ impl Unsent {
         } else {
             let key = encoder.encode_header(opcode, fin, length as u64, &mut self.encoded);
             left = self.encoded.len() - start + length;
-            self.large = Some(Large {
+            self.large = Some(Box::new(Large {
                 message,
                 taken: 0,
                 key,
-            });
+            }));
             self.mask_next_step();
             None
         };
@@ -149,7 +150,7 @@ impl Unsent {
             self.mask_next_step();
         }
         let encoded = &self.encoded[self.written..];
-        let uncopied = match &self.large {
+        let uncopied = match self.large.as_deref() {
             Some(Large {
                 message,
                 taken,
@@ -180,7 +181,7 @@ impl Unsent {
             message,
             taken,
             key: Some(key),
-        }) = &mut self.large
+        }) = self.large.as_deref_mut()
         else {
             return;
         };
