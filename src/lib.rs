@@ -115,6 +115,55 @@
 //! OpenSSL cannot. With both, [`TlsEngine`] chooses. The feature `tls-vendored` builds OpenSSL from
 //! source.
 //!
+//! # Sending
+//!
+//! How much do you want to know of a message?
+//!
+//! | that it is | call |
+//! |---|---|
+//! | queued, and in all but the busiest moments with the kernel | [`send`](WebSocket::send) |
+//! | with the kernel, or why not | [`send_tracked`](WebSocket::send_tracked) and its [`Delivery`] |
+//! | gone, and with it all that was queued | [`wait_drained`](WebSocket::wait_drained) |
+//! | taken by the peer's endpoint | [`confirm`](WebSocket::confirm) |
+//! | understood by the program there | let it answer |
+//!
+//! What was queued and never sent when a connection ended is counted in
+//! [`CloseEvent::undelivered`].
+//!
+//! ```
+//! use landline::{Client, Config, Overflow};
+//! use std::time::Duration;
+//!
+//! # let server = landline::Server::builder().on_upgrade(|_, _| {}).bind("127.0.0.1:0")?;
+//! # let url = server.url();
+//! // A reading of a moment ago is worth nothing now: newer ones take the place of what waits.
+//! let config = Config::new()
+//!     .overflow(Overflow::DropOldest)
+//!     .max_queue_messages(4)
+//!     .send_buffer(16 << 10);
+//! let ws = Client::new().config(config).connect(url, |_| {})?;
+//! for reading in 0..100 {
+//!     ws.send(format!("{reading} degrees"))?;
+//! }
+//! ws.send_tracked("that is with the kernel")?.wait()?;
+//! ws.confirm(Duration::from_secs(5))?; // and now with the peer
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **A peer that does not keep up** fills the kernel's buffers first, then its queue, which is
+//! bounded in bytes and messages. What happens then is a matter of [`Overflow`]: a send waits, or
+//! hands the message back, drops it or the oldest, or closes the connection.
+//! [`Config::overflow`] says so for all connections, [`set_overflow`](WebSocket::set_overflow) for
+//! one, [`send_with`](WebSocket::send_with) for one message. How far behind a peer is, is told by
+//! [`buffered_amount`](WebSocket::buffered_amount), but not what the kernel holds for it: a program
+//! that pushes sets [`Config::send_buffer`].
+//!
+//! **One message to many** goes by a [`Group`], which waits for nobody, or by [`Server::broadcast`].
+//!
+//! **A message that is too large to hold** is written piece by piece by a [`MessageWriter`]
+//! ([`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer)), and read
+//! so by a [`MessageReader`] ([`recv_reader`](Messages::recv_reader)).
+//!
 //! # Blocking
 //!
 //! What waits, for what, and how long:
@@ -122,22 +171,22 @@
 //! | call | waits for | at most |
 //! |---|---|---|
 //! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
-//! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all) | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message |
+//! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to what they give | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
 //! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`] | nothing | |
+//! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
+//! | [`confirm`](WebSocket::confirm), [`wait_drained`](WebSocket::wait_drained), [`Delivery::wait_timeout`] | the peer | the time you give |
 //! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
 //! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
 //! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up |
 //! | [`Server::wait`] | somebody to stop it | a moment more than that stop's deadline |
 //!
-//! Backpressure needs no code. A peer that does not read fills the kernel's buffers, then its
-//! queue, which is bounded in bytes and messages; then `send` waits, and `try_send` hands the
-//! message back. A program that does not read, because a callback takes its time or nobody calls
-//! `recv`, leaves the bytes with the kernel, and TCP slows the peer down.
+//! Backpressure needs no code. A `send` waits for a peer that does not read. A program that does not
+//! read, because a callback takes its time or nobody calls `recv`, leaves the bytes with the kernel,
+//! and TCP slows the peer down.
 //!
 //! A `send` that waits inside a callback stops that connection's reading meanwhile. For an echo
-//! that is right: the peer that does not read gets no further. To push one message to many, use a
-//! [`Group`], or [`Server::broadcast`] for all: they wait for nobody, and close who falls behind.
+//! that is right: the peer that does not read gets no further.
 //!
 //! Keepalive judges the peer, not the program: while a callback runs, or while nobody calls
 //! `recv`, the peer's silence does not count. But nobody answers its pings then, so it may give up
@@ -164,6 +213,10 @@
 //! callbacks send is only queued, to whichever connection; it leaves when the buffer is used up,
 //! when enough has gathered, when the thread is about to wait for something, or within about two
 //! milliseconds. Without more input at hand, a send writes at once.
+//!
+//! **A streamed message has its place in the channel, and a lane for its fragments.** When its turn
+//! comes, what is behind it waits for its end; control frames pass. The lane has a budget of its own,
+//! since the queue may be full of what waits behind.
 //!
 //! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
 //! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
@@ -218,8 +271,10 @@
 //!   frames may overtake messages, never split a frame.
 //! - **L5** At most one Close is sent, and nothing after it. 1005, 1006 and 1015 are never on the
 //!   wire.
-//! - **L6** Every send resolves: queued, or an error that says why and hands the message back. Only
-//!   the connection's end discards what was queued, and [`CloseEvent`] tells of that end.
+//! - **L6** Every send resolves: queued, or an error that says why and hands the message back; and so
+//!   does every [`Delivery`]. What was queued is discarded by the connection's end alone, and counted
+//!   in its [`CloseEvent`], or by the [`Overflow`] policy that the program chose, and counted as
+//!   dropped.
 //! - **L7** What a connection can cost in memory follows from its [`Config`], whatever the peer
 //!   does. A declared length is never allocated ahead of its bytes.
 //! - **L8** Every wait has a deadline or is ended by a cut, but those that a program asks for by
@@ -249,7 +304,8 @@
 //! | a request for no route, or none for its method | 404, or 405 with Allow | nothing |
 //! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | nothing |
 //! | a connection beyond the limit, or while stopping | 503 | nothing |
-//! | a peer that falls behind in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
+//! | a peer that falls behind, with [`Overflow::Close`], in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
+//! | a [`MessageWriter`] dropped before its end | Close 1011 | `on_error`, `on_close` 1011 |
 //! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |
 //! | a hook, route or middleware that panics, or whose reply cannot be sent | 500 | a WARN record |
 //! | a method used with what may not be sent, a bad URL or header | nothing | an error |
@@ -270,14 +326,14 @@
 //! - *to be written*: twice [`max_queue_bytes`](Config::max_queue_bytes) of payload, or twice the
 //!   largest message sent, if that is larger: what waits, and what has just left and is let go when
 //!   its writer is done; some 100 bytes for each of
-//!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way. A payload in several
-//!   queues is there once: clones share it.
+//!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
+//!   streamed message. A payload in several queues is there once: clones share it.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
 //!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it.
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
 //! The kernel's buffers of the socket come on top, in both directions, and are the system's to
-//! bound.
+//! bound, but for [`send_buffer`](Config::send_buffer).
 //!
 //! ## Threads
 //!
@@ -315,7 +371,9 @@
 //! handshake/                         requests and responses as text; no I/O
 //! transport/                         the system: sockets, waiting, dialling, limits
 //! background/                        the one thread that keeps the time
-//! outbox/                            the sending side: channel, budget, pump, cork
+//! outbox/                            the sending side: channel, budget, room, pump, cork,
+//!                                    deliveries, streams, pings of our own
+//! counters                           what is counted
 //! connection, callbacks, reader,     what one connection shares; its slots; its loop; which groups
 //! memberships                        it is in
 //! opening                            a handshake over a socket, under its deadline
