@@ -227,7 +227,7 @@ impl Reader {
             }
             Event::Chunk(chunk) => {
                 self.messages += u64::from(chunk.is_last);
-                return Ok((!self.discarding).then_some(Incoming::Chunk(chunk)));
+                return Ok((!self.discarding).then_some(Incoming::Chunk(*chunk)));
             }
             Event::Ping(payload) => {
                 self.connection
