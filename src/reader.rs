@@ -229,7 +229,7 @@ impl Reader {
                 if chunk.is_last {
                     self.count_message();
                 }
-                return Ok((!self.discarding).then_some(Incoming::Chunk(chunk)));
+                return Ok((!self.discarding).then_some(Incoming::Chunk(*chunk)));
             }
             Event::Ping(payload) => {
                 self.connection

@@ -94,26 +94,28 @@ impl Assembly {
         &mut self.payload
     }
 
-    /// Takes out what has been absorbed. The first chunk says that the message has begun, and the
-    /// last one that it is complete: they may be empty.
+    /// Tells whether there is something to take out. The first chunk says that the message has
+    /// begun, and the last one that it is complete: they may be empty.
+    pub(super) fn has_chunk(&self) -> bool {
+        self.done > 0 || self.is_complete() || !self.is_announced
+    }
+
+    /// Takes out what has been absorbed.
     ///
     /// # Errors
     /// 1007 at the end of a text whose last character is incomplete.
-    pub(super) fn take_chunk(&mut self) -> Result<Option<Chunk>, Violation> {
+    pub(super) fn take_chunk(&mut self) -> Result<Chunk, Violation> {
         let is_last = self.is_complete();
         if is_last {
             self.utf8.finish()?;
         }
-        if self.is_announced && self.done == 0 && !is_last {
-            return Ok(None);
-        }
         self.is_announced = true;
         self.done = 0;
-        Ok(Some(Chunk {
+        Ok(Chunk {
             is_text: self.is_text,
             bytes: std::mem::take(&mut self.payload),
             is_last,
-        }))
+        })
     }
 
     /// Takes the memory of a chunk that is used up, to receive the next one into.

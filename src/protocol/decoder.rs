@@ -68,7 +68,7 @@ impl Decoder {
             None => self.decode(),
         };
         match &next {
-            Ok(Some(Event::Close(_))) | Err(_) => self.end(),
+            Err(_) => self.end(),
             Ok(Some(event)) if event.completes_message() => self.is_streaming = false,
             _ => {}
         }
@@ -77,14 +77,15 @@ impl Decoder {
 
     /// Tells whether `next` has an event or an error without more bytes.
     ///
-    /// A message over the limits is such an event, but left as it is: whether they hold, is decided
-    /// by how it is asked for.
+    /// A message over the limits is one, but only `next` judges it: the program may ask for it in
+    /// chunks.
     pub(crate) fn has_event(&mut self) -> bool {
         if self.ahead.is_none() {
-            self.ahead = match self.decode() {
-                Err(violation) if violation.code == CloseCode::TOO_BIG => return true,
-                decoded => decoded.transpose(),
-            };
+            self.ahead = self.decode().transpose();
+            if matches!(&self.ahead, Some(Err(violation)) if violation.code == CloseCode::TOO_BIG) {
+                self.ahead = None;
+                return true;
+            }
         }
         self.ahead.is_some()
     }
@@ -113,17 +114,32 @@ impl Decoder {
         self.assembly.is_some() || !self.input.unread().is_empty()
     }
 
-    /// Decodes frames until there is an event.
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {
             return Ok(None);
         }
+        let decoded = self.decode_frames();
+        if matches!(decoded, Ok(Some(Event::Close(_)))) {
+            self.end();
+        }
+        decoded
+    }
+
+    /// Decodes frames until there is an event.
+    fn decode_frames(&mut self) -> Result<Option<Event>, Violation> {
         loop {
-            if let Some(event) = self.assemble()? {
-                return Ok(Some(event));
+            if let Some(assembly) = &mut self.assembly {
+                assembly.absorb(&mut self.input)?;
+                if self.is_streaming && assembly.has_chunk() {
+                    return self.chunk();
+                }
+                if !assembly.is_frame_whole() {
+                    return Ok(None);
+                }
             }
-            if self.is_mid_frame() {
-                return Ok(None);
+            if let Some(assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
+                let (is_text, payload) = assembly.into_payload();
+                return message(is_text, payload).map(Some);
             }
             let Some(header) = Header::parse(self.input.unread(), self.role)? else {
                 return Ok(None);
@@ -132,9 +148,7 @@ impl Decoder {
                 return self.control_event(&header);
             }
             self.judge_order(&header)?;
-            if !self.is_streaming {
-                self.judge_size(&header)?;
-            }
+            self.judge_size(&header)?;
             if self.is_whole_message(&header) {
                 let is_text = header.opcode == Opcode::Text;
                 return message(is_text, self.take_payload(&header)).map(Some);
@@ -143,23 +157,16 @@ impl Decoder {
         }
     }
 
-    /// Goes on with the message that has come in part; returns it once it is complete, or the next
-    /// chunk of it.
-    fn assemble(&mut self) -> Result<Option<Event>, Violation> {
+    /// Takes out what has come of a message that is asked for in chunks.
+    fn chunk(&mut self) -> Result<Option<Event>, Violation> {
         let Some(assembly) = &mut self.assembly else {
             return Ok(None);
         };
-        assembly.absorb(&mut self.input)?;
-        if self.is_streaming {
-            let chunk = assembly.take_chunk()?;
-            self.assembly.take_if(|assembly| assembly.is_complete());
-            return Ok(chunk.map(Event::Chunk));
+        let chunk = assembly.take_chunk()?;
+        if chunk.is_last {
+            self.assembly = None;
         }
-        let complete = self.assembly.take_if(|assembly| assembly.is_complete());
-        let Some((is_text, payload)) = complete.map(Assembly::into_payload) else {
-            return Ok(None);
-        };
-        message(is_text, payload).map(Some)
+        Ok(Some(Event::Chunk(Box::new(chunk))))
     }
 
     /// Control frames may come between the fragments of a message (RFC 6455, section 5.4).
@@ -188,6 +195,9 @@ impl Decoder {
 
     /// RFC 6455 10.4: the sizes of frames and of reassembled messages SHOULD be limited.
     fn judge_size(&self, header: &Header) -> Result<(), Violation> {
+        if self.is_streaming {
+            return Ok(());
+        }
         let (length, fragments) = match &self.assembly {
             Some(assembly) => (assembly.len(), assembly.fragments()),
             None => (0, 0),
@@ -220,11 +230,6 @@ impl Decoder {
             key.apply(&mut payload, 0);
         }
         payload
-    }
-
-    fn is_mid_frame(&self) -> bool {
-        let assembly = self.assembly.as_ref();
-        assembly.is_some_and(|assembly| !assembly.is_frame_whole())
     }
 
     fn begin_frame(&mut self, header: &Header) {

@@ -33,7 +33,7 @@ impl Joined {
     fn add(&mut self, decoder: &mut Decoder, event: Event) {
         self.count += 1;
         match event {
-            Event::Chunk(chunk) => self.join(decoder, chunk),
+            Event::Chunk(chunk) => self.join(decoder, *chunk),
             event => self.events.push(event),
         }
     }
@@ -98,18 +98,18 @@ fn receive(decoder: &mut Decoder, mut bytes: &[u8]) -> Vec<Chunk> {
         spare.extend_from_slice(now);
         bytes = later;
         while let Some(Event::Chunk(chunk)) = decoder.next().unwrap() {
-            chunks.push(chunk);
+            chunks.push(*chunk);
         }
     }
     chunks
 }
 
 fn chunk(is_text: bool, bytes: &[u8], is_last: bool) -> Event {
-    Event::Chunk(Chunk {
+    Event::Chunk(Box::new(Chunk {
         is_text,
         bytes: bytes.to_vec(),
         is_last,
-    })
+    }))
 }
 
 /// Makes a message of one frame and of three, both beyond `small_limits`: the payload and the bytes.
