@@ -140,6 +140,7 @@ impl Drop for MessageWriter {
     fn drop(&mut self) {
         if !self.finished {
             self.connection.fail_unfinished();
+            self.stream.let_go();
         }
     }
 }

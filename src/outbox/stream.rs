@@ -103,6 +103,16 @@ impl Stream {
         Some((opcode, fin, payload))
     }
 
+    /// Says that this thread writes it from now on.
+    pub(crate) fn take_over(&self) {
+        self.lane.set_writer(Writer::Thread(thread::current().id()));
+    }
+
+    /// Says that nobody writes it any more.
+    pub(crate) fn let_go(&self) {
+        self.lane.set_writer(Writer::Nobody);
+    }
+
     pub(super) fn lane(&self) -> Arc<Lane> {
         Arc::clone(&self.lane)
     }
@@ -138,7 +148,12 @@ impl<W: Wire> Outbox<W> {
     ) -> Result<Stream, SendErrorKind> {
         let lane = Arc::clone(lock(&self.lane).get_or_insert_with(|| Arc::new(Lane::new())));
         if !lane.claim() {
-            return Err(SendErrorKind::Streaming);
+            // What is not finished now may never be: who tries again is to hear of the end.
+            return Err(if self.is_closing() {
+                SendErrorKind::Closed
+            } else {
+                SendErrorKind::Streaming
+            });
         }
         let fragments = Fragments {
             queue: VecDeque::new(),
@@ -150,12 +165,12 @@ impl<W: Wire> Outbox<W> {
         };
         match self.push(Parcel::Stream(stream.clone()), Overflow::Wait) {
             Ok(queued) => {
-                lane.set_writer(Writer::Thread(thread::current().id()));
+                stream.take_over();
                 self.depart(queued);
                 Ok(stream)
             }
             Err((kind, _)) => {
-                lane.set_writer(Writer::Nobody);
+                stream.let_go();
                 Err(kind)
             }
         }
@@ -182,7 +197,7 @@ impl<W: Wire> Outbox<W> {
         fin: Fin,
     ) -> Result<(), SendErrorKind> {
         let lane = &stream.lane;
-        lane.set_writer(Writer::Thread(thread::current().id()));
+        stream.take_over();
         let weight = payload.len() as u64;
         let deadline = W::deadline(self.write_timeout);
         let queued = match self.reserve_now(&lane.budget, weight) {
@@ -190,7 +205,7 @@ impl<W: Wire> Outbox<W> {
             other => other.map_err(Denied::into_kind),
         }?;
         if fin == Fin::Last {
-            lane.set_writer(Writer::Nobody);
+            stream.let_go();
         }
         lock(&stream.fragments).queue.push_back((payload, fin));
         self.call_for_fragments();
