@@ -41,6 +41,8 @@ struct Fragments {
     queue: VecDeque<(Bytes, Fin)>,
     /// That of the next one to be taken (RFC 6455, section 5.4).
     opcode: Opcode,
+    /// Whether what waited was thrown away: nobody would take what comes now.
+    discarded: bool,
 }
 
 /// So many bytes of fragments wait before their writer does.
@@ -95,6 +97,16 @@ impl Lane {
 }
 
 impl Stream {
+    /// Queues a fragment; returns false if nobody would take it.
+    fn push(&self, payload: Bytes, fin: Fin) -> bool {
+        let mut fragments = lock(&self.fragments);
+        if fragments.discarded {
+            return false;
+        }
+        fragments.queue.push_back((payload, fin));
+        true
+    }
+
     /// Takes the next fragment.
     pub(super) fn take(&self) -> Option<(Opcode, Fin, Bytes)> {
         let mut fragments = lock(&self.fragments);
@@ -130,9 +142,12 @@ impl Stream {
             && lock(&self.fragments).queue.is_empty()
     }
 
-    /// Throws away what waits.
+    /// Throws away what waits, and what would come.
     pub(super) fn discard(&self) {
-        let queue = mem::take(&mut lock(&self.fragments).queue);
+        let mut fragments = lock(&self.fragments);
+        fragments.discarded = true;
+        let queue = mem::take(&mut fragments.queue);
+        drop(fragments);
         for (payload, _) in queue {
             self.lane.release(payload.len() as u64);
         }
@@ -158,6 +173,7 @@ impl<W: Wire> Outbox<W> {
         let fragments = Fragments {
             queue: VecDeque::new(),
             opcode,
+            discarded: false,
         };
         let stream = Stream {
             lane: Arc::clone(&lane),
@@ -207,7 +223,10 @@ impl<W: Wire> Outbox<W> {
         if fin == Fin::Last {
             stream.let_go();
         }
-        lock(&stream.fragments).queue.push_back((payload, fin));
+        if !stream.push(payload, fin) {
+            lane.release(weight);
+            return Err(SendErrorKind::Closed);
+        }
         self.call_for_fragments();
         self.depart(queued);
         Ok(())
