@@ -122,6 +122,8 @@ impl MessageWriter {
 
 impl Write for MessageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Also before a fragment leaves: from now on it is this thread that must not wait behind it.
+        self.stream.take_over();
         if self.buffer.len() >= FRAGMENT {
             self.send_fragment(Fin::More)?;
         }
@@ -140,6 +142,7 @@ impl Drop for MessageWriter {
     fn drop(&mut self) {
         if !self.finished {
             self.connection.fail_unfinished();
+            self.stream.let_go();
         }
     }
 }

@@ -94,12 +94,17 @@ impl<W: Wire> Outbox<W> {
 
     /// Drops the oldest message that waits; returns whether there was one.
     fn drop_oldest(self: &Arc<Self>) -> bool {
-        let Some(parcel) = self.visit(|pump| pump.take_oldest(&self.channel)) else {
+        let oldest = self.visit(|pump| {
+            let oldest = pump.take_oldest(&self.channel)?;
+            // Under the lock: whoever counts there finds it queued or gone, not queued for ever.
+            self.budget.release(oldest.weight(), 1);
+            Some(oldest)
+        });
+        let Some(parcel) = oldest else {
             // What may not be dropped has left the channel, and shows as work no more.
             self.pump();
             return false;
         };
-        self.budget.release(parcel.weight(), 1);
         self.drop_parcel(parcel);
         true
     }

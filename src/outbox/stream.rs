@@ -41,6 +41,8 @@ struct Fragments {
     queue: VecDeque<(Bytes, Fin)>,
     /// That of the next one to be taken (RFC 6455, section 5.4).
     opcode: Opcode,
+    /// Whether what waited was thrown away: nobody would take what comes now.
+    discarded: bool,
 }
 
 /// So many bytes of fragments wait before their writer does.
@@ -95,12 +97,32 @@ impl Lane {
 }
 
 impl Stream {
+    /// Queues a fragment; returns false if nobody would take it.
+    fn push(&self, payload: Bytes, fin: Fin) -> bool {
+        let mut fragments = lock(&self.fragments);
+        if fragments.discarded {
+            return false;
+        }
+        fragments.queue.push_back((payload, fin));
+        true
+    }
+
     /// Takes the next fragment.
     pub(super) fn take(&self) -> Option<(Opcode, Fin, Bytes)> {
         let mut fragments = lock(&self.fragments);
         let (payload, fin) = fragments.queue.pop_front()?;
         let opcode = mem::replace(&mut fragments.opcode, Opcode::Continuation);
         Some((opcode, fin, payload))
+    }
+
+    /// Says that this thread writes it from now on.
+    pub(crate) fn take_over(&self) {
+        self.lane.set_writer(Writer::Thread(thread::current().id()));
+    }
+
+    /// Says that nobody writes it any more.
+    pub(crate) fn let_go(&self) {
+        self.lane.set_writer(Writer::Nobody);
     }
 
     pub(super) fn lane(&self) -> Arc<Lane> {
@@ -120,9 +142,12 @@ impl Stream {
             && lock(&self.fragments).queue.is_empty()
     }
 
-    /// Throws away what waits.
+    /// Throws away what waits, and what would come.
     pub(super) fn discard(&self) {
-        let queue = mem::take(&mut lock(&self.fragments).queue);
+        let mut fragments = lock(&self.fragments);
+        fragments.discarded = true;
+        let queue = mem::take(&mut fragments.queue);
+        drop(fragments);
         for (payload, _) in queue {
             self.lane.release(payload.len() as u64);
         }
@@ -138,11 +163,17 @@ impl<W: Wire> Outbox<W> {
     ) -> Result<Stream, SendErrorKind> {
         let lane = Arc::clone(lock(&self.lane).get_or_insert_with(|| Arc::new(Lane::new())));
         if !lane.claim() {
-            return Err(SendErrorKind::Streaming);
+            // What is not finished now may never be: who tries again is to hear of the end.
+            return Err(if self.is_closing() {
+                SendErrorKind::Closed
+            } else {
+                SendErrorKind::Streaming
+            });
         }
         let fragments = Fragments {
             queue: VecDeque::new(),
             opcode,
+            discarded: false,
         };
         let stream = Stream {
             lane: Arc::clone(&lane),
@@ -150,12 +181,12 @@ impl<W: Wire> Outbox<W> {
         };
         match self.push(Parcel::Stream(stream.clone()), Overflow::Wait) {
             Ok(queued) => {
-                lane.set_writer(Writer::Thread(thread::current().id()));
+                stream.take_over();
                 self.depart(queued);
                 Ok(stream)
             }
             Err((kind, _)) => {
-                lane.set_writer(Writer::Nobody);
+                stream.let_go();
                 Err(kind)
             }
         }
@@ -182,7 +213,7 @@ impl<W: Wire> Outbox<W> {
         fin: Fin,
     ) -> Result<(), SendErrorKind> {
         let lane = &stream.lane;
-        lane.set_writer(Writer::Thread(thread::current().id()));
+        stream.take_over();
         let weight = payload.len() as u64;
         let deadline = W::deadline(self.config.write_timeout);
         let queued = match self.reserve_now(&lane.budget, weight) {
@@ -190,9 +221,12 @@ impl<W: Wire> Outbox<W> {
             other => other.map_err(Denied::into_kind),
         }?;
         if fin == Fin::Last {
-            lane.set_writer(Writer::Nobody);
+            stream.let_go();
         }
-        lock(&stream.fragments).queue.push_back((payload, fin));
+        if !stream.push(payload, fin) {
+            lane.release(weight);
+            return Err(SendErrorKind::Closed);
+        }
         self.call_for_fragments();
         self.depart(queued);
         Ok(())
