@@ -1,0 +1,1 @@
+//! What connections and servers count.
