@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use landline::{
-    Client, CloseCode, CloseEvent, Config, Delivery, DeliveryError, SendErrorKind, WaitError,
-    WebSocket,
+    Client, CloseCode, CloseEvent, Config, Delivery, DeliveryError, SendErrorKind, Server,
+    ServerBuilder, WaitError, WebSocket,
 };
 use rustix::net::sockopt;
 
@@ -35,10 +35,11 @@ fn what_is_told_of_a_killed_connection_is_true() {
 #[test]
 #[cfg(feature = "tls")]
 fn what_is_told_of_a_killed_connection_is_true_over_tls() {
-    kill(100, || {
-        |round: Round| {
-            let meeting = TlsMeeting::recorded(round.role, config());
-            round.play(meeting.peer, &meeting.ws);
+    kill(200, || {
+        let mut stage = Stage::open_tls();
+        move |round: Round| {
+            let (peer, ws) = stage.meet_tls(round.role);
+            round.play(peer, &ws);
         }
     });
 }
@@ -72,22 +73,37 @@ fn config() -> Config {
         .close_timeout(4 * PATIENCE)
 }
 
-/// Has connections in both roles, one after the other.
+/// Has connections in both roles, one after another.
 struct Stage {
     server: TestServer,
     opened: Receiver<WebSocket>,
     raw: RawServer,
 }
 
+/// Little fits in when nobody reads.
+const SMALL: usize = 2 << 10;
+/// As little that records of 16 KiB still come through without the kernel's timers.
+#[cfg(feature = "tls")]
+const RECORDS: usize = 24 << 10;
+
 impl Stage {
     fn open() -> Self {
+        Self::with(TestServer::start, SMALL)
+    }
+
+    #[cfg(feature = "tls")]
+    fn open_tls() -> Self {
+        Self::with(secure, RECORDS)
+    }
+
+    #[track_caller]
+    fn with(start: impl FnOnce(ServerBuilder) -> TestServer, buffer: usize) -> Self {
         let (sender, opened) = mpsc::channel();
-        let sender = Mutex::new(sender);
-        let set_up = move |ws: &WebSocket| drop(sender.lock().unwrap().send(ws.clone()));
+        let builder = Server::builder().config(config());
         Self {
-            server: TestServer::with(config(), set_up),
+            server: start(builder.on_upgrade(move |ws, _| sender.send(ws.clone()))),
             opened,
-            raw: RawServer::with_buffer(2 << 10),
+            raw: RawServer::with_buffer(buffer),
         }
     }
 
@@ -96,7 +112,18 @@ impl Stage {
         if role == Role::Client {
             return self.raw.meet(&Client::new().config(config()), |_| {});
         }
-        let mut peer = RawPeer::dial_with_buffer(&self.server, 2 << 10);
+        let mut peer = RawPeer::dial_with_buffer(&self.server, SMALL);
+        peer.upgrade();
+        (peer, next(&self.opened))
+    }
+
+    #[track_caller]
+    #[cfg(feature = "tls")]
+    fn meet_tls(&mut self, role: Role) -> (TlsPeer, WebSocket) {
+        if role == Role::Client {
+            return TlsPeer::meet(&self.raw, &trusting().config(config()), |_| {});
+        }
+        let mut peer = TlsPeer::over(RawPeer::dial_with_buffer(&self.server, RECORDS));
         peer.upgrade();
         (peer, next(&self.opened))
     }
@@ -246,7 +273,12 @@ impl Round {
             let _ = sender.send((event, unresolved.count()));
         });
         let (memories, arrived) = thread::scope(|scope| {
-            let send = |own| scope.spawn({ let shared = &shared; move || self.send(own, shared) });
+            let send = |own| {
+                scope.spawn({
+                    let shared = &shared;
+                    move || self.send(own, shared)
+                })
+            };
             let senders: Vec<_> = (0..self.senders).map(send).collect();
             let arrived = self.live_and_die(peer, ws);
             let memories = senders.into_iter().map(|sender| sender.join().unwrap());
@@ -348,7 +380,10 @@ impl Round {
         for (own, memory) in memories.iter().enumerate() {
             assert!(arrived[own] <= memory.sent, "more arrived than was sent");
             for (confirmed, arrived) in memory.confirmed.iter().zip(arrived) {
-                assert!(confirmed <= arrived, "{confirmed} confirmed, {arrived} arrived");
+                assert!(
+                    confirmed <= arrived,
+                    "{confirmed} confirmed, {arrived} arrived"
+                );
             }
         }
         let sent: u32 = memories.iter().map(|memory| memory.sent).sum();
@@ -433,7 +468,10 @@ struct Shown<'a>(&'a Round);
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            println!("LANDLINE_TEST_SEED={} begins with {:?}", self.0.seed, self.0);
+            println!(
+                "LANDLINE_TEST_SEED={} begins with {:?}",
+                self.0.seed, self.0
+            );
         }
     }
 }
