@@ -76,6 +76,11 @@ impl Reader {
         config: &Config,
         pipelined: Vec<u8>,
     ) -> Box<Self> {
+        let received = pipelined.len() as u64;
+        connection
+            .reading
+            .received
+            .store(received, Ordering::Release);
         Box::new(Self {
             connection: Arc::clone(connection),
             socket: Some(socket),
@@ -85,7 +90,7 @@ impl Reader {
             driver: None,
             corked: false,
             discarding: false,
-            received: 0,
+            received,
             messages: 0,
             warned: false,
         })

@@ -99,6 +99,8 @@ pub(crate) struct Outbox<W> {
     fragments_waiting: AtomicBool,
     /// The pings of our own, once there was one.
     pings: std::sync::Mutex<Option<Box<Pings>>>,
+    /// How many of the budget's messages are none, but barriers.
+    barriers: std::sync::atomic::AtomicU64,
     dropped: std::sync::atomic::AtomicU64,
     /// Whether the wire has something to say of its own accord. It is handed over as a control frame
     /// is, so the models leave it out.
@@ -134,6 +136,7 @@ impl<W: Wire> Outbox<W> {
             lane: Mutex::default(),
             fragments_waiting: AtomicBool::new(false),
             pings: std::sync::Mutex::default(),
+            barriers: std::sync::atomic::AtomicU64::new(0),
             dropped: std::sync::atomic::AtomicU64::new(0),
             owing: std::sync::atomic::AtomicBool::new(false),
             corked: AtomicBool::new(false),
@@ -185,7 +188,10 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
         let (promise, delivery) = delivery::delivery();
         match self.wait_for_turn(0, deadline) {
-            Ok(_) => self.channel.push(Parcel::Barrier(promise)),
+            Ok(_) => {
+                self.barriers.fetch_add(1, Ordering::Release);
+                self.channel.push(Parcel::Barrier(promise));
+            }
             Err(SendErrorKind::Timeout) => return Err(WaitError::Timeout),
             Err(SendErrorKind::Full) => return Err(WaitError::WouldDeadlock),
             Err(_) => return Err(WaitError::Closed),
@@ -302,12 +308,16 @@ impl<W: Wire> Outbox<W> {
 
     /// Counts what became of the messages that were sent.
     pub(crate) fn counters(self: &Arc<Self>) -> Counters {
-        let mut counters = self.visit(|pump| Counters {
-            messages_out: pump.delivered,
-            bytes_out: pump.taken,
-            queued_messages: self.budget.messages(),
-            undelivered: pump.undelivered,
-            ..Counters::default()
+        let mut counters = self.visit(|pump| {
+            // In this order: a barrier is reserved before it is counted.
+            let barriers = self.barriers.load(Ordering::Acquire);
+            Counters {
+                messages_out: pump.delivered,
+                bytes_out: pump.taken,
+                queued_messages: self.budget.messages().saturating_sub(barriers),
+                undelivered: pump.undelivered,
+                ..Counters::default()
+            }
         });
         counters.queued_bytes = self.buffered();
         counters.dropped = self.dropped.load(Ordering::Relaxed);

@@ -310,7 +310,7 @@ impl<W: Wire> Outbox<W> {
         pump.taken += length as u64;
         pump.delivered += freed.messages;
         if freed.reservations > 0 {
-            self.budget.release(freed.bytes, freed.reservations);
+            self.release(&freed);
         }
         if freed.close {
             self.note_close_left(pump);
@@ -380,7 +380,7 @@ impl<W: Wire> Outbox<W> {
                 .discard(|released| freed.add(released, Err(why))),
         );
         pump.undelivered += freed.messages;
-        self.budget.release(freed.bytes, freed.reservations);
+        self.release(&freed);
         self.discard_queued(pump, spent);
         true
     }
@@ -389,10 +389,21 @@ impl<W: Wire> Outbox<W> {
     pub(super) fn discard_queued(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) {
         let why = pump.unsendable.unwrap_or(DeliveryError::Lost);
         while let Some(parcel) = pump.take_any(&self.channel) {
-            self.budget.release(parcel.weight(), 1);
-            pump.undelivered += u64::from(parcel.is_message());
+            let is_message = parcel.is_message();
+            self.release(&Freed {
+                bytes: parcel.weight(),
+                reservations: 1,
+                barriers: u64::from(!is_message),
+                ..Freed::default()
+            });
+            pump.undelivered += u64::from(is_message);
             spent.extend(parcel.give_up(why));
         }
+    }
+
+    fn release(&self, freed: &Freed) {
+        self.barriers.fetch_sub(freed.barriers, Ordering::Release);
+        self.budget.release(freed.bytes, freed.reservations);
     }
 }
 
@@ -402,6 +413,7 @@ struct Freed {
     bytes: u64,
     reservations: u64,
     messages: u64,
+    barriers: u64,
     close: bool,
 }
 
@@ -420,8 +432,9 @@ impl Freed {
                 lane.release(weight);
                 self.messages += u64::from(fin == Fin::Last);
             }
+            Released::Barrier => self.barriers += 1,
             Released::Close => self.close = true,
-            Released::Barrier | Released::Control => {}
+            Released::Control => {}
         }
     }
 }

@@ -9,6 +9,8 @@ mod asking;
 mod backpressure;
 mod closing;
 mod cost;
+mod counting;
+mod deliveries;
 mod echoes;
 mod groups;
 mod handles;

@@ -10,6 +10,7 @@ mod native;
 #[cfg_attr(not(feature = "rustls"), path = "rustls_off.rs")]
 mod rustls;
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -123,6 +124,10 @@ impl Wire {
         std::mem::take(&mut lock(&self.0).outgoing)
     }
 
+    fn outgoing_len(&self) -> usize {
+        lock(&self.0).outgoing.len()
+    }
+
     fn has_incoming(&self) -> bool {
         !lock(&self.0).incoming.is_empty()
     }
@@ -179,8 +184,37 @@ pub(super) struct Session {
 struct Sending {
     ciphertext: Vec<u8>,
     sent: usize,
+    /// The records that have not left, the first first.
+    records: VecDeque<Record>,
+}
+
+struct Record {
+    /// Where it ends in the ciphertext.
+    end: usize,
     /// How many plain bytes it stands for.
     plain: usize,
+}
+
+impl Sending {
+    fn new(mut records: VecDeque<Record>, ciphertext: Vec<u8>) -> Self {
+        if let Some(last) = records.back_mut() {
+            // What the engine had to say behind it leaves before the caller may think all has.
+            last.end = ciphertext.len();
+        }
+        Self {
+            ciphertext,
+            sent: 0,
+            records,
+        }
+    }
+
+    /// Returns how many plain bytes have wholly left since the last time: the peer can read them.
+    fn take_left(&mut self) -> usize {
+        let left = self
+            .records
+            .partition_point(|record| record.end <= self.sent);
+        self.records.drain(..left).map(|record| record.plain).sum()
+    }
 }
 
 /// So much is encrypted ahead of the socket.
@@ -270,8 +304,8 @@ impl Session {
     }
 
     /// Writes as much as the socket takes of what was encrypted, and encrypts more once all of it
-    /// has left. Returns how many plain bytes have wholly left: until then the same bytes must come
-    /// again, with more behind them if need be.
+    /// has left. Returns how many plain bytes have left in whole records: the same bytes but those
+    /// must come again, with more behind them if need be.
     pub(super) fn try_send(
         &self,
         parts: &[IoSlice<'_>],
@@ -279,28 +313,39 @@ impl Session {
     ) -> io::Result<usize> {
         let mut sending = lock(&self.sending);
         if sending.ciphertext.is_empty() {
-            sending.plain = self.encrypt(parts)?;
-            sending.ciphertext = self.wire.take_outgoing();
+            let records = self.encrypt(parts)?;
+            *sending = Sending::new(records, self.wire.take_outgoing());
         }
         while sending.sent < sending.ciphertext.len() {
-            sending.sent += send(&sending.ciphertext[sending.sent..])?;
+            match send(&sending.ciphertext[sending.sent..]) {
+                Ok(length) => sending.sent += length,
+                Err(error) => {
+                    // It comes again with the next call.
+                    let plain = sending.take_left();
+                    return if plain > 0 { Ok(plain) } else { Err(error) };
+                }
+            }
         }
-        Ok(std::mem::take(&mut *sending).plain)
+        Ok(std::mem::take(&mut *sending).take_left())
     }
 
-    fn encrypt(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn encrypt(&self, parts: &[IoSlice<'_>]) -> io::Result<VecDeque<Record>> {
         let mut engine = lock(&self.engine);
-        let mut total = 0;
+        let mut records = VecDeque::new();
+        let mut room = AHEAD;
         for part in parts {
-            let mut rest = &part[..part.len().min(AHEAD - total)];
+            let mut rest = &part[..part.len().min(room)];
+            room -= rest.len();
             while !rest.is_empty() {
-                let length = engine.write(rest).map_err(renegotiation)?;
-                rest = &rest[length..];
-                total += length;
+                let record = &rest[..rest.len().min(MAX_RECORD)];
+                let plain = engine.write(record).map_err(renegotiation)?;
+                rest = &rest[plain..];
+                let end = self.wire.outgoing_len();
+                records.push_back(Record { end, plain });
             }
         }
         engine.flush().map_err(renegotiation)?;
-        Ok(total)
+        Ok(records)
     }
 
     /// Says that nothing follows, as the last thing; not behind what has not left.

@@ -243,6 +243,11 @@ impl TlsPeer {
         }
     }
 
+    /// Returns the TCP connection below.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        &self.line().tcp
+    }
+
     fn line(&self) -> &Line {
         self.stream.get_ref()
     }
@@ -293,8 +298,13 @@ impl TlsPeer {
 
     #[track_caller]
     pub(crate) fn send(&mut self, frame: &Frame) {
-        let bytes = frame.bytes(self.masks);
+        let bytes = self.encode(frame);
         self.send_bytes(bytes);
+    }
+
+    /// Returns the bytes of a frame in this peer's role.
+    pub(crate) fn encode(&self, frame: &Frame) -> Vec<u8> {
+        frame.bytes(self.masks)
     }
 
     #[track_caller]
@@ -371,6 +381,19 @@ impl TlsPeer {
                 return frame;
             }
             self.must_receive();
+        }
+    }
+
+    /// Reads the next frame, or tells how the bytes ended.
+    #[track_caller]
+    pub(crate) fn read_frame_or_end(&mut self) -> Result<Frame, TlsEnd> {
+        loop {
+            if let Some(frame) = Frame::take_from(&mut self.received, !self.masks) {
+                return Ok(frame);
+            }
+            if let Some(end) = self.receive() {
+                return Err(end);
+            }
         }
     }
 
