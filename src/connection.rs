@@ -67,8 +67,9 @@ struct Ending {
     deserted: bool,
     initiator: Option<Initiator>,
     received: Option<CloseFrame>,
-    failure: Option<Error>,
-    event: Option<CloseEvent>,
+    /// Boxed, as the event is: an open connection has neither.
+    failure: Option<Box<Error>>,
+    event: Option<Box<CloseEvent>>,
 }
 
 impl Connection {
@@ -128,7 +129,7 @@ impl Connection {
 
     /// Fails the connection: the Close overtakes what is queued.
     pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
-        lock(&self.ending).failure.get_or_insert(error);
+        lock(&self.ending).failure.get_or_insert(Box::new(error));
         self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::Overtaking);
     }
 
@@ -180,7 +181,7 @@ impl Connection {
     }
 
     pub(crate) fn event(&self) -> Option<CloseEvent> {
-        lock(&self.ending).event.clone()
+        lock(&self.ending).event.as_deref().cloned()
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -251,7 +252,7 @@ impl Connection {
         let mut ending = lock(&self.ending);
         loop {
             if let Some(event) = &ending.event {
-                return Ok(event.clone());
+                return Ok(CloseEvent::clone(event));
             }
             let now = Instant::now();
             let ours = ending.driver == Some(this);
@@ -283,7 +284,7 @@ impl Connection {
         }
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();
-        lock(&self.ending).event = Some(event.clone());
+        lock(&self.ending).event = Some(Box::new(event.clone()));
         self.moved.notify_all();
         event
     }
@@ -308,7 +309,7 @@ impl Connection {
             .closed_with()
             .filter(|_| self.outbox.writing().close_left_at.is_some());
         let mut ending = lock(&self.ending);
-        let failure = ending.failure.take();
+        let failure = ending.failure.take().map(|failure| *failure);
         let timeout = match seal {
             Some(Seal::Timeout(timeout)) => Some(timeout),
             _ => None,
