@@ -71,7 +71,8 @@ struct Ending {
     deserted: bool,
     initiator: Option<Initiator>,
     received: Option<CloseFrame>,
-    failure: Option<Error>,
+    /// Boxed, as the event is: an open connection has neither.
+    failure: Option<Box<Error>>,
     event: Option<Box<CloseEvent>>,
 }
 
@@ -182,7 +183,7 @@ impl Connection {
 
     /// Fails the connection: the Close overtakes what is queued.
     pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
-        lock(&self.ending).failure.get_or_insert(error);
+        lock(&self.ending).failure.get_or_insert(Box::new(error));
         self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::Overtaking);
     }
 
@@ -365,7 +366,7 @@ impl Connection {
         // A send that took its place before the seal comes to nothing as well.
         let undelivered = left.undelivered + left.queued_messages;
         let mut ending = lock(&self.ending);
-        let failure = ending.failure.take();
+        let failure = ending.failure.take().map(|failure| *failure);
         let timeout = match seal {
             Some(Seal::Timeout(timeout)) => Some(timeout),
             _ => None,

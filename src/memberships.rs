@@ -35,6 +35,8 @@ pub(crate) type MemberList = BTreeMap<u64, Arc<Connection>>;
 
 impl Memberships {
     /// Leaves all groups for good.
+    // Not inlined: what it needs of the stack, a connection that only sleeps would need too.
+    #[inline(never)]
     pub(crate) fn retire(&self, id: u64) {
         let mut joined = lock(&self.0);
         joined.retired = true;

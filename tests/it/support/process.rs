@@ -58,10 +58,11 @@ pub(crate) fn open_fds() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 
-/// Returns the memory that this process has in RAM, in KiB.
+/// Returns the memory of its own that this process has in RAM, in KiB. Its code is not counted: the
+/// system maps more of that as it pleases.
 pub(crate) fn resident_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let resident = field(&status, "VmRSS").unwrap();
+    let resident = field(&status, "RssAnon").unwrap();
     resident.trim_end_matches(" kB").parse().unwrap()
 }
 
