@@ -14,6 +14,7 @@ mod handles;
 mod handshake;
 mod handshakes;
 mod keepalive;
+mod overflow;
 mod panics;
 mod requests;
 mod routing;
