@@ -27,3 +27,4 @@ mod tidy;
 mod tls;
 mod upgrades;
 mod violations;
+mod writing;
