@@ -195,8 +195,8 @@ impl SendError {
         self.kind
     }
 
-    /// Returns the message that was not sent; `None` after `ping` and `close_with`, and where
-    /// `send_all` had queued a part of its batch.
+    /// Returns the message that was not sent: of a batch the one that found no place. `None` where
+    /// there is none, as after `ping`, `close_with` and `text_writer`.
     #[must_use]
     pub fn into_message(self) -> Option<Message> {
         self.message

@@ -1,6 +1,6 @@
 //! Landline and a raw peer at the two ends of one connection, in either role.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 
 use landline::{Client, Config, Server, WebSocket};
 
@@ -70,14 +70,19 @@ impl Meeting {
         config: Config,
         set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
     ) -> (Self, Recorder) {
-        let (sender, receiver) = mpsc::channel();
-        let meeting = Self::of(role, config, move |ws| {
-            let events = Recorder::new();
-            events.record_all(ws);
-            set_up(ws);
-            let _ = sender.send(events);
-        });
-        (meeting, next(&receiver))
+        let (set_up, events) = recording(set_up);
+        (Self::of(role, config, set_up), next(&events))
+    }
+
+    /// Opens a connection that is recorded likewise, to a peer that takes little unless it reads.
+    #[track_caller]
+    pub(crate) fn deaf_recorded_with(
+        role: Role,
+        config: Config,
+        set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
+    ) -> (Self, Recorder) {
+        let (set_up, events) = recording(set_up);
+        (Self::deaf(role, config, set_up), next(&events))
     }
 
     #[track_caller]
@@ -109,6 +114,24 @@ impl Meeting {
             server: None,
         }
     }
+}
+
+/// Records every callback of each connection, but those that are set here, and gives the recorders
+/// out.
+fn recording(
+    set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
+) -> (
+    impl Fn(&WebSocket) + Send + Sync + 'static,
+    Receiver<Recorder>,
+) {
+    let (sender, receiver) = mpsc::channel();
+    let recording = move |ws: &WebSocket| {
+        let events = Recorder::new();
+        events.record_all(ws);
+        set_up(ws);
+        let _ = sender.send(events);
+    };
+    (recording, receiver)
 }
 
 /// A receive buffer of the least size that the system grants.

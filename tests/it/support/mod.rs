@@ -12,6 +12,7 @@ mod segments;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
+mod ways;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ pub(crate) use self::tls::{
     Authority, CONNECTOR, Certificate, LOCAL, TRUSTED, TlsEnd, TlsMeeting, TlsPeer, acceptor,
     connect_error, params, secure, secure_echo, secure_url, trust, trusting,
 };
+pub(crate) use self::ways::{AnyMeeting, AnyPeer, WAYS, Way};
 
 /// So long an event may take: machines stall, and a test that fails for that proves nothing.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

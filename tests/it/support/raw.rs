@@ -145,6 +145,9 @@ pub(crate) enum End {
     Reset,
 }
 
+/// So many bytes a peer takes that reads as slowly as it can.
+pub(crate) const SIP: usize = 4;
+
 /// Is one end of a connection, by hand: nothing is answered, checked or read by itself.
 pub(crate) struct RawPeer {
     pub(crate) stream: TcpStream,
@@ -363,6 +366,13 @@ impl RawPeer {
             Ok(length) => length == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// Takes a few bytes and forgets them: no frame can be read any more.
+    #[track_caller]
+    pub(crate) fn sip(&mut self) {
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = self.stream.read(&mut [0; SIP]);
     }
 
     fn take_frame(&mut self) -> Option<Frame> {

@@ -9,6 +9,7 @@ use native_tls::{HandshakeError, TlsAcceptor, TlsConnector, TlsStream};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tungstenite::handshake::derive_accept_key;
 
+use super::raw::SIP;
 use super::{
     Frame, PATIENCE, PlainReply, RawPeer, RawServer, Recorder, Role, SWITCHING, TestServer, field,
     in_time, opcode, upgrade_request,
@@ -406,6 +407,11 @@ impl TlsPeer {
         end.expect("something came instead of the end")
     }
 
+    /// Takes a few bytes as they come over TCP, and forgets them: no frame can be read any more.
+    pub(crate) fn sip(&mut self) {
+        let _ = self.stream.get_mut().tcp.read(&mut [0; SIP]);
+    }
+
     #[track_caller]
     fn must_receive(&mut self) {
         if let Some(end) = self.receive() {
@@ -436,7 +442,7 @@ pub(crate) struct TlsMeeting {
     pub(crate) peer: TlsPeer,
     pub(crate) ws: WebSocket,
     pub(crate) events: Recorder,
-    _server: Option<TestServer>,
+    pub(crate) server: Option<TestServer>,
 }
 
 impl TlsMeeting {
@@ -444,10 +450,21 @@ impl TlsMeeting {
     /// it reads.
     #[track_caller]
     pub(crate) fn recorded(role: Role, config: Config) -> Self {
+        Self::recorded_with(role, config, |_| {})
+    }
+
+    /// Opens a connection all of whose callbacks are recorded, but those that are set here.
+    #[track_caller]
+    pub(crate) fn recorded_with(
+        role: Role,
+        config: Config,
+        set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
+    ) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
         let set_up = move |ws: &WebSocket| {
             let events = Recorder::new();
             events.record_all(ws);
+            set_up(ws);
             let _ = sender.send((ws.clone(), events));
         };
         let (peer, ws, server) = match role {
@@ -469,7 +486,7 @@ impl TlsMeeting {
             peer,
             ws: ws.unwrap_or(weak),
             events,
-            _server: server,
+            server,
         }
     }
 }
