@@ -216,7 +216,8 @@ pub enum Overflow {
     /// Drops this message, and succeeds. It is counted as dropped.
     DropNewest,
     /// Drops the messages that have waited longest, as many as needed, and counts them as dropped.
-    /// What is being written stays, which is at most 64 KiB or one larger message.
+    /// What is being written stays, which is at most 64 KiB or one larger message. It passes sends
+    /// that wait for room.
     DropOldest,
     /// Closes the connection with 1008, "too slow". What is queued is discarded, and the send fails
     /// with [`Closed`](crate::SendErrorKind::Closed).

@@ -72,8 +72,15 @@ struct Ending {
     initiator: Option<Initiator>,
     received: Option<CloseFrame>,
     /// Boxed, as the event is: an open connection has neither.
-    failure: Option<Box<Error>>,
+    failure: Option<Box<Failed>>,
     event: Option<Box<CloseEvent>>,
+}
+
+/// Is what made a connection fail.
+struct Failed {
+    error: Error,
+    /// The thread that found it.
+    on: ThreadId,
 }
 
 impl Connection {
@@ -183,7 +190,9 @@ impl Connection {
 
     /// Fails the connection: the Close overtakes what is queued.
     pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
-        lock(&self.ending).failure.get_or_insert(Box::new(error));
+        let on = thread::current().id();
+        let failure = Box::new(Failed { error, on });
+        lock(&self.ending).failure.get_or_insert(failure);
         self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::Overtaking);
     }
 
@@ -283,7 +292,7 @@ impl Connection {
     /// no failure.
     pub(crate) fn fail_callback(&self, failure: Failure) {
         let text = failure.into_text();
-        if self.outbox.is_closing() {
+        if self.outbox.is_closing() && !self.explain_unfinished(&text) {
             debug!(
                 "connection {}: callback failed while closing: {text:?}",
                 self.id
@@ -292,6 +301,18 @@ impl Connection {
         }
         warn!("connection {}: callback failed: {text:?}", self.id);
         self.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
+    }
+
+    /// Puts the failure of a callback in the place of that of a message which it has left unfinished,
+    /// if it has: that one came first, but of this.
+    fn explain_unfinished(&self, text: &str) -> bool {
+        let mut ending = lock(&self.ending);
+        let here = thread::current().id();
+        let failure = ending.failure.as_deref_mut();
+        let left =
+            failure.filter(|failed| matches!(failed.error, Error::Unfinished) && failed.on == here);
+        left.map(|failed| failed.error = Error::Callback(text.to_owned()))
+            .is_some()
     }
 
     /// Says which thread drives the reading end from now on.
@@ -366,7 +387,7 @@ impl Connection {
         // A send that took its place before the seal comes to nothing as well.
         let undelivered = left.undelivered + left.queued_messages;
         let mut ending = lock(&self.ending);
-        let failure = ending.failure.take().map(|failure| *failure);
+        let failure = ending.failure.take().map(|failure| failure.error);
         let timeout = match seal {
             Some(Seal::Timeout(timeout)) => Some(timeout),
             _ => None,

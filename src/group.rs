@@ -18,7 +18,8 @@ use crate::{Message, Overflow, SendErrorKind, WebSocket};
 /// # Who falls behind
 /// A group never waits. A member whose queue is full has fallen behind, and a group from
 /// [`new`](Self::new) closes that connection; one from [`lossy`](Self::lossy) leaves the message
-/// out. So a member that does not read delays nobody.
+/// out. So a member that does not read delays nobody. How late it is found out depends on how much
+/// the kernel holds for it: see [`send_buffer`](crate::Config::send_buffer).
 ///
 /// # Order
 /// What one thread sends reaches each member in that order. What several threads send at the same

@@ -2,14 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::connection::Connection;
 use crate::outbox::Stream;
 use crate::protocol::{Fin, Opcode};
-use crate::{SendError, SendErrorKind};
+use crate::{SendError, SendErrorKind, WebSocket};
 
 /// Writes one message piece by piece: what is written leaves in fragments meanwhile (RFC 6455,
 /// section 5.4). [`text_writer`](crate::WebSocket::text_writer) and
@@ -38,6 +36,8 @@ use crate::{SendError, SendErrorKind};
 /// the streamed one until it is [finished](Self::finish); pings and pongs go on. A program that
 /// takes its time between two writes holds up its other messages, so: prepare, then write.
 ///
+/// It counts as a handle: a connection of a client is not closed while it is written to.
+///
 /// Dropped before its end, it fails the connection with 1011, as the peer cannot be told otherwise
 /// that the message is none. So does a close of this side meanwhile, with its own code: it goes into
 /// the middle of the message, which the peer then discards.
@@ -48,7 +48,8 @@ use crate::{SendError, SendErrorKind};
 /// [`InvalidData`](io::ErrorKind::InvalidData) for a text that is not UTF-8.
 #[must_use = "dropped unfinished, it fails the connection"]
 pub struct MessageWriter {
-    connection: Arc<Connection>,
+    /// A handle: it keeps a client open.
+    ws: WebSocket,
     stream: Stream,
     is_text: bool,
     /// What is no fragment yet.
@@ -60,13 +61,13 @@ pub struct MessageWriter {
 const FRAGMENT: usize = 16 << 10;
 
 impl MessageWriter {
-    pub(crate) fn begin(connection: &Arc<Connection>, opcode: Opcode) -> Result<Self, SendError> {
-        let stream = connection
-            .outbox
+    pub(crate) fn begin(ws: &WebSocket, opcode: Opcode) -> Result<Self, SendError> {
+        let outbox = &ws.connection().outbox;
+        let stream = outbox
             .begin_stream(opcode)
             .map_err(|kind| SendError::new(kind, None))?;
         Ok(Self {
-            connection: Arc::clone(connection),
+            ws: ws.clone(),
             stream,
             is_text: opcode == Opcode::Text,
             buffer: Vec::new(),
@@ -93,7 +94,8 @@ impl MessageWriter {
         let rest = self.buffer.split_off(length);
         let payload = Bytes::from(std::mem::replace(&mut self.buffer, rest));
         let sent = self
-            .connection
+            .ws
+            .connection()
             .outbox
             .send_fragment(&self.stream, payload.clone(), fin);
         sent.map_err(|kind| {
@@ -141,7 +143,7 @@ impl Write for MessageWriter {
 impl Drop for MessageWriter {
     fn drop(&mut self) {
         if !self.finished {
-            self.connection.fail_unfinished();
+            self.ws.connection().fail_unfinished();
             self.stream.let_go();
         }
     }
@@ -150,7 +152,7 @@ impl Drop for MessageWriter {
 impl fmt::Debug for MessageWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageWriter")
-            .field("connection", &self.connection.id)
+            .field("connection", &self.ws.id())
             .field("buffered", &self.buffer.len())
             .finish_non_exhaustive()
     }

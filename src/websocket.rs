@@ -139,7 +139,7 @@ impl WebSocket {
     /// [`Streaming`](SendErrorKind::Streaming) while another streamed message of this connection is
     /// not finished, [`Closed`](SendErrorKind::Closed), [`Timeout`](SendErrorKind::Timeout).
     pub fn text_writer(&self) -> Result<MessageWriter, SendError> {
-        MessageWriter::begin(&self.connection, Opcode::Text)
+        MessageWriter::begin(self, Opcode::Text)
     }
 
     /// Begins a binary message like [`text_writer`](Self::text_writer).
@@ -147,7 +147,7 @@ impl WebSocket {
     /// # Errors
     /// Those of `text_writer`.
     pub fn binary_writer(&self) -> Result<MessageWriter, SendError> {
-        MessageWriter::begin(&self.connection, Opcode::Binary)
+        MessageWriter::begin(self, Opcode::Binary)
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455, section 5.5.2). It overtakes queued messages
