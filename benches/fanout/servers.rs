@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use landline::{Group, Server};
+use landline::{Config, Group, Server};
 
 use crate::by_hand::{accept_each, answer_whole_frames};
 use crate::process::{EchoServer, announce};
@@ -74,6 +74,8 @@ fn pass_on(stream: TcpStream, members: &Members) -> Result<(), Box<dyn Error>> {
 fn serve_landline() -> Result<(), Box<dyn Error>> {
     let group = Group::new();
     let server = Server::builder()
+        // The load answers none, and would count them.
+        .config(Config::new().ping_interval(None))
         .on_upgrade(move |ws, _request| {
             group.join(ws);
             let group = group.clone();

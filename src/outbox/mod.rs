@@ -41,7 +41,7 @@ use self::delivery::Promise;
 use self::parcel::Parcel;
 use self::pings::Pings;
 pub(crate) use self::pump::Seal;
-use self::pump::{Pump, Stalled, Turn, dispose};
+use self::pump::{Pump, Spent, Stalled, Turn};
 use self::stream::Lane;
 pub(crate) use self::stream::Stream;
 use self::sync::{AtomicBool, Mutex, Ordering, lock};
@@ -270,23 +270,23 @@ impl<W: Wire> Outbox<W> {
 
     /// Throws away at once what a Close will overtake, as that may have to wait for the socket.
     fn discard_overtaken(self: &Arc<Self>, code: CloseCode) {
-        let mut spent = Vec::new();
+        let mut spent = Spent::default();
         self.visit(|pump| {
             pump.give_up(DeliveryError::Closed(code));
             self.discard_queued(pump, &mut spent);
         });
-        dispose(spent);
+        spent.dispose();
     }
 
     /// Ends the sending side: records why, refuses and discards everything, wakes who waits.
     /// Returns whether this call was the one that did.
     pub(crate) fn seal(self: &Arc<Self>, seal: Seal) -> bool {
-        let mut spent = Vec::new();
+        let mut spent = Spent::default();
         let mut pump = lock(&self.pump);
         let sealed = self.seal_locked(&mut pump, seal, &mut spent);
         drop(pump);
         // L1: payloads are dropped where no lock is held.
-        dispose(spent);
+        spent.dispose();
         self.pump();
         sealed
     }
@@ -445,7 +445,9 @@ impl<W: Wire> Outbox<W> {
     /// Drops a message, as the program's policy says.
     fn drop_parcel(&self, parcel: Parcel) {
         self.count_dropped();
-        dispose(parcel.give_up(DeliveryError::Dropped).into_iter().collect());
+        let mut spent = Spent::default();
+        spent.add(parcel.give_up(DeliveryError::Dropped));
+        spent.dispose();
     }
 
     /// Makes the payload of the next ping of our own.

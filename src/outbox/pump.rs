@@ -138,7 +138,7 @@ impl<W: Wire> Outbox<W> {
         mut pump: MutexGuard<'_, Pump<W>>,
         stalled: Stalled,
     ) -> Turn {
-        let mut spent = Vec::new();
+        let mut spent = Spent::default();
         let turn = if pump.stall.is_some() && stalled == Stalled::Leave {
             Turn::Stalled
         } else {
@@ -149,11 +149,11 @@ impl<W: Wire> Outbox<W> {
         }
         drop(pump);
         // L1: payloads are dropped where no lock is held.
-        dispose(spent);
+        spent.dispose();
         turn
     }
 
-    fn drain(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) -> Turn {
+    fn drain(&self, pump: &mut Pump<W>, spent: &mut Spent) -> Turn {
         let end = pump.taken + self.budget.bytes() + FAIR_SHARE;
         while let Some(wire) = pump.wire.clone() {
             if pump.unsent.is_empty() {
@@ -194,7 +194,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Encodes what may leave next: control frames, messages, and a Close behind what was reserved
     /// before it.
-    fn fill(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) {
+    fn fill(&self, pump: &mut Pump<W>, spent: &mut Spent) {
         self.control.take(|opcode, payload| {
             pump.unsent
                 .push_control(&mut pump.encoder, opcode, &payload, Released::Control);
@@ -214,7 +214,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Encodes the next message or fragment; returns whether there may be another.
-    fn fill_next(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) -> bool {
+    fn fill_next(&self, pump: &mut Pump<W>, spent: &mut Spent) -> bool {
         if let Some(stream) = pump.stream.clone() {
             return self.fill_fragment(pump, &stream, spent);
         }
@@ -244,14 +244,14 @@ impl<W: Wire> Outbox<W> {
             weight: super::budget::weight(&message),
             promise,
         };
-        spent.extend(
+        spent.add(
             pump.unsent
                 .push_data(&mut pump.encoder, kind, message, role),
         );
         true
     }
 
-    fn fill_fragment(&self, pump: &mut Pump<W>, stream: &Stream, spent: &mut Vec<Message>) -> bool {
+    fn fill_fragment(&self, pump: &mut Pump<W>, stream: &Stream, spent: &mut Spent) -> bool {
         // Before looking: what comes later calls again.
         self.answer_call();
         let Some((opcode, fin, payload)) = stream.take() else {
@@ -263,7 +263,7 @@ impl<W: Wire> Outbox<W> {
             fin,
         };
         let payload = Message::Binary(payload);
-        spent.extend(
+        spent.add(
             pump.unsent
                 .push_data(&mut pump.encoder, (opcode, fin), payload, role),
         );
@@ -302,11 +302,11 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    fn advance(&self, pump: &mut Pump<W>, length: usize, spent: &mut Vec<Message>) {
+    fn advance(&self, pump: &mut Pump<W>, length: usize, spent: &mut Spent) {
         let mut freed = Freed::default();
         pump.unsent
             .advance(length, |released| freed.add(released, Ok(())));
-        spent.extend(pump.unsent.take_spent());
+        spent.add(pump.unsent.take_spent());
         pump.taken += length as u64;
         pump.delivered += freed.messages;
         if freed.reservations > 0 {
@@ -356,12 +356,7 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    pub(super) fn seal_locked(
-        &self,
-        pump: &mut Pump<W>,
-        seal: Seal,
-        spent: &mut Vec<Message>,
-    ) -> bool {
+    pub(super) fn seal_locked(&self, pump: &mut Pump<W>, seal: Seal, spent: &mut Spent) -> bool {
         let Some(wire) = pump.wire.take() else {
             return false;
         };
@@ -375,7 +370,7 @@ impl<W: Wire> Outbox<W> {
         self.give_up_waiting(why);
         self.end_stall(pump);
         let mut freed = Freed::default();
-        spent.extend(
+        spent.add(
             pump.unsent
                 .discard(|released| freed.add(released, Err(why))),
         );
@@ -386,7 +381,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Takes out what will not be written any more; whoever unlocks drops it.
-    pub(super) fn discard_queued(&self, pump: &mut Pump<W>, spent: &mut Vec<Message>) {
+    pub(super) fn discard_queued(&self, pump: &mut Pump<W>, spent: &mut Spent) {
         let why = pump.unsendable.unwrap_or(DeliveryError::Lost);
         while let Some(parcel) = pump.take_any(&self.channel) {
             let is_message = parcel.is_message();
@@ -397,7 +392,7 @@ impl<W: Wire> Outbox<W> {
                 ..Freed::default()
             });
             pump.undelivered += u64::from(is_message);
-            spent.extend(parcel.give_up(why));
+            spent.add(parcel.give_up(why));
         }
     }
 
@@ -439,14 +434,31 @@ impl Freed {
     }
 }
 
-/// Drops payloads, each by itself: what an owner's `Drop` throws must neither end this thread, which
-/// may be anybody's, nor meet the next one's.
-pub(super) fn dispose(spent: Vec<Message>) {
-    for message in spent {
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
-        if let Err(panic) = dropped {
-            error!("a payload panicked when it was dropped");
-            mem::forget(panic);
+/// Holds payloads until no lock is held. The first, often the only one, needs no memory of its own.
+#[derive(Default)]
+pub(super) struct Spent {
+    first: Option<Message>,
+    more: Vec<Message>,
+}
+
+impl Spent {
+    pub(super) fn add(&mut self, message: Option<Message>) {
+        if self.first.is_none() {
+            self.first = message;
+        } else {
+            self.more.extend(message);
+        }
+    }
+
+    /// Drops them, each by itself: what an owner's `Drop` throws must neither end this thread, which
+    /// may be anybody's, nor meet the next one's.
+    pub(super) fn dispose(self) {
+        for message in self.first.into_iter().chain(self.more) {
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
+            if let Err(panic) = dropped {
+                error!("a payload panicked when it was dropped");
+                mem::forget(panic);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg, sockopt};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
 
 use super::Wake;
 use super::tls::{self, Acceptor, Connector, Mistake, Session, Wire};
@@ -101,10 +101,17 @@ impl Socket {
 
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | no_signal();
-        let mut ancillary = SendAncillaryBuffer::default();
-        Ok(retry_on_intr(|| {
-            sendmsg(&self.stream, parts, &mut ancillary, flags)
-        })?)
+        let sent = match parts {
+            // Spares the kernel what it does for several.
+            [part, rest @ ..] if rest.iter().all(|part| part.is_empty()) => {
+                retry_on_intr(|| send(&self.stream, part, flags))
+            }
+            _ => retry_on_intr(|| {
+                let mut ancillary = SendAncillaryBuffer::default();
+                sendmsg(&self.stream, parts, &mut ancillary, flags)
+            }),
+        };
+        Ok(sent?)
     }
 
     /// Writes everything, blocking; a cut of the socket ends the wait with an error.
