@@ -53,6 +53,15 @@ pub(super) enum Respect {
     Nothing,
 }
 
+/// Tells what a reservation has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reserved {
+    /// The bytes now reserved in all.
+    pub(super) bytes: u64,
+    /// Whether nothing else was reserved.
+    pub(super) alone: bool,
+}
+
 #[derive(Default)]
 struct Line {
     places: VecDeque<u64>,
@@ -78,8 +87,8 @@ impl Budget {
         }
     }
 
-    /// Reserves room for a message of `bytes`, and returns the bytes now reserved in all.
-    pub(super) fn reserve(&self, bytes: u64, respect: Respect) -> Result<u64, Denied> {
+    /// Reserves room for a message of `bytes`.
+    pub(super) fn reserve(&self, bytes: u64, respect: Respect) -> Result<Reserved, Denied> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             self.admits(word, bytes, respect)?;
@@ -90,7 +99,12 @@ impl Budget {
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(reserved & BYTES),
+                Ok(_) => {
+                    return Ok(Reserved {
+                        bytes: reserved & BYTES,
+                        alone: word & MESSAGES == 0,
+                    });
+                }
                 Err(current) => word = current,
             }
         }
@@ -203,7 +217,7 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// Reserves like [`Budget::reserve`], if this place is the first in line.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<u64, Denied> {
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Reserved, Denied> {
         if !self.is_first(&lock(&self.budget.line)) && !self.budget.is_closing() {
             return Err(Denied::Full);
         }

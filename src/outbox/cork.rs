@@ -39,9 +39,13 @@ impl<W: Wire> Cork<W> {
         self.active.store(active, Ordering::Relaxed);
     }
 
+    pub(super) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Relaxed)
+    }
+
     /// Holds an outbox back, after its message is queued. Returns false if it must leave now.
     pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) -> bool {
-        if !self.active.load(Ordering::Relaxed) {
+        if !self.is_active() {
             return false;
         }
         // Whoever clears the mark pumps after that, and what is queued by now with it.

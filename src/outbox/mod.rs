@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use self::budget::{Budget, Denied};
+use self::budget::{Budget, Denied, Reserved};
 use self::channel::Channel;
 use self::control::ControlLane;
 pub(crate) use self::control::Urgency;
@@ -78,6 +78,10 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Lets that cork hold an outbox back. Returns false if it must leave now.
     fn hold(outbox: &Arc<Outbox<Self>>) -> bool {
         Self::cork().is_some_and(|cork| cork.hold(outbox))
+    }
+    /// Tells whether that cork holds back just now.
+    fn is_corked() -> bool {
+        Self::cork().is_some_and(|cork| cork.is_active())
     }
     /// Returns when a wait of this length ends; `None` where time does not pass.
     fn deadline(timeout: Duration) -> Option<Instant>;
@@ -153,9 +157,8 @@ impl<W: Wire> Outbox<W> {
         message: Message,
         overflow: Overflow,
     ) -> Result<(), SendError> {
-        let queued = self.push(Parcel::Message(message), overflow);
-        self.depart(queued.map_err(into_error)?);
-        Ok(())
+        self.post(Parcel::Message(message), overflow)
+            .map_err(into_error)
     }
 
     /// Queues messages as [`send`](Self::send) does, and lets them leave together.
@@ -167,8 +170,11 @@ impl<W: Wire> Outbox<W> {
         // What was queued leaves also if the program's iterator panics.
         let _departing = Departing(self);
         messages.try_for_each(|message| {
-            let queued = self.push(Parcel::Message(message), overflow);
-            queued.map(drop).map_err(into_error)
+            let admitted = self.admit(Parcel::Message(message), overflow);
+            if let Some((parcel, _)) = admitted.map_err(into_error)? {
+                self.channel.push(parcel);
+            }
+            Ok(())
         })
     }
 
@@ -179,8 +185,8 @@ impl<W: Wire> Outbox<W> {
         overflow: Overflow,
     ) -> Result<Delivery, SendError> {
         let (promise, delivery) = delivery::delivery();
-        let queued = self.push(Parcel::Tracked(Box::new((message, promise))), overflow);
-        self.depart(queued.map_err(into_error)?);
+        self.post(Parcel::Tracked(Box::new((message, promise))), overflow)
+            .map_err(into_error)?;
         Ok(delivery)
     }
 
@@ -415,12 +421,30 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Queues a parcel, if there is or will be room; returns the bytes now queued.
-    fn push(
+    /// Queues a parcel and lets it leave. One that nothing is before need not pass the channel.
+    fn post(
         self: &Arc<Self>,
         parcel: Parcel,
         overflow: Overflow,
-    ) -> Result<u64, (SendErrorKind, Parcel)> {
+    ) -> Result<(), (SendErrorKind, Parcel)> {
+        match self.admit(parcel, overflow)? {
+            Some((parcel, room)) if room.alone && !W::is_corked() => self.write_alone(parcel),
+            Some((parcel, room)) => {
+                self.channel.push(parcel);
+                self.depart(room.bytes);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Reserves room for a parcel, if there is or will be some. Returns `None` if the policy has dropped
+    /// it instead.
+    fn admit(
+        self: &Arc<Self>,
+        parcel: Parcel,
+        overflow: Overflow,
+    ) -> Result<Option<(Parcel, Reserved)>, (SendErrorKind, Parcel)> {
         let weight = parcel.weight();
         let room = match overflow {
             Overflow::Wait => self.wait_for_turn(weight, W::deadline(self.config.write_timeout)),
@@ -430,13 +454,10 @@ impl<W: Wire> Outbox<W> {
                 .map_err(Denied::into_kind),
         };
         match room {
-            Ok(queued) => {
-                self.channel.push(parcel);
-                Ok(queued)
-            }
+            Ok(room) => Ok(Some((parcel, room))),
             Err(SendErrorKind::Full) if overflow == Overflow::DropNewest => {
                 self.drop_parcel(parcel);
-                Ok(self.budget.bytes())
+                Ok(None)
             }
             Err(kind) => Err((kind, parcel)),
         }

@@ -100,6 +100,24 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
+    /// Writes a parcel that nothing is before, if nobody is writing; else it takes the common way.
+    pub(super) fn write_alone(self: &Arc<Self>, parcel: Parcel) {
+        match try_lock(&self.pump) {
+            Some(mut pump) if pump.is_idle() => {
+                let mut spent = Spent::default();
+                self.encode(&mut pump, parcel, &mut spent);
+                let turn = self.turn(pump, Stalled::Leave);
+                spent.dispose();
+                self.look_again_after(turn);
+            }
+            busy => {
+                drop(busy);
+                self.channel.push(parcel);
+                self.pump();
+            }
+        }
+    }
+
     /// Takes the lock for something else than writing. Who came meanwhile found it taken and left
     /// its work behind.
     pub(super) fn visit<R>(self: &Arc<Self>, visit: impl FnOnce(&mut Pump<W>) -> R) -> R {
@@ -221,6 +239,11 @@ impl<W: Wire> Outbox<W> {
         let Some(parcel) = pump.next_parcel(&self.channel) else {
             return false;
         };
+        self.encode(pump, parcel, spent);
+        true
+    }
+
+    fn encode(&self, pump: &mut Pump<W>, parcel: Parcel, spent: &mut Spent) {
         let (message, promise) = match parcel {
             Parcel::Message(message) => (message, None),
             Parcel::Tracked(tracked) => {
@@ -232,11 +255,11 @@ impl<W: Wire> Outbox<W> {
                 let role = Released::Barrier;
                 pump.unsent
                     .push_control(&mut pump.encoder, Opcode::Ping, &payload, role);
-                return true;
+                return;
             }
             Parcel::Stream(stream) => {
                 pump.stream = Some(stream);
-                return true;
+                return;
             }
         };
         let kind = (Opcode::of(&message), Fin::Last);
@@ -248,7 +271,6 @@ impl<W: Wire> Outbox<W> {
             pump.unsent
                 .push_data(&mut pump.encoder, kind, message, role),
         );
-        true
     }
 
     fn fill_fragment(&self, pump: &mut Pump<W>, stream: &Stream, spent: &mut Spent) -> bool {
@@ -482,6 +504,12 @@ impl<W> Pump<W> {
             close_left_at: None,
             seal: None,
         }
+    }
+
+    /// Tells whether it could write at once, and has nothing else to.
+    fn is_idle(&self) -> bool {
+        let open = self.wire.is_some() && !self.closed && self.stall.is_none();
+        open && self.unsent.is_empty() && self.stream.is_none() && self.ahead.is_empty()
     }
 
     fn next_parcel(&mut self, channel: &Channel) -> Option<Parcel> {

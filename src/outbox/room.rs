@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::budget::{Budget, Denied, Place, Respect};
+use super::budget::{Budget, Denied, Place, Reserved, Respect};
 use super::{Alarm, Outbox, Wire};
 use crate::SendErrorKind;
 
@@ -13,7 +13,7 @@ impl<W: Wire> Outbox<W> {
         self: &Arc<Self>,
         budget: &Budget,
         weight: u64,
-    ) -> Result<u64, Denied> {
+    ) -> Result<Reserved, Denied> {
         match budget.reserve(weight, Respect::Line) {
             Err(Denied::Full) => {
                 if let Some(cork) = W::cork() {
@@ -32,7 +32,7 @@ impl<W: Wire> Outbox<W> {
         self: &Arc<Self>,
         weight: u64,
         deadline: Option<Instant>,
-    ) -> Result<u64, SendErrorKind> {
+    ) -> Result<Reserved, SendErrorKind> {
         match self.reserve_now(&self.budget, weight) {
             Err(Denied::Full) if !self.is_streaming_here() => {
                 self.wait_for_room(&self.budget, weight, deadline)
@@ -47,7 +47,7 @@ impl<W: Wire> Outbox<W> {
         budget: &Budget,
         weight: u64,
         deadline: Option<Instant>,
-    ) -> Result<u64, SendErrorKind> {
+    ) -> Result<Reserved, SendErrorKind> {
         let place = budget.line_up();
         loop {
             match place.reserve(weight) {
@@ -79,7 +79,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Reserves room at the cost of the oldest queued messages. What is being written stays, and a
     /// message that finds no other to take the place of is queued beyond the limit.
-    pub(super) fn displace(self: &Arc<Self>, weight: u64) -> Result<u64, Denied> {
+    pub(super) fn displace(self: &Arc<Self>, weight: u64) -> Result<Reserved, Denied> {
         let mut room = self.reserve_now(&self.budget, weight);
         while room == Err(Denied::Full) {
             let respect = if self.drop_oldest() {

@@ -179,10 +179,9 @@ impl<W: Wire> Outbox<W> {
             lane: Arc::clone(&lane),
             fragments: Arc::new(Mutex::new(fragments)),
         };
-        match self.push(Parcel::Stream(stream.clone()), Overflow::Wait) {
-            Ok(queued) => {
+        match self.post(Parcel::Stream(stream.clone()), Overflow::Wait) {
+            Ok(()) => {
                 stream.take_over();
-                self.depart(queued);
                 Ok(stream)
             }
             Err((kind, _)) => {
@@ -228,7 +227,7 @@ impl<W: Wire> Outbox<W> {
             return Err(SendErrorKind::Closed);
         }
         self.call_for_fragments();
-        self.depart(queued);
+        self.depart(queued.bytes);
         Ok(())
     }
 }

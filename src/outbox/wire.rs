@@ -87,6 +87,11 @@ impl Wire for SocketWire {
             .unwrap_or(false)
     }
 
+    fn is_corked() -> bool {
+        CORK.try_with(|cork| cork.borrow().as_ref().is_some_and(|cork| cork.is_active()))
+            .unwrap_or(false)
+    }
+
     fn deadline(timeout: Duration) -> Option<Instant> {
         Some(Instant::now() + timeout)
     }
