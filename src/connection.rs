@@ -383,8 +383,9 @@ impl Connection {
             .outbox
             .closed_with()
             .filter(|_| self.outbox.writing().close_left_at.is_some());
+        self.outbox.wait_deserted();
         let left = self.outbox.counters();
-        // A send that took its place before the seal comes to nothing as well.
+        // A send that has yet to use the place that it took before the seal comes to nothing as well.
         let undelivered = left.undelivered + left.queued_messages;
         let mut ending = lock(&self.ending);
         let failure = ending.failure.take().map(|failure| failure.error);

@@ -128,6 +128,8 @@ pub(crate) struct Writing {
     pub(crate) close_left_at: Option<Instant>,
 }
 
+/// So long the end waits for who is about to queue something.
+const STRAGGLERS: Duration = Duration::from_secs(1);
 /// With so much gathered, a cork is no longer worth it.
 const CORK_FULL: u64 = 32 << 10;
 
@@ -341,6 +343,16 @@ impl<W: Wire> Outbox<W> {
     /// Returns our Close once it is on its way.
     pub(crate) fn closed_with(&self) -> Option<CloseFrame> {
         self.control.closed_with()
+    }
+
+    /// Waits, once it is sealed, for those who took their place before that and have not used it yet:
+    /// what they queue comes to nothing as well. They wait for nobody; only the system may have kept
+    /// them from running.
+    pub(crate) fn wait_deserted(self: &Arc<Self>) {
+        if self.budget.messages() > 0 {
+            self.pump();
+            self.budget.wait_empty(W::deadline(STRAGGLERS));
+        }
     }
 
     /// Takes the record of why it was sealed.
