@@ -143,7 +143,7 @@ impl<W: Wire> Outbox<W> {
         fence(Ordering::SeqCst);
         let messages = match turn {
             Turn::Streaming => self.fragments_waiting.load(Ordering::Acquire),
-            _ => !self.channel.is_empty(),
+            _ => self.budget.messages() > 0 && !self.channel.is_empty(),
         };
         let frames = || self.control.has_work(|| self.budget.messages());
         let owing = || self.owing.load(Ordering::Acquire);
@@ -235,6 +235,10 @@ impl<W: Wire> Outbox<W> {
     fn fill_next(&self, pump: &mut Pump<W>, spent: &mut Spent) -> bool {
         if let Some(stream) = pump.stream.clone() {
             return self.fill_fragment(pump, &stream, spent);
+        }
+        if self.budget.messages() == 0 {
+            // Each has its place there: the channel, which is far away in memory, is not asked.
+            return false;
         }
         let Some(parcel) = pump.next_parcel(&self.channel) else {
             return false;
