@@ -423,7 +423,9 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn release(&self, freed: &Freed) {
-        self.barriers.fetch_sub(freed.barriers, Ordering::Release);
+        if freed.barriers > 0 {
+            self.barriers.fetch_sub(freed.barriers, Ordering::Release);
+        }
         self.budget.release(freed.bytes, freed.reservations);
     }
 }
