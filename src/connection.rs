@@ -15,7 +15,7 @@ use crate::memberships::Memberships;
 use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Socket;
 use crate::{
     CloseCode, Config, Counters, Error, Failure, Initiator, Message, Outcome, Overflow, SendError,
@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     deadlines: Box<Mutex<Deadlines>>,
     /// When it is cut whatever the program does, and the deadline's name.
     end_by: Mutex<Option<(Instant, Timeout)>>,
-    overflow: Mutex<Overflow>,
+    overflow: AtomicU8,
     ending: Mutex<Ending>,
     /// Told when the connection has ended, and when its reading end is parked.
     moved: Condvar,
@@ -121,7 +121,7 @@ impl Connection {
             timer,
             deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
             end_by: Mutex::new(None),
-            overflow: Mutex::new(config.overflow),
+            overflow: AtomicU8::new(config.overflow as u8),
             ending: Mutex::new(Ending::default()),
             moved: Condvar::new(),
         });
@@ -160,11 +160,11 @@ impl Connection {
     }
 
     pub(crate) fn overflow(&self) -> Overflow {
-        *lock(&self.overflow)
+        Overflow::ALL[usize::from(self.overflow.load(Ordering::Relaxed))]
     }
 
     pub(crate) fn set_overflow(&self, overflow: Overflow) {
-        *lock(&self.overflow) = overflow;
+        self.overflow.store(overflow as u8, Ordering::Relaxed);
     }
 
     /// Waits for the peer to say that it has taken what was sent before.

@@ -21,8 +21,9 @@ pub(super) struct Unsent {
     frames: VecDeque<Frame>,
 }
 
-/// What stays allocated while nothing is to be written.
-const AT_REST: usize = 4 << 10;
+/// What is allocated for encoded bytes at first, and for frames.
+const FIRST_BYTES: usize = 1 << 10;
+const FIRST_FRAMES: usize = 16;
 /// So many encoded bytes are gathered for one write.
 const BATCH: usize = 64 << 10;
 /// A payload from this size on is not copied behind its header.
@@ -106,6 +107,7 @@ impl Unsent {
         payload: &[u8],
         role: Released,
     ) {
+        self.wake();
         let start = self.encoded.len();
         encoder.encode(opcode, Fin::Last, payload, &mut self.encoded);
         self.frames.push_back(Frame {
@@ -123,6 +125,7 @@ impl Unsent {
         message: Message,
         role: Released,
     ) -> Option<Message> {
+        self.wake();
         let (start, length) = (self.encoded.len(), message.len());
         let left;
         let spent = if length < LARGE {
@@ -211,13 +214,18 @@ impl Unsent {
             .map(|large| large.message)
     }
 
-    /// Gives memory back that is not needed at rest.
+    /// Gives all memory back. What a connection keeps at rest, many keep; and who sends to one after the
+    /// other finds the memory of the last for the next, near in the caches.
     pub(super) fn rest(&mut self) {
-        if self.encoded.capacity() > AT_REST {
-            self.encoded = Vec::new();
-        }
-        if self.frames.capacity() > AT_REST / mem::size_of::<Frame>() {
-            self.frames = VecDeque::new();
+        self.encoded = Vec::new();
+        self.frames = VecDeque::new();
+    }
+
+    /// Takes memory for the first frame and some more.
+    fn wake(&mut self) {
+        if self.encoded.capacity() == 0 {
+            self.encoded.reserve_exact(FIRST_BYTES);
+            self.frames.reserve_exact(FIRST_FRAMES);
         }
     }
 
