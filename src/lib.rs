@@ -205,7 +205,7 @@
 //! lock of the outbox: if nobody else is writing, it writes what is queued into the socket, without
 //! blocking; if somebody is, that one looks for work again after unlocking and takes the message
 //! along. So there is no writer thread and no hand-over, and what many threads send at once leaves
-//! in few writes. A full socket is never left to nobody: under the lock it is settled who waits for
+//! in few writes. A message that finds nothing before it is spared the way through the channel. A full socket is never left to nobody: under the lock it is settled who waits for
 //! it, a sender that needs room, the connection's thread in place of its sleep, or the background.
 //! The outbox is model-checked with loom.
 //!
@@ -375,7 +375,7 @@
 //!                                    deliveries, streams, pings of our own
 //! counters                           what is counted
 //! connection, callbacks, reader,     what one connection shares; its slots; its loop; which groups
-//! memberships                        it is in
+//! memberships, ending                it is in; how it ends
 //! opening                            a handshake over a socket, under its deadline
 //! websocket, messages                the two ends, as programs see them
 //! message_reader, message_writer     a message that is read or written piece by piece
@@ -403,6 +403,7 @@ mod close;
 mod config;
 mod connection;
 mod counters;
+mod ending;
 mod error;
 mod group;
 mod handshake;

@@ -3,21 +3,32 @@
 //! Who sends, writes: a message goes into the channel, and then the sender *pumps*: if nobody else
 //! is writing to this socket just now, it drains the channel into the socket itself, without
 //! blocking. If somebody is, that one takes the message along, because it looks for work once more
-//! after unlocking. No writer thread, no hand-over, no context switch.
+//! after unlocking. No writer thread, no hand-over, no context switch. A message that finds nothing
+//! before it is spared the way through the channel.
 //!
 //! A socket that takes no more leaves the outbox *stalled*. Then, and that is decided under the
 //! lock, somebody waits for it: a sender that waits for room, the connection's own thread that has
 //! nothing else to do, or else the background thread.
+//!
+//! | in | is |
+//! |---|---|
+//! | `posting`, `room`, `budget` | how a message gets in, or what a full queue does to it |
+//! | `channel`, `parcel`, `stream`, `control` | what waits |
+//! | `pump`, `filling`, `unsent` | writing it |
+//! | `cork` | holding it back for the rest of a burst |
+//! | `delivery`, `pings` | telling what became of it |
 
 mod budget;
 mod channel;
 mod control;
 mod cork;
 mod delivery;
+mod filling;
 #[cfg(all(test, loom))]
 mod models;
 mod parcel;
 mod pings;
+mod posting;
 mod pump;
 mod room;
 mod stream;
@@ -31,14 +42,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use self::budget::{Budget, Denied, Reserved};
+use self::budget::{Budget, Denied};
 use self::channel::Channel;
 use self::control::ControlLane;
 pub(crate) use self::control::Urgency;
 pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
-use self::delivery::Promise;
-use self::parcel::Parcel;
 use self::pings::Pings;
 pub(crate) use self::pump::Seal;
 use self::pump::{Pump, Spent, Stalled, Turn};
@@ -47,10 +56,7 @@ pub(crate) use self::stream::Stream;
 use self::sync::{AtomicBool, Mutex, Ordering, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use crate::protocol::{CloseFrame, Opcode, Role};
-use crate::{
-    CloseCode, Config, Counters, DeliveryError, Message, Overflow, SendError, SendErrorKind,
-    WaitError,
-};
+use crate::{CloseCode, Config, Counters, DeliveryError, SendErrorKind};
 
 /// Is what the outbox needs of the world below: a socket, and somebody who keeps the time.
 pub(crate) trait Wire: Send + Sync + Sized + 'static {
@@ -152,103 +158,10 @@ impl<W: Wire> Outbox<W> {
         })
     }
 
-    /// Queues a message and lets it leave. What a full queue means is said by `overflow`;
-    /// [`Close`](Overflow::Close) is the caller's to do when the message comes back.
-    pub(crate) fn send(
-        self: &Arc<Self>,
-        message: Message,
-        overflow: Overflow,
-    ) -> Result<(), SendError> {
-        self.post(Parcel::Message(message), overflow)
-            .map_err(into_error)
-    }
-
-    /// Queues messages as [`send`](Self::send) does, and lets them leave together.
-    pub(crate) fn send_all(
-        self: &Arc<Self>,
-        mut messages: impl Iterator<Item = Message>,
-        overflow: Overflow,
-    ) -> Result<(), SendError> {
-        // What was queued leaves also if the program's iterator panics.
-        let _departing = Departing(self);
-        messages.try_for_each(|message| {
-            let admitted = self.admit(Parcel::Message(message), overflow);
-            if let Some((parcel, _)) = admitted.map_err(into_error)? {
-                self.channel.push(parcel);
-            }
-            Ok(())
-        })
-    }
-
-    /// Queues a message as [`send`](Self::send) does, and tells what becomes of it.
-    pub(crate) fn send_tracked(
-        self: &Arc<Self>,
-        message: Message,
-        overflow: Overflow,
-    ) -> Result<Delivery, SendError> {
-        let (promise, delivery) = delivery::delivery();
-        self.post(Parcel::Tracked(Box::new((message, promise))), overflow)
-            .map_err(into_error)?;
-        Ok(delivery)
-    }
-
-    /// Sends a ping behind what was sent before, and waits for its pong.
-    pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
-        let (promise, delivery) = delivery::delivery();
-        match self.wait_for_turn(0, deadline) {
-            Ok(_) => {
-                self.barriers.fetch_add(1, Ordering::Release);
-                self.channel.push(Parcel::Barrier(promise));
-            }
-            Err(SendErrorKind::Timeout) => return Err(WaitError::Timeout),
-            Err(SendErrorKind::Full) => return Err(WaitError::WouldDeadlock),
-            Err(_) => return Err(WaitError::Closed),
-        }
-        self.pump();
-        match delivery.wait_until(deadline) {
-            Ok(()) => Ok(()),
-            Err(DeliveryError::Pending) => Err(WaitError::Timeout),
-            Err(_) => Err(WaitError::Closed),
-        }
-    }
-
-    /// Waits until nothing is queued any more.
-    pub(crate) fn wait_drained(
-        self: &Arc<Self>,
-        deadline: Option<Instant>,
-    ) -> Result<(), WaitError> {
-        if self.is_streaming_here() {
-            return Err(WaitError::WouldDeadlock);
-        }
-        if let Some(cork) = W::cork() {
-            cork.uncork();
-        }
-        self.pump();
-        let drained = self.budget.wait_empty(deadline);
-        match self.visit(|pump| pump.undelivered) {
-            0 if drained => Ok(()),
-            0 => Err(WaitError::Timeout),
-            _ => Err(WaitError::Closed),
-        }
-    }
-
     /// Queues a ping or a pong, which overtakes the messages, and lets it leave.
     pub(crate) fn send_control(self: &Arc<Self>, opcode: Opcode, payload: Bytes) {
         self.control.push(opcode, payload);
         self.depart(self.budget.bytes());
-    }
-
-    /// Sends a ping that keeps the connection alive and measures the way to the peer and back.
-    pub(crate) fn send_keepalive(self: &Arc<Self>) {
-        let payload = self.number_ping(None);
-        self.send_control(Opcode::Ping, Bytes::copy_from_slice(&payload));
-    }
-
-    /// Takes note of a pong.
-    pub(crate) fn note_pong(&self, payload: &[u8]) {
-        if let Some(pings) = &mut *crate::sync::lock(&self.pings) {
-            pings.answered(payload);
-        }
     }
 
     /// Lets leave what the wire has to say of its own accord.
@@ -307,11 +220,6 @@ impl<W: Wire> Outbox<W> {
     /// Returns how many bytes of payload are queued and not with the kernel.
     pub(crate) fn buffered(&self) -> u64 {
         self.budget.bytes() + self.lane().map_or(0, |lane| lane.bytes())
-    }
-
-    /// Returns what the last answered ping of our own took.
-    pub(crate) fn latency(&self) -> Option<Duration> {
-        crate::sync::lock(&self.pings).as_ref()?.latency()
     }
 
     /// Counts what became of the messages that were sent.
@@ -433,64 +341,6 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Queues a parcel and lets it leave. One that nothing is before need not pass the channel.
-    fn post(
-        self: &Arc<Self>,
-        parcel: Parcel,
-        overflow: Overflow,
-    ) -> Result<(), (SendErrorKind, Parcel)> {
-        match self.admit(parcel, overflow)? {
-            Some((parcel, room)) if room.alone && !W::is_corked() => self.write_alone(parcel),
-            Some((parcel, room)) => {
-                self.channel.push(parcel);
-                self.depart(room.bytes);
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// Reserves room for a parcel, if there is or will be some. Returns `None` if the policy has dropped
-    /// it instead.
-    fn admit(
-        self: &Arc<Self>,
-        parcel: Parcel,
-        overflow: Overflow,
-    ) -> Result<Option<(Parcel, Reserved)>, (SendErrorKind, Parcel)> {
-        let weight = parcel.weight();
-        let room = match overflow {
-            Overflow::Wait => self.wait_for_turn(weight, W::deadline(self.config.write_timeout)),
-            Overflow::DropOldest => self.displace(weight).map_err(Denied::into_kind),
-            Overflow::HandBack | Overflow::DropNewest | Overflow::Close => self
-                .reserve_now(&self.budget, weight)
-                .map_err(Denied::into_kind),
-        };
-        match room {
-            Ok(room) => Ok(Some((parcel, room))),
-            Err(SendErrorKind::Full) if overflow == Overflow::DropNewest => {
-                self.drop_parcel(parcel);
-                Ok(None)
-            }
-            Err(kind) => Err((kind, parcel)),
-        }
-    }
-
-    /// Drops a message, as the program's policy says.
-    fn drop_parcel(&self, parcel: Parcel) {
-        self.count_dropped();
-        let mut spent = Spent::default();
-        spent.add(parcel.give_up(DeliveryError::Dropped));
-        spent.dispose();
-    }
-
-    /// Makes the payload of the next ping of our own.
-    fn number_ping(&self, barrier: Option<Promise>) -> pings::Payload {
-        let mut pings = crate::sync::lock(&self.pings);
-        pings
-            .get_or_insert_with(|| Box::new(Pings::new()))
-            .next(barrier)
-    }
-
     fn lane(&self) -> Option<sync::Arc<Lane>> {
         lock(&self.lane).clone()
     }
@@ -510,21 +360,6 @@ impl<W: Wire> Outbox<W> {
             lane.seal();
         }
     }
-}
-
-/// Lets leave what was queued, when dropped.
-struct Departing<'a, W: Wire>(&'a Arc<Outbox<W>>);
-
-impl<W: Wire> Drop for Departing<'_, W> {
-    fn drop(&mut self) {
-        self.0.depart(self.0.budget.bytes());
-    }
-}
-
-/// Hands the message of a parcel back.
-fn into_error((kind, parcel): (SendErrorKind, Parcel)) -> SendError {
-    // Nobody holds the other end of what is handed back.
-    SendError::new(kind, parcel.give_up(DeliveryError::Dropped))
 }
 
 impl Denied {

@@ -1,10 +1,18 @@
 //! The pings that this side sends of its own accord, known again by their pongs.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::delivery::Promise;
-use crate::DeliveryError;
+use bytes::Bytes;
+
+use super::delivery::{Promise, delivery};
+use super::parcel::Parcel;
+use super::sync::Ordering;
+use super::{Outbox, Wire};
+use crate::protocol::Opcode;
+use crate::sync::lock;
+use crate::{DeliveryError, SendErrorKind, WaitError};
 
 /// Numbers pings, and makes of their pongs what they tell: that the peer has taken what went before,
 /// and how long it took.
@@ -86,5 +94,53 @@ impl Pings {
     pub(super) fn give_up(&mut self, why: DeliveryError) {
         let barriers = self.unanswered.drain(..).filter_map(|ping| ping.barrier);
         barriers.for_each(|promise| promise.resolve(Err(why)));
+    }
+}
+
+impl<W: Wire> Outbox<W> {
+    /// Sends a ping behind what was sent before, and waits for its pong.
+    pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
+        let (promise, delivery) = delivery();
+        match self.wait_for_turn(0, deadline) {
+            Ok(_) => {
+                self.barriers.fetch_add(1, Ordering::Release);
+                self.channel.push(Parcel::Barrier(promise));
+            }
+            Err(SendErrorKind::Timeout) => return Err(WaitError::Timeout),
+            Err(SendErrorKind::Full) => return Err(WaitError::WouldDeadlock),
+            Err(_) => return Err(WaitError::Closed),
+        }
+        self.pump();
+        match delivery.wait_until(deadline) {
+            Ok(()) => Ok(()),
+            Err(DeliveryError::Pending) => Err(WaitError::Timeout),
+            Err(_) => Err(WaitError::Closed),
+        }
+    }
+
+    /// Sends a ping that keeps the connection alive and measures the way to the peer and back.
+    pub(crate) fn send_keepalive(self: &Arc<Self>) {
+        let payload = self.number_ping(None);
+        self.send_control(Opcode::Ping, Bytes::copy_from_slice(&payload));
+    }
+
+    /// Takes note of a pong.
+    pub(crate) fn note_pong(&self, payload: &[u8]) {
+        if let Some(pings) = &mut *lock(&self.pings) {
+            pings.answered(payload);
+        }
+    }
+
+    /// Returns what the last answered ping of our own took.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        lock(&self.pings).as_ref()?.latency()
+    }
+
+    /// Makes the payload of the next ping of our own.
+    pub(super) fn number_ping(&self, barrier: Option<Promise>) -> Payload {
+        let mut pings = lock(&self.pings);
+        pings
+            .get_or_insert_with(|| Box::new(Pings::new()))
+            .next(barrier)
     }
 }

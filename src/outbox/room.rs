@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::budget::{Budget, Denied, Place, Reserved, Respect};
 use super::{Alarm, Outbox, Wire};
-use crate::SendErrorKind;
+use crate::{SendErrorKind, WaitError};
 
 impl<W: Wire> Outbox<W> {
     /// Reserves room; who finds none pumps first.
@@ -38,6 +38,26 @@ impl<W: Wire> Outbox<W> {
                 self.wait_for_room(&self.budget, weight, deadline)
             }
             other => other.map_err(Denied::into_kind),
+        }
+    }
+
+    /// Waits until nothing is queued any more.
+    pub(crate) fn wait_drained(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<(), WaitError> {
+        if self.is_streaming_here() {
+            return Err(WaitError::WouldDeadlock);
+        }
+        if let Some(cork) = W::cork() {
+            cork.uncork();
+        }
+        self.pump();
+        let drained = self.budget.wait_empty(deadline);
+        match self.visit(|pump| pump.undelivered) {
+            0 if drained => Ok(()),
+            0 => Err(WaitError::Timeout),
+            _ => Err(WaitError::Closed),
         }
     }
 

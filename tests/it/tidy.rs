@@ -37,6 +37,7 @@ const FLOORS: [&[&str]; 6] = [
     &["outbox", "background"],
     &[
         "connection",
+        "ending",
         "reader",
         "callbacks",
         "memberships",

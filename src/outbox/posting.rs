@@ -1,0 +1,117 @@
+//! Messages on their way in: admitted, and then queued or written at once.
+
+use std::sync::Arc;
+
+use super::budget::{Denied, Reserved};
+use super::delivery::{Delivery, delivery};
+use super::parcel::Parcel;
+use super::pump::Spent;
+use super::{Outbox, Wire};
+use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
+
+impl<W: Wire> Outbox<W> {
+    /// Queues a message and lets it leave. What a full queue means is said by `overflow`;
+    /// [`Close`](Overflow::Close) is the caller's to do when the message comes back.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Overflow,
+    ) -> Result<(), SendError> {
+        self.post(Parcel::Message(message), overflow)
+            .map_err(into_error)
+    }
+
+    /// Queues messages as [`send`](Self::send) does, and lets them leave together.
+    pub(crate) fn send_all(
+        self: &Arc<Self>,
+        mut messages: impl Iterator<Item = Message>,
+        overflow: Overflow,
+    ) -> Result<(), SendError> {
+        // What was queued leaves also if the program's iterator panics.
+        let _departing = Departing(self);
+        messages.try_for_each(|message| {
+            let admitted = self.admit(Parcel::Message(message), overflow);
+            if let Some((parcel, _)) = admitted.map_err(into_error)? {
+                self.channel.push(parcel);
+            }
+            Ok(())
+        })
+    }
+
+    /// Queues a message as [`send`](Self::send) does, and tells what becomes of it.
+    pub(crate) fn send_tracked(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Overflow,
+    ) -> Result<Delivery, SendError> {
+        let (promise, delivery) = delivery();
+        self.post(Parcel::Tracked(Box::new((message, promise))), overflow)
+            .map_err(into_error)?;
+        Ok(delivery)
+    }
+
+    /// Queues a parcel and lets it leave. One that nothing is before need not pass the channel.
+    pub(super) fn post(
+        self: &Arc<Self>,
+        parcel: Parcel,
+        overflow: Overflow,
+    ) -> Result<(), (SendErrorKind, Parcel)> {
+        match self.admit(parcel, overflow)? {
+            Some((parcel, room)) if room.alone && !W::is_corked() => self.write_alone(parcel),
+            Some((parcel, room)) => {
+                self.channel.push(parcel);
+                self.depart(room.bytes);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Reserves room for a parcel, if there is or will be some. Returns `None` if the policy has dropped
+    /// it instead.
+    fn admit(
+        self: &Arc<Self>,
+        parcel: Parcel,
+        overflow: Overflow,
+    ) -> Result<Option<(Parcel, Reserved)>, (SendErrorKind, Parcel)> {
+        let weight = parcel.weight();
+        let room = match overflow {
+            Overflow::Wait => self.wait_for_turn(weight, W::deadline(self.config.write_timeout)),
+            Overflow::DropOldest => self.displace(weight).map_err(Denied::into_kind),
+            Overflow::HandBack | Overflow::DropNewest | Overflow::Close => self
+                .reserve_now(&self.budget, weight)
+                .map_err(Denied::into_kind),
+        };
+        match room {
+            Ok(room) => Ok(Some((parcel, room))),
+            Err(SendErrorKind::Full) if overflow == Overflow::DropNewest => {
+                self.drop_parcel(parcel);
+                Ok(None)
+            }
+            Err(kind) => Err((kind, parcel)),
+        }
+    }
+
+    /// Drops a message, as the program's policy says.
+    pub(super) fn drop_parcel(&self, parcel: Parcel) {
+        self.count_dropped();
+        let mut spent = Spent::default();
+        spent.add(parcel.give_up(DeliveryError::Dropped));
+        spent.dispose();
+    }
+}
+
+/// Lets leave what was queued, when dropped.
+struct Departing<'a, W: Wire>(&'a Arc<Outbox<W>>);
+
+impl<W: Wire> Drop for Departing<'_, W> {
+    fn drop(&mut self) {
+        self.0.depart(self.0.budget.bytes());
+    }
+}
+
+/// Hands the message of a parcel back.
+fn into_error((kind, parcel): (SendErrorKind, Parcel)) -> SendError {
+    // Nobody holds the other end of what is handed back.
+    SendError::new(kind, parcel.give_up(DeliveryError::Dropped))
+}
