@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use landline::{CloseCode, Config, RecvError, Timeout, WebSocket};
+use landline::{CloseCode, Config, RecvError, Timeout};
 
 use crate::support::*;
 
@@ -101,28 +101,6 @@ fn unpulled_messages_are_no_silent_peer() {
         panic!("no end")
     };
     assert_eq!(event.timeout(), Some(Timeout::Pong));
-}
-
-/// Idle connections wake nobody: not their own threads, not the background, not who accepts.
-#[test]
-fn idle_connections_wake_nobody() {
-    alone(|| {
-        let server = TestServer::echo_with(Config::new().ping_interval(None));
-        let clients = [(); 3].map(|()| landline::connect(server.url(), |_| {}).unwrap());
-        settled("all are open", || server.connection_count() == 3);
-        let sleeps = || {
-            threads_named("landline-")
-                .iter()
-                .map(|thread| thread.sleeps)
-                .sum::<u64>()
-        };
-        settled("a second passes without a wake-up", || {
-            let before = sleeps();
-            thread::sleep(ms(1_000));
-            sleeps() == before
-        });
-        clients.iter().for_each(WebSocket::close);
-    });
 }
 
 /// A message that has begun and gets no further is cut, whatever else the peer says.
