@@ -74,9 +74,14 @@ impl ControlLane {
         lock(&self.frames).closed_with.clone()
     }
 
+    /// Tells whether anything waits.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire)
+    }
+
     /// Tells whether frames wait, or a Close that may leave once no message is reserved.
     pub(super) fn has_work(&self, reserved: impl FnOnce() -> u64) -> bool {
-        if !self.waiting.load(Ordering::Acquire) {
+        if !self.is_waiting() {
             return false;
         }
         let frames = lock(&self.frames);
@@ -89,7 +94,7 @@ impl ControlLane {
 
     /// Gives out the pings and pongs in order.
     pub(super) fn take(&self, mut each: impl FnMut(Opcode, Bytes)) {
-        if !self.waiting.load(Ordering::Acquire) {
+        if !self.is_waiting() {
             return;
         }
         let mut frames = lock(&self.frames);
@@ -111,7 +116,7 @@ impl ControlLane {
     /// Gives out our Close if it may leave now: `drained` says whether every message reserved
     /// before it is on its way.
     pub(super) fn take_close(&self, drained: impl FnOnce() -> bool) -> Option<CloseFrame> {
-        if !self.waiting.load(Ordering::Acquire) {
+        if !self.is_waiting() {
             return None;
         }
         let mut frames = lock(&self.frames);

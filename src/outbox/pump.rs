@@ -103,7 +103,8 @@ impl<W: Wire> Outbox<W> {
     /// Writes a parcel that nothing is before, if nobody is writing; else it takes the common way.
     pub(super) fn write_alone(self: &Arc<Self>, parcel: Parcel) {
         match try_lock(&self.pump) {
-            Some(mut pump) if pump.is_idle() => {
+            // Control frames go first.
+            Some(mut pump) if pump.is_idle() && !self.control.is_waiting() => {
                 let mut spent = Spent::default();
                 self.encode(&mut pump, parcel, &mut spent);
                 let turn = self.turn(pump, Stalled::Leave);

@@ -577,3 +577,31 @@ fn payloads_are_never_touched() {
     }
     assert!(message.as_text() == Some(&*copy));
 }
+
+/// What overtakes messages goes before them also where nothing else is queued: the answer to a ping
+/// leaves before the echo of a message whose end came behind it, however they arrive.
+#[test]
+fn pongs_go_before_the_echo() {
+    for role in ROLES {
+        let config = Config::new().ping_interval(None);
+        let mut met = Meeting::of(role, config, |ws| {
+            ws.on_message(|ws, message| ws.send(message));
+        });
+        let frames = [
+            Frame::text("one ").unfinished(),
+            Frame::new(PING, "in between"),
+            Frame::new(CONTINUATION, "message"),
+        ];
+        let bytes: Vec<u8> = frames
+            .iter()
+            .flat_map(|frame| met.peer.encode(frame))
+            .collect();
+        for size in [bytes.len(), 1] {
+            bytes
+                .chunks(size)
+                .for_each(|piece| met.peer.send_bytes(piece));
+            assert_eq!(met.peer.read_frame(), Frame::new(PONG, "in between"));
+            assert_eq!(met.peer.read_frame(), Frame::text("one message"));
+        }
+    }
+}
