@@ -101,7 +101,7 @@ impl<W: Wire> Outbox<W> {
     /// Sends a ping behind what was sent before, and waits for its pong.
     pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
         let (promise, delivery) = delivery();
-        match self.wait_for_turn(0, deadline) {
+        match self.wait_for_turn(0, || deadline) {
             Ok(_) => {
                 self.barriers.fetch_add(1, Ordering::Release);
                 self.channel.push(Parcel::Barrier(promise));

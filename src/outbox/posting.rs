@@ -30,11 +30,8 @@ impl<W: Wire> Outbox<W> {
         // What was queued leaves also if the program's iterator panics.
         let _departing = Departing(self);
         messages.try_for_each(|message| {
-            let admitted = self.admit(Parcel::Message(message), overflow);
-            if let Some((parcel, _)) = admitted.map_err(into_error)? {
-                self.channel.push(parcel);
-            }
-            Ok(())
+            self.queue(Parcel::Message(message), overflow)
+                .map_err(into_error)
         })
     }
 
@@ -56,40 +53,58 @@ impl<W: Wire> Outbox<W> {
         parcel: Parcel,
         overflow: Overflow,
     ) -> Result<(), (SendErrorKind, Parcel)> {
-        match self.admit(parcel, overflow)? {
-            Some((parcel, room)) if room.alone && !W::is_corked() => self.write_alone(parcel),
-            Some((parcel, room)) => {
+        match self.reserve_by(overflow, parcel.weight()) {
+            Ok(room) if room.alone && !W::is_corked() => self.write_alone(parcel),
+            Ok(room) => {
                 self.channel.push(parcel);
                 self.depart(room.bytes);
             }
-            None => {}
+            Err(kind) => return self.turn_away(parcel, kind, overflow),
         }
         Ok(())
     }
 
-    /// Reserves room for a parcel, if there is or will be some. Returns `None` if the policy has dropped
-    /// it instead.
-    fn admit(
+    /// Queues a parcel, and leaves it to the caller to let it leave.
+    fn queue(
         self: &Arc<Self>,
         parcel: Parcel,
         overflow: Overflow,
-    ) -> Result<Option<(Parcel, Reserved)>, (SendErrorKind, Parcel)> {
-        let weight = parcel.weight();
-        let room = match overflow {
-            Overflow::Wait => self.wait_for_turn(weight, W::deadline(self.config.write_timeout)),
+    ) -> Result<(), (SendErrorKind, Parcel)> {
+        match self.reserve_by(overflow, parcel.weight()) {
+            Ok(_) => self.channel.push(parcel),
+            Err(kind) => return self.turn_away(parcel, kind, overflow),
+        }
+        Ok(())
+    }
+
+    /// Reserves room, by what the policy does where there is none.
+    fn reserve_by(
+        self: &Arc<Self>,
+        overflow: Overflow,
+        weight: u64,
+    ) -> Result<Reserved, SendErrorKind> {
+        match overflow {
+            // No clock is read for a message that need not wait.
+            Overflow::Wait => self.wait_for_turn(weight, || W::deadline(self.config.write_timeout)),
             Overflow::DropOldest => self.displace(weight).map_err(Denied::into_kind),
             Overflow::HandBack | Overflow::DropNewest | Overflow::Close => self
                 .reserve_now(&self.budget, weight)
                 .map_err(Denied::into_kind),
-        };
-        match room {
-            Ok(room) => Ok(Some((parcel, room))),
-            Err(SendErrorKind::Full) if overflow == Overflow::DropNewest => {
-                self.drop_parcel(parcel);
-                Ok(None)
-            }
-            Err(kind) => Err((kind, parcel)),
         }
+    }
+
+    /// Drops what found no room, if the policy says so, or hands it back.
+    fn turn_away(
+        &self,
+        parcel: Parcel,
+        kind: SendErrorKind,
+        overflow: Overflow,
+    ) -> Result<(), (SendErrorKind, Parcel)> {
+        if kind == SendErrorKind::Full && overflow == Overflow::DropNewest {
+            self.drop_parcel(parcel);
+            return Ok(());
+        }
+        Err((kind, parcel))
     }
 
     /// Drops a message, as the program's policy says.

@@ -31,11 +31,11 @@ impl<W: Wire> Outbox<W> {
     pub(super) fn wait_for_turn(
         self: &Arc<Self>,
         weight: u64,
-        deadline: Option<Instant>,
+        deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<Reserved, SendErrorKind> {
         match self.reserve_now(&self.budget, weight) {
             Err(Denied::Full) if !self.is_streaming_here() => {
-                self.wait_for_room(&self.budget, weight, deadline)
+                self.wait_for_room(&self.budget, weight, deadline())
             }
             other => other.map_err(Denied::into_kind),
         }

@@ -214,9 +214,11 @@ impl<W: Wire> Outbox<W> {
         let lane = &stream.lane;
         stream.take_over();
         let weight = payload.len() as u64;
-        let deadline = W::deadline(self.config.write_timeout);
         let queued = match self.reserve_now(&lane.budget, weight) {
-            Err(Denied::Full) => self.wait_for_room(&lane.budget, weight, deadline),
+            Err(Denied::Full) => {
+                let deadline = W::deadline(self.config.write_timeout);
+                self.wait_for_room(&lane.budget, weight, deadline)
+            }
             other => other.map_err(Denied::into_kind),
         }?;
         if fin == Fin::Last {
