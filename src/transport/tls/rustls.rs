@@ -449,9 +449,9 @@ mod tests {
         BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
     };
 
-    use super::super::{self as tls, Session};
     use super::*;
     use crate::TlsEngine;
+    use crate::transport::tls::{self, Session};
 
     /// Whatever the engines and the version, each side reads what the other wrote, in order, over
     /// many records.
