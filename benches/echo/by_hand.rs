@@ -1,7 +1,7 @@
 //! What is compared with landline: echoes over any blocking stream.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::thread;
@@ -36,10 +36,21 @@ pub(crate) fn echo_by_tungstenite(stream: impl Read + Write) -> Result<(), Box<d
 
 /// Echoes with frames parsed by hand, and checks nothing.
 pub(crate) fn echo_at_the_limit(stream: impl Read + Write) -> Result<(), Box<dyn Error>> {
+    answer_batches(upgrade(stream)?, |stream, frames| stream.write_all(frames))
+}
+
+/// Does the handshake.
+pub(crate) fn upgrade<S: Read + Write>(stream: S) -> Result<S, Box<dyn Error>> {
     // The load sends nothing before it has the answer to its handshake, so nothing is left behind here.
-    let mut stream = tungstenite::accept(stream)
-        .map_err(|_| "no handshake")?
-        .into_inner();
+    let socket = tungstenite::accept(stream).map_err(|_| "no handshake")?;
+    Ok(socket.into_inner())
+}
+
+/// Gives out, as a server sends them, the whole frames that have come with each `recv`.
+pub(crate) fn answer_batches<S: Read>(
+    mut stream: S,
+    mut answer: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
+) -> Result<(), Box<dyn Error>> {
     let mut buffer = vec![0; 64 * 1024];
     let mut filled = 0;
     loop {
@@ -48,7 +59,7 @@ pub(crate) fn echo_at_the_limit(stream: impl Read + Write) -> Result<(), Box<dyn
             read => read,
         };
         let batch = answer_whole_frames(&mut buffer[..filled]);
-        stream.write_all(&buffer[batch.answer])?;
+        answer(&mut stream, &buffer[batch.answer])?;
         buffer.copy_within(batch.consumed..filled, 0);
         filled -= batch.consumed;
         if buffer.len() < batch.wanted {
@@ -58,11 +69,11 @@ pub(crate) fn echo_at_the_limit(stream: impl Read + Write) -> Result<(), Box<dyn
 }
 
 /// What became of a buffer of masked frames.
-pub(crate) struct Batch {
+struct Batch {
     /// Where in it the unmasked frames stand now.
-    pub(crate) answer: Range<usize>,
+    answer: Range<usize>,
     /// So many bytes at its beginning were whole masked frames.
-    pub(crate) consumed: usize,
+    consumed: usize,
     /// What an unfinished frame behind them takes up in all.
     wanted: usize,
 }
@@ -70,7 +81,7 @@ pub(crate) struct Batch {
 /// Turns the whole masked frames at the beginning of `buffer` into unmasked ones, in place.
 ///
 /// Each gets shorter by its mask, so all move up to the first, whose payload stays where it is.
-pub(crate) fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
+fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
     let mut batch = Batch {
         answer: 4..4,
         consumed: 0,

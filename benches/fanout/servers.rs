@@ -1,13 +1,13 @@
 //! The servers that are compared.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use landline::{Config, Group, Server};
 
-use crate::by_hand::{accept_each, answer_whole_frames};
+use crate::by_hand::{accept_each, answer_batches, upgrade};
 use crate::process::{EchoServer, announce};
 
 /// All of them. The last is measured against the others.
@@ -36,39 +36,25 @@ fn serve_by_hand() -> Result<(), Box<dyn Error>> {
 }
 
 fn pass_on(stream: TcpStream, members: &Members) -> Result<(), Box<dyn Error>> {
-    let mut stream = tungstenite::accept(stream)
-        .map_err(|_| "no handshake")?
-        .into_inner();
+    let mut stream = upgrade(stream)?;
     let member = stream.try_clone()?;
     members
         .write()
         .unwrap_or_else(PoisonError::into_inner)
         .push(member);
     stream.write_all(GREETING)?;
-    let mut buffer = vec![0; 64 * 1024];
-    let mut filled = 0;
-    loop {
-        filled += match stream.read(&mut buffer[filled..])? {
-            0 => return Ok(()),
-            read => read,
-        };
-        let batch = answer_whole_frames(&mut buffer[..filled]);
-        let mut frames = &buffer[batch.answer];
+    answer_batches(stream, |_, mut frames| {
         while let [_, length, ..] = frames {
             // Its header has two bytes: the load sends small messages.
             let (frame, rest) = frames.split_at(2 + usize::from(*length));
-            for mut member in members
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
+            let members = members.read().unwrap_or_else(PoisonError::into_inner);
+            members
                 .iter()
-            {
-                member.write_all(frame)?;
-            }
+                .try_for_each(|mut member| member.write_all(frame))?;
             frames = rest;
         }
-        buffer.copy_within(batch.consumed..filled, 0);
-        filled -= batch.consumed;
-    }
+        Ok(())
+    })
 }
 
 fn serve_landline() -> Result<(), Box<dyn Error>> {

@@ -16,14 +16,19 @@ impl<W: Wire> Outbox<W> {
     ) -> Result<Reserved, Denied> {
         match budget.reserve(weight, Respect::Line) {
             Err(Denied::Full) => {
-                if let Some(cork) = W::cork() {
-                    cork.uncork();
-                }
-                self.pump();
+                self.let_all_leave();
                 budget.reserve(weight, Respect::Line)
             }
             other => other,
         }
+    }
+
+    /// Lets leave what is queued here, and what this thread holds back anywhere.
+    fn let_all_leave(self: &Arc<Self>) {
+        if let Some(cork) = W::cork() {
+            cork.uncork();
+        }
+        self.pump();
     }
 
     /// Reserves room in the queue, waiting if there is none, unless nothing can move before this very
@@ -49,10 +54,7 @@ impl<W: Wire> Outbox<W> {
         if self.is_streaming_here() {
             return Err(WaitError::WouldDeadlock);
         }
-        if let Some(cork) = W::cork() {
-            cork.uncork();
-        }
-        self.pump();
+        self.let_all_leave();
         let drained = self.budget.wait_empty(deadline);
         match self.visit(|pump| pump.undelivered) {
             0 if drained => Ok(()),
@@ -102,12 +104,13 @@ impl<W: Wire> Outbox<W> {
     pub(super) fn displace(self: &Arc<Self>, weight: u64) -> Result<Reserved, Denied> {
         let mut room = self.reserve_now(&self.budget, weight);
         while room == Err(Denied::Full) {
-            let respect = if self.drop_oldest() {
-                Respect::Limits
-            } else {
-                Respect::Nothing
+            // It passes those in line, for whom alone nothing is dropped.
+            room = match self.budget.reserve(weight, Respect::Limits) {
+                Err(Denied::Full) if !self.drop_oldest() => {
+                    self.budget.reserve(weight, Respect::Nothing)
+                }
+                other => other,
             };
-            room = self.budget.reserve(weight, respect);
         }
         room
     }

@@ -447,6 +447,36 @@ fn streams_and_barriers_are_not_dropped() {
     }
 }
 
+/// Who drops the oldest passes those in line; nothing is dropped for it while there is room.
+#[test]
+fn nothing_is_dropped_because_somebody_waits() {
+    for &way in WAYS {
+        let (mut met, _plug) = How::SendTracked.open(way, Overflow::DropOldest);
+        met.ws.send(numbered(0)).unwrap();
+        let ws = met.ws.clone();
+        let large = vec![b'l'; (ROOM as usize + 1) * KIB];
+        let waiting = thread::spawn(move || ws.send_with(Overflow::Wait, large));
+        let mut tried = 0;
+        settled("somebody stands in line", || {
+            let full = met.ws.try_send("").is_err();
+            tried += u32::from(!full);
+            full
+        });
+        met.ws.send(numbered(1)).unwrap();
+        assert_eq!(met.ws.counters().dropped, 0);
+        expect_plug(&mut met.peer);
+        expect_numbers(&mut met.peer, 0..1);
+        (0..tried).for_each(|_| assert_eq!(met.peer.read_frame(), Frame::text("")));
+        expect_numbers(&mut met.peer, 1..2);
+        assert_eq!(
+            met.peer.read_frame().payload.len(),
+            (ROOM as usize + 1) * KIB
+        );
+        assert_eq!(waiting.join().unwrap(), Ok(()));
+        expect_nothing_more(&mut met);
+    }
+}
+
 const THREADS: u32 = 8;
 
 /// Threads that push the oldest out all at once lose, double and reorder nothing: what arrives is
