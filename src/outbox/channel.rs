@@ -1,78 +1,108 @@
-//! The channel that parcels wait in: crossbeam's, or a stand-in while the models run, because loom
-//! cannot look into crossbeam's.
+//! The channel that messages wait in: crossbeam's. Both halves are used under the queue's lock, which
+//! also keeps what may not be dropped ahead of it.
+
+use std::collections::VecDeque;
 
 #[cfg(not(loom))]
-mod queue {
-    use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
-    use crate::outbox::parcel::Parcel;
+use super::outgoing::Outgoing;
 
-    /// Is the sending and the receiving half; what bounds it is the budget.
-    pub(in crate::outbox) struct Channel(Sender<Parcel>, Receiver<Parcel>);
+/// What waits, in its order.
+pub(super) struct Channel {
+    sender: Sender<Outgoing>,
+    receiver: Receiver<Outgoing>,
+    /// What was taken from the channel and has its turn before all that is in there.
+    ahead: VecDeque<Outgoing>,
+    length: usize,
+}
 
-    impl Channel {
-        pub(in crate::outbox) fn new() -> Self {
-            let (sender, receiver) = unbounded();
-            Self(sender, receiver)
+impl Channel {
+    pub(super) fn new() -> Self {
+        let (sender, receiver) = unbounded();
+        Self {
+            sender,
+            receiver,
+            ahead: VecDeque::new(),
+            length: 0,
         }
+    }
 
-        pub(in crate::outbox) fn push(&self, parcel: Parcel) {
-            // Sending fails only without a receiver, and we hold one.
-            let _ = self.0.send(parcel);
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn push(&mut self, outgoing: Outgoing) {
+        // Sending fails only without a receiver, and we hold one.
+        if self.sender.send(outgoing).is_ok() {
+            self.length += 1;
         }
+    }
 
-        pub(in crate::outbox) fn pop(&self) -> Option<Parcel> {
-            self.1.try_recv().ok()
+    pub(super) fn pop(&mut self) -> Option<Outgoing> {
+        if self.is_empty() {
+            // The channel, which is far away in memory, is not asked.
+            return None;
         }
+        let outgoing = self
+            .ahead
+            .pop_front()
+            .or_else(|| self.receiver.try_recv().ok())?;
+        self.length -= 1;
+        Some(outgoing)
+    }
 
-        pub(in crate::outbox) fn is_empty(&self) -> bool {
-            self.1.is_empty()
+    /// Takes out the oldest that an overflow policy may drop. What it may not keeps its turn.
+    pub(super) fn pop_droppable(&mut self) -> Option<Outgoing> {
+        let position = self.ahead.iter().position(Outgoing::is_droppable);
+        if let Some(oldest) = position.and_then(|position| self.ahead.remove(position)) {
+            self.length -= 1;
+            return Some(oldest);
+        }
+        while let Ok(outgoing) = self.receiver.try_recv() {
+            if outgoing.is_droppable() {
+                self.length -= 1;
+                return Some(outgoing);
+            }
+            self.ahead.push_back(outgoing);
+        }
+        None
+    }
+}
+
+/// Loom cannot look into crossbeam's channel, and under a lock there is nothing to see.
+#[cfg(loom)]
+mod stand_in {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    type Shared<T> = Arc<Mutex<VecDeque<T>>>;
+
+    pub(super) struct Sender<T>(Shared<T>);
+    pub(super) struct Receiver<T>(Shared<T>);
+
+    pub(super) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+        let shared = Shared::default();
+        (Sender(Arc::clone(&shared)), Receiver(shared))
+    }
+
+    impl<T> Sender<T> {
+        pub(super) fn send(&self, value: T) -> Result<(), T> {
+            crate::sync::lock(&self.0).push_back(value);
+            Ok(())
+        }
+    }
+
+    impl<T> Receiver<T> {
+        pub(super) fn try_recv(&self) -> Result<T, ()> {
+            crate::sync::lock(&self.0).pop_front().ok_or(())
         }
     }
 }
 
 #[cfg(loom)]
-mod queue {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
-
-    use crate::outbox::parcel::Parcel;
-    use crate::outbox::sync::{AtomicU64, Ordering};
-    use crate::sync::lock;
-
-    /// Promises as little as a channel can: who comes without having synchronized with the sender
-    /// may find nothing yet. Who finds something has synchronized with its sender.
-    pub(in crate::outbox) struct Channel {
-        queue: Mutex<VecDeque<Parcel>>,
-        length: AtomicU64,
-    }
-
-    impl Channel {
-        pub(in crate::outbox) fn new() -> Self {
-            Self {
-                queue: Mutex::default(),
-                length: AtomicU64::new(0),
-            }
-        }
-
-        pub(in crate::outbox) fn push(&self, parcel: Parcel) {
-            self.length.fetch_add(1, Ordering::Release);
-            lock(&self.queue).push_back(parcel);
-        }
-
-        pub(in crate::outbox) fn pop(&self) -> Option<Parcel> {
-            if self.is_empty() {
-                return None;
-            }
-            let parcel = lock(&self.queue).pop_front()?;
-            self.length.fetch_sub(1, Ordering::Acquire);
-            Some(parcel)
-        }
-
-        pub(in crate::outbox) fn is_empty(&self) -> bool {
-            self.length.load(Ordering::Relaxed) == 0
-        }
-    }
-}
-
-pub(super) use queue::Channel;
+use stand_in::{Receiver, Sender, unbounded};

@@ -1,30 +1,22 @@
-//! The control lane: pings, pongs and the one Close, which overtake queued messages.
+//! The control frames that wait: pings, pongs and our one Close, which overtake queued messages.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use bytes::Bytes;
 
-use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use crate::protocol::{CloseFrame, Opcode};
 
-/// Holds the control frames that wait for the next frame boundary.
+/// The control frames that wait for the next frame boundary.
 #[derive(Default)]
-pub(super) struct ControlLane {
-    /// Spares the pump the lock while nothing waits here, the common case.
-    waiting: AtomicBool,
-    frames: Mutex<Frames>,
-}
-
-#[derive(Default)]
-struct Frames {
-    queue: VecDeque<(Opcode, Bytes)>,
+pub(super) struct Control {
+    frames: VecDeque<(Opcode, Bytes)>,
     bytes: usize,
-    close: Option<(CloseFrame, Urgency)>,
-    /// Our Close once it has been encoded: nothing follows it (L5).
-    closed_with: Option<CloseFrame>,
+    /// Apart, as most connections have none.
+    close: Option<Box<(CloseFrame, Urgency)>>,
 }
 
-/// Says whether a Close waits for the messages that were reserved before it.
+/// Whether a Close waits for the messages that were admitted before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
     /// The program's: what was sent before it goes first.
@@ -38,105 +30,91 @@ const MAX_BYTES: usize = 4 << 10;
 /// What a frame costs beside its payload.
 const OVERHEAD: usize = 16;
 
-impl ControlLane {
+impl Control {
+    /// Tells whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.close.is_none()
+    }
+
     /// Queues a ping or a pong. Where too many wait, it replaces the newest of its kind: a pong
     /// answers the most recent ping (RFC 6455, section 5.5.3).
-    pub(super) fn push(&self, opcode: Opcode, payload: Bytes) {
-        let mut frames = lock(&self.frames);
-        if frames.closed_with.is_some() {
-            return;
-        }
+    pub(super) fn push(&mut self, opcode: Opcode, payload: Bytes) {
         let bytes = payload.len() + OVERHEAD;
-        if frames.bytes + bytes > MAX_BYTES {
-            frames.drop_newest(opcode);
+        if self.bytes + bytes > MAX_BYTES {
+            self.drop_newest(opcode);
         }
-        frames.bytes += bytes;
-        frames.queue.push_back((opcode, payload));
-        self.waiting.store(true, Ordering::Release);
+        self.bytes += bytes;
+        self.frames.push_back((opcode, payload));
     }
 
-    /// Queues our Close, or makes a waiting one urgent with a new code. Returns false if one has
-    /// already left.
-    pub(super) fn close(&self, close: CloseFrame, urgency: Urgency) -> bool {
-        let mut frames = lock(&self.frames);
-        if frames.closed_with.is_some() {
-            return false;
-        }
-        if frames.close.is_none() || urgency == Urgency::Overtaking {
-            frames.close = Some((close, urgency));
-        }
-        self.waiting.store(true, Ordering::Release);
-        true
+    /// Takes the pings and pongs in order.
+    pub(super) fn take_frames(&mut self) -> VecDeque<(Opcode, Bytes)> {
+        self.bytes = 0;
+        mem::take(&mut self.frames)
     }
 
-    /// Returns our Close, once it has been encoded.
-    pub(super) fn closed_with(&self) -> Option<CloseFrame> {
-        lock(&self.frames).closed_with.clone()
-    }
-
-    /// Tells whether anything waits.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Acquire)
-    }
-
-    /// Tells whether frames wait, or a Close that may leave once no message is reserved.
-    pub(super) fn has_work(&self, reserved: impl FnOnce() -> u64) -> bool {
-        if !self.is_waiting() {
-            return false;
-        }
-        let frames = lock(&self.frames);
-        match frames.close {
-            Some((_, Urgency::Overtaking)) => true,
-            Some((_, Urgency::AfterMessages)) => !frames.queue.is_empty() || reserved() == 0,
-            None => !frames.queue.is_empty(),
+    /// Queues our Close, unless one waits that this one does not overtake.
+    pub(super) fn close(&mut self, close: CloseFrame, urgency: Urgency) {
+        if self.close.is_none() || urgency == Urgency::Overtaking {
+            self.close = Some(Box::new((close, urgency)));
         }
     }
 
-    /// Gives out the pings and pongs in order.
-    pub(super) fn take(&self, mut each: impl FnMut(Opcode, Bytes)) {
-        if !self.is_waiting() {
-            return;
-        }
-        let mut frames = lock(&self.frames);
-        if frames.closed_with.is_none() {
-            frames
-                .queue
-                .drain(..)
-                .for_each(|(opcode, payload)| each(opcode, payload));
-        }
-        *frames = Frames {
-            close: frames.close.take(),
-            closed_with: frames.closed_with.take(),
-            ..Frames::default()
-        };
-        self.waiting
-            .store(frames.close.is_some(), Ordering::Release);
-    }
-
-    /// Gives out our Close if it may leave now: `drained` says whether every message reserved
-    /// before it is on its way.
-    pub(super) fn take_close(&self, drained: impl FnOnce() -> bool) -> Option<CloseFrame> {
-        if !self.is_waiting() {
-            return None;
-        }
-        let mut frames = lock(&self.frames);
-        let urgency = frames.close.as_ref()?.1;
-        if urgency == Urgency::AfterMessages && !drained() {
-            return None;
-        }
-        let (close, _) = frames.close.take()?;
-        frames.closed_with = Some(close.clone());
-        self.waiting.store(false, Ordering::Release);
+    /// Takes our Close if it overtakes, or if `drained` says that nothing is left before it.
+    pub(super) fn take_close(&mut self, drained: bool) -> Option<CloseFrame> {
+        let leaves = |close: &mut Box<_>| drained || close.1 == Urgency::Overtaking;
+        let (close, _) = *self.close.take_if(leaves)?;
         Some(close)
     }
-}
 
-impl Frames {
+    /// Throws everything away.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     fn drop_newest(&mut self, opcode: Opcode) {
-        if let Some(position) = self.queue.iter().rposition(|(queued, _)| *queued == opcode) {
-            if let Some((_, payload)) = self.queue.remove(position) {
+        if let Some(position) = self.frames.iter().rposition(|(queued, _)| *queued == opcode) {
+            if let Some((_, payload)) = self.frames.remove(position) {
                 self.bytes -= payload.len() + OVERHEAD;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(code: u16) -> CloseFrame {
+        CloseFrame::cut_to_fit(code.into(), "")
+    }
+
+    /// Up to 4 KiB pongs keep their order, beyond that the newest is replaced; pings stay.
+    #[test]
+    fn newest_pong_is_replaced_beyond_the_limit() {
+        let mut control = Control::default();
+        control.push(Opcode::Ping, Bytes::from_static(b"ours"));
+        for number in 0..1_000_u32 {
+            control.push(Opcode::Pong, Bytes::copy_from_slice(&number.to_be_bytes()));
+        }
+        let frames = control.take_frames();
+        assert_eq!(frames.len(), MAX_BYTES / (4 + OVERHEAD));
+        assert_eq!(frames[0].0, Opcode::Ping);
+        assert_eq!(frames[1].1[..], 0_u32.to_be_bytes());
+        assert_eq!(frames.back().map(|frame| &frame.1[..]), Some(&999_u32.to_be_bytes()[..]));
+        assert!(control.is_empty());
+    }
+
+    /// The program's Close waits for what is before it; a reply or failure takes its place and does
+    /// not wait.
+    #[test]
+    fn close_waits_unless_it_overtakes() {
+        let mut control = Control::default();
+        control.close(close(1000), Urgency::AfterMessages);
+        control.close(close(4000), Urgency::AfterMessages);
+        assert_eq!(control.take_close(false), None);
+        control.close(close(1002), Urgency::Overtaking);
+        assert_eq!(control.take_close(false), Some(close(1002)));
+        assert_eq!(control.take_close(true), None);
     }
 }

@@ -3,10 +3,11 @@
 use std::mem;
 use std::sync::Arc;
 
+use super::drive::FAIR_SHARE;
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
 
-/// Holds back the outboxes that callbacks of one reading end have sent to, while that reading end
+/// What holds back the outboxes that callbacks of one reading end have sent to, while that reading end
 /// has more input at hand.
 pub(crate) struct Cork<W> {
     active: AtomicBool,
@@ -43,15 +44,8 @@ impl<W: Wire> Cork<W> {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Holds an outbox back, after its message is queued. Returns false if it must leave now.
-    pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) -> bool {
-        if !self.is_active() {
-            return false;
-        }
-        // Whoever clears the mark pumps after that, and what is queued by now with it.
-        if outbox.corked.swap(true, Ordering::AcqRel) {
-            return true;
-        }
+    /// Holds an outbox back that this thread has just marked as held.
+    pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) {
         let mut held = lock(&self.held);
         held.outboxes.push(Arc::clone(outbox));
         let was_ticking = mem::replace(&mut held.ticking, true);
@@ -59,7 +53,6 @@ impl<W: Wire> Cork<W> {
         if !was_ticking {
             W::tick(self);
         }
-        true
     }
 
     /// Lets everything held leave.
@@ -69,8 +62,7 @@ impl<W: Wire> Cork<W> {
         let outboxes = mem::take(&mut held.outboxes);
         drop(held);
         for outbox in outboxes {
-            outbox.corked.swap(false, Ordering::AcqRel);
-            outbox.pump();
+            outbox.let_go();
         }
     }
 
@@ -92,5 +84,18 @@ impl<W: Wire> Cork<W> {
         let mut held = lock(&self.held);
         held.ticking = !held.outboxes.is_empty();
         !held.ticking
+    }
+}
+
+impl<W: Wire> Outbox<W> {
+    /// Lets leave what a cork has held back.
+    fn let_go(self: &Arc<Self>) {
+        let writer = self.with_queue(|queue, after| {
+            queue.corked = false;
+            queue.take_to_write(after)
+        });
+        if let Some(writer) = writer {
+            self.drive(writer, FAIR_SHARE);
+        }
     }
 }

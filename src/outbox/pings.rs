@@ -7,17 +7,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::delivery::{Promise, delivery};
-use super::parcel::Parcel;
-use super::sync::Ordering;
+use super::outgoing::Outgoing;
+use super::sync::lock;
 use super::{Outbox, Wire};
 use crate::protocol::Opcode;
-use crate::sync::lock;
 use crate::{DeliveryError, SendErrorKind, WaitError};
 
-/// Numbers pings, and makes of their pongs what they tell: that the peer has taken what went before,
-/// and how long it took.
+/// The numbered pings of a connection, and what their pongs tell: that the peer has taken what went
+/// before, and how long it took.
 pub(super) struct Pings {
-    /// Is random, so that a pong which answers some other ping is not taken for one of these.
     first: u64,
     sent: u64,
     unanswered: VecDeque<Ping>,
@@ -32,17 +30,18 @@ struct Ping {
     barrier: Option<Promise>,
 }
 
-/// Is a ping's payload: its number, big-endian.
+/// A ping's payload: its number, big-endian.
 pub(super) type Payload = [u8; 8];
 
 impl Pings {
-    pub(super) fn new() -> Self {
-        Self {
-            first: rand::random(),
+    /// Makes the numbers, from a random one on.
+    fn from(first: u64) -> Box<Self> {
+        Box::new(Self {
+            first,
             sent: 0,
             unanswered: VecDeque::new(),
             latency: None,
-        }
+        })
     }
 
     /// Makes the payload of the next ping. A barrier's is to be written before the next is made.
@@ -63,37 +62,29 @@ impl Pings {
     }
 
     /// Takes note of a pong, if it is one of ours. It answers the pings before its own too (RFC
-    /// 6455, section 5.5.3).
-    pub(super) fn answered(&mut self, payload: &[u8]) {
-        let Ok(payload) = Payload::try_from(payload) else {
-            return;
+    /// 6455, section 5.5.3). Returns whom that tells something.
+    fn answered(&mut self, payload: &[u8]) -> Vec<Promise> {
+        let number = Payload::try_from(payload).map(u64::from_be_bytes);
+        let number = number.map(|number| number.wrapping_sub(self.first));
+        let Some(number) = number.ok().filter(|number| *number < self.sent) else {
+            return Vec::new();
         };
-        let number = u64::from_be_bytes(payload).wrapping_sub(self.first);
-        if number >= self.sent {
-            return;
-        }
         let answered = self
             .unanswered
             .partition_point(|ping| ping.number <= number);
-        for ping in self.unanswered.drain(..answered) {
+        let answered = self.unanswered.drain(..answered).filter_map(|ping| {
             if ping.number == number {
                 self.latency = Some(ping.sent_at.elapsed());
             }
-            if let Some(promise) = ping.barrier {
-                promise.resolve(Ok(()));
-            }
-        }
+            ping.barrier
+        });
+        answered.collect()
     }
 
-    /// Returns what the last pong of ours took.
-    pub(super) fn latency(&self) -> Option<Duration> {
-        self.latency
-    }
-
-    /// Tells who still waits that no pong will come.
-    pub(super) fn give_up(&mut self, why: DeliveryError) {
-        let barriers = self.unanswered.drain(..).filter_map(|ping| ping.barrier);
-        barriers.for_each(|promise| promise.resolve(Err(why)));
+    /// Takes those who wait for a pong that will not come.
+    pub(super) fn give_up(&mut self) -> Vec<Promise> {
+        let unanswered = self.unanswered.drain(..);
+        unanswered.filter_map(|ping| ping.barrier).collect()
     }
 }
 
@@ -101,46 +92,53 @@ impl<W: Wire> Outbox<W> {
     /// Sends a ping behind what was sent before, and waits for its pong.
     pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
         let (promise, delivery) = delivery();
-        match self.wait_for_turn(0, || deadline) {
-            Ok(_) => {
-                self.barriers.fetch_add(1, Ordering::Release);
-                self.channel.push(Parcel::Barrier(promise));
-            }
-            Err(SendErrorKind::Timeout) => return Err(WaitError::Timeout),
-            Err(SendErrorKind::Full) => return Err(WaitError::WouldDeadlock),
-            Err(_) => return Err(WaitError::Closed),
-        }
-        self.pump();
-        match delivery.wait_until(deadline) {
-            Ok(()) => Ok(()),
-            Err(DeliveryError::Pending) => Err(WaitError::Timeout),
-            Err(_) => Err(WaitError::Closed),
-        }
+        self.begin_numbers();
+        self.let_all_leave();
+        self.wait_in_line(Outgoing::Barrier(promise), || deadline)
+            .map_err(|(kind, _)| match kind {
+                SendErrorKind::Timeout => WaitError::Timeout,
+                SendErrorKind::Full => WaitError::WouldDeadlock,
+                _ => WaitError::Closed,
+            })?;
+        delivery.wait_until(deadline).map_err(|error| match error {
+            DeliveryError::Pending => WaitError::Timeout,
+            _ => WaitError::Closed,
+        })
     }
 
     /// Sends a ping that keeps the connection alive and measures the way to the peer and back.
     pub(crate) fn send_keepalive(self: &Arc<Self>) {
-        let payload = self.number_ping(None);
-        self.send_control(Opcode::Ping, Bytes::copy_from_slice(&payload));
+        self.begin_numbers();
+        self.with_queue(|queue, _| {
+            let payload = queue.pings.as_mut().map(|pings| pings.next(None));
+            if let Some(payload) = payload {
+                queue.push_control(Opcode::Ping, Bytes::copy_from_slice(&payload));
+            }
+        });
+        self.write_waiting();
+    }
+
+    fn begin_numbers(&self) {
+        // Random, so that a pong which answers some other ping is not taken for one of these. Drawn
+        // before locking, as that may ask the system.
+        let first = rand::random();
+        let mut queue = lock(&self.queue);
+        queue.pings.get_or_insert_with(|| Pings::from(first));
     }
 
     /// Takes note of a pong.
     pub(crate) fn note_pong(&self, payload: &[u8]) {
-        if let Some(pings) = &mut *lock(&self.pings) {
-            pings.answered(payload);
+        let mut queue = lock(&self.queue);
+        let pings = queue.pings.as_mut();
+        let answered = pings.map(|pings| pings.answered(payload));
+        drop(queue);
+        for promise in answered.into_iter().flatten() {
+            promise.resolve(Ok(()));
         }
     }
 
     /// Returns what the last answered ping of our own took.
     pub(crate) fn latency(&self) -> Option<Duration> {
-        lock(&self.pings).as_ref()?.latency()
-    }
-
-    /// Makes the payload of the next ping of our own.
-    pub(super) fn number_ping(&self, barrier: Option<Promise>) -> Payload {
-        let mut pings = lock(&self.pings);
-        pings
-            .get_or_insert_with(|| Box::new(Pings::new()))
-            .next(barrier)
+        lock(&self.queue).pings.as_ref()?.latency
     }
 }

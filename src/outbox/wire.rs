@@ -5,9 +5,9 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Alarm, Cork, Outbox, Wire};
+use super::{Cork, Outbox, Rest, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
-use crate::transport::{Socket, Wake};
+use crate::transport::{Interest, Socket};
 
 /// Is the sending side's view of a connection's socket.
 pub(crate) struct SocketWire {
@@ -40,26 +40,26 @@ pub(crate) fn uncork_thread() {
 }
 
 impl Wire for SocketWire {
-    type Alarm = Wake;
-
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.socket.try_send(parts)
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.socket.try_send(&[]).map(drop)
+        if self.socket.is_tls() {
+            self.socket.try_send(&[])?;
+        }
+        Ok(())
     }
 
-    fn alarm(&self) -> Option<Arc<Wake>> {
-        Wake::new().ok().map(Arc::new)
+    fn wait_writable(&self) {
+        self.socket.wait(Interest::Write, None);
     }
 
-    fn wait_writable(&self, alarm: Option<&Wake>, deadline: Option<Instant>) {
-        self.socket.wait_writable_or(alarm, deadline);
-    }
-
-    fn cut(&self) {
-        self.socket.cut();
+    fn cut(&self, rest: Rest) {
+        match rest {
+            Rest::Sent => self.socket.end(),
+            Rest::Discarded => self.socket.cut(),
+        }
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
@@ -82,11 +82,6 @@ impl Wire for SocketWire {
         CORK.try_with(|cork| cork.borrow().clone()).ok().flatten()
     }
 
-    fn hold(outbox: &Arc<Outbox<Self>>) -> bool {
-        CORK.try_with(|cork| cork.borrow().as_ref().is_some_and(|cork| cork.hold(outbox)))
-            .unwrap_or(false)
-    }
-
     fn is_corked() -> bool {
         CORK.try_with(|cork| cork.borrow().as_ref().is_some_and(|cork| cork.is_active()))
             .unwrap_or(false)
@@ -94,12 +89,6 @@ impl Wire for SocketWire {
 
     fn deadline(timeout: Duration) -> Option<Instant> {
         Some(Instant::now() + timeout)
-    }
-}
-
-impl Alarm for Wake {
-    fn ring(&self) {
-        self.wake();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is encoded and not yet with the kernel.
+//! What is encoded and not yet with the kernel: [`WriteBuffer`].
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -6,14 +6,12 @@ use std::mem;
 
 use super::Wire;
 use super::delivery::Promise;
-use super::stream::Lane;
-use super::sync::Arc;
 use crate::Message;
 use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 
-/// Holds encoded frames, and behind them at most one large payload that leaves uncopied.
+/// Encoded frames, and behind them at most one large payload that leaves uncopied.
 #[derive(Default)]
-pub(super) struct Unsent {
+pub(super) struct WriteBuffer {
     encoded: Vec<u8>,
     written: usize,
     /// Apart, as most connections never have one.
@@ -29,74 +27,87 @@ const BATCH: usize = 64 << 10;
 /// A payload from this size on is not copied behind its header.
 const LARGE: usize = 16 << 10;
 
-/// Is a payload that leaves from where it lies; masked, a step at a time.
+/// A payload that leaves from where it lies; masked, a step at a time.
 struct Large {
     message: Message,
     taken: usize,
     key: Option<MaskKey>,
 }
 
-/// Is one frame whose last byte the kernel has not taken.
+/// One frame whose last byte the kernel has not taken.
 struct Frame {
     left: usize,
-    role: Released,
+    role: Role,
 }
 
-/// Says what a frame's end releases.
-pub(super) enum Released {
-    /// The room that a message had reserved. Who waits for its delivery is told.
+/// What a frame stands for, and so what its end releases.
+pub(super) enum Role {
+    /// A message: its room. Who waits for its delivery is told.
     Message {
         weight: u64,
         promise: Option<Promise>,
     },
-    /// The room that a fragment had reserved in its lane; the last one's end is its message's.
-    Fragment {
-        weight: u64,
-        lane: Arc<Lane>,
-        fin: Fin,
-    },
-    /// The place that a barrier had among the messages.
+    /// A fragment: its room in the lane; the last one's end is its message's.
+    Fragment { weight: u64, fin: Fin },
+    /// A ping that has a place among the messages.
     Barrier,
-    /// Nothing: a ping or a pong.
+    /// A ping or a pong.
     Control,
-    /// Our Close is with the kernel.
+    /// Our Close.
     Close,
 }
 
-impl Released {
-    /// Tells whether this ends what one reservation of the budget was for.
-    pub(super) fn ends_reservation(&self) -> bool {
-        match self {
-            Self::Message { .. } | Self::Barrier => true,
-            Self::Fragment { fin, .. } => *fin == Fin::Last,
-            Self::Control | Self::Close => false,
+/// What has become of frames: how much was taken, and what that has released.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Bytes of frames.
+    pub(super) length: u64,
+    /// Bytes and places of the queue's budget.
+    pub(super) bytes: u64,
+    pub(super) places: u64,
+    pub(super) messages: u64,
+    pub(super) barriers: u64,
+    /// Bytes and fragments of the lane.
+    pub(super) fragment_bytes: u64,
+    pub(super) fragments: u64,
+    /// Whether our Close was among them.
+    pub(super) close: bool,
+    pub(super) promises: Vec<Promise>,
+}
+
+impl Written {
+    fn add(&mut self, role: Role) {
+        match role {
+            Role::Message { weight, promise } => {
+                self.bytes += weight;
+                self.end_message();
+                self.promises.extend(promise);
+            }
+            Role::Fragment { weight, fin } => {
+                self.fragment_bytes += weight;
+                self.fragments += 1;
+                if fin == Fin::Last {
+                    self.end_message();
+                }
+            }
+            Role::Barrier => {
+                self.places += 1;
+                self.barriers += 1;
+            }
+            Role::Close => self.close = true,
+            Role::Control => {}
         }
+    }
+
+    fn end_message(&mut self) {
+        self.places += 1;
+        self.messages += 1;
     }
 }
 
-impl Unsent {
+impl WriteBuffer {
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
-    }
-
-    /// Tells how many of the budget's reservations end with what is encoded and not wholly written.
-    pub(super) fn reservations(&self) -> u64 {
-        self.count(Released::ends_reservation)
-    }
-
-    /// Tells how many fragments are encoded and not wholly written.
-    pub(super) fn fragments(&self) -> u64 {
-        self.count(|role| matches!(role, Released::Fragment { .. }))
-    }
-
-    fn count(&self, counts: impl Fn(&Released) -> bool) -> u64 {
-        let counted = self.frames.iter().filter(|frame| counts(&frame.role));
-        counted.count() as u64
-    }
-
-    /// Tells whether more may be encoded before the next write.
-    pub(super) fn has_room(&self) -> bool {
-        self.large.is_none() && self.encoded.len() - self.written < BATCH
     }
 
     /// Encodes a frame whose payload is small.
@@ -105,7 +116,7 @@ impl Unsent {
         encoder: &mut Encoder,
         opcode: Opcode,
         payload: &[u8],
-        role: Released,
+        role: Role,
     ) {
         self.wake();
         let start = self.encoded.len();
@@ -123,7 +134,7 @@ impl Unsent {
         encoder: &mut Encoder,
         (opcode, fin): (Opcode, Fin),
         message: Message,
-        role: Released,
+        role: Role,
     ) -> Option<Message> {
         self.wake();
         let (start, length) = (self.encoded.len(), message.len());
@@ -147,8 +158,8 @@ impl Unsent {
         spent
     }
 
-    /// Writes once, as much as the kernel takes, and returns how much that was.
-    pub(super) fn write(&mut self, wire: &impl Wire) -> io::Result<usize> {
+    /// Writes once, as much as the kernel takes, and returns what that has released.
+    pub(super) fn write(&mut self, wire: &impl Wire) -> io::Result<Written> {
         if self.encoded.is_empty() {
             self.mask_next_step();
         }
@@ -174,7 +185,7 @@ impl Unsent {
             self.encoded.clear();
             self.written = 0;
         }
-        Ok(length)
+        Ok(self.count_off(length))
     }
 
     /// Takes the next step of a payload that must be masked into the encoded bytes: the payload
@@ -194,17 +205,23 @@ impl Unsent {
         *taken += step.len();
     }
 
-    /// Counts `length` written bytes off and tells `released` of every frame that they end.
-    pub(super) fn advance(&mut self, mut length: usize, mut released: impl FnMut(Released)) {
+    /// Counts `length` bytes off, and what they release.
+    fn count_off(&mut self, length: usize) -> Written {
+        let mut written = Written {
+            length: length as u64,
+            ..Written::default()
+        };
+        let mut rest = length;
         while let Some(mut frame) = self.frames.pop_front() {
-            if frame.left > length {
-                frame.left -= length;
+            if frame.left > rest {
+                frame.left -= rest;
                 self.frames.push_front(frame);
-                return;
+                break;
             }
-            length -= frame.left;
-            released(frame.role);
+            rest -= frame.left;
+            written.add(frame.role);
         }
+        written
     }
 
     /// Gives out the large payload once it has been taken whole.
@@ -229,10 +246,13 @@ impl Unsent {
         }
     }
 
-    /// Throws everything away and tells `released` of it; returns what is to be dropped where no
-    /// lock is held.
-    pub(super) fn discard(&mut self, released: impl FnMut(Released)) -> Option<Message> {
-        self.advance(usize::MAX, released);
-        mem::take(self).large.map(|large| large.message)
+    /// Throws everything away. Returns what that releases, and a payload to be dropped where no lock
+    /// is held.
+    pub(super) fn discard(&mut self) -> (Written, Option<Message>) {
+        let discarded = Written {
+            length: 0,
+            ..self.count_off(usize::MAX)
+        };
+        (discarded, mem::take(self).large.map(|large| large.message))
     }
 }

@@ -1,0 +1,295 @@
+//! Where a connection stands: [`Life`], from its opening to its [`CloseEvent`].
+
+use std::io;
+use std::thread::{self, ThreadId};
+use std::time::Instant;
+
+use crate::close::CloseEvent;
+use crate::protocol::CloseFrame;
+use crate::{CloseCode, DeliveryError, Error, Initiator, Timeout};
+
+/// The state of a connection. Sending and reading end apart: after a failed write, what has arrived
+/// is still read, and after the peer's end of input, what was queued still leaves.
+///
+/// Its functions are the only transitions there are. They are called under the queue's lock.
+#[derive(Debug)]
+pub(crate) struct Life {
+    sending: Sending,
+    reading: Reading,
+    /// Apart, as an open connection has nothing in it.
+    end: Option<Box<End>>,
+}
+
+/// How far the sending has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Open,
+    /// No message is admitted any more; what was admitted leaves.
+    Closing,
+    /// Our Close is encoded: nothing follows it (L5).
+    Closed,
+    /// Nothing leaves any more.
+    Over,
+}
+
+/// How far the reading has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Open,
+    /// The peer's Close or its end of input has come.
+    Over,
+    /// What has not been read is thrown away.
+    Cut,
+    /// The program has been told.
+    Finished,
+}
+
+/// What is known of the end, gathered from those who take part in it.
+#[derive(Debug, Default)]
+struct End {
+    initiator: Option<Initiator>,
+    sent: Option<CloseFrame>,
+    /// When our Close went to the kernel.
+    sent_at: Option<Instant>,
+    received: Option<CloseFrame>,
+    failure: Option<Failed>,
+    cause: Option<Cause>,
+    event: Option<CloseEvent>,
+}
+
+/// What made a connection fail.
+#[derive(Debug)]
+struct Failed {
+    error: Error,
+    /// The thread that found it.
+    on: ThreadId,
+    /// Whether the peer could still be told: our Close had not been encoded.
+    tellable: bool,
+}
+
+/// Why nothing leaves any more.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// Nothing is left to say: both Close frames were seen, or our failure was told.
+    Finished,
+    /// The peer is gone: its input ended without a Close, or reading or writing failed.
+    Lost(Option<io::Error>),
+    /// A deadline passed.
+    Timeout(Timeout),
+    /// The program asked for it.
+    Aborted,
+}
+
+impl Life {
+    pub(crate) fn new() -> Self {
+        Self {
+            sending: Sending::Open,
+            reading: Reading::Open,
+            end: None,
+        }
+    }
+
+    /// Tells whether messages are admitted.
+    pub(crate) fn is_open(&self) -> bool {
+        self.sending == Sending::Open
+    }
+
+    /// Tells whether our Close is encoded, or nothing leaves for another reason.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.sending, Sending::Closed | Sending::Over)
+    }
+
+    /// Tells whether nothing leaves any more.
+    pub(crate) fn is_sending_over(&self) -> bool {
+        self.sending == Sending::Over
+    }
+
+    /// Tells whether what has arrived is not to be read any more.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.reading == Reading::Cut
+    }
+
+    /// Returns when our Close went to the kernel.
+    pub(crate) fn close_left_at(&self) -> Option<Instant> {
+        self.end.as_ref()?.sent_at
+    }
+
+    /// Returns how the connection ended, once the program has been told.
+    pub(crate) fn event(&self) -> Option<&CloseEvent> {
+        self.end.as_ref()?.event.as_ref()
+    }
+
+    /// Admits no more messages. Returns whether this call is the one that began the end.
+    pub(crate) fn close(&mut self, by: Initiator) -> bool {
+        let first = self.is_open();
+        if first {
+            self.sending = Sending::Closing;
+            self.end().initiator.get_or_insert(by);
+        }
+        first
+    }
+
+    /// Records a failure, of the peer's or the program's: the first counts.
+    pub(crate) fn fail(&mut self, error: Error) {
+        let failed = Failed {
+            error,
+            on: thread::current().id(),
+            tellable: !self.is_closed(),
+        };
+        self.close(Initiator::Local);
+        self.end().failure.get_or_insert(failed);
+    }
+
+    /// Puts the failure of a callback in the place of that of a message which it has left
+    /// unfinished on this thread, if it has. Returns whether it did.
+    pub(crate) fn explain_unfinished(&mut self, text: &str) -> bool {
+        let here = thread::current().id();
+        let failed = self.end.as_mut().and_then(|end| end.failure.as_mut());
+        let unfinished = failed
+            .filter(|failed| matches!(failed.error, Error::Unfinished) && failed.on == here)
+            .map(|failed| failed.error = Error::Callback(text.to_owned()));
+        unfinished.is_some()
+    }
+
+    /// Records the peer's Close: what comes behind it is not read (RFC 6455, section 5.5.1).
+    pub(crate) fn receive_close(&mut self, close: CloseFrame) {
+        self.close(Initiator::Remote);
+        if self.reading == Reading::Open {
+            self.reading = Reading::Over;
+        }
+        self.end().received.get_or_insert(close);
+    }
+
+    /// Records the end of the peer's input without a Close: what was admitted still leaves.
+    pub(crate) fn end_input(&mut self) {
+        self.close(Initiator::Remote);
+        if self.reading == Reading::Open {
+            self.reading = Reading::Over;
+        }
+    }
+
+    /// Records that our Close is encoded.
+    pub(crate) fn encode_close(&mut self, close: CloseFrame) {
+        if !self.is_closed() {
+            self.sending = Sending::Closed;
+            self.end().sent = Some(close);
+        }
+    }
+
+    /// Records that our Close is with the kernel: the peer may answer from now on.
+    pub(crate) fn send_close(&mut self, now: Instant) {
+        self.end().sent_at = Some(now);
+    }
+
+    /// Ends the sending; what has arrived is still read. Returns whether this call did.
+    pub(crate) fn end_sending(&mut self, cause: Cause) -> bool {
+        if self.is_sending_over() {
+            return false;
+        }
+        self.sending = Sending::Over;
+        self.end().cause = Some(cause);
+        true
+    }
+
+    /// Ends the sending and the reading. Returns whether this call ended either.
+    pub(crate) fn cut(&mut self, cause: Cause) -> bool {
+        let ended = self.end_sending(cause);
+        let reading = !matches!(self.reading, Reading::Cut | Reading::Finished);
+        if reading {
+            self.reading = Reading::Cut;
+        }
+        ended || reading
+    }
+
+    /// Puts together how the connection ended, and what failed.
+    pub(crate) fn tell(&mut self, undelivered: u64) -> (CloseEvent, Option<Error>) {
+        let end = self.end();
+        let sent = end.sent.clone().filter(|_| end.sent_at.is_some());
+        let timeout = match end.cause {
+            Some(Cause::Timeout(timeout)) => Some(timeout),
+            _ => None,
+        };
+        let (code, reason) = end.code(sent.as_ref());
+        let event = CloseEvent {
+            code,
+            reason,
+            initiator: end.initiator(),
+            clean: sent.is_some() && end.received.is_some(),
+            sent: sent.map(|close| close.code),
+            received: end.received.as_ref().map(|close| close.code),
+            timeout,
+            failed: end.failure.is_some() || timeout.is_some(),
+            aborted: matches!(end.cause, Some(Cause::Aborted)),
+            undelivered,
+        };
+        let failure = end.failure.take().map(|failed| failed.error);
+        (event, failure.or(timeout.map(Error::Timeout)))
+    }
+
+    /// Records that the program has been told, by this event.
+    pub(crate) fn finish(&mut self, event: CloseEvent) {
+        self.reading = Reading::Finished;
+        self.end().event = Some(event);
+    }
+
+    /// Returns the system's error that ended the connection, if it was one.
+    pub(crate) fn lost_by(&self) -> Option<&io::Error> {
+        match &self.end.as_ref()?.cause {
+            Some(Cause::Lost(error)) => error.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn end(&mut self) -> &mut End {
+        self.end.get_or_insert_default()
+    }
+}
+
+impl End {
+    /// Returns the code and the reason that the connection ended with: those of a failure that the
+    /// peer could be told, else those of the peer's Close, whoever began (RFC 6455, sections 7.1.5
+    /// and 7.1.6), else 1006.
+    fn code(&self, sent: Option<&CloseFrame>) -> (CloseCode, String) {
+        match (&self.failure, &self.received) {
+            (Some(failed), _) if failed.tellable => failed.code(sent),
+            (_, Some(close)) => (close.code, close.reason.clone()),
+            _ => (CloseCode::ABNORMAL, String::new()),
+        }
+    }
+
+    fn initiator(&self) -> Initiator {
+        let cut = matches!(self.cause, Some(Cause::Timeout(_) | Cause::Aborted));
+        self.initiator.unwrap_or(if cut {
+            Initiator::Local
+        } else {
+            Initiator::Remote
+        })
+    }
+}
+
+impl Failed {
+    fn code(&self, sent: Option<&CloseFrame>) -> (CloseCode, String) {
+        match &self.error {
+            Error::Protocol { code, what } => (*code, (*what).to_owned()),
+            Error::TooSlow => (CloseCode::POLICY_VIOLATION, TOO_SLOW.to_owned()),
+            _ => {
+                let reason = sent.map(|close| close.reason.clone());
+                (CloseCode::INTERNAL_ERROR, reason.unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The reason a peer is told that reads too slowly.
+pub(crate) const TOO_SLOW: &str = "too slow";
+
+impl Cause {
+    /// Returns what becomes of what was not written.
+    pub(crate) fn undelivered(&self) -> DeliveryError {
+        match self {
+            Self::Finished | Self::Lost(_) => DeliveryError::Lost,
+            Self::Timeout(timeout) => DeliveryError::Cut(*timeout),
+            Self::Aborted => DeliveryError::Aborted,
+        }
+    }
+}

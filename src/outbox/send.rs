@@ -1,0 +1,249 @@
+//! Messages on their way in: admitted, in line, or turned away.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::aftermath::Aftermath;
+use super::delivery::{Delivery, delivery};
+use super::drive::FAIR_SHARE;
+use super::outgoing::Outgoing;
+use super::queue::Queue;
+use super::sync::{MutexGuard, lock, wait};
+use super::writer::{Item, Spent};
+use super::{Outbox, Wire};
+use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
+
+/// With so much gathered, a cork is no longer worth it.
+pub(super) const CORK_FULL: u64 = 32 << 10;
+
+/// What did not get in, and why.
+type Rejected = (SendErrorKind, Outgoing);
+
+impl<W: Wire> Outbox<W> {
+    /// Queues a message and lets it leave. What a full queue means is said by `overflow`, or else by
+    /// what was set for the connection.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Option<Overflow>,
+    ) -> Result<(), SendError> {
+        self.queue(Outgoing::Message(message), overflow, Leave::Now)
+            .map_err(into_error)
+    }
+
+    /// Queues a message as [`send`](Self::send) does, and tells what becomes of it.
+    pub(crate) fn send_tracked(self: &Arc<Self>, message: Message) -> Result<Delivery, SendError> {
+        let (promise, delivery) = delivery();
+        let outgoing = Outgoing::Tracked(Box::new((message, promise)));
+        self.queue(outgoing, None, Leave::Now).map_err(into_error)?;
+        Ok(delivery)
+    }
+
+    /// Queues messages as [`send`](Self::send) does, and lets them leave together.
+    pub(crate) fn send_all(
+        self: &Arc<Self>,
+        mut messages: impl Iterator<Item = Message>,
+    ) -> Result<(), SendError> {
+        // What was queued leaves also if the program's iterator panics.
+        let _leaving = Leaving(self);
+        messages.try_for_each(|message| {
+            self.queue(Outgoing::Message(message), None, Leave::Later)
+                .map_err(into_error)
+        })
+    }
+
+    /// Queues something as the policy says.
+    pub(super) fn queue(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        overflow: Option<Overflow>,
+        leave: Leave,
+    ) -> Result<(), Rejected> {
+        let corked = leave == Leave::Now && W::is_corked();
+        let mut queue = lock(&self.queue);
+        let overflow = overflow.unwrap_or(queue.overflow);
+        match queue.admits(outgoing.weight(), overflow == Overflow::Wait) {
+            Ok(()) => {
+                self.take_in(queue, outgoing, leave, corked);
+                Ok(())
+            }
+            Err(SendErrorKind::Full) => {
+                drop(queue);
+                self.queue_when_full(outgoing, overflow)
+            }
+            Err(kind) => Err((kind, outgoing)),
+        }
+    }
+
+    /// Queues what was admitted, and writes it, or leaves it to somebody who does.
+    fn take_in(
+        self: &Arc<Self>,
+        mut queue: MutexGuard<'_, Queue<W>>,
+        outgoing: Outgoing,
+        leave: Leave,
+        corked: bool,
+    ) {
+        if leave == Leave::Later {
+            return queue.push(outgoing);
+        }
+        let weight = outgoing.weight();
+        if corked && queue.budget.bytes() + weight < CORK_FULL {
+            queue.push(outgoing);
+            return self.hold(queue);
+        }
+        let Some(mut writer) = queue.take_writer() else {
+            return queue.push(outgoing);
+        };
+        let mut after = Aftermath::new();
+        match Item::written_alone(outgoing) {
+            Ok(item) if queue.has_nothing_before() => {
+                queue.admit(weight);
+                drop(queue);
+                writer.encode(item);
+            }
+            item => {
+                queue.push(item.map_or_else(|outgoing| outgoing, Outgoing::from));
+                queue.refill(&mut writer, &mut after);
+                self.unlock(queue, after);
+            }
+        }
+        self.drive(writer, weight + FAIR_SHARE);
+    }
+
+    /// Has this thread's cork hold what is queued, unless one holds it already.
+    pub(super) fn hold(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<W>>) {
+        let held = std::mem::replace(&mut queue.corked, true);
+        drop(queue);
+        if !held {
+            W::hold(self);
+        }
+    }
+
+    /// Queues what found the queue full, once everything that can leave has left.
+    fn queue_when_full(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        overflow: Overflow,
+    ) -> Result<(), Rejected> {
+        self.let_all_leave();
+        if overflow == Overflow::Wait {
+            return self.wait_in_line(outgoing, || W::deadline(self.config.write_timeout));
+        }
+        let mut spent = Spent::default();
+        let outcome = self.with_queue(|queue, _| {
+            while let Err(kind) = queue.admits(outgoing.weight(), false) {
+                match (kind, overflow) {
+                    (SendErrorKind::Full, Overflow::DropOldest) => match queue.drop_oldest() {
+                        Some(oldest) => spent.add(oldest.give_up(DeliveryError::Dropped)),
+                        // What is being written stays: it is queued beyond the limit.
+                        None => break,
+                    },
+                    (SendErrorKind::Full, Overflow::DropNewest) => {
+                        queue.dropped += 1;
+                        spent.add(outgoing.give_up(DeliveryError::Dropped));
+                        return Ok(());
+                    }
+                    _ => return Err((kind, outgoing)),
+                }
+            }
+            queue.push(outgoing);
+            Ok(())
+        });
+        self.write_waiting();
+        spent.dispose();
+        match outcome {
+            Err((SendErrorKind::Full, outgoing)) if overflow == Overflow::Close => {
+                self.fail_slow();
+                Err((SendErrorKind::Closed, outgoing))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Lets leave what is queued here, and what this thread holds back anywhere.
+    pub(super) fn let_all_leave(self: &Arc<Self>) {
+        if let Some(cork) = W::cork() {
+            cork.uncork();
+        }
+        self.write_waiting();
+    }
+
+    /// Stands in line until there is room, unless nothing can move before this very thread goes on.
+    pub(super) fn wait_in_line(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        deadline: impl FnOnce() -> Option<Instant>,
+    ) -> Result<(), Rejected> {
+        let mut queue = lock(&self.queue);
+        match queue.admits(outgoing.weight(), true) {
+            Ok(()) => {
+                queue.push(outgoing);
+                drop(queue);
+                self.write_waiting();
+                return Ok(());
+            }
+            Err(SendErrorKind::Full) if !queue.is_streaming_here() => {}
+            Err(kind) => return Err((kind, outgoing)),
+        }
+        let deadline = deadline();
+        let bell = Queue::<W>::new_bell();
+        let ticket = queue.join_line(outgoing, bell.clone());
+        while queue.is_in_line(ticket) && queue.life.is_open() && !has_passed(deadline) {
+            queue = wait(&bell, queue, deadline);
+            if let Some(writer) = queue.answer_call() {
+                drop(queue);
+                self.drive(writer, FAIR_SHARE);
+                queue = lock(&self.queue);
+            }
+        }
+        let mut after = Aftermath::new();
+        let turned_away = queue.leave_line(ticket, &mut after);
+        let kind = if queue.life.is_open() {
+            SendErrorKind::Timeout
+        } else {
+            SendErrorKind::Closed
+        };
+        // Those behind may have moved up.
+        let writer = queue.take_to_write(&mut after);
+        self.unlock(queue, after);
+        if let Some(writer) = writer {
+            self.drive(writer, FAIR_SHARE);
+        }
+        turned_away.map_or(Ok(()), |outgoing| Err((kind, outgoing)))
+    }
+}
+
+/// Whether what is queued leaves at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Or with the rest of a burst.
+    Now,
+    /// The caller sees to it.
+    Later,
+}
+
+/// Lets leave what was queued, when dropped.
+struct Leaving<'a, W: Wire>(&'a Arc<Outbox<W>>);
+
+impl<W: Wire> Drop for Leaving<'_, W> {
+    fn drop(&mut self) {
+        let corked = W::is_corked();
+        let queue = lock(&self.0.queue);
+        if corked && queue.budget.bytes() < CORK_FULL {
+            return self.0.hold(queue);
+        }
+        drop(queue);
+        self.0.write_waiting();
+    }
+}
+
+/// Tells whether a deadline has passed.
+pub(super) fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// Hands the message back.
+fn into_error((kind, outgoing): Rejected) -> SendError {
+    // Nobody holds the other end of what is handed back.
+    SendError::new(kind, outgoing.give_up(DeliveryError::Dropped))
+}
