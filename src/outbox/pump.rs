@@ -8,8 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::error;
-
 use super::channel::Channel;
 use super::parcel::Parcel;
 use super::stream::Stream;
@@ -17,6 +15,7 @@ use super::sync::{MutexGuard, Ordering, fence, lock, try_lock};
 use super::unsent::{Released, Unsent};
 use super::{Outbox, Wire};
 use crate::protocol::{Encoder, Fin, Role};
+use crate::record::error;
 use crate::{DeliveryError, Message, Timeout};
 
 /// Is what only the holder of the lock touches.
