@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use log::debug;
-
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
@@ -16,6 +14,7 @@ use crate::memberships::Memberships;
 use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
+use crate::record::debug;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Socket;
 use crate::{

@@ -3,13 +3,12 @@
 
 use std::thread::{self, ThreadId};
 
-use log::{debug, warn};
-
 use crate::close::CloseEvent;
 use crate::connection::Connection;
 use crate::outbox::{Seal, Urgency};
 use crate::protocol::CloseFrame;
 use crate::reader::Reader;
+use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::{CloseCode, Error, Failure, Initiator, Outcome, WebSocket};
 
@@ -70,12 +69,17 @@ impl Connection {
         let text = failure.into_text();
         if self.outbox.is_closing() && !self.explain_unfinished(&text) {
             debug!(
-                "connection {}: callback failed while closing: {text:?}",
-                self.id
+                "connection {}: callback failed while closing: {:?}",
+                self.id,
+                Foreign(&text)
             );
             return;
         }
-        warn!("connection {}: callback failed: {text:?}", self.id);
+        warn!(
+            "connection {}: callback failed: {:?}",
+            self.id,
+            Foreign(&text)
+        );
         self.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
     }
 

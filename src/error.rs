@@ -6,6 +6,7 @@ use std::io;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::record::Foreign;
 use crate::{CloseCode, CloseEvent, Message};
 
 /// Says why a connection could not be made, a server not be bound, or an open connection failed.
@@ -78,7 +79,7 @@ impl fmt::Display for Error {
             Self::Handshake(what) => write!(f, "handshake failed: {what}"),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Protocol { code, what } => write!(f, "protocol violation: {what}, {code}"),
-            Self::Callback(what) => write!(f, "callback failed: {what}"),
+            Self::Callback(what) => write!(f, "callback failed: {}", Foreign(what)),
             Self::TooSlow => f.write_str("the peer reads too slowly"),
             Self::Unfinished => f.write_str("a streamed message was dropped before its end"),
             Self::Io(error) => error.fmt(f),
@@ -337,8 +338,9 @@ impl From<Failure> for Box<dyn std::error::Error + Send + Sync> {
 }
 
 impl fmt::Debug for Failure {
+    /// Shows what went wrong on one line, with control characters escaped, and cut where it is long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(&Foreign(&self.0), f)
     }
 }
 

@@ -418,6 +418,7 @@ mod opening;
 mod outbox;
 mod protocol;
 mod reader;
+mod record;
 mod server;
 mod sync;
 mod tls;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use log::warn;
-
 use crate::callbacks::catch;
 use crate::connection::Connection;
 use crate::outbox::{Cork, Seal, SocketWire, drive_with};
 use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
+use crate::record::warn;
 use crate::sync::Ordering;
 use crate::transport::{Interest, Socket};
 use crate::{CloseEvent, Config, Error, Failure, Message, Outcome, RecvError, WebSocket};

@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::error;
 use rustix::event::{PollFd, PollFlags};
 
 pub(crate) use self::deadlines::{Deadlines, Facts, Verdict};
+use crate::record::error;
 use crate::sync::lock;
 use crate::transport::{Socket, Wake, poll_all};
 

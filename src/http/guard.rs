@@ -2,12 +2,12 @@
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
-use log::debug;
 
 use super::host::{HostPattern, HostPort, is_loopback};
 use super::origin::{Origin, OriginPattern};
 use super::{Reply, Request};
 use crate::header::only_text;
+use crate::record::debug;
 
 /// Holds who may ask. Browsers let every page ask any server, and leave it to the server to say no:
 /// to pages of other origins (RFC 6455, section 10.2), and to names that somebody's DNS has bound to

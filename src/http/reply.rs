@@ -5,10 +5,10 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use log::warn;
 
 use super::Upgrade;
 use crate::header;
+use crate::record::warn;
 use crate::{Error, Outcome};
 
 /// Is the answer to a request: a status with headers and a body, or an upgrade.

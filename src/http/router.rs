@@ -5,13 +5,13 @@ use std::iter;
 use std::sync::{Arc, OnceLock};
 
 use http::{Method, StatusCode};
-use log::warn;
 
 use super::middleware::{Answer, Layer, Next};
 use super::paths::Paths;
 use super::pattern::Pattern;
 use super::route::{Accepts, Route, choose, refuse, sort};
 use super::{Reply, Request, Upgrade};
+use crate::record::warn;
 use crate::{Error, IntoOutcome, Messages, Outcome, WebSocket};
 
 /// Gives each path its handler: WebSockets, and pages beside them.

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use http::StatusCode;
-use log::debug;
 
 use super::{Reply, Request};
 use crate::handshake::check_subprotocols;
+use crate::record::debug;
 
 /// Chooses for upgrades that have not chosen themselves.
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! Frame headers (RFC 6455, section 5.2): the only file here that names tungstenite.
-
-use std::io::Cursor;
+//!
+//! Headers are read by hand: tungstenite's way to read one calls the program's logger, five times a
+//! frame, and a logger may panic. A test compares the two.
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -81,26 +82,38 @@ impl Header {
     /// # Errors
     /// 1002 for a header that no frame to this side may have.
     pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<Self>, Violation> {
-        let mut cursor = Cursor::new(bytes);
-        let parsed = FrameHeader::parse(&mut cursor);
-        let size = cursor.position() as usize;
-        // RFC 6455 5.2: an unknown opcode MUST fail the connection; it is the only error there is.
-        let parsed = parsed.map_err(|_| RESERVED_OPCODE)?;
-        let Some((header, length)) = parsed else {
+        let Some((&[first, second], rest)) = bytes.split_first_chunk() else {
             return Ok(None);
         };
-        judge_mask(&header, role)?;
-        judge_reserved_bits(&header)?;
-        judge_length_form(&header, length, size)?;
-        let header = Self {
-            opcode: Opcode::from_wire(header.opcode).ok_or(RESERVED_OPCODE)?,
-            is_final: header.is_final,
-            key: header.mask.map(MaskKey::from),
-            length,
-            size,
+        let form = second & 0x7F;
+        let Some((length, rest)) = split_length(form, rest) else {
+            return Ok(None);
         };
+        let Some((key, rest)) = split_key(second & 0x80 != 0, rest) else {
+            return Ok(None);
+        };
+        let header = Self {
+            // RFC 6455 5.2: an unknown opcode MUST fail the connection.
+            opcode: Opcode::from_wire(OpCode::from(first & 0x0F)).ok_or(RESERVED_OPCODE)?,
+            is_final: first & 0x80 != 0,
+            key,
+            length,
+            size: bytes.len() - rest.len(),
+        };
+        header.judge_mask(role)?;
+        judge_reserved_bits(first)?;
+        judge_length_form(form, length)?;
         header.judge_control()?;
         Ok(Some(header))
+    }
+
+    /// RFC 6455 5.1: a server MUST close on an unmasked frame, a client on a masked one.
+    fn judge_mask(&self, role: Role) -> Result<(), Violation> {
+        match (role, self.key.is_some()) {
+            (Role::Server, false) => Err(Violation::protocol("a frame that is not masked")),
+            (Role::Client, true) => Err(Violation::protocol("a masked frame from a server")),
+            _ => Ok(()),
+        }
     }
 
     fn judge_control(&self) -> Result<(), Violation> {
@@ -120,26 +133,46 @@ impl Header {
 
 const RESERVED_OPCODE: Violation = Violation::protocol("a reserved opcode");
 
-/// RFC 6455 5.1: a server MUST close on an unmasked frame, a client on a masked one.
-fn judge_mask(header: &FrameHeader, role: Role) -> Result<(), Violation> {
-    match (role, header.mask.is_some()) {
-        (Role::Server, false) => Err(Violation::protocol("a frame that is not masked")),
-        (Role::Client, true) => Err(Violation::protocol("a masked frame from a server")),
-        _ => Ok(()),
+/// Splits off the length: the form itself, or two or eight bytes behind it.
+fn split_length(form: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
+    Some(match form {
+        126 => {
+            let (bytes, rest) = rest.split_first_chunk()?;
+            (u16::from_be_bytes(*bytes).into(), rest)
+        }
+        127 => {
+            let (bytes, rest) = rest.split_first_chunk()?;
+            (u64::from_be_bytes(*bytes), rest)
+        }
+        _ => (form.into(), rest),
+    })
+}
+
+/// Splits off the mask's key, where there is one.
+fn split_key(is_masked: bool, rest: &[u8]) -> Option<(Option<MaskKey>, &[u8])> {
+    if !is_masked {
+        return Some((None, rest));
     }
+    let (key, rest) = rest.split_first_chunk::<4>()?;
+    Some((Some(MaskKey::from(*key)), rest))
 }
 
 /// RFC 6455 5.2: reserved bits MUST be 0 unless an extension gives them a meaning.
-fn judge_reserved_bits(header: &FrameHeader) -> Result<(), Violation> {
-    if header.rsv1 || header.rsv2 || header.rsv3 {
+fn judge_reserved_bits(first: u8) -> Result<(), Violation> {
+    if first & 0x70 != 0 {
         return Err(Violation::protocol("a reserved bit is set"));
     }
     Ok(())
 }
 
 /// RFC 6455 5.2: the length MUST have the shortest of its forms, and its highest bit MUST be 0.
-fn judge_length_form(header: &FrameHeader, length: u64, size: usize) -> Result<(), Violation> {
-    if size != header.len(length) {
+fn judge_length_form(form: u8, length: u64) -> Result<(), Violation> {
+    let shortest = match length {
+        0..126 => length as u8,
+        126..=0xFFFF => 126,
+        _ => 127,
+    };
+    if form != shortest {
         return Err(Violation::protocol("a length in a longer form than needed"));
     }
     if length >> 63 != 0 {
@@ -173,4 +206,52 @@ pub(super) fn append_header(
     };
     let formatted = header.format(length, out);
     debug_assert!(formatted.is_ok(), "writing to a Vec cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// Headers are read as tungstenite reads them: every first two bytes, every length of header,
+    /// cut at every byte.
+    #[test]
+    fn headers_are_read_as_tungstenite_reads_them() {
+        for start in 0..=u16::MAX {
+            for tail in [
+                [0; 12],
+                [1; 12],
+                [0xFF; 12],
+                *b"\x01\x02\x03\x04\0\0\x01\0\x07\x08\x09\x0a",
+            ] {
+                let whole = [&start.to_be_bytes()[..], &tail[..]].concat();
+                for end in [0, 1, 2, 3, 4, 6, 8, 9, 10, 13, 14] {
+                    compare(&whole[..end]);
+                }
+            }
+        }
+    }
+
+    fn compare(bytes: &[u8]) {
+        let mut cursor = Cursor::new(bytes);
+        let theirs = FrameHeader::parse(&mut cursor);
+        let role = match bytes {
+            [_, second, ..] if second & 0x80 == 0 => Role::Client,
+            _ => Role::Server,
+        };
+        match (Header::parse(bytes, role), theirs) {
+            (Ok(None), Ok(None)) | (Err(RESERVED_OPCODE), Err(_)) => {}
+            (Ok(Some(ours)), Ok(Some((theirs, length)))) => {
+                assert_eq!(ours.length, length, "{bytes:x?}");
+                assert_eq!(ours.size as u64, cursor.position(), "{bytes:x?}");
+                assert_eq!(ours.is_final, theirs.is_final, "{bytes:x?}");
+                assert_eq!(ours.opcode.to_wire(), theirs.opcode, "{bytes:x?}");
+                assert_eq!(ours.key.map(MaskKey::as_bytes), theirs.mask, "{bytes:x?}");
+            }
+            // What is illegal is none of tungstenite's business, but it is whole.
+            (Err(violation), Ok(Some(_))) => assert_ne!(violation, RESERVED_OPCODE),
+            (ours, theirs) => panic!("{bytes:x?}: {ours:?}, {theirs:?}"),
+        }
+    }
 }

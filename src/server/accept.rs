@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
 use rustix::io::Errno;
 
 use super::{Shared, session};
 use crate::connection::Connection;
 use crate::opening;
+use crate::record::{debug, info, warn};
 use crate::transport::{Listener, Socket};
 
 /// The first pause after a failure that is not one connection's; it doubles up to the last.

@@ -13,8 +13,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::debug;
-
 use self::admission::Admission;
 use self::builder::Hook;
 pub use self::builder::ServerBuilder;
@@ -23,6 +21,7 @@ use crate::group::{Laggards, send_to_each};
 use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
 use crate::reader::on_connection_thread;
+use crate::record::debug;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Listener, Wake};
 use crate::{Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket};

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use log::{debug, warn};
 
 use super::refusal::Refusal;
 use super::roster::Place;
@@ -18,6 +17,7 @@ use crate::http::Handler;
 use crate::opening::{Opening, OpeningGuard, RequestError};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
+use crate::record::{debug, warn};
 use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{Error, Messages, Reply, Request, WebSocket};

@@ -1,6 +1,6 @@
 //! How a client asks: what it sends, where redirects lead it, and what a refusal tells.
 
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
 use landline::{BasicAuth, Client, Config, Error, Refusal, Reply, Server, Timeout, Upgrade};
@@ -152,9 +152,8 @@ fn credentials_are_never_shown() {
     let Some(_) = part() else {
         return Part::start("asking::credentials_are_never_shown", "all", &[]).release();
     };
-    log::set_logger(&LOG).unwrap();
-    log::set_max_level(log::LevelFilter::Trace);
-    let show = |what: &dyn std::fmt::Debug| LOG.0.lock().unwrap().push(format!("{what:?}"));
+    let logger = Logger::install(|_| {});
+    let show = |what: &dyn std::fmt::Debug| logger.add(format!("{what:?}"));
     let server = TestServer::start(
         Server::builder()
             .should_upgrade(move |request| {
@@ -192,12 +191,12 @@ fn credentials_are_never_shown() {
         Some("Basic YWRhOmxvdmVsYWNl")
     );
     show_error(&show, outcome.unwrap_err());
-    let shown = LOG.0.lock().unwrap();
+    let shown = logger.so_far();
     assert!(
         shown.iter().any(|line| line.contains("listening")),
         "no log"
     );
-    for line in shown.iter() {
+    for line in &shown {
         let secret = ["lovelace", "YWRhOmxvdmVsYWNl"]
             .iter()
             .any(|secret| line.contains(secret));
@@ -208,23 +207,6 @@ fn credentials_are_never_shown() {
 fn show_error(show: &dyn Fn(&dyn std::fmt::Debug), error: Error) {
     show(&error.to_string());
     show(&error);
-}
-
-/// Gathers what is logged.
-struct Log(Mutex<Vec<String>>);
-
-static LOG: Log = Log(Mutex::new(Vec::new()));
-
-impl log::Log for Log {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.0.lock().unwrap().push(record.args().to_string());
-    }
-
-    fn flush(&self) {}
 }
 
 /// Of a refusal's body the first 16 KiB are told, whichever way it is sent.

@@ -17,6 +17,7 @@ mod handles;
 mod handshake;
 mod handshakes;
 mod keepalive;
+mod logging;
 mod overflow;
 mod panics;
 mod reading;

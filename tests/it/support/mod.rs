@@ -2,6 +2,7 @@
 
 mod events;
 mod exchange;
+mod logger;
 mod meeting;
 mod parts;
 mod plain;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
+pub(crate) use self::logger::Logger;
 pub(crate) use self::meeting::{Meeting, ROLES, Role};
 pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};

@@ -1,0 +1,193 @@
+//! Records for the program's logger. All of the library's go through here.
+//!
+//! No record holds a header's value above TRACE, and none is written for each message. What a
+//! logger does is its own affair: one that panics, such as a `println!` on a closed pipe, ends
+//! nothing of ours.
+
+use std::fmt::{self, Write};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub(crate) use log::Level;
+use log::{Record, STATIC_MAX_LEVEL, logger, max_level};
+
+/// Defines a macro for records of one level. Its arguments are those of `format!`, and are
+/// evaluated and formatted only where the level is on.
+macro_rules! level {
+    ($dollar:tt $name:ident, $level:ident) => {
+        macro_rules! $name {
+            ($dollar($text:tt)+) => {
+                if $crate::record::is_on($crate::record::Level::$level) {
+                    $crate::record::write(
+                        $crate::record::Level::$level,
+                        module_path!(),
+                        format_args!($dollar($text)+),
+                    );
+                }
+            };
+        }
+    };
+}
+
+level!($ debug_record, Debug);
+level!($ info_record, Info);
+level!($ warn_record, Warn);
+level!($ error_record, Error);
+
+// Under their own names they would be taken for the attributes of these names.
+pub(crate) use {
+    debug_record as debug, error_record as error, info_record as info, warn_record as warn,
+};
+
+/// Tells whether records of a level are wanted at all.
+pub(crate) fn is_on(level: Level) -> bool {
+    level <= STATIC_MAX_LEVEL && level <= max_level()
+}
+
+/// Hands a record to the program's logger, which may panic.
+///
+/// L1: a logger is foreign code, so no lock is held here.
+#[cold]
+pub(crate) fn write(level: Level, target: &'static str, text: fmt::Arguments<'_>) {
+    let logged = catch_unwind(AssertUnwindSafe(|| {
+        let text = Bounded(text, MAX_RECORD);
+        let mut record = Record::builder();
+        record
+            .level(level)
+            .target(target)
+            .module_path_static(Some(target));
+        logger().log(&record.args(format_args!("{text}")).build());
+    }));
+    if let Err(panic) = logged {
+        // To drop what was thrown may throw again.
+        mem::forget(panic);
+    }
+}
+
+/// The longest record, in characters.
+const MAX_RECORD: usize = 4096;
+/// The longest foreign text within a record or an error, in characters.
+const MAX_FOREIGN: usize = 256;
+
+/// Shows text that somebody else wrote, such as a peer, or a panic: on one line, with all escaped
+/// that a terminal or a reader could take for something else, and cut where it is long.
+///
+/// What is shown so can be shown so again: nothing changes any more.
+pub(crate) struct Foreign<T>(pub(crate) T);
+
+impl<T: fmt::Display> fmt::Display for Foreign<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Bounded(&self.0, MAX_FOREIGN).fmt(f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Debug for Foreign<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// Escapes a text, and cuts it after so many characters.
+struct Bounded<T>(T, usize);
+
+impl<T: fmt::Display> fmt::Display for Bounded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut escaping = Escaping {
+            out: f,
+            room: self.1,
+            cut: 0,
+        };
+        write!(escaping, "{}", self.0)?;
+        match escaping.cut {
+            0 => Ok(()),
+            cut => write!(f, "... ({cut} bytes more)"),
+        }
+    }
+}
+
+/// Writes text on in escaped form, as long as there is room.
+struct Escaping<'a, 'b> {
+    out: &'a mut fmt::Formatter<'b>,
+    /// How many characters may follow.
+    room: usize,
+    /// How many bytes found no room.
+    cut: usize,
+}
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for (at, character) in text.char_indices() {
+            if self.room == 0 {
+                self.cut += text.len() - at;
+                break;
+            }
+            self.room -= 1;
+            if is_misleading(character) {
+                write!(self.out, "{}", character.escape_default())?;
+            } else {
+                self.out.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a character moves the cursor, rings, begins a line, turns the direction of what
+/// follows, or is not seen.
+fn is_misleading(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{AD}'
+                | '\u{61C}'
+                | '\u{200B}'
+                | '\u{200E}'..='\u{200F}'
+                | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}'
+                | '\u{FEFF}'
+                | '\u{FFF9}'..='\u{FFFB}'
+                | '\u{E0000}'..='\u{E007F}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Foreign text keeps its letters, and nothing that moves a cursor, forges a line or turns text
+    /// around. Shown again it stays the same.
+    #[test]
+    fn foreign_text_is_escaped() {
+        for (raw, shown) in [
+            (
+                "plain, caf\u{e9} \u{5e9}\u{5dc}",
+                "plain, caf\u{e9} \u{5e9}\u{5dc}",
+            ),
+            ("\"quoted\" C:\\dir", "\"quoted\" C:\\dir"),
+            ("\x1b[31m\x07\0\x7f", "\\u{1b}[31m\\u{7}\\u{0}\\u{7f}"),
+            ("a\r\nWARN forged\t", "a\\r\\nWARN forged\\t"),
+            ("\u{9b}31m\u{85}", "\\u{9b}31m\\u{85}"),
+            (
+                "a\u{202e}b\u{2066}c\u{200f}",
+                "a\\u{202e}b\\u{2066}c\\u{200f}",
+            ),
+            (
+                "a\u{2028}b\u{2029}c\u{feff}",
+                "a\\u{2028}b\\u{2029}c\\u{feff}",
+            ),
+        ] {
+            assert_eq!(Foreign(raw).to_string(), shown);
+            assert_eq!(Foreign(shown).to_string(), shown);
+            assert_eq!(format!("{:?}", Foreign(raw)), format!("\"{shown}\""));
+        }
+    }
+
+    /// However long a foreign text is, what is shown of it is short, and tells how much is left out.
+    #[test]
+    fn foreign_text_is_cut() {
+        let fits = "\u{e9}".repeat(MAX_FOREIGN);
+        assert_eq!(Foreign(&fits).to_string(), fits);
+        let long = Foreign("\u{e9}".repeat(1_000_000)).to_string();
+        assert_eq!(long, format!("{fits}... (1999488 bytes more)"));
+    }
+}

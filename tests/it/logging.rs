@@ -1,0 +1,91 @@
+//! What the program's logger gets, and what it cannot do.
+
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use landline::{CloseCode, Config, Server, WebSocket};
+
+use crate::support::*;
+
+/// Whether the logger of this process fails.
+static FAILS: AtomicBool = AtomicBool::new(false);
+
+/// Does what `println!` does on a pipe that nobody reads any more.
+fn fail_if_told(_: &log::Record<'_>) {
+    assert!(!FAILS.load(Ordering::SeqCst), "failed printing to stdout");
+}
+
+/// A logger that panics keeps nothing of the library from its work: the accept thread accepts,
+/// callbacks run, each `on_close` once, also where the record tells of a panic, in both roles.
+#[test]
+fn logger_that_panics_ends_nothing() {
+    let Some(_) = part() else {
+        return Part::start("logging::logger_that_panics_ends_nothing", "all", &[]).release();
+    };
+    panic::set_hook(Box::new(|_| {}));
+    Logger::install(fail_if_told);
+    FAILS.store(true, Ordering::SeqCst);
+    let echo = TestServer::echo();
+    for _ in 0..3 {
+        for role in ROLES {
+            let (mut met, events) = Meeting::recorded(role, Config::new());
+            met.peer.send_text("x");
+            events.find(|event| matches!(event, Event::Text(_)));
+            met.peer.send_close(1000, "");
+            assert_eq!(closed_once(&events, &met.ws).code(), CloseCode::NORMAL);
+
+            let (mut met, events) = Meeting::recorded(role, Config::new());
+            met.ws.on_text(|_, _| panic!("boom"));
+            met.peer.send_text("x");
+            assert_eq!(met.peer.read_close(), Some(1011));
+            met.peer.send_close(1011, "");
+            let code = closed_once(&events, &met.ws).code();
+            assert_eq!(code, CloseCode::INTERNAL_ERROR);
+        }
+        // Refused, broken, cut: whatever has a record of its own.
+        let (_, refused) = knock(&echo, "/", &["Origin: https://elsewhere.example"]);
+        assert_eq!(refused.status, 403);
+        Probe::of(&echo).keeps_up();
+    }
+}
+
+/// What peers and callbacks say reaches no record raw: nothing moves the cursor, rings, or begins a
+/// line that another could be taken for.
+#[test]
+fn records_are_one_line_each() {
+    const HOSTILE: &str = "\x1b[31m\x07a\r\nWARN forged\u{85}\u{9b}31m\u{202e}";
+    let Some(_) = part() else {
+        return Part::start("logging::records_are_one_line_each", "all", &[]).release();
+    };
+    panic::set_hook(Box::new(|_| {}));
+    let logger = Logger::install(|_| {});
+    let failing = |ws: &WebSocket| {
+        ws.on_text(|_, text| match text.as_str() {
+            "panic" => panic!("{HOSTILE}"),
+            _ => Err(HOSTILE.repeat(100_000)),
+        });
+        ws.on_close(|_, _| Err::<(), _>(HOSTILE));
+    };
+    for role in ROLES {
+        for text in ["panic", "fail"] {
+            let mut met = Meeting::of(role, Config::new(), failing);
+            met.peer.send_text(text);
+            assert_eq!(met.peer.read_close(), Some(1011));
+            met.peer.send_close(1011, HOSTILE);
+            let ws = met.ws.clone();
+            in_time("it ends", move || ws.wait_closed().unwrap());
+        }
+    }
+    let server = TestServer::start(Server::builder().on_request(|_| -> landline::Reply {
+        panic!("{HOSTILE}");
+    }));
+    assert_eq!(knock(&server, "/", &[]).1.status, 500);
+    let records = logger.so_far();
+    let hostile = |record: &&String| record.contains("forged");
+    assert!(records.iter().filter(hostile).count() >= 9, "{records:#?}");
+    for record in records {
+        let raw = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(!record.contains(raw), "{record:?}");
+        assert!(record.len() < 8_192, "{} bytes", record.len());
+    }
+}
