@@ -130,6 +130,7 @@ pub struct CloseEvent {
     pub(crate) timeout: Option<Timeout>,
     /// Whether this side failed it: `on_error` was told why.
     pub(crate) failed: bool,
+    pub(crate) aborted: bool,
     pub(crate) undelivered: u64,
 }
 
@@ -199,9 +200,8 @@ impl CloseEvent {
             CloseCode::GOING_AWAY,
             CloseCode::NO_STATUS,
         ];
-        self.clean
-            && !self.failed
-            && (self.initiator == Initiator::Local || ordinary.contains(&self.code))
+        let asked = self.initiator == Initiator::Local && !self.aborted;
+        !self.failed && (asked || ordinary.contains(&self.code))
     }
 }
 

@@ -224,17 +224,6 @@ pub enum Overflow {
     Close,
 }
 
-impl Overflow {
-    /// Holds each policy at its own number.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Wait,
-        Self::HandBack,
-        Self::DropNewest,
-        Self::DropOldest,
-        Self::Close,
-    ];
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self::new()

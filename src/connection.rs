@@ -11,15 +11,15 @@ use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
 use crate::ending::Ending;
 use crate::memberships::Memberships;
-use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
+use crate::life::Cause;
+use crate::outbox::{Outbox, SocketWire};
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
-use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Socket;
 use crate::{
-    CloseCode, Config, Counters, Initiator, Message, Outcome, Overflow, SendError, SendErrorKind,
-    Timeout, WaitError,
+    CloseCode, Config, Counters, Outcome, Timeout, WaitError,
 };
 
 /// Is shared by everything that belongs to one connection: its handles, its reading end, and the
@@ -41,7 +41,6 @@ pub(crate) struct Connection {
     deadlines: Box<Mutex<Deadlines>>,
     /// When it is cut whatever the program does, and the deadline's name.
     end_by: Mutex<Option<(Instant, Timeout)>>,
-    overflow: AtomicU8,
     pub(crate) ending: Mutex<Ending>,
     /// Told when the connection has ended, and when its reading end is parked.
     pub(crate) moved: Condvar,
@@ -98,7 +97,6 @@ impl Connection {
             timer,
             deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
             end_by: Mutex::new(None),
-            overflow: AtomicU8::new(config.overflow as u8),
             ending: Mutex::new(Ending::default()),
             moved: Condvar::new(),
         });
@@ -111,29 +109,6 @@ impl Connection {
             connection.id, connection.peer_addr
         );
         Ok(connection)
-    }
-
-    /// Queues a message and lets it leave; fails the connection if the policy says so.
-    pub(crate) fn send(&self, message: Message, overflow: Overflow) -> Result<(), SendError> {
-        let sent = self.outbox.send(message, overflow);
-        sent.map_err(|error| self.judge_overflow(error, overflow))
-    }
-
-    /// Fails a connection whose queue is full, if the policy says so.
-    pub(crate) fn judge_overflow(&self, error: SendError, overflow: Overflow) -> SendError {
-        if overflow != Overflow::Close || error.kind != SendErrorKind::Full {
-            return error;
-        }
-        self.fail_laggard();
-        SendError::new(SendErrorKind::Closed, error.message)
-    }
-
-    pub(crate) fn overflow(&self) -> Overflow {
-        Overflow::ALL[usize::from(self.overflow.load(Ordering::Relaxed))]
-    }
-
-    pub(crate) fn set_overflow(&self, overflow: Overflow) {
-        self.overflow.store(overflow as u8, Ordering::Relaxed);
     }
 
     /// Waits for the peer to say that it has taken what was sent before.
@@ -154,19 +129,12 @@ impl Connection {
 
     /// Begins the closing handshake, if nobody has; what was sent before goes first.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> bool {
-        self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::AfterMessages)
-    }
-
-    pub(crate) fn begin_close(&self, close: CloseFrame, urgency: Urgency) -> bool {
-        if !self.outbox.is_closing() || urgency == Urgency::Overtaking {
-            lock(&self.ending).initiator.get_or_insert(Initiator::Local);
-        }
-        self.outbox.close(close, urgency)
+        self.outbox.close(CloseFrame::cut_to_fit(code, reason))
     }
 
     /// Cuts the connection at once.
     pub(crate) fn abort(&self) {
-        self.outbox.seal(Seal::Aborted);
+        self.outbox.cut(Cause::Aborted);
     }
 
     /// Cuts the connection at `by`, whatever the program does.
@@ -179,12 +147,9 @@ impl Connection {
         self.timer.expect(by);
     }
 
+    /// Returns how the connection ended, once `on_close` has returned.
     pub(crate) fn event(&self) -> Option<CloseEvent> {
-        lock(&self.ending).event.as_deref().cloned()
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        lock(&self.ending).event.is_some()
+        self.outbox.event()
     }
 
     /// Leaves the reading end to the server's thread, which drives it to its end; gives it back if
@@ -217,7 +182,7 @@ impl Connection {
     /// Waits for the reading end to be parked, or for the end.
     fn collect(&self, deadline: Instant) -> Option<Box<Reader>> {
         let mut ending = lock(&self.ending);
-        while ending.parked.is_none() && ending.event.is_none() && Instant::now() < deadline {
+        while ending.parked.is_none() && self.event().is_none() && Instant::now() < deadline {
             ending = wait(&self.moved, ending, Some(deadline));
         }
         ending.deserted = true;
@@ -235,8 +200,8 @@ impl Connection {
         let patience = Instant::now() + UNDRIVEN;
         let mut ending = lock(&self.ending);
         loop {
-            if let Some(event) = ending.event.as_deref() {
-                return Ok(event.clone());
+            if let Some(event) = self.event() {
+                return Ok(event);
             }
             let now = Instant::now();
             let ours = ending.driver == Some(this);
@@ -285,7 +250,7 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timed for Connection {
     fn check(&self, now: Instant) -> Option<Instant> {
-        while !self.outbox.is_sealed() {
+        while !self.outbox.is_cut() {
             let facts = self.facts(now);
             let verdict = lock(&self.deadlines).check(&facts);
             match verdict {
@@ -295,8 +260,9 @@ impl Timed for Connection {
                     let after = self.facts(now);
                     lock(&self.deadlines).pinged(&facts, &after);
                 }
+                Verdict::Cut(Timeout::Pong) => self.outbox.cut_silent(),
                 Verdict::Cut(timeout) => {
-                    self.outbox.seal(Seal::Timeout(timeout));
+                    self.outbox.cut(Cause::Timeout(timeout));
                 }
             }
         }
@@ -312,14 +278,14 @@ impl Drop for Life {
     /// that ends would otherwise lose what it has sent.
     fn drop(&mut self) {
         let connection = &self.0;
-        if !connection.is_finished() && !connection.outbox.is_sealed() {
+        if connection.event().is_none() && !connection.outbox.is_cut() {
             connection.close(CloseCode::NORMAL, "");
             connection.end_by(
                 Instant::now() + connection.config.close_timeout,
                 Timeout::Close,
             );
         }
-        if thread::panicking() || on_connection_thread() || connection.outbox.is_sealed() {
+        if thread::panicking() || on_connection_thread() || connection.outbox.is_cut() {
             return;
         }
         let patience = Instant::now() + connection.config.close_timeout + Duration::from_secs(1);

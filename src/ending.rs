@@ -1,18 +1,16 @@
-//! How a connection ends: what is known of it, gathered from those who take part, and the story that
-//! the program is told.
+//! How a connection ends: who drives it there, and how the program is told.
 
-use std::thread::{self, ThreadId};
+use std::thread::ThreadId;
 
 use crate::close::CloseEvent;
 use crate::connection::Connection;
-use crate::outbox::{Seal, Urgency};
 use crate::protocol::CloseFrame;
 use crate::reader::Reader;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
-use crate::{CloseCode, Error, Failure, Initiator, Outcome, WebSocket};
+use crate::{CloseCode, Error, Failure, Outcome, WebSocket};
 
-/// Is what is known of the end, gathered from those who take part in it.
+/// Who drives the reading end.
 #[derive(Default)]
 pub(crate) struct Ending {
     /// The thread that drives the reading end, or drove it last.
@@ -21,38 +19,12 @@ pub(crate) struct Ending {
     pub(crate) parked: Option<Box<Reader>>,
     /// Whether the server's thread has left, and nobody will come for what is parked.
     pub(crate) deserted: bool,
-    pub(crate) initiator: Option<Initiator>,
-    pub(crate) received: Option<CloseFrame>,
-    /// Boxed, as the event is: an open connection has neither.
-    pub(crate) failure: Option<Box<Failed>>,
-    pub(crate) event: Option<Box<CloseEvent>>,
-}
-
-/// Is what made a connection fail.
-pub(crate) struct Failed {
-    error: Error,
-    /// The thread that found it.
-    on: ThreadId,
 }
 
 impl Connection {
     /// Fails the connection: the Close overtakes what is queued.
     pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
-        let on = thread::current().id();
-        let failure = Box::new(Failed { error, on });
-        lock(&self.ending).failure.get_or_insert(failure);
-        self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::Overtaking);
-    }
-
-    /// Fails with 1008, as the peer reads too slowly; not what is closing anyway.
-    pub(crate) fn fail_laggard(&self) {
-        let mut ending = lock(&self.ending);
-        if ending.initiator.is_some() {
-            return;
-        }
-        ending.initiator = Some(Initiator::Local);
-        drop(ending);
-        self.fail(CloseCode::POLICY_VIOLATION, TOO_SLOW, Error::TooSlow);
+        self.outbox.fail(CloseFrame::cut_to_fit(code, reason), error);
     }
 
     /// Fails a connection whose streamed message will not come to its end.
@@ -67,7 +39,7 @@ impl Connection {
     /// no failure.
     pub(crate) fn fail_callback(&self, failure: Failure) {
         let text = failure.into_text();
-        if self.outbox.is_closing() && !self.explain_unfinished(&text) {
+        if self.outbox.is_closing() && !self.outbox.explain_unfinished(&text) {
             debug!(
                 "connection {}: callback failed while closing: {:?}",
                 self.id,
@@ -83,30 +55,13 @@ impl Connection {
         self.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
     }
 
-    /// Puts the failure of a callback in the place of that of a message which it has left unfinished,
-    /// if it has: that one came first, but of this.
-    fn explain_unfinished(&self, text: &str) -> bool {
-        let mut ending = lock(&self.ending);
-        let here = thread::current().id();
-        let failure = ending.failure.as_deref_mut();
-        let left =
-            failure.filter(|failed| matches!(failed.error, Error::Unfinished) && failed.on == here);
-        left.map(|failed| failed.error = Error::Callback(text.to_owned()))
-            .is_some()
-    }
-
-    /// Takes note of the peer's Close and answers it, unless our own has left (RFC 6455, section
-    /// 5.5.1).
+    /// Takes note of the peer's Close and answers it.
     pub(crate) fn answer_close(&self, received: Option<CloseFrame>) {
-        let received = received.unwrap_or(CloseFrame {
+        // RFC 6455, section 7.1.5: a Close without a code counts as 1005.
+        self.outbox.answer_close(received.unwrap_or(CloseFrame {
             code: CloseCode::NO_STATUS,
             reason: String::new(),
-        });
-        let mut ending = lock(&self.ending);
-        ending.initiator.get_or_insert(Initiator::Remote);
-        ending.received = Some(received.clone());
-        drop(ending);
-        self.outbox.close(received, Urgency::Overtaking);
+        }));
     }
 
     /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
@@ -114,14 +69,19 @@ impl Connection {
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
         self.timer.dismiss();
         self.memberships.retire(self.id);
-        let (event, error) = self.story();
+        let (event, error) = self.outbox.tell();
+        if let Some(loss) = self.outbox.take_loss() {
+            debug!("connection {} lost: {loss}", self.id);
+        }
         debug!("connection {} {event}", self.id);
         if let Some(error) = error {
             self.log_failure(self.callbacks.error.run(ws, error));
         }
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();
-        lock(&self.ending).event = Some(Box::new(event.clone()));
+        self.outbox.finish(event.clone());
+        // Whoever has looked before that waits by now.
+        drop(lock(&self.ending));
         self.moved.notify_all();
         event
     }
@@ -134,61 +94,4 @@ impl Connection {
             );
         }
     }
-
-    /// Puts together how it ended.
-    fn story(&self) -> (CloseEvent, Option<Error>) {
-        let seal = self.outbox.take_seal();
-        if let Some(Seal::Lost(Some(error))) = &seal {
-            debug!("connection {} lost: {error}", self.id);
-        }
-        let sent = self
-            .outbox
-            .closed_with()
-            .filter(|_| self.outbox.writing().close_left_at.is_some());
-        self.outbox.wait_deserted();
-        let left = self.outbox.counters();
-        // A send that has yet to use the place that it took before the seal comes to nothing as well.
-        let undelivered = left.undelivered + left.queued_messages;
-        let mut ending = lock(&self.ending);
-        let failure = ending.failure.take().map(|failure| failure.error);
-        let timeout = match seal {
-            Some(Seal::Timeout(timeout)) => Some(timeout),
-            _ => None,
-        };
-        let received = ending.received.clone();
-        let cut = matches!(seal, Some(Seal::Timeout(_) | Seal::Aborted));
-        let began = ending.initiator.unwrap_or(if cut {
-            Initiator::Local
-        } else {
-            Initiator::Remote
-        });
-        let clean = sent.is_some() && received.is_some();
-        let (sent, own) = sent.map(|close| (close.code, close.reason)).unzip();
-        let own = own.unwrap_or_default();
-        let (code, reason) = match (&failure, began, &received) {
-            (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
-            (Some(Error::TooSlow), ..) => (CloseCode::POLICY_VIOLATION, TOO_SLOW.to_owned()),
-            (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
-            (None, Initiator::Local, Some(_)) if clean => {
-                (sent.unwrap_or(CloseCode::ABNORMAL), own)
-            }
-            (None, Initiator::Remote, Some(frame)) if clean => (frame.code, frame.reason.clone()),
-            _ => (CloseCode::ABNORMAL, String::new()),
-        };
-        let event = CloseEvent {
-            code,
-            reason,
-            initiator: began,
-            clean,
-            sent,
-            received: received.map(|frame| frame.code),
-            timeout,
-            failed: failure.is_some() || timeout.is_some(),
-            undelivered,
-        };
-        (event, failure.or(timeout.map(Error::Timeout)))
-    }
 }
-
-/// Is the reason a peer is told that reads too slowly.
-const TOO_SLOW: &str = "too slow";

@@ -154,10 +154,10 @@ pub(crate) fn send_to_each<'a>(
 }
 
 fn offer(connection: &Connection, message: Message, laggards: Laggards) -> bool {
-    match connection.send(message, Overflow::HandBack) {
+    match connection.outbox.send(message, Some(Overflow::HandBack)) {
         Ok(()) => return true,
         Err(error) if error.kind() != SendErrorKind::Full => {}
-        Err(_) if laggards == Laggards::Close => connection.fail_laggard(),
+        Err(_) if laggards == Laggards::Close => connection.outbox.fail_slow(),
         Err(_) => connection.outbox.count_dropped(),
     }
     false

@@ -409,6 +409,7 @@ mod group;
 mod handshake;
 mod header;
 mod http;
+mod life;
 mod memberships;
 mod message;
 mod message_reader;

@@ -232,10 +232,10 @@ impl Life {
         self.end().event = Some(event);
     }
 
-    /// Returns the system's error that ended the connection, if it was one.
-    pub(crate) fn lost_by(&self) -> Option<&io::Error> {
-        match &self.end.as_ref()?.cause {
-            Some(Cause::Lost(error)) => error.as_ref(),
+    /// Takes the system's error that ended the connection, if it was one.
+    pub(crate) fn take_loss(&mut self) -> Option<io::Error> {
+        match &mut self.end().cause {
+            Some(Cause::Lost(error)) => error.take(),
             _ => None,
         }
     }

@@ -97,7 +97,7 @@ impl MessageWriter {
             .ws
             .connection()
             .outbox
-            .send_fragment(&self.stream, payload.clone(), fin);
+            .send_fragment(self.stream, payload.clone(), fin);
         sent.map_err(|kind| {
             // Nothing is lost: it may be tried again.
             let rest = std::mem::replace(&mut self.buffer, payload.into());
@@ -125,7 +125,7 @@ impl MessageWriter {
 impl Write for MessageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Also before a fragment leaves: from now on it is this thread that must not wait behind it.
-        self.stream.take_over();
+        self.ws.connection().outbox.take_over_stream();
         if self.buffer.len() >= FRAGMENT {
             self.send_fragment(Fin::More)?;
         }
@@ -144,7 +144,7 @@ impl Drop for MessageWriter {
     fn drop(&mut self) {
         if !self.finished {
             self.ws.connection().fail_unfinished();
-            self.stream.let_go();
+            self.ws.connection().outbox.let_go_of_stream();
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::callbacks::catch;
 use crate::connection::Connection;
-use crate::outbox::{Cork, Seal, SocketWire, drive_with};
+use crate::life::Cause;
+use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::record::warn;
 use crate::sync::Ordering;
@@ -181,7 +182,7 @@ impl Reader {
 
     fn advance(&mut self, deadline: Option<Instant>) -> Result<Incoming, RecvError> {
         loop {
-            if self.connection.outbox.is_sealed() {
+            if self.connection.outbox.is_cut() {
                 return Err(RecvError::Closed(self.end_cut()));
             }
             match self.decoder.next() {
@@ -193,9 +194,7 @@ impl Reader {
                 Ok(None) => match self.read(deadline) {
                     Ok(true) => {}
                     Ok(false) => return Err(RecvError::Timeout),
-                    Err(error) => {
-                        self.connection.outbox.seal(Seal::Lost(error));
-                    }
+                    Err(error) => return Err(RecvError::Closed(self.end_lost(error))),
                 },
                 Err(violation) => return Err(RecvError::Closed(self.end_violated(violation))),
             }
@@ -385,20 +384,15 @@ impl Reader {
     /// 7.1.1).
     fn end_closed(&mut self) -> CloseEvent {
         self.uncork();
-        self.connection.outbox.flush_close();
+        self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
+            // Both Closes are there: servers that wait for our end of the stream need not any more.
+            socket.finish_writing();
             match self.connection.role {
-                Role::Server => {
-                    socket.finish_writing();
-                    socket.drain(Duration::ZERO, Duration::ZERO);
-                }
-                Role::Client => {
-                    socket.say_end();
-                    socket.drain(SILENCE, SILENCE);
-                }
+                Role::Server => socket.drain(Duration::ZERO, Duration::ZERO),
+                Role::Client => socket.drain(SILENCE, SILENCE),
             }
         }
-        self.connection.outbox.seal(Seal::Finished);
         self.finish()
     }
 
@@ -409,16 +403,26 @@ impl Reader {
         self.uncork();
         self.connection
             .fail(code, what, Error::Protocol { code, what });
-        self.connection.outbox.flush_close();
+        self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
             socket.finish_writing();
             socket.drain(SILENCE, LINGER);
         }
-        self.connection.outbox.seal(Seal::Finished);
         self.finish()
     }
 
-    /// Ends after a cut or a loss: of what has arrived by then, only a Close still counts.
+    /// Ends with the peer's input, without a Close, or with an error of the socket's. What was queued
+    /// leaves, if the peer still takes it.
+    fn end_lost(&mut self, error: Option<io::Error>) -> CloseEvent {
+        self.uncork();
+        match error {
+            Some(error) => self.connection.outbox.lose(error),
+            None => self.connection.outbox.end_input(),
+        }
+        self.finish()
+    }
+
+    /// Ends after a cut: of what has arrived by then, only a Close still counts.
     fn end_cut(&mut self) -> CloseEvent {
         self.uncork();
         for _ in 0..MAX_LEFTOVER_READS {
@@ -453,7 +457,7 @@ impl Drop for Reader {
     /// Ends a connection that nobody can drive any more: even so, `on_close` runs.
     fn drop(&mut self) {
         if self.socket.is_some() {
-            self.connection.outbox.seal(Seal::Aborted);
+            self.connection.outbox.cut(Cause::Aborted);
             let _ = catch(|| {
                 self.finish();
                 Ok(())

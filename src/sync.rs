@@ -2,23 +2,13 @@
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
-use std::sync::{PoisonError, TryLockError};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 /// Locks. A thread that panicked while holding it has left the data whole: every section keeps it
 /// so, and user code never runs inside (L1).
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locks if nobody else holds the lock just now.
-#[cfg_attr(loom, allow(dead_code))]
-pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
 }
 
 /// Waits until notified, at most until the deadline; may return for no reason.

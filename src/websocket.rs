@@ -62,8 +62,7 @@ impl WebSocket {
     /// the wait, [`Timeout`](SendErrorKind::Timeout), and [`Full`](SendErrorKind::Full) where it does
     /// not wait; all hand the message back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection
-            .send(message.into(), self.connection.overflow())
+        self.connection.outbox.send(message.into(), None)
     }
 
     /// Queues a message like [`send`](Self::send), but never waits.
@@ -83,7 +82,7 @@ impl WebSocket {
         overflow: Overflow,
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
-        self.connection.send(message.into(), overflow)
+        self.connection.outbox.send(message.into(), Some(overflow))
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
@@ -96,11 +95,9 @@ impl WebSocket {
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<(), SendError> {
-        let overflow = self.connection.overflow();
         self.connection
             .outbox
-            .send_all(messages.into_iter().map(Into::into), overflow)
-            .map_err(|error| self.connection.judge_overflow(error, overflow))
+            .send_all(messages.into_iter().map(Into::into))
     }
 
     /// Queues a message like [`send`](Self::send), and tells what becomes of it.
@@ -108,11 +105,7 @@ impl WebSocket {
     /// # Errors
     /// Those of `send`: then there is nothing to track.
     pub fn send_tracked(&self, message: impl Into<Message>) -> Result<Delivery, SendError> {
-        let overflow = self.connection.overflow();
-        self.connection
-            .outbox
-            .send_tracked(message.into(), overflow)
-            .map_err(|error| self.connection.judge_overflow(error, overflow))
+        self.connection.outbox.send_tracked(message.into())
     }
 
     /// Waits until the peer's endpoint has taken all that was sent before, at most for `timeout`: a
@@ -178,7 +171,7 @@ impl WebSocket {
     /// Sets what `send`, `send_all` and `send_tracked` do from now on when the queue is full, in the
     /// place of [`Config::overflow`](crate::Config::overflow).
     pub fn set_overflow(&self, overflow: Overflow) {
-        self.connection.set_overflow(overflow);
+        self.connection.outbox.set_overflow(overflow);
     }
 
     /// Returns how many bytes of payload are queued and not with the kernel yet. What the kernel

@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::delivery::Promise;
 use super::line::Bell;
 use super::outgoing::Outgoing;
-use super::sync::Arc;
 use super::writer::{Spent, Writer};
 use super::{Outbox, Wire};
 use crate::DeliveryError;

@@ -62,9 +62,9 @@ impl Control {
 
     /// Takes our Close if it overtakes, or if `drained` says that nothing is left before it.
     pub(super) fn take_close(&mut self, drained: bool) -> Option<CloseFrame> {
-        let leaves = |close: &mut Box<_>| drained || close.1 == Urgency::Overtaking;
-        let (close, _) = *self.close.take_if(leaves)?;
-        Some(close)
+        let waiting = &mut self.close;
+        let close = waiting.take_if(|close| drained || close.1 == Urgency::Overtaking)?;
+        Some(close.0)
     }
 
     /// Throws everything away.

@@ -133,7 +133,7 @@ impl<W: Wire> Outbox<W> {
                 self.end_polling(true);
                 continue;
             }
-            let mut queue = lock(&self.queue);
+            let queue = lock(&self.queue);
             if queue.is_flushed() {
                 return;
             }

@@ -128,6 +128,11 @@ impl<W: Wire> Outbox<W> {
         queue.life.tell(undelivered)
     }
 
+    /// Takes the system's error that ended the connection, if it was one.
+    pub(crate) fn take_loss(&self) -> Option<io::Error> {
+        lock(&self.queue).life.take_loss()
+    }
+
     /// Records that the program has been told.
     pub(crate) fn finish(&self, event: CloseEvent) {
         lock(&self.queue).life.finish(event);

@@ -35,6 +35,18 @@ impl Outgoing {
         matches!(self, Self::Message(_) | Self::Tracked(_))
     }
 
+    /// Takes a whole message apart; hands all else back.
+    pub(super) fn into_message(self) -> Result<(Message, Option<Promise>), Self> {
+        match self {
+            Self::Message(message) => Ok((message, None)),
+            Self::Tracked(tracked) => {
+                let (message, promise) = *tracked;
+                Ok((message, Some(promise)))
+            }
+            other => Err(other),
+        }
+    }
+
     /// Tells whoever waits why it will not be written; returns a payload to be dropped where no lock
     /// is held.
     pub(super) fn give_up(self, why: DeliveryError) -> Option<Message> {

@@ -138,11 +138,6 @@ impl<W: Wire> Queue<W> {
         if fits { Ok(()) } else { Err(SendErrorKind::Full) }
     }
 
-    /// Takes a place for something that is written at once.
-    pub(super) fn admit(&mut self, weight: u64) {
-        self.budget.take(weight);
-    }
-
     /// Queues something, whether it fits or not.
     pub(super) fn push(&mut self, outgoing: Outgoing) {
         self.budget.take(outgoing.weight());
@@ -222,6 +217,31 @@ impl<W: Wire> Queue<W> {
         None
     }
 
+    /// Takes the writer for a whole message that nothing is to be written before, and which so need
+    /// not pass the channel. Hands back what has to.
+    pub(super) fn take_writer_for(
+        &mut self,
+        outgoing: Outgoing,
+    ) -> Result<(Box<Writer<W>>, Item), Outgoing> {
+        if !self.has_nothing_before() {
+            return Err(outgoing);
+        }
+        let Some(writer) = self.take_writer() else {
+            return Err(outgoing);
+        };
+        let weight = outgoing.weight();
+        match outgoing.into_message() {
+            Ok((message, promise)) => {
+                self.budget.take(weight);
+                Ok((writer, Item::Message(message, promise)))
+            }
+            Err(other) => {
+                self.writer = Seat::Here(writer);
+                Err(other)
+            }
+        }
+    }
+
     /// Tells whether nothing is to be written before what comes now.
     pub(super) fn has_nothing_before(&self) -> bool {
         self.channel.is_empty() && self.control.is_empty() && !self.streaming && !self.owes
@@ -280,20 +300,15 @@ impl<W: Wire> Queue<W> {
             }
             let outgoing = self.channel.pop()?;
             let weight = outgoing.weight();
-            let item = match outgoing {
-                Outgoing::Message(message) => Item::Message(message, None),
-                Outgoing::Tracked(tracked) => {
-                    let (message, promise) = *tracked;
-                    Item::Message(message, Some(promise))
-                }
+            match outgoing.into_message() {
+                Ok((message, promise)) => return Some((Item::Message(message, promise), weight)),
                 // Whoever confirms has begun the numbers.
-                Outgoing::Barrier(promise) => Item::Barrier(self.pings.as_mut()?.next(Some(promise))),
-                Outgoing::Stream => {
-                    self.streaming = true;
-                    continue;
+                Err(Outgoing::Barrier(promise)) => {
+                    let payload = self.pings.as_mut()?.next(Some(promise));
+                    return Some((Item::Barrier(payload), weight));
                 }
-            };
-            return Some((item, weight));
+                Err(_) => self.streaming = true,
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::drive::FAIR_SHARE;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use super::sync::{MutexGuard, lock, wait};
-use super::writer::{Item, Spent};
+use super::writer::Spent;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
@@ -60,7 +60,7 @@ impl<W: Wire> Outbox<W> {
         leave: Leave,
     ) -> Result<(), Rejected> {
         let corked = leave == Leave::Now && W::is_corked();
-        let mut queue = lock(&self.queue);
+        let queue = lock(&self.queue);
         let overflow = overflow.unwrap_or(queue.overflow);
         match queue.admits(outgoing.weight(), overflow == Overflow::Wait) {
             Ok(()) => {
@@ -91,23 +91,24 @@ impl<W: Wire> Outbox<W> {
             queue.push(outgoing);
             return self.hold(queue);
         }
-        let Some(mut writer) = queue.take_writer() else {
-            return queue.push(outgoing);
-        };
         let mut after = Aftermath::new();
-        match Item::written_alone(outgoing) {
-            Ok(item) if queue.has_nothing_before() => {
-                queue.admit(weight);
+        let writer = match queue.take_writer_for(outgoing) {
+            Ok((mut writer, item)) => {
                 drop(queue);
+                // Not under the lock: it copies the payload.
                 writer.encode(item);
+                Some(writer)
             }
-            item => {
-                queue.push(item.map_or_else(|outgoing| outgoing, Outgoing::from));
-                queue.refill(&mut writer, &mut after);
+            Err(outgoing) => {
+                queue.push(outgoing);
+                let writer = queue.take_to_write(&mut after);
                 self.unlock(queue, after);
+                writer
             }
+        };
+        if let Some(writer) = writer {
+            self.drive(writer, weight + FAIR_SHARE);
         }
-        self.drive(writer, weight + FAIR_SHARE);
     }
 
     /// Has this thread's cork hold what is queued, unless one holds it already.

@@ -25,7 +25,7 @@ const FIRST_FRAMES: usize = 16;
 /// So many encoded bytes are gathered for one write.
 const BATCH: usize = 64 << 10;
 /// A payload from this size on is not copied behind its header.
-const LARGE: usize = 16 << 10;
+pub(super) const LARGE: usize = 16 << 10;
 
 /// A payload that leaves from where it lies; masked, a step at a time.
 struct Large {

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::Wire;
 use super::budget::weight;
 use super::delivery::Promise;
-use super::outgoing::Outgoing;
 use super::pings;
 use super::write_buffer::{Role, WriteBuffer, Written};
 use crate::protocol::{CloseFrame, Encoder, Fin, Opcode};
+use crate::record::error;
 use crate::{CloseCode, Message};
 
 /// The writing end of a wire. It is taken from the queue, written with while no lock is held, and put
@@ -35,21 +35,6 @@ pub(super) enum Item {
     Close(CloseFrame),
     Message(Message, Option<Promise>),
     Fragment(Opcode, Fin, Bytes),
-}
-
-impl Item {
-    /// Makes what a message is written as, when nothing has to be known of what else is queued; hands
-    /// all else back.
-    pub(super) fn written_alone(outgoing: Outgoing) -> Result<Self, Outgoing> {
-        match outgoing {
-            Outgoing::Message(message) => Ok(Self::Message(message, None)),
-            Outgoing::Tracked(tracked) => {
-                let (message, promise) = *tracked;
-                Ok(Self::Message(message, Some(promise)))
-            }
-            other => Err(other),
-        }
-    }
 }
 
 impl<W: Wire> Writer<W> {
@@ -194,7 +179,7 @@ impl Spent {
         for message in self.first.into_iter().chain(self.more) {
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
             if let Err(panic) = dropped {
-                log::error!("a payload panicked when it was dropped");
+                error!("a payload panicked when it was dropped");
                 std::mem::forget(panic);
             }
         }

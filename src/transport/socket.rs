@@ -11,7 +11,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
 
-use super::Wake;
 use super::tls::{self, Acceptor, Connector, Mistake, Session, Wire};
 use crate::Error;
 
@@ -153,13 +152,6 @@ impl Socket {
         Ready::from(fds[0].revents())
     }
 
-    /// Waits like [`wait`](Self::wait) until more may be written, or until it is woken.
-    pub(crate) fn wait_writable_or(&self, wake: Option<&Wake>, deadline: Option<Instant>) {
-        let mut fds = vec![PollFd::new(&self.stream, PollFlags::OUT)];
-        fds.extend(wake.map(|wake| PollFd::new(wake, PollFlags::IN)));
-        poll_all(&mut fds, deadline);
-    }
-
     /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
     pub(crate) fn say_end(&self) {
         if let Some(tls) = self.tls.get() {
@@ -182,6 +174,11 @@ impl Socket {
     /// kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Wakes whoever reads or waits; what is written already is still sent.
+    pub(crate) fn end(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
