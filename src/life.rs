@@ -54,6 +54,8 @@ struct End {
     received: Option<CloseFrame>,
     failure: Option<Failed>,
     cause: Option<Cause>,
+    /// When the sending ended by a failed write.
+    failed_at: Option<Instant>,
     event: Option<CloseEvent>,
 }
 
@@ -112,6 +114,11 @@ impl Life {
     /// Returns when our Close went to the kernel.
     pub(crate) fn close_left_at(&self) -> Option<Instant> {
         self.end.as_ref()?.sent_at
+    }
+
+    /// Returns when the sending ended by a failed write.
+    pub(crate) fn sending_failed_at(&self) -> Option<Instant> {
+        self.end.as_ref()?.failed_at
     }
 
     /// Returns how the connection ended, once the program has been told.
@@ -189,6 +196,11 @@ impl Life {
         self.sending = Sending::Over;
         self.end().cause = Some(cause);
         true
+    }
+
+    /// Records that a write has failed, which ended the sending. What has arrived is still read.
+    pub(crate) fn fail_sending(&mut self, now: Instant) {
+        self.end().failed_at = Some(now);
     }
 
     /// Ends the sending and the reading. Returns whether this call ended either.

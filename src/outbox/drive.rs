@@ -18,9 +18,8 @@ pub(super) const FAIR_SHARE: u64 = 256 << 10;
 /// What the reading end and the background ask at every event: copies of what the queue says,
 /// written under its lock.
 pub(super) const CLOSING: u8 = 1;
-pub(super) const OVER: u8 = 2;
-pub(super) const CUT: u8 = 4;
-pub(super) const STALLED: u8 = 8;
+pub(super) const CUT: u8 = 2;
+pub(super) const STALLED: u8 = 4;
 
 impl<W: Wire> Outbox<W> {
     /// Takes the lock for a rule of the queue, and does what that asks for after unlocking.
@@ -57,7 +56,6 @@ impl<W: Wire> Outbox<W> {
         let stalled = queue.stall.is_some() && matches!(queue.writer, Seat::Here(_));
         let hints = [
             (!queue.life.is_open(), CLOSING),
-            (queue.life.is_sending_over(), OVER),
             (queue.life.is_cut(), CUT),
             (stalled, STALLED),
         ];
@@ -190,14 +188,14 @@ impl<W: Wire> Turn<'_, W> {
         match refusal {
             _ if queue.life.is_sending_over() => queue.bury(writer, &mut after),
             Some(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                queue.stall(writer, true, &mut after);
+                queue.refuse(writer, &mut after);
             }
             Some(error) => {
                 queue.lose(error, &mut after);
                 queue.bury(writer, &mut after);
             }
             None if self.share == 0 && !(writer.is_done() && queue.has_nothing_before()) => {
-                queue.stall(writer, false, &mut after);
+                queue.stall(writer, &mut after);
             }
             None if writer.is_done() && !queue.refill(&mut writer, &mut after) => {
                 queue.put_back(writer);

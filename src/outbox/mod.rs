@@ -52,7 +52,7 @@ use bytes::Bytes;
 use self::control::Urgency;
 pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
-use self::drive::{CLOSING, CUT, OVER, STALLED};
+use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::lane::Stream;
 use self::queue::Queue;
@@ -107,16 +107,14 @@ pub(crate) struct Outbox<W> {
 /// How the writing goes, as the background has to know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Writing {
-    /// Bytes the kernel has taken so far.
-    pub(crate) taken: u64,
+    /// How often the kernel has taken bytes after it had refused some: each time, the peer made room.
+    pub(crate) relieved: u64,
     /// When the kernel last took 64 KiB, while it refuses more.
     pub(crate) stalled_since: Option<Instant>,
-    /// Whether the socket has refused bytes, and has taken no more since.
-    pub(crate) refused: bool,
     /// When our Close went to the kernel.
     pub(crate) close_left_at: Option<Instant>,
-    /// Whether nothing leaves any more, although what arrives is still read.
-    pub(crate) is_over: bool,
+    /// When a write failed, since when nothing leaves, although what arrives is still read.
+    pub(crate) failed_at: Option<Instant>,
 }
 
 impl<W: Wire> Outbox<W> {
@@ -202,22 +200,16 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn writing(&self) -> Writing {
         let queue = lock(&self.queue);
         Writing {
-            taken: queue.taken(),
+            relieved: queue.relieved(),
             stalled_since: queue.stall.map(|stall| stall.since),
-            refused: queue.stall.is_some_and(|stall| stall.refused),
             close_left_at: queue.life.close_left_at(),
-            is_over: queue.life.is_sending_over(),
+            failed_at: queue.life.sending_failed_at(),
         }
     }
 
     /// Tells whether no more messages are admitted.
     pub(crate) fn is_closing(&self) -> bool {
         self.has(CLOSING)
-    }
-
-    /// Tells whether nothing leaves any more.
-    pub(crate) fn is_over(&self) -> bool {
-        self.has(OVER)
     }
 
     /// Tells whether what has arrived is not to be read any more.

@@ -49,6 +49,9 @@ pub(super) struct Queue<W> {
     pub(super) observers: usize,
     /// Why what is still queued will not be written: the first reason counts.
     unsendable: Option<DeliveryError>,
+    /// Whether the socket has refused bytes and taken none since.
+    refused: bool,
+    relieved: u64,
     taken: u64,
     delivered: u64,
     undelivered: u64,
@@ -70,8 +73,6 @@ pub(super) enum Seat<W> {
 pub(super) struct Stall {
     pub(super) since: Instant,
     taken: u64,
-    /// Whether the socket has refused bytes, and it is not just the end of a turn.
-    pub(super) refused: bool,
 }
 
 /// Who waits for the socket of a stalled queue, and writes on.
@@ -118,6 +119,8 @@ impl<W: Wire> Queue<W> {
             corked: false,
             observers: 0,
             unsendable: None,
+            refused: false,
+            relieved: 0,
             taken: 0,
             delivered: 0,
             undelivered: 0,
@@ -364,7 +367,10 @@ impl<W: Wire> Queue<W> {
 impl<W: Wire> Queue<W> {
     /// Counts what has left.
     pub(super) fn account(&mut self, written: Written, after: &mut Aftermath<W>) {
-        self.taken += written.length;
+        if written.length > 0 {
+            self.taken += written.length;
+            self.relieved += u64::from(std::mem::take(&mut self.refused));
+        }
         self.delivered += written.messages;
         self.release(&written, after);
         for promise in written.promises {
@@ -398,21 +404,22 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Puts the writer back with what the socket did not take, and leaves it to whoever waits for the
-    /// socket: never to nobody.
-    pub(super) fn stall(&mut self, writer: Box<Writer<W>>, refused: bool, after: &mut Aftermath<W>) {
+    /// Puts the writer back with what the socket has refused.
+    pub(super) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+        self.refused = true;
+        self.stall(writer, after);
+    }
+
+    /// Puts the writer back with what it has left, and leaves it to whoever waits for the socket: never
+    /// to nobody.
+    pub(super) fn stall(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
         self.writer = Seat::Here(writer);
         let (taken, wire) = (self.taken, &self.wire);
-        let stall = self.stall.get_or_insert_with(|| {
+        self.stall.get_or_insert_with(|| {
             let since = Instant::now();
             after.expect_progress(since, wire);
-            Stall {
-                since,
-                taken,
-                refused,
-            }
+            Stall { since, taken }
         });
-        stall.refused = refused;
         self.find_keeper(after);
     }
 
@@ -531,8 +538,10 @@ impl<W: Wire> Queue<W> {
 
     /// Ends the sending after a failed write. What has arrived is still read.
     pub(super) fn lose(&mut self, error: io::Error, after: &mut Aftermath<W>) {
+        let now = Instant::now();
         if self.end(Cause::Lost(Some(error)), after) {
-            after.expect_close(Instant::now(), &self.wire);
+            self.life.fail_sending(now);
+            after.expect_close(now, &self.wire);
         }
     }
 }
@@ -541,6 +550,11 @@ impl<W: Wire> Queue<W> {
 impl<W: Wire> Queue<W> {
     pub(super) fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Returns how often the socket has taken bytes after it had refused some.
+    pub(super) fn relieved(&self) -> u64 {
+        self.relieved
     }
 
     /// Returns how many messages are queued or being written.

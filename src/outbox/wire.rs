@@ -57,7 +57,7 @@ impl Wire for SocketWire {
 
     fn cut(&self, rest: Rest) {
         match rest {
-            Rest::Sent => self.socket.end(),
+            Rest::Sent => self.socket.hang_up(),
             Rest::Discarded => self.socket.cut(),
         }
     }
