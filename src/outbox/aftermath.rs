@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::delivery::Promise;
+use super::delivery::{Awaited, Promise};
 use super::line::Bell;
 use super::outgoing::Outgoing;
 use super::writer::{Spent, Writer};
@@ -13,9 +13,8 @@ use crate::DeliveryError;
 /// code (L1).
 pub(super) struct Aftermath<W> {
     bells: Vec<Bell>,
-    delivered: Vec<Promise>,
-    given_up: Vec<(Outgoing, DeliveryError)>,
-    broken: Vec<(Promise, DeliveryError)>,
+    awaited: Vec<Awaited>,
+    spent: Spent,
     close_expected: Option<(std::sync::Arc<W>, Instant)>,
     progress_expected: Option<(std::sync::Arc<W>, Instant)>,
     watched: Option<std::sync::Arc<W>>,
@@ -26,9 +25,8 @@ impl<W: Wire> Aftermath<W> {
     pub(super) fn new() -> Self {
         Self {
             bells: Vec::new(),
-            delivered: Vec::new(),
-            given_up: Vec::new(),
-            broken: Vec::new(),
+            awaited: Vec::new(),
+            spent: Spent::default(),
             close_expected: None,
             progress_expected: None,
             watched: None,
@@ -46,20 +44,16 @@ impl<W: Wire> Aftermath<W> {
         self.bells.extend(bells);
     }
 
-    /// Tells whoever waits that a message is with the kernel.
-    pub(super) fn deliver(&mut self, promise: Promise) {
-        self.delivered.push(promise);
+    /// Resolves a promise, and wakes whoever waits for it.
+    pub(super) fn resolve(&mut self, promise: Promise, outcome: Result<(), DeliveryError>) {
+        self.awaited.extend(promise.resolve(outcome));
     }
 
-    /// Tells whoever waits that something will not be written, and drops its payload.
+    /// Gives up what will not be written, and drops its payload.
     pub(super) fn give_up(&mut self, outgoing: Outgoing, why: DeliveryError) {
-        self.given_up.push((outgoing, why));
-    }
-
-    /// Tells those who wait that it will not come.
-    pub(super) fn give_up_all(&mut self, promises: Vec<Promise>, why: DeliveryError) {
-        let broken = promises.into_iter().map(|promise| (promise, why));
-        self.broken.extend(broken);
+        let (payload, awaited) = outgoing.give_up(why);
+        self.spent.add(payload);
+        self.awaited.extend(awaited);
     }
 
     /// Has the background look again when the peer's Close, or the end of its input, is overdue.
@@ -96,17 +90,10 @@ impl<W: Wire> Aftermath<W> {
         if let Some(wire) = self.watched {
             wire.watch(outbox);
         }
-        for promise in self.delivered {
-            promise.resolve(Ok(()));
+        for awaited in self.awaited {
+            awaited.wake();
         }
-        for (promise, why) in self.broken {
-            promise.resolve(Err(why));
-        }
-        let mut spent = Spent::default();
-        for (outgoing, why) in self.given_up {
-            spent.add(outgoing.give_up(why));
-        }
-        spent.dispose();
+        self.spent.dispose();
         if let Some(mut writer) = self.writer {
             writer.take_spent().dispose();
         }

@@ -69,7 +69,7 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// Is what the two ends share.
+/// What the two ends share.
 struct Ticket {
     state: Mutex<State>,
     resolved: Condvar,
@@ -81,7 +81,7 @@ struct State {
     awaited: bool,
 }
 
-/// Resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
+/// What resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
 /// waits for ever (L6).
 pub(super) struct Promise(Option<Arc<Ticket>>);
 
@@ -99,9 +99,10 @@ pub(super) fn delivery() -> (Promise, Delivery) {
 }
 
 impl Promise {
-    /// Says what became of it. Wakes who waits, and runs none of the program's code.
-    pub(super) fn resolve(mut self, outcome: Result<(), DeliveryError>) {
-        self.settle(outcome);
+    /// Records what became of it. Those who wait are to be woken where no lock is held: waking is a
+    /// system call.
+    pub(super) fn resolve(mut self, outcome: Result<(), DeliveryError>) -> Option<Awaited> {
+        self.0.take()?.resolve(outcome)
     }
 
     /// Tells whether somebody holds the other end.
@@ -111,26 +112,35 @@ impl Promise {
             .is_some_and(|ticket| Arc::strong_count(ticket) > 1)
     }
 
-    fn settle(&mut self, outcome: Result<(), DeliveryError>) {
-        if let Some(ticket) = self.0.take() {
-            ticket.resolve(outcome);
-        }
-    }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.settle(Err(DeliveryError::Lost));
+        let ticket = self.0.take();
+        let awaited = ticket.and_then(|ticket| ticket.resolve(Err(DeliveryError::Lost)));
+        if let Some(awaited) = awaited {
+            awaited.wake();
+        }
+    }
+}
+
+/// A delivery that has been resolved while somebody waited for it.
+pub(super) struct Awaited(Arc<Ticket>);
+
+impl Awaited {
+    /// Wakes those who wait.
+    pub(super) fn wake(self) {
+        self.0.resolved.notify_all();
     }
 }
 
 impl Ticket {
-    fn resolve(&self, outcome: Result<(), DeliveryError>) {
+    fn resolve(self: Arc<Self>, outcome: Result<(), DeliveryError>) -> Option<Awaited> {
         let mut state = lock(&self.state);
         state.outcome = Some(outcome);
-        if mem::take(&mut state.awaited) {
-            self.resolved.notify_all();
-        }
+        let awaited = mem::take(&mut state.awaited);
+        drop(state);
+        awaited.then_some(Awaited(self))
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<(), DeliveryError> {

@@ -94,6 +94,19 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
+    /// Writes on if this thread, which waits for room, has been called to: the socket takes more.
+    pub(super) fn answer_call<'a>(
+        self: &'a Arc<Self>,
+        mut queue: MutexGuard<'a, Queue<W>>,
+    ) -> MutexGuard<'a, Queue<W>> {
+        while let Some(writer) = queue.answer_call() {
+            drop(queue);
+            self.drive(writer, FAIR_SHARE);
+            queue = lock(&self.queue);
+        }
+        queue
+    }
+
     /// Promises to wait for writability, if an unfinished write waits for it, and to
     /// [end polling](Self::end_polling) then.
     pub(crate) fn begin_polling(self: &Arc<Self>) -> Option<Arc<W>> {

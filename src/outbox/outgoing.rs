@@ -1,7 +1,7 @@
 //! What waits in the queue: [`Outgoing`].
 
 use super::budget::weight;
-use super::delivery::Promise;
+use super::delivery::{Awaited, Promise};
 use crate::{DeliveryError, Message};
 
 /// What waits for its turn to be written. No larger than a message, the common case.
@@ -47,21 +47,17 @@ impl Outgoing {
         }
     }
 
-    /// Tells whoever waits why it will not be written; returns a payload to be dropped where no lock
-    /// is held.
-    pub(super) fn give_up(self, why: DeliveryError) -> Option<Message> {
+    /// Records why it will not be written. Returns a payload to be dropped, and who is to be woken,
+    /// where no lock is held.
+    pub(super) fn give_up(self, why: DeliveryError) -> (Option<Message>, Option<Awaited>) {
         match self {
-            Self::Message(message) => Some(message),
+            Self::Message(message) => (Some(message), None),
             Self::Tracked(tracked) => {
                 let (message, promise) = *tracked;
-                promise.resolve(Err(why));
-                Some(message)
+                (Some(message), promise.resolve(Err(why)))
             }
-            Self::Barrier(promise) => {
-                promise.resolve(Err(why));
-                None
-            }
-            Self::Stream => None,
+            Self::Barrier(promise) => (None, promise.resolve(Err(why))),
+            Self::Stream => (None, None),
         }
     }
 }

@@ -131,9 +131,11 @@ impl<W: Wire> Outbox<W> {
         let mut queue = lock(&self.queue);
         let pings = queue.pings.as_mut();
         let answered = pings.map(|pings| pings.answered(payload));
+        let resolved = answered.into_iter().flatten();
+        let awaited: Vec<_> = resolved.filter_map(|promise| promise.resolve(Ok(()))).collect();
         drop(queue);
-        for promise in answered.into_iter().flatten() {
-            promise.resolve(Ok(()));
+        for awaited in awaited {
+            awaited.wake();
         }
     }
 

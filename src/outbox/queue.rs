@@ -374,7 +374,7 @@ impl<W: Wire> Queue<W> {
         self.delivered += written.messages;
         self.release(&written, after);
         for promise in written.promises {
-            after.deliver(promise);
+            after.resolve(promise, Ok(()));
         }
         if written.close {
             // L5: the time in which the peer may answer begins when our Close is with the kernel.
@@ -517,8 +517,8 @@ impl<W: Wire> Queue<W> {
         self.stall = None;
         self.owes = false;
         self.wake_waiting(after);
-        if let Some(pings) = &mut self.pings {
-            after.give_up_all(pings.give_up(), why);
+        for promise in self.pings.iter_mut().flat_map(|pings| pings.give_up()) {
+            after.resolve(promise, Err(why));
         }
         if let Some(writer) = self.take_any_writer() {
             self.bury(writer, after);
@@ -530,7 +530,9 @@ impl<W: Wire> Queue<W> {
         let why = self.unsendable.unwrap_or(DeliveryError::Lost);
         let mut discarded = writer.discard();
         self.undelivered += discarded.messages;
-        after.give_up_all(std::mem::take(&mut discarded.promises), why);
+        for promise in std::mem::take(&mut discarded.promises) {
+            after.resolve(promise, Err(why));
+        }
         self.release(&discarded, after);
         self.writer = Seat::Gone;
         after.bury(writer);

@@ -9,7 +9,6 @@ use super::drive::FAIR_SHARE;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use super::sync::{MutexGuard, lock, wait};
-use super::writer::Spent;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
@@ -130,18 +129,17 @@ impl<W: Wire> Outbox<W> {
         if overflow == Overflow::Wait {
             return self.wait_in_line(outgoing, || W::deadline(self.config.write_timeout));
         }
-        let mut spent = Spent::default();
-        let outcome = self.with_queue(|queue, _| {
+        let outcome = self.with_queue(|queue, after| {
             while let Err(kind) = queue.admits(outgoing.weight(), false) {
                 match (kind, overflow) {
                     (SendErrorKind::Full, Overflow::DropOldest) => match queue.drop_oldest() {
-                        Some(oldest) => spent.add(oldest.give_up(DeliveryError::Dropped)),
+                        Some(oldest) => after.give_up(oldest, DeliveryError::Dropped),
                         // What is being written stays: it is queued beyond the limit.
                         None => break,
                     },
                     (SendErrorKind::Full, Overflow::DropNewest) => {
                         queue.dropped += 1;
-                        spent.add(outgoing.give_up(DeliveryError::Dropped));
+                        after.give_up(outgoing, DeliveryError::Dropped);
                         return Ok(());
                     }
                     _ => return Err((kind, outgoing)),
@@ -151,7 +149,6 @@ impl<W: Wire> Outbox<W> {
             Ok(())
         });
         self.write_waiting();
-        spent.dispose();
         match outcome {
             Err((SendErrorKind::Full, outgoing)) if overflow == Overflow::Close => {
                 self.fail_slow();
@@ -189,13 +186,12 @@ impl<W: Wire> Outbox<W> {
         let deadline = deadline();
         let bell = Queue::<W>::new_bell();
         let ticket = queue.join_line(outgoing, bell.clone());
-        while queue.is_in_line(ticket) && queue.life.is_open() && !has_passed(deadline) {
-            queue = wait(&bell, queue, deadline);
-            if let Some(writer) = queue.answer_call() {
-                drop(queue);
-                self.drive(writer, FAIR_SHARE);
-                queue = lock(&self.queue);
+        loop {
+            queue = self.answer_call(queue);
+            if !queue.is_in_line(ticket) || !queue.life.is_open() || has_passed(deadline) {
+                break;
             }
+            queue = wait(&bell, queue, deadline);
         }
         let mut after = Aftermath::new();
         let turned_away = queue.leave_line(ticket, &mut after);
@@ -246,5 +242,5 @@ pub(super) fn has_passed(deadline: Option<Instant>) -> bool {
 /// Hands the message back.
 fn into_error((kind, outgoing): Rejected) -> SendError {
     // Nobody holds the other end of what is handed back.
-    SendError::new(kind, outgoing.give_up(DeliveryError::Dropped))
+    SendError::new(kind, outgoing.give_up(DeliveryError::Dropped).0)
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::drive::FAIR_SHARE;
 use super::lane::{Lane, Stream};
 use super::outgoing::Outgoing;
 use super::queue::Queue;
@@ -95,6 +94,7 @@ impl<W: Wire> Outbox<W> {
         let bell = Queue::<W>::new_bell();
         let mut queue = lock(&self.queue);
         let outcome = loop {
+            queue = self.answer_call(queue);
             let is_open = queue.life.is_open();
             let Some(lane) = queue.lane.as_mut().filter(|_| is_open) else {
                 break Err(SendErrorKind::Closed);
@@ -107,11 +107,6 @@ impl<W: Wire> Outbox<W> {
             }
             lane.set_bell(Some(bell.clone()));
             queue = wait(&bell, queue, deadline);
-            if let Some(writer) = queue.answer_call() {
-                drop(queue);
-                self.drive(writer, FAIR_SHARE);
-                queue = lock(&self.queue);
-            }
         };
         if let Some(lane) = &mut queue.lane {
             lane.set_bell(None);
