@@ -126,7 +126,8 @@ impl Connection {
         event
     }
 
-    fn log_failure(&self, outcome: Outcome) {
+    /// Tells the log of a callback that failed when nothing else could be told any more.
+    pub(crate) fn log_failure(&self, outcome: Outcome) {
         if let Err(failure) = outcome {
             warn!(
                 "connection {}: callback failed at the end: {:?}",

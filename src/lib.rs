@@ -416,6 +416,7 @@ mod message_writer;
 mod messages;
 mod opening;
 mod outbox;
+mod patience;
 mod protocol;
 mod reader;
 mod record;
@@ -431,8 +432,8 @@ pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
 pub use error::{
-    DeliveryError, Error, Failure, IntoOutcome, Outcome, RecvError, Refusal, SendError,
-    SendErrorKind, Timeout, WaitError,
+    DeliveryError, Error, Failure, IntoOutcome, Outcome, RecvError, RecvTimeoutError, Refusal,
+    SendError, SendErrorKind, Timeout, TryRecvError, WaitError,
 };
 pub use group::Group;
 pub use message::{Message, Text};

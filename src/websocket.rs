@@ -346,13 +346,18 @@ impl WebSocket {
         self.connection.callbacks.error.set(callback);
     }
 
-    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed. Set
-    /// after that, it is dropped and never runs: the place for it is where the connection begins.
+    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed.
+    ///
+    /// If the end has come already, also if that is in another `on_close` just now, the callback
+    /// runs at once, on the calling thread, before this returns, and is not kept. So however late it
+    /// is set, it runs; its failure is a WARN record then.
     pub fn on_close<R: IntoOutcome>(
         &self,
         callback: impl FnMut(&WebSocket, CloseEvent) -> R + Send + 'static,
     ) {
-        self.connection.callbacks.close.set(callback);
+        let ws = Self::for_callbacks(&self.connection);
+        let outcome = self.connection.callbacks.close.set(&ws, callback);
+        self.connection.log_failure(outcome);
     }
 }
 

@@ -22,11 +22,15 @@ thread_local! {
 
 /// Says that this thread drives this reading end from now on. What the one before held leaves.
 pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
-    let current = CORK.with_borrow(|current| current.as_ref().map(Arc::as_ptr));
-    if current == cork.map(Arc::as_ptr) {
-        return;
-    }
-    if let Some(before) = CORK.replace(cork.cloned()) {
+    // While the thread ends, the thread-local may be gone: it drives with no cork then.
+    let before = CORK.try_with(|current| {
+        let is_same = current.borrow().as_ref().map(Arc::as_ptr) == cork.map(Arc::as_ptr);
+        if is_same {
+            return None;
+        }
+        current.replace(cork.cloned())
+    });
+    if let Ok(Some(before)) = before {
         before.set_active(false);
         before.uncork();
     }
