@@ -309,6 +309,14 @@ impl Connection {
         }
     }
 
+    /// Waits until the socket is given up; `on_error` and `on_close` may be to come.
+    fn wait_hung_up(&self, deadline: Instant) {
+        let mut ending = lock(&self.ending);
+        while !ending.hung_up && Instant::now() < deadline {
+            ending = wait(&self.moved, ending, Some(deadline));
+        }
+    }
+
     /// Counts what has gone in and out.
     pub(crate) fn counters(&self) -> Counters {
         Counters {
@@ -333,6 +341,8 @@ impl Connection {
 
 /// So long a wait for the end goes on while nobody reads: the thread that will may not have begun.
 const UNDRIVEN: Duration = Duration::from_secs(5);
+/// So long the drop of the last handle waits for `on_close` beyond the closing handshake.
+const LAST_CALL: Duration = Duration::from_millis(250);
 /// Is later than anything that is due.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -375,7 +385,10 @@ impl Drop for Life {
         if thread::panicking() || on_connection_thread() || connection.outbox.is_sealed() {
             return;
         }
-        let patience = Instant::now() + connection.config.close_timeout + Duration::from_secs(1);
-        let _ = connection.wait_finished(Some(patience));
+        let patience = connection.config.close_timeout + Duration::from_secs(1);
+        connection.wait_hung_up(Instant::now() + patience);
+        // An `on_close` that waits for this very thread, as for a lock that it holds, is not waited
+        // for any longer.
+        let _ = connection.wait_finished(Some(Instant::now() + LAST_CALL));
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Ending {
     pub(crate) received: Option<CloseFrame>,
     /// Boxed, as the event is: an open connection has neither.
     pub(crate) failure: Option<Box<Failed>>,
+    /// Whether the socket is given up, and only callbacks are to come.
+    pub(crate) hung_up: bool,
     pub(crate) event: Option<Box<CloseEvent>>,
 }
 
@@ -112,6 +114,8 @@ impl Connection {
     /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
+        lock(&self.ending).hung_up = true;
+        self.moved.notify_all();
         self.timer.dismiss();
         self.memberships.retire(self.id);
         let (event, error) = self.story();

@@ -26,7 +26,9 @@ use crate::{
 /// A connection of a client lives while a handle that [`connect`](crate::connect) or
 /// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages) does. Then
 /// it closes with 1000, and dropping the last waits for that, at most
-/// [`close_timeout`](crate::Config::close_timeout). The handle that callbacks get does not count,
+/// [`close_timeout`](crate::Config::close_timeout). For `on_close` it waits no longer than a quarter
+/// of a second more; but while another callback runs, the peer's Close is not read: who drops the
+/// last handle while holding a lock that `on_text`, say, waits for, waits for all that time. The handle that callbacks get does not count,
 /// and neither do its clones. A connection of a server lives until it closes, or until its
 /// [`serve`](crate::ServerBuilder::serve) handler returns.
 ///
