@@ -83,8 +83,9 @@ impl Messages {
     }
 
     /// Returns the next message if it has come whole, and never waits for the peer: for a program
-    /// with a loop of its own, such as a game. Only the end of the connection, when it has come,
-    /// takes the moment that it takes in [`recv`](Self::recv).
+    /// with a loop of its own, such as a game. A peer that sends without a pause what is no whole
+    /// message keeps it for ten milliseconds at most. Only the end of the connection, when it has
+    /// come, takes the time that it takes in [`recv`](Self::recv).
     ///
     /// Nobody reads the connection between two calls: call it often, until it says
     /// [`Empty`](TryRecvError::Empty).
@@ -111,7 +112,7 @@ impl Messages {
     /// [`Empty`](TryRecvError::Empty) if no message has come whole,
     /// [`Closed`](TryRecvError::Closed) once the connection has ended.
     pub fn try_recv(&mut self) -> Result<Message, TryRecvError> {
-        let next = self.ask(|reader| reader.next(Patience::AT_HAND))?;
+        let next = self.ask(|reader| reader.next(Patience::at_hand()))?;
         next.ok_or(TryRecvError::Empty)
     }
 

@@ -1,50 +1,46 @@
 //! How long the reading end goes on without a message.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Says how long a reading goes on.
 pub(crate) enum Patience {
     /// Until there is something, or the connection has ended.
     Endless,
+    /// Until then, whatever comes.
     Until(Instant),
-    /// Only over what has come already: at most so many events more. Control frames may come
-    /// without a pause.
-    AtHand(usize),
+    /// Over what has come already; until then, as more may come without a pause.
+    AtHand(Instant),
 }
 
 impl Patience {
     /// Looks at no more than what has come already.
-    pub(crate) const AT_HAND: Self = Self::AtHand(1024);
+    pub(crate) fn at_hand() -> Self {
+        Self::AtHand(Instant::now() + MOMENT)
+    }
 
     /// Returns when a wait for input ends; `None` if it need not.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Endless => None,
             Self::Until(deadline) => Some(*deadline),
-            Self::AtHand(_) => Some(Instant::now()),
+            // Long past: it does not begin.
+            Self::AtHand(until) => Some(*until - MOMENT),
         }
     }
 
-    /// Takes note of an event that was no message, and tells whether to go on.
-    pub(crate) fn outlasts_event(&mut self) -> bool {
-        if let Self::AtHand(left) = self {
-            *left = left.saturating_sub(1);
-            return *left > 0;
+    /// Tells whether to go on after something that was no whole message.
+    pub(crate) fn outlasts_input(&self) -> bool {
+        match self {
+            Self::Endless => true,
+            Self::Until(deadline) | Self::AtHand(deadline) => Instant::now() < *deadline,
         }
-        self.outlasts_input()
     }
 
     /// Tells whether to go on where nothing has come.
     pub(crate) fn outlasts_silence(&self) -> bool {
         !matches!(self, Self::AtHand(_)) && self.outlasts_input()
     }
-
-    /// Tells whether to go on after input that has completed no event.
-    pub(crate) fn outlasts_input(&self) -> bool {
-        match self {
-            // Such input ends: an event has a greatest size.
-            Self::Endless | Self::AtHand(_) => true,
-            Self::Until(deadline) => Instant::now() < *deadline,
-        }
-    }
 }
+
+/// So long what is at hand is looked at.
+const MOMENT: Duration = Duration::from_millis(10);

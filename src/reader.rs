@@ -116,7 +116,7 @@ impl Reader {
             .store(true, Ordering::Relaxed);
         as_connection_thread(|| {
             loop {
-                match self.next_message(&mut Patience::Endless) {
+                match self.next_message(&Patience::Endless) {
                     Ok(Some(message)) => self.deliver(message),
                     Ok(None) => {}
                     Err(event) => return event,
@@ -147,9 +147,9 @@ impl Reader {
 
     /// Returns the next message, `None` once the patience is at its end, or how the connection has
     /// ended; ping, pong, error and close callbacks run meanwhile.
-    pub(crate) fn next(&mut self, mut patience: Patience) -> Result<Option<Message>, CloseEvent> {
+    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.take_the_wheel();
-        self.next_message(&mut patience)
+        self.next_message(&patience)
     }
 
     /// Returns what has come of the next message as soon as it has begun; what is left of one that
@@ -173,7 +173,7 @@ impl Reader {
 
     fn chunk(&mut self) -> Result<Chunk, CloseEvent> {
         loop {
-            match self.advance(&mut Patience::Endless)? {
+            match self.advance(&Patience::Endless)? {
                 Some(Incoming::Message(message)) => return Ok(message.into()),
                 Some(Incoming::Chunk(chunk)) => return Ok(chunk),
                 None => {}
@@ -182,21 +182,21 @@ impl Reader {
     }
 
     /// Returns the next whole message; what is left of one that was read in chunks is skipped.
-    fn next_message(&mut self, patience: &mut Patience) -> Result<Option<Message>, CloseEvent> {
+    fn next_message(&mut self, patience: &Patience) -> Result<Option<Message>, CloseEvent> {
         while let Some(incoming) = self.advance(patience)? {
             match incoming {
                 Incoming::Message(message) => return Ok(Some(message)),
                 Incoming::Chunk(chunk) => self.decoder.reuse(chunk.bytes),
             }
             // Chunks may come without a pause, and what they belong to may have no end.
-            if !patience.outlasts_event() {
+            if !patience.outlasts_input() {
                 break;
             }
         }
         Ok(None)
     }
 
-    fn advance(&mut self, patience: &mut Patience) -> Result<Option<Incoming>, CloseEvent> {
+    fn advance(&mut self, patience: &Patience) -> Result<Option<Incoming>, CloseEvent> {
         let mut looked = false;
         loop {
             if self.connection.outbox.is_sealed() {
@@ -205,7 +205,7 @@ impl Reader {
             match self.decoder.next() {
                 Ok(Some(event)) => {
                     let incoming = self.handle(event)?;
-                    if incoming.is_some() || !patience.outlasts_event() {
+                    if incoming.is_some() || !patience.outlasts_input() {
                         return Ok(incoming);
                     }
                 }
