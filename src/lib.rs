@@ -418,6 +418,7 @@ mod opening;
 mod outbox;
 mod patience;
 mod protocol;
+mod random;
 mod reader;
 mod record;
 mod server;
