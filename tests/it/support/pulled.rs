@@ -14,7 +14,7 @@ pub(crate) struct Pulled {
     pub(crate) ws: WebSocket,
     pub(crate) messages: Messages,
     /// Keeps the server's handler from returning.
-    _handler: Option<mpsc::Sender<()>>,
+    pub(crate) handler: Option<mpsc::Sender<()>>,
     _server: Option<TestServer>,
 }
 
@@ -30,7 +30,7 @@ impl Pulled {
                     peer,
                     ws,
                     messages,
-                    _handler: None,
+                    handler: None,
                     _server: None,
                 }
             }
@@ -54,7 +54,7 @@ impl Pulled {
             peer,
             ws,
             messages,
-            _handler: Some(handler),
+            handler: Some(handler),
             _server: Some(server),
         }
     }
