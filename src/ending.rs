@@ -19,6 +19,8 @@ pub(crate) struct Ending {
     pub(crate) parked: Option<Box<Reader>>,
     /// Whether the server's thread has left, and nobody will come for what is parked.
     pub(crate) deserted: bool,
+    /// Whether the socket is given up, and only callbacks are to come.
+    pub(crate) hung_up: bool,
 }
 
 impl Connection {
@@ -67,6 +69,8 @@ impl Connection {
     /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
+        lock(&self.ending).hung_up = true;
+        self.moved.notify_all();
         self.timer.dismiss();
         self.memberships.retire(self.id);
         let (event, error) = self.outbox.tell();
@@ -86,7 +90,8 @@ impl Connection {
         event
     }
 
-    fn log_failure(&self, outcome: Outcome) {
+    /// Tells the log of a callback that failed when nothing else could be told any more.
+    pub(crate) fn log_failure(&self, outcome: Outcome) {
         if let Err(failure) = outcome {
             warn!(
                 "connection {}: callback failed at the end: {:?}",

@@ -218,18 +218,37 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// Says why [`Messages::recv`](crate::Messages::recv) has no message, or a
+/// Says that the connection has ended, and how: the only reason for which
+/// [`Messages::recv`](crate::Messages::recv) has no message, or a
 /// [`MessageReader`](crate::MessageReader) not all of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecvError {
+pub struct RecvError(pub CloseEvent);
+
+/// Says why [`Messages::recv_timeout`](crate::Messages::recv_timeout) has no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecvTimeoutError {
     /// No message was complete in the given time; the connection stays usable.
     Timeout,
     /// The connection has ended, and how.
     Closed(CloseEvent),
 }
 
+/// Says why [`Messages::try_recv`](crate::Messages::try_recv) has no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// No message has come whole yet; the connection stays usable.
+    Empty,
+    /// The connection has ended, and how.
+    Closed(CloseEvent),
+}
+
 impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for RecvTimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout => f.write_str("no message in the given time"),
@@ -238,7 +257,30 @@ impl fmt::Display for RecvError {
     }
 }
 
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("no message has come yet"),
+            Self::Closed(event) => event.fmt(f),
+        }
+    }
+}
+
 impl std::error::Error for RecvError {}
+impl std::error::Error for RecvTimeoutError {}
+impl std::error::Error for TryRecvError {}
+
+impl From<RecvError> for RecvTimeoutError {
+    fn from(RecvError(event): RecvError) -> Self {
+        Self::Closed(event)
+    }
+}
+
+impl From<RecvError> for TryRecvError {
+    fn from(RecvError(event): RecvError) -> Self {
+        Self::Closed(event)
+    }
+}
 
 /// Says why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -402,10 +444,11 @@ mod tests {
         fn crosses<T: Send + Sync + 'static>() {}
         crosses::<Error>();
         crosses::<SendError>();
-        crosses::<RecvError>();
+        crosses::<RecvTimeoutError>();
         assert!(size_of::<Error>() <= 40, "{}", size_of::<Error>());
         assert!(size_of::<SendError>() <= 48, "{}", size_of::<SendError>());
-        assert!(size_of::<RecvError>() <= 64, "{}", size_of::<RecvError>());
+        let size = size_of::<RecvTimeoutError>();
+        assert!(size <= 64, "{size}");
     }
 
     /// A failure keeps the whole chain that `{:#}` shows and turns back into a boxed error.

@@ -26,7 +26,9 @@ use crate::{
 /// A connection of a client lives while a handle that [`connect`](crate::connect) or
 /// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages) does. Then
 /// it closes with 1000, and dropping the last waits for that, at most
-/// [`close_timeout`](crate::Config::close_timeout). The handle that callbacks get does not count,
+/// [`close_timeout`](crate::Config::close_timeout). For `on_close` it waits no longer than a quarter
+/// of a second more; but while another callback runs, the peer's Close is not read: who drops the
+/// last handle while holding a lock that `on_text`, say, waits for, waits for all that time. The handle that callbacks get does not count,
 /// and neither do its clones. A connection of a server lives until it closes, or until its
 /// [`serve`](crate::ServerBuilder::serve) handler returns.
 ///
@@ -339,13 +341,18 @@ impl WebSocket {
         self.connection.callbacks.error.set(callback);
     }
 
-    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed. Set
-    /// after that, it is dropped and never runs: the place for it is where the connection begins.
+    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed.
+    ///
+    /// If the end has come already, also if that is in another `on_close` just now, the callback
+    /// runs at once, on the calling thread, before this returns, and is not kept. So however late it
+    /// is set, it runs; its failure is a WARN record then.
     pub fn on_close<R: IntoOutcome>(
         &self,
         callback: impl FnMut(&WebSocket, CloseEvent) -> R + Send + 'static,
     ) {
-        self.connection.callbacks.close.set(callback);
+        let ws = Self::for_callbacks(&self.connection);
+        let outcome = self.connection.callbacks.close.set(&ws, callback);
+        self.connection.log_failure(outcome);
     }
 }
 

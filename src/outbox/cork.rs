@@ -89,7 +89,7 @@ impl<W: Wire> Cork<W> {
 
 impl<W: Wire> Outbox<W> {
     /// Lets leave what a cork has held back.
-    fn let_go(self: &Arc<Self>) {
+    pub(super) fn let_go(self: &Arc<Self>) {
         let writer = self.with_queue(|queue, after| {
             queue.corked = false;
             queue.take_to_write(after)

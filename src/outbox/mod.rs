@@ -78,18 +78,14 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn expect(&self, by: Instant);
     /// Asks the background to empty this cork in about a millisecond.
     fn tick(cork: &Arc<Cork<Self>>);
-    /// Returns the cork of the reading end that this thread drives, if it drives one.
-    fn cork() -> Option<Arc<Cork<Self>>>;
-    /// Has that cork hold an outbox back.
-    fn hold(outbox: &Arc<Outbox<Self>>) {
-        if let Some(cork) = Self::cork() {
-            cork.hold(outbox);
-        }
-    }
-    /// Tells whether that cork holds back just now.
-    fn is_corked() -> bool {
-        Self::cork().is_some_and(|cork| cork.is_active())
-    }
+    /// Tells whether the reading end that this thread drives has more input at hand, so that what is
+    /// sent may wait for what that leads to.
+    fn is_corked() -> bool;
+    /// Has a cork of this thread hold an outbox back: that of the reading end if it is active, or else
+    /// one for what the program is about to give.
+    fn hold(outbox: &Arc<Outbox<Self>>);
+    /// Lets leave all that this thread's corks hold.
+    fn uncork();
     /// Returns when a wait of this length ends; `None` where time does not pass.
     fn deadline(timeout: Duration) -> Option<Instant>;
 }

@@ -11,6 +11,7 @@ use super::outgoing::Outgoing;
 use super::sync::lock;
 use super::{Outbox, Wire};
 use crate::protocol::Opcode;
+use crate::random::random;
 use crate::{DeliveryError, SendErrorKind, WaitError};
 
 /// The numbered pings of a connection, and what their pongs tell: that the peer has taken what went
@@ -121,7 +122,7 @@ impl<W: Wire> Outbox<W> {
     fn begin_numbers(&self) {
         // Random, so that a pong which answers some other ping is not taken for one of these. Drawn
         // before locking, as that may ask the system.
-        let first = rand::random();
+        let first = random();
         let mut queue = lock(&self.queue);
         queue.pings.get_or_insert_with(|| Pings::from(first));
     }

@@ -1,5 +1,6 @@
 //! Messages on their way in: admitted, in line, or turned away.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,15 +39,16 @@ impl<W: Wire> Outbox<W> {
         Ok(delivery)
     }
 
-    /// Queues messages as [`send`](Self::send) does, and lets them leave together.
+    /// Queues messages as [`send`](Self::send) does, and lets them leave together; but what the
+    /// iterator has given leaves within two milliseconds, however long it takes for the next.
     pub(crate) fn send_all(
         self: &Arc<Self>,
         mut messages: impl Iterator<Item = Message>,
     ) -> Result<(), SendError> {
         // What was queued leaves also if the program's iterator panics.
-        let _leaving = Leaving(self);
+        let _leaving = Leaving::<W>(PhantomData);
         messages.try_for_each(|message| {
-            self.queue(Outgoing::Message(message), None, Leave::Later)
+            self.queue(Outgoing::Message(message), None, Leave::Together)
                 .map_err(into_error)
         })
     }
@@ -58,12 +60,12 @@ impl<W: Wire> Outbox<W> {
         overflow: Option<Overflow>,
         leave: Leave,
     ) -> Result<(), Rejected> {
-        let corked = leave == Leave::Now && W::is_corked();
+        let held = leave == Leave::Together || W::is_corked();
         let queue = lock(&self.queue);
         let overflow = overflow.unwrap_or(queue.overflow);
         match queue.admits(outgoing.weight(), overflow == Overflow::Wait) {
             Ok(()) => {
-                self.take_in(queue, outgoing, leave, corked);
+                self.take_in(queue, outgoing, held);
                 Ok(())
             }
             Err(SendErrorKind::Full) => {
@@ -79,14 +81,10 @@ impl<W: Wire> Outbox<W> {
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue<W>>,
         outgoing: Outgoing,
-        leave: Leave,
-        corked: bool,
+        held: bool,
     ) {
-        if leave == Leave::Later {
-            return queue.push(outgoing);
-        }
         let weight = outgoing.weight();
-        if corked && queue.budget.bytes() + weight < CORK_FULL {
+        if held && queue.budget.bytes() + weight < CORK_FULL {
             queue.push(outgoing);
             return self.hold(queue);
         }
@@ -110,7 +108,7 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Has this thread's cork hold what is queued, unless one holds it already.
+    /// Has a cork of this thread hold what is queued, unless one holds it already.
     pub(super) fn hold(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<W>>) {
         let held = std::mem::replace(&mut queue.corked, true);
         drop(queue);
@@ -160,9 +158,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Lets leave what is queued here, and what this thread holds back anywhere.
     pub(super) fn let_all_leave(self: &Arc<Self>) {
-        if let Some(cork) = W::cork() {
-            cork.uncork();
-        }
+        W::uncork();
         self.write_waiting();
     }
 
@@ -210,27 +206,23 @@ impl<W: Wire> Outbox<W> {
     }
 }
 
-/// Whether what is queued leaves at once.
+/// When what is queued leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// Or with the rest of a burst.
+    /// At once, or with the rest of a burst.
     Now,
-    /// The caller sees to it.
-    Later,
+    /// With what the program gives next.
+    Together,
 }
 
-/// Lets leave what was queued, when dropped.
-struct Leaving<'a, W: Wire>(&'a Arc<Outbox<W>>);
+/// Lets leave what this thread holds back, when dropped.
+struct Leaving<W: Wire>(PhantomData<W>);
 
-impl<W: Wire> Drop for Leaving<'_, W> {
+impl<W: Wire> Drop for Leaving<W> {
     fn drop(&mut self) {
-        let corked = W::is_corked();
-        let queue = lock(&self.0.queue);
-        if corked && queue.budget.bytes() < CORK_FULL {
-            return self.0.hold(queue);
+        if !W::is_corked() {
+            W::uncork();
         }
-        drop(queue);
-        self.0.write_waiting();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The wire that connections use: a socket, and the background as keeper of the time.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,25 +18,35 @@ pub(crate) struct SocketWire {
 thread_local! {
     /// Names the reading end that this thread drives just now.
     static CORK: RefCell<Option<Arc<Cork<SocketWire>>>> = const { RefCell::new(None) };
+    /// Holds what this thread gathers from a program's iterator.
+    static GATHERED: OnceCell<Arc<Cork<SocketWire>>> = const { OnceCell::new() };
 }
 
 /// Says that this thread drives this reading end from now on. What the one before held leaves.
 pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
-    let current = CORK.with_borrow(|current| current.as_ref().map(Arc::as_ptr));
-    if current == cork.map(Arc::as_ptr) {
-        return;
-    }
-    if let Some(before) = CORK.replace(cork.cloned()) {
+    // While the thread ends, the thread-local may be gone: it drives with no cork then.
+    let before = CORK.try_with(|current| {
+        let is_same = current.borrow().as_ref().map(Arc::as_ptr) == cork.map(Arc::as_ptr);
+        if is_same {
+            return None;
+        }
+        current.replace(cork.cloned())
+    });
+    if let Ok(Some(before)) = before {
         before.set_active(false);
         before.uncork();
     }
 }
 
-/// Lets leave what this thread's callbacks have sent, before it blocks.
+/// Lets leave what this thread has sent, before it blocks.
 pub(crate) fn uncork_thread() {
-    if let Some(cork) = SocketWire::cork() {
-        cork.uncork();
-    }
+    SocketWire::uncork();
+}
+
+/// Returns the cork of the reading end that this thread drives. It is gone while the thread ends; then
+/// nothing is held back.
+fn driven() -> Option<Arc<Cork<SocketWire>>> {
+    CORK.try_with(|cork| cork.borrow().clone()).ok().flatten()
 }
 
 impl Wire for SocketWire {
@@ -77,14 +87,26 @@ impl Wire for SocketWire {
         background::tick(Arc::clone(cork) as Arc<dyn Ticking>);
     }
 
-    fn cork() -> Option<Arc<Cork<Self>>> {
-        // The thread-local is gone while the thread ends; then nothing is held back.
-        CORK.try_with(|cork| cork.borrow().clone()).ok().flatten()
-    }
-
     fn is_corked() -> bool {
         CORK.try_with(|cork| cork.borrow().as_ref().is_some_and(|cork| cork.is_active()))
             .unwrap_or(false)
+    }
+
+    fn hold(outbox: &Arc<Outbox<Self>>) {
+        if let Some(cork) = driven().filter(|cork| cork.is_active()) {
+            return cork.hold(outbox);
+        }
+        let held = GATHERED.try_with(|cork| cork.get_or_init(Cork::new).hold(outbox));
+        if held.is_err() {
+            outbox.let_go();
+        }
+    }
+
+    fn uncork() {
+        let gathered = GATHERED.try_with(|cork| cork.get().cloned()).ok().flatten();
+        for cork in driven().into_iter().chain(gathered) {
+            cork.uncork();
+        }
     }
 
     fn deadline(timeout: Duration) -> Option<Instant> {

@@ -2,6 +2,7 @@
 
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use landline::{CloseCode, Config, Server, WebSocket};
 
@@ -88,4 +89,51 @@ fn records_are_one_line_each() {
         assert!(!record.contains(raw), "{record:?}");
         assert!(record.len() < 8_192, "{} bytes", record.len());
     }
+}
+
+/// Each failure of the program's code is told in one WARN record: of a callback, of a handler, of
+/// the thread that pulls.
+#[test]
+fn failures_are_told_once() {
+    let Some(_) = part() else {
+        return Part::start("logging::failures_are_told_once", "all", &[]).release();
+    };
+    panic::set_hook(Box::new(|_| {}));
+    let logger = Logger::install(|_| {});
+    for role in ROLES {
+        let mut met = Meeting::of(role, Config::new(), |ws| {
+            ws.on_text(|_, _| panic!("boom 1"))
+        });
+        met.peer.send_text("x");
+        assert_eq!(met.peer.read_close(), Some(1011));
+        met.peer.send_close(1011, "");
+
+        let mut met = Pulled::new(role, Config::new());
+        let messages = met.messages;
+        let pulling = thread::spawn(move || {
+            let _messages = messages;
+            panic!("boom 2");
+        });
+        assert_eq!(met.peer.read_close(), Some(1011));
+        met.peer.send_close(1011, "");
+        pulling.join().map(drop).unwrap_err();
+    }
+    let server = TestServer::start(Server::builder().serve(|_, mut messages, _| {
+        messages.recv()?;
+        panic!("boom 3");
+    }));
+    let mut raw = RawPeer::client_of(&server);
+    raw.send_text("x");
+    assert_eq!(raw.read_close(), Some(1011));
+    raw.send_close(1011, "");
+    raw.read_eof();
+    let records = logger.so_far();
+    let warned = |what: &str| {
+        let is_warning = |record: &&String| record.starts_with("WARN") && record.contains(what);
+        records.iter().filter(is_warning).count()
+    };
+    for (what, times) in [("boom 1", 2), ("the thread that reads", 2), ("boom 3", 1)] {
+        assert_eq!(warned(what), times, "{what}: {records:#?}");
+    }
+    assert_eq!(warned(""), 5, "{records:#?}");
 }

@@ -32,4 +32,5 @@ mod tidy;
 mod tls;
 mod upgrades;
 mod violations;
+mod waits;
 mod writing;
