@@ -16,6 +16,10 @@ pub(crate) struct Thread {
     pub(crate) name: String,
     /// How often it has gone to sleep of its own accord.
     pub(crate) sleeps: u64,
+    /// Whether it sleeps.
+    pub(crate) asleep: bool,
+    /// The time for which it has run.
+    pub(crate) cpu: Duration,
 }
 
 /// Returns the threads of this process.
@@ -35,12 +39,22 @@ pub(crate) fn threads_named(prefix: &str) -> Vec<Thread> {
         .collect()
 }
 
+/// Tells whether there is a thread of this name and all of that name sleep: in a process of its own
+/// that is when they wait for something.
+pub(crate) fn is_asleep(name: &str) -> bool {
+    let threads = threads_named(name);
+    !threads.is_empty() && threads.iter().all(|thread| thread.asleep)
+}
+
 impl Thread {
     fn of(task: &Path) -> Option<Self> {
         let status = fs::read_to_string(task.join("status")).ok()?;
+        let schedstat = fs::read_to_string(task.join("schedstat")).ok()?;
         Some(Self {
             name: field(&status, "Name")?.into(),
             sleeps: field(&status, "voluntary_ctxt_switches")?.parse().ok()?,
+            asleep: field(&status, "State")?.starts_with('S'),
+            cpu: Duration::from_nanos(schedstat.split_whitespace().next()?.parse().ok()?),
         })
     }
 }
