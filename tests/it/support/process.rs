@@ -39,11 +39,17 @@ pub(crate) fn threads_named(prefix: &str) -> Vec<Thread> {
         .collect()
 }
 
-/// Tells whether there is a thread of this name and all of that name sleep: in a process of its own
-/// that is when they wait for something.
-pub(crate) fn is_asleep(name: &str) -> bool {
-    let threads = threads_named(name);
-    !threads.is_empty() && threads.iter().all(|thread| thread.asleep)
+/// Waits until the threads whose name begins like this have gone to sleep and stay so: in a process of
+/// its own that is when they wait for something.
+#[track_caller]
+pub(crate) fn settle_asleep(prefix: &str) {
+    let mut before = None;
+    settled(&format!("{prefix} waits"), || {
+        let threads = threads_named(prefix);
+        let asleep = !threads.is_empty() && threads.iter().all(|thread| thread.asleep);
+        let sleeps = threads.iter().map(|thread| thread.sleeps).sum::<u64>();
+        asleep && before.replace(sleeps) == Some(sleeps)
+    });
 }
 
 impl Thread {

@@ -1,14 +1,17 @@
 //! Landline and a peer that takes little unless it reads, over ws and over wss.
 
-use std::io;
+use std::io::{self, Read};
+use std::net::TcpStream;
 use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use landline::TlsEngine;
-use landline::{Client, Config, Messages, WebSocket};
+use landline::{Client, Config, Messages, Server, WebSocket};
 use rustix::net::sockopt;
 
-use super::{Frame, Meeting, Probe, RawPeer, RawServer, Recorder, Role, TestServer, opcode};
+use super::{
+    Frame, Meeting, PATIENCE, Probe, RawPeer, RawServer, Recorder, Role, TestServer, opcode,
+};
 #[cfg(feature = "tls")]
 use super::{TlsMeeting, TlsPeer, trusting_by};
 
@@ -124,10 +127,15 @@ impl AnyMeeting {
         }
     }
 
+    /// Returns the server that this connection is one of, if landline is the server.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.server.as_deref()
+    }
+
     /// Begins to echo with the server that this connection is one of, if landline is the server.
     #[track_caller]
     pub(crate) fn probe(&self) -> Option<Probe> {
-        let server = self.server.as_deref()?;
+        let server = self.server()?;
         Some(Probe::by(&self.client, server))
     }
 }
@@ -239,12 +247,24 @@ impl AnyPeer {
     #[track_caller]
     pub(crate) fn hang_up(self, how: HangUp) {
         if how == HangUp::Reset {
-            let stream = match &self {
-                Self::Plain(peer) => &peer.stream,
-                #[cfg(feature = "tls")]
-                Self::Secure(peer) => peer.tcp(),
-            };
-            sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+            sockopt::set_socket_linger(self.tcp(), Some(Duration::ZERO)).unwrap();
+        }
+    }
+
+    /// Takes at most so many bytes as they come over TCP, and forgets them: no frame can be read any
+    /// more.
+    pub(crate) fn gulp(&mut self, bytes: usize) {
+        let mut tcp = self.tcp();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = tcp.read(&mut vec![0; bytes]);
+    }
+
+    /// Returns the TCP connection below.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(peer) => &peer.stream,
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.tcp(),
         }
     }
 
