@@ -144,7 +144,7 @@ fn each(policy: Overflow, test: impl Fn(How, AnyMeeting, Delivery)) {
         let hows = match way {
             Way::Plain(_) => &HOWS[..],
             #[cfg(feature = "tls")]
-            Way::Secure(_) => &[How::SendTracked],
+            _ => &[How::SendTracked],
         };
         for &how in hows {
             println!("{way:?}, {how:?}");

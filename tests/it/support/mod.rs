@@ -4,6 +4,7 @@ mod events;
 mod exchange;
 mod logger;
 mod meeting;
+mod own_socket;
 mod parts;
 mod plain;
 mod probe;
@@ -23,11 +24,12 @@ pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
 pub(crate) use self::logger::Logger;
 pub(crate) use self::meeting::{Meeting, ROLES, Role};
+pub(crate) use self::own_socket::own_socket;
 pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
-    Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
+    Resources, alone, cpu_time, open_fds, resident_kib, settle_asleep, threads, threads_named,
 };
 pub(crate) use self::pulled::Pulled;
 pub(crate) use self::raw::{
@@ -37,9 +39,11 @@ pub(crate) use self::server::TestServer;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{
     Authority, CONNECTOR, Certificate, LOCAL, TRUSTED, TlsEnd, TlsMeeting, TlsPeer, acceptor,
-    connect_error, params, secure, secure_echo, secure_url, trust, trusting,
+    connect_error, params, secure, secure_echo, secure_url, trust, trusting, trusting_by,
 };
-pub(crate) use self::ways::{AnyMeeting, AnyPeer, WAYS, Way};
+pub(crate) use self::ways::{
+    ALL_WAYS, AnyMeeting, AnyPeer, HANG_UPS, HangUp, WAYS, Way, meet_open,
+};
 
 /// So long an event may take: machines stall, and a test that fails for that proves nothing.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

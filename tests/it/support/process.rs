@@ -16,6 +16,10 @@ pub(crate) struct Thread {
     pub(crate) name: String,
     /// How often it has gone to sleep of its own accord.
     pub(crate) sleeps: u64,
+    /// Whether it sleeps.
+    pub(crate) asleep: bool,
+    /// The time for which it has run.
+    pub(crate) cpu: Duration,
 }
 
 /// Returns the threads of this process.
@@ -35,12 +39,28 @@ pub(crate) fn threads_named(prefix: &str) -> Vec<Thread> {
         .collect()
 }
 
+/// Waits until the threads whose name begins like this have gone to sleep and stay so: in a process of
+/// its own that is when they wait for something.
+#[track_caller]
+pub(crate) fn settle_asleep(prefix: &str) {
+    let mut before = None;
+    settled(&format!("{prefix} waits"), || {
+        let threads = threads_named(prefix);
+        let asleep = !threads.is_empty() && threads.iter().all(|thread| thread.asleep);
+        let sleeps = threads.iter().map(|thread| thread.sleeps).sum::<u64>();
+        asleep && before.replace(sleeps) == Some(sleeps)
+    });
+}
+
 impl Thread {
     fn of(task: &Path) -> Option<Self> {
         let status = fs::read_to_string(task.join("status")).ok()?;
+        let schedstat = fs::read_to_string(task.join("schedstat")).ok()?;
         Some(Self {
             name: field(&status, "Name")?.into(),
             sleeps: field(&status, "voluntary_ctxt_switches")?.parse().ok()?,
+            asleep: field(&status, "State")?.starts_with('S'),
+            cpu: Duration::from_nanos(schedstat.split_whitespace().next()?.parse().ok()?),
         })
     }
 }

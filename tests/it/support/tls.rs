@@ -4,7 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::LazyLock;
 
-use landline::{Client, Config, Identity, Server, ServerBuilder, TlsOptions, WebSocket};
+use landline::{
+    Client, Config, Identity, Server, ServerBuilder, ServerTls, TlsEngine, TlsOptions, WebSocket,
+};
 use native_tls::{HandshakeError, TlsAcceptor, TlsConnector, TlsStream};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tungstenite::handshake::derive_accept_key;
@@ -84,6 +86,11 @@ pub(crate) fn trust(authority: &Authority) -> TlsOptions {
 /// Makes a client that trusts [`TRUSTED`] alone.
 pub(crate) fn trusting() -> Client {
     Client::new().tls(trust(&TRUSTED))
+}
+
+/// Makes a client that trusts [`TRUSTED`] alone, with this engine.
+pub(crate) fn trusting_by(engine: TlsEngine) -> Client {
+    Client::new().tls(trust(&TRUSTED).engine(engine))
 }
 
 /// Starts a server that is who [`LOCAL`] says.
@@ -223,6 +230,12 @@ impl TlsPeer {
         client: &Client,
         set_up: impl FnOnce(&WebSocket),
     ) -> (Self, WebSocket) {
+        Self::answering(server, |url| client.connect(url, set_up).unwrap())
+    }
+
+    /// Answers the request that comes, over TLS, while `connect` runs.
+    #[track_caller]
+    pub(crate) fn answering<R>(server: &RawServer, connect: impl FnOnce(String) -> R) -> (Self, R) {
         std::thread::scope(|scope| {
             let answering = scope.spawn(|| {
                 let mut peer = Self::accept(server).unwrap_or_else(|_| panic!("no TLS handshake"));
@@ -231,8 +244,8 @@ impl TlsPeer {
                 peer.send_bytes(SWITCHING.replace("ACCEPT", &derive_accept_key(key.as_bytes())));
                 peer
             });
-            let ws = client.connect(secure_url(server), set_up).unwrap();
-            (answering.join().unwrap(), ws)
+            let connected = connect(secure_url(server));
+            (answering.join().unwrap(), connected)
         })
     }
 
@@ -460,6 +473,17 @@ impl TlsMeeting {
         config: Config,
         set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
     ) -> Self {
+        Self::recorded_by(TlsEngine::Native, role, config, set_up)
+    }
+
+    /// Opens a connection likewise, with this engine at landline's end.
+    #[track_caller]
+    pub(crate) fn recorded_by(
+        engine: TlsEngine,
+        role: Role,
+        config: Config,
+        set_up: impl Fn(&WebSocket) + Send + Sync + 'static,
+    ) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
         let set_up = move |ws: &WebSocket| {
             let events = Recorder::new();
@@ -470,14 +494,16 @@ impl TlsMeeting {
         let (peer, ws, server) = match role {
             Role::Server => {
                 let builder = Server::builder().config(config);
-                let server = secure(builder.on_upgrade(move |ws, _| set_up(ws)));
+                let builder = builder.tls(ServerTls::new(LOCAL.identity()).engine(engine));
+                let server = TestServer::start(builder.on_upgrade(move |ws, _| set_up(ws)));
                 let mut peer = TlsPeer::over(RawPeer::dial_with_buffer(&server, SMALL));
                 peer.upgrade();
                 (peer, None, Some(server))
             }
             Role::Client => {
                 let server = RawServer::with_buffer(SMALL);
-                let (peer, ws) = TlsPeer::meet(&server, &trusting().config(config), set_up);
+                let client = trusting_by(engine).config(config);
+                let (peer, ws) = TlsPeer::meet(&server, &client, set_up);
                 (peer, Some(ws), None)
             }
         };
