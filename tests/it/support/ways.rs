@@ -10,10 +10,10 @@ use landline::{Client, Config, Messages, Server, WebSocket};
 use rustix::net::sockopt;
 
 use super::{
-    Frame, Meeting, PATIENCE, Probe, RawPeer, RawServer, Recorder, Role, TestServer, opcode,
+    End, Frame, Meeting, PATIENCE, Probe, RawPeer, RawServer, Recorder, Role, TestServer, opcode,
 };
 #[cfg(feature = "tls")]
-use super::{TlsMeeting, TlsPeer, trusting_by};
+use super::{TlsEnd, TlsMeeting, TlsPeer, trusting, trusting_by};
 
 /// Says how the two ends meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,6 +285,25 @@ impl AnyPeer {
             Self::Plain(peer) => peer.sip(),
             #[cfg(feature = "tls")]
             Self::Secure(peer) => peer.sip(),
+        }
+    }
+
+    /// Returns the TCP connection, below TLS too.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(peer) => &peer.stream,
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.tcp(),
+        }
+    }
+
+    /// Tells whether nothing more comes but the end, said in order.
+    #[track_caller]
+    pub(crate) fn ends_in_order(&mut self) -> bool {
+        match self {
+            Self::Plain(peer) => peer.read_end() == End::Eof,
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.read_end() == TlsEnd::Notified,
         }
     }
 }
