@@ -188,7 +188,7 @@ impl Deadlines {
             timeout: Timeout::Close,
             excuses: |ready| ready.readable,
         };
-        Some(watch.judge_asleep(facts, expected, &rule))
+        Some(watch.judge_silence(facts, expected, &rule))
     }
 
     /// Only the message's own payload is progress.
