@@ -5,22 +5,22 @@
 //! sleeps; no connection's thread ever looks at a clock to find out whether it is late.
 
 mod deadlines;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
 
 pub(crate) use self::deadlines::{Deadlines, Facts, Verdict};
 use crate::record::error;
 use crate::sync::lock;
-use crate::transport::{Socket, Wake, poll_all};
+use crate::transport::{Poller, Socket};
 
 /// Is looked at when something of it may be due.
 pub(crate) trait Timed: Send + Sync {
@@ -40,13 +40,6 @@ pub(crate) trait Ticking: Send + Sync {
     fn tick(&self) -> bool;
     /// Returns whether nothing is held, so that no more ticks are needed until asked for.
     fn stop_ticking(&self) -> bool;
-}
-
-/// Resumes the outbox once its socket takes more.
-pub(crate) fn watch(socket: Arc<Socket>, outbox: Arc<dyn Resume>) {
-    let mut registry = lock(&REGISTRY);
-    registry.stalled.push(Stalled { socket, outbox });
-    registry.wake();
 }
 
 /// Ticks the cork each millisecond until it says that it need not be.
@@ -94,6 +87,7 @@ impl Timer {
                 timed,
                 timer: Arc::clone(self),
                 at: None,
+                stalled: None,
             },
         );
         registry.reschedule(self.id, Some(by));
@@ -111,9 +105,23 @@ impl Timer {
         registry.wake_for(by);
     }
 
-    /// Ends the enrolment.
+    /// Resumes the outbox once its socket takes more. What is not enrolled is not watched, so that
+    /// nothing is watched for ever. Fails if the system cannot watch one more.
+    pub(crate) fn watch(&self, socket: &Arc<Socket>, outbox: Arc<dyn Resume>) -> io::Result<()> {
+        lock(&REGISTRY).watch(self.id, socket, &outbox)
+    }
+
+    /// Takes back what [`watch`](Self::watch) has asked for: the background keeps no reference to
+    /// the socket.
+    pub(crate) fn unwatch(&self) {
+        let unwatched = lock(&REGISTRY).unwatch(self.id);
+        drop(unwatched);
+    }
+
+    /// Ends the enrolment, and the watch with it.
     pub(crate) fn dismiss(&self) {
         let mut registry = lock(&REGISTRY);
+        let unwatched = registry.unwatch(self.id);
         let entry = registry.entries.remove(&self.id);
         if let Some(at) = entry.as_ref().and_then(|entry| entry.at) {
             registry.due.remove(&(at, self.id));
@@ -122,18 +130,17 @@ impl Timer {
             registry.wake();
         }
         drop(registry);
-        drop(entry);
+        drop((entry, unwatched));
     }
 }
 
 struct Registry {
-    /// Wakes the thread, while there is one.
-    wake: Option<Arc<Wake>>,
+    /// What the thread waits with, while there is one.
+    poller: Option<Arc<Poller>>,
     /// Until when the thread sleeps, while it does.
     sleep: Option<Instant>,
     entries: BTreeMap<u64, Entry>,
     due: BTreeSet<(Instant, u64)>,
-    stalled: Vec<Stalled>,
     corks: Vec<Corked>,
 }
 
@@ -141,11 +148,8 @@ struct Entry {
     timed: Arc<dyn Timed>,
     timer: Arc<Timer>,
     at: Option<Instant>,
-}
-
-struct Stalled {
-    socket: Arc<Socket>,
-    outbox: Arc<dyn Resume>,
+    /// Whom to resume when its socket takes more: the poller has the socket while this is here.
+    stalled: Option<Arc<dyn Resume>>,
 }
 
 struct Corked {
@@ -156,29 +160,46 @@ struct Corked {
 impl Registry {
     const fn new() -> Self {
         Self {
-            wake: None,
+            poller: None,
             sleep: None,
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
-            stalled: Vec::new(),
             corks: Vec::new(),
         }
     }
 
     fn ensure_thread(&mut self) -> io::Result<()> {
-        if self.wake.is_some() {
+        if self.poller.is_some() {
             return Ok(());
         }
-        let wake = Arc::new(Wake::new()?);
+        let poller = Arc::new(Poller::new()?);
         let thread = Thread {
-            wake: Arc::clone(&wake),
-            stalled: Vec::new(),
+            poller: Arc::clone(&poller),
+            ready: VecDeque::new(),
             corks: Vec::new(),
         };
         let builder = thread::Builder::new().name("landline-background".into());
         builder.spawn(|| thread.run())?;
-        self.wake = Some(wake);
+        self.poller = Some(poller);
         Ok(())
+    }
+
+    fn watch(&mut self, id: u64, socket: &Arc<Socket>, outbox: &Arc<dyn Resume>) -> io::Result<()> {
+        let (Some(entry), Some(poller)) = (self.entries.get_mut(&id), &self.poller) else {
+            return Ok(());
+        };
+        if entry.stalled.is_none() {
+            poller.add(id, socket)?;
+            entry.stalled = Some(Arc::clone(outbox));
+        }
+        Ok(())
+    }
+
+    /// Returns what was watched, to be dropped where no lock is held.
+    fn unwatch(&mut self, id: u64) -> Option<(Arc<dyn Resume>, Option<Arc<Socket>>)> {
+        let outbox = self.entries.get_mut(&id)?.stalled.take()?;
+        let socket = self.poller.as_ref().and_then(|poller| poller.remove(id));
+        Some((outbox, socket))
     }
 
     /// Makes an entry due at `at`, or earlier if it was.
@@ -219,16 +240,17 @@ impl Registry {
     }
 
     fn wake(&mut self) {
-        if let (Some(_), Some(wake)) = (self.sleep.take(), &self.wake) {
-            wake.wake();
+        if let (Some(_), Some(poller)) = (self.sleep.take(), &self.poller) {
+            poller.wake();
         }
     }
 }
 
 /// Is what the thread itself holds.
 struct Thread {
-    wake: Arc<Wake>,
-    stalled: Vec<Stalled>,
+    poller: Arc<Poller>,
+    /// Sockets that take more and have not had their turn.
+    ready: VecDeque<u64>,
     corks: Vec<Corked>,
 }
 
@@ -244,9 +266,8 @@ impl Thread {
                 next_tick = now + TICK;
             }
             let mut registry = lock(&REGISTRY);
-            self.stalled.append(&mut registry.stalled);
             self.corks.append(&mut registry.corks);
-            let unused = registry.entries.is_empty() && self.stalled.is_empty();
+            let unused = registry.entries.is_empty();
             unused_since = if unused {
                 unused_since.or(Some(now))
             } else {
@@ -255,7 +276,7 @@ impl Thread {
             let end = unused_since.map(|since| since + LINGER);
             if end.is_some_and(|end| now >= end) && self.corks.is_empty() {
                 // Under the lock: who enrolls next finds no thread and starts one.
-                registry.wake = None;
+                registry.poller = None;
                 return;
             }
             let tick = (!self.corks.is_empty()).then_some(next_tick);
@@ -287,27 +308,20 @@ impl Thread {
         });
     }
 
-    /// Sleeps until woken, until then, or until a full socket takes more, and resumes that one.
+    /// Sleeps until woken, until then, or until full sockets take more, and resumes one of them. The
+    /// others have their turns one by one, between the looks at what is due.
     fn sleep(&mut self, until: Instant) {
-        let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
-        fds.extend(
-            self.stalled
-                .iter()
-                .map(|full| PollFd::new(&*full.socket, PollFlags::OUT)),
-        );
-        poll_all(&mut fds, Some(until));
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        lock(&REGISTRY).sleep = None;
-        if ready[0] {
-            self.wake.clear();
+        if self.ready.is_empty() {
+            self.poller.wait(until, &mut self.ready);
         }
-        let mut waiting = ready[1..].iter();
-        let (writable, waiting) = mem::take(&mut self.stalled)
-            .into_iter()
-            .partition::<Vec<_>, _>(|_| waiting.next().is_some_and(|ready| *ready));
-        self.stalled = waiting;
-        for full in writable {
-            guarded(|| full.outbox.resume());
+        let mut registry = lock(&REGISTRY);
+        registry.sleep = None;
+        let next = self.ready.pop_front();
+        let stalled = next.and_then(|key| registry.unwatch(key));
+        drop(registry);
+        if let Some((outbox, socket)) = stalled {
+            drop(socket);
+            guarded(|| outbox.resume());
         }
     }
 }

@@ -73,10 +73,11 @@ impl Wire for SocketWire {
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
-        background::watch(
-            Arc::clone(&self.socket),
-            Arc::clone(outbox) as Arc<dyn Resume>,
-        );
+        let resumed = Arc::clone(outbox) as Arc<dyn Resume>;
+        if self.timer.watch(&self.socket, resumed).is_err() {
+            // Nobody would ever write on: the connection is lost.
+            self.socket.cut();
+        }
     }
 
     fn expect(&self, by: Instant) {

@@ -5,6 +5,7 @@
 mod dial;
 mod limits;
 mod listener;
+mod poller;
 mod socket;
 mod tls;
 mod wake;
@@ -12,6 +13,10 @@ mod wake;
 pub(crate) use dial::dial;
 pub(crate) use limits::max_connections;
 pub(crate) use listener::Listener;
-pub(crate) use socket::{Interest, Ready, Socket, poll_all};
+pub(crate) use poller::Poller;
+#[cfg(test)]
+pub(crate) use poller::tests::{Deaf, cpu_time};
+use socket::poll_all;
+pub(crate) use socket::{Interest, Ready, Socket};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;

@@ -236,10 +236,10 @@ fn nothing_is_left_behind() {
 }
 
 fn before_but_background(before: Resources, kept: &[landline::WebSocket]) {
-    // The background's thread and its pair of sockets.
+    // The background's thread, the pair of sockets that wakes it, and what it waits with.
     Resources {
         threads: before.threads + 1,
-        fds: before.fds + 2,
+        fds: before.fds + 3,
     }
     .settle_back();
     assert_eq!(kept.len(), 20);
@@ -260,8 +260,9 @@ fn descriptors_are_closed_on_exec() {
             .into_iter()
             .filter(|(fd, _)| !before.contains(fd))
             .collect();
-        // The listener, two pairs of sockets to wake by, two ends of two connections, the raw ones.
-        assert!(new.len() >= 11, "{new:?}");
+        // The listener, two pairs of sockets to wake by, what the background waits with, two ends of
+        // two connections, the raw ones.
+        assert!(new.len() >= 12, "{new:?}");
         const CLOEXEC: u32 = 0o2_000_000;
         let handed_down: Vec<_> = new
             .iter()

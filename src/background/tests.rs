@@ -1,0 +1,136 @@
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use super::*;
+use crate::transport::{Deaf, cpu_time};
+
+/// Is never due.
+struct Endless;
+
+impl Timed for Endless {
+    fn check(&self, _: Instant) -> Option<Instant> {
+        None
+    }
+}
+
+/// Tells when it is resumed.
+struct Stalled(Mutex<Sender<()>>);
+
+impl Resume for Stalled {
+    fn resume(self: Arc<Self>) {
+        let _ = lock(&self.0).send(());
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn enrolled() -> Arc<Timer> {
+    let timer = Timer::new();
+    timer
+        .enroll(Arc::new(Endless), Instant::now() + 10 * PATIENCE)
+        .unwrap();
+    timer
+}
+
+fn watch(timer: &Timer, socket: &Arc<Socket>) -> Receiver<()> {
+    let (sender, resumed) = mpsc::channel();
+    timer
+        .watch(socket, Arc::new(Stalled(Mutex::new(sender))))
+        .unwrap();
+    resumed
+}
+
+/// An outbox is resumed once its socket takes more, or is cut, once for each watch.
+#[test]
+fn resumes_who_can_write() {
+    let (deaf, timer) = (Deaf::new(), enrolled());
+    let socket = deaf.full_socket();
+    let resumed = watch(&timer, &socket);
+    let peer = deaf.empty(&socket);
+    resumed.recv_timeout(PATIENCE).unwrap();
+    // It is given up, and so is its sender.
+    resumed.recv_timeout(PATIENCE).unwrap_err();
+    drop(peer);
+    socket.cut();
+    watch(&timer, &socket).recv_timeout(PATIENCE).unwrap();
+    timer.dismiss();
+}
+
+/// With the watch or the enrolment, the background gives up its references at once; afterwards it
+/// takes none.
+#[test]
+fn gives_the_socket_back() {
+    let deaf = Deaf::new();
+    for end in [Timer::unwatch, Timer::dismiss] {
+        let timer = enrolled();
+        let socket = deaf.full_socket();
+        let kept = Arc::downgrade(&socket);
+        let resumed = watch(&timer, &socket);
+        drop(socket);
+        assert!(kept.upgrade().is_some());
+        end(&timer);
+        assert!(kept.upgrade().is_none());
+        assert_eq!(resumed.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+        timer.dismiss();
+        let socket = deaf.full_socket();
+        let resumed = watch(&timer, &socket);
+        assert_eq!(Arc::strong_count(&socket), 1);
+        assert_eq!(resumed.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    }
+}
+
+/// Notes the CPU time of the background's thread at each tick, so many times.
+struct Metered(Mutex<Vec<Duration>>);
+
+const TICKS: usize = 200;
+
+impl Ticking for Metered {
+    fn tick(&self) -> bool {
+        let mut times = lock(&self.0);
+        times.push(cpu_time());
+        times.len() < TICKS
+    }
+
+    fn stop_ticking(&self) -> bool {
+        true
+    }
+}
+
+fn cost_of_ticks() -> Duration {
+    let metered = Arc::new(Metered(Mutex::default()));
+    tick(Arc::clone(&metered) as Arc<dyn Ticking>);
+    let deadline = Instant::now() + PATIENCE;
+    while lock(&metered.0).len() < TICKS {
+        assert!(Instant::now() < deadline, "it does not tick");
+        thread::yield_now();
+    }
+    let times = lock(&metered.0);
+    times[TICKS - 1] - times[0]
+}
+
+/// A cork's ticks cost the same, however many full sockets wait.
+#[test]
+fn ticks_look_at_no_waiting_socket() {
+    const COUNT: usize = 1_000;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let deaf = Deaf::new();
+    let sockets = deaf.full_sockets(COUNT).into_iter();
+    let watched: Vec<_> = sockets.map(|socket| (enrolled(), socket)).collect();
+    let few = cost_of_ticks();
+    let resumed: Vec<_> = watched
+        .iter()
+        .map(|(timer, socket)| watch(timer, socket))
+        .collect();
+    let many = cost_of_ticks();
+    println!("{TICKS} ticks with no socket: {few:?}, with {COUNT}: {many:?}");
+    assert!(many < 4 * few, "no socket: {few:?}, {COUNT}: {many:?}");
+    assert!(
+        resumed
+            .iter()
+            .all(|resumed| resumed.try_recv() == Err(mpsc::TryRecvError::Empty))
+    );
+    watched.iter().for_each(|(timer, _)| timer.dismiss());
+}

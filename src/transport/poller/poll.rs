@@ -1,0 +1,92 @@
+//! The set handed to the kernel at each wait, where nothing better is at hand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags};
+
+use crate::sync::{Mutex, lock};
+use crate::transport::{Socket, Wake, poll_all};
+
+/// A set of full sockets, for one thread that waits until one of them takes more.
+pub(crate) struct Poller {
+    wake: Wake,
+    set: Mutex<Set>,
+}
+
+#[derive(Default)]
+struct Set {
+    sockets: BTreeMap<u64, Arc<Socket>>,
+    /// Whether a wait goes on, for what was in the set when it began.
+    waited_for: bool,
+}
+
+impl Poller {
+    /// Makes an empty set; fails where no descriptor can be had.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            wake: Wake::new()?,
+            set: Mutex::default(),
+        })
+    }
+
+    /// Adds a socket under a key that is not in the set. A wait that has begun ends, so that the
+    /// next one waits for it too.
+    pub(crate) fn add(&self, key: u64, socket: &Arc<Socket>) -> io::Result<()> {
+        let mut set = lock(&self.set);
+        set.sockets.insert(key, Arc::clone(socket));
+        self.begin_anew(&set);
+        Ok(())
+    }
+
+    /// Removes a socket and gives its reference back: dropped, it may close the descriptor. A wait
+    /// that has begun holds another, and ends.
+    pub(crate) fn remove(&self, key: u64) -> Option<Arc<Socket>> {
+        let mut set = lock(&self.set);
+        let socket = set.sockets.remove(&key)?;
+        self.begin_anew(&set);
+        Some(socket)
+    }
+
+    fn begin_anew(&self, set: &Set) {
+        if set.waited_for {
+            self.wake();
+        }
+    }
+
+    /// Waits until sockets take more or are broken, until woken, or until the deadline, and appends
+    /// the keys of the ready. They stay in the set.
+    pub(crate) fn wait(&self, deadline: Instant, ready: &mut VecDeque<u64>) {
+        let sockets = self.begin_wait();
+        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        fds.extend(
+            sockets
+                .iter()
+                .map(|(_, socket)| PollFd::new(&**socket, PollFlags::OUT)),
+        );
+        poll_all(&mut fds, Some(deadline));
+        lock(&self.set).waited_for = false;
+        let mut found = fds.iter().map(|fd| !fd.revents().is_empty());
+        if found.next() == Some(true) {
+            self.wake.clear();
+        }
+        let is_ready = sockets.iter().zip(found).filter(|(_, ready)| *ready);
+        ready.extend(is_ready.map(|((key, _), _)| *key));
+    }
+
+    fn begin_wait(&self) -> Vec<(u64, Arc<Socket>)> {
+        let mut set = lock(&self.set);
+        set.waited_for = true;
+        let sockets = set.sockets.iter();
+        sockets
+            .map(|(key, socket)| (*key, Arc::clone(socket)))
+            .collect()
+    }
+
+    /// Ends the wait that goes on, or the next one.
+    pub(crate) fn wake(&self) {
+        self.wake.wake();
+    }
+}
