@@ -111,13 +111,6 @@ impl Timer {
         lock(&REGISTRY).watch(self.id, socket, &outbox)
     }
 
-    /// Takes back what [`watch`](Self::watch) has asked for: the background keeps no reference to
-    /// the socket.
-    pub(crate) fn unwatch(&self) {
-        let unwatched = lock(&REGISTRY).unwatch(self.id);
-        drop(unwatched);
-    }
-
     /// Ends the enrolment, and the watch with it.
     pub(crate) fn dismiss(&self) {
         let mut registry = lock(&REGISTRY);

@@ -13,7 +13,7 @@ use super::{
     End, Frame, Meeting, PATIENCE, Probe, RawPeer, RawServer, Recorder, Role, TestServer, opcode,
 };
 #[cfg(feature = "tls")]
-use super::{TlsEnd, TlsMeeting, TlsPeer, trusting, trusting_by};
+use super::{TlsEnd, TlsMeeting, TlsPeer, trusting_by};
 
 /// Says how the two ends meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,15 +285,6 @@ impl AnyPeer {
             Self::Plain(peer) => peer.sip(),
             #[cfg(feature = "tls")]
             Self::Secure(peer) => peer.sip(),
-        }
-    }
-
-    /// Returns the TCP connection, below TLS too.
-    pub(crate) fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(peer) => &peer.stream,
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.tcp(),
         }
     }
 
