@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::background::Timer;
 use crate::callbacks::catch;
 use crate::connection::Connection;
 use crate::handshake::{Ask, is_secure, redirect};
@@ -234,7 +235,8 @@ impl Client {
         };
         let ask = Ask::new(&hop.url, &hop.headers, &self.subprotocols)?;
         let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
-        let opening = Opening::begin(&socket, hop.deadline).map_err(Error::Io)?;
+        let opening = Opening::begin(&socket, &self.config, hop.deadline)
+            .map_err(Error::Io)?;
         if let Some(connector) = connector {
             let host = hop.url.host_str().unwrap_or_default();
             // Only in URLs an IPv6 address is in brackets.
@@ -247,9 +249,9 @@ impl Client {
                 subprotocol,
                 pipelined,
             } => {
-                opening.finish()?;
-                self.open_connection(socket, subprotocol, pipelined)
-                    .map(Some)
+                let timer = opening.finish()?;
+                let reader = self.open_connection(socket, subprotocol, pipelined, timer);
+                Ok(Some(reader))
             }
         }
     }
@@ -259,11 +261,11 @@ impl Client {
         socket: Arc<Socket>,
         subprotocol: Option<String>,
         pipelined: Vec<u8>,
-    ) -> Result<Box<Reader>, Error> {
-        let id = Connection::next_id();
-        let connection = Connection::open(id, Role::Client, &socket, &self.config, subprotocol)
-            .map_err(Error::Io)?;
-        Ok(Reader::new(&connection, socket, &self.config, pipelined))
+        timer: Arc<Timer>,
+    ) -> Box<Reader> {
+        let (id, config) = (Connection::next_id(), &self.config);
+        let connection = Connection::open(id, Role::Client, &socket, config, subprotocol, timer);
+        Reader::new(&connection, socket, config, pipelined)
     }
 
     fn dial(&self, url: &Url, deadline: Instant) -> Result<Socket, Error> {

@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use super::refusal::Refusal;
 use super::roster::Place;
 use super::{Server, Shared};
+use crate::background::Timer;
 use crate::callbacks::catch;
 use crate::connection::Connection;
 use crate::handshake::{BadRequest, UpgradeRequest};
@@ -31,7 +32,8 @@ const LINGER: Duration = Duration::from_secs(5);
 // every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
     let mut place = shared.roster.place(id, counts_for);
-    let Some(accepted) = as_connection_thread(|| shake_hands(&socket, shared, &mut place)) else {
+    let opened = as_connection_thread(|| shake_hands(&socket, shared, &mut place));
+    let Some((accepted, timer)) = opened else {
         return;
     };
     let Accepted {
@@ -41,8 +43,7 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         handler,
     } = accepted;
     let config = &shared.config;
-    let opened = Connection::open(id, Role::Server, &socket, config, subprotocol);
-    let Ok(connection) = opened else { return };
+    let connection = Connection::open(id, Role::Server, &socket, config, subprotocol, timer);
     place.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, config, pipelined);
     drop(connection);
@@ -63,9 +64,9 @@ fn shake_hands(
     socket: &Arc<Socket>,
     shared: &Arc<Shared>,
     place: &mut Place<'_>,
-) -> Option<Accepted> {
+) -> Option<(Accepted, Arc<Timer>)> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
-    let opening = Opening::begin(socket, deadline).ok()?;
+    let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
     place.enter_opening(opening.opening(), shared.max_handshakes);
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that says why is not to be lost.
@@ -76,8 +77,7 @@ fn shake_hands(
     match accept(&opening, socket, shared) {
         Ok(accepted) => {
             place.leave_opening();
-            opening.finish().ok()?;
-            Some(accepted)
+            Some((accepted, opening.finish().ok()?))
         }
         Err(refusal) => {
             if refusal.turns_away() {

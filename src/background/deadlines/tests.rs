@@ -20,7 +20,7 @@ fn idle(now: Instant) -> Facts {
         relieved: 0,
         stalled_since: None,
         close_left_at: None,
-        failed_at: None,
+        has_failed: false,
     };
     Facts {
         now,
