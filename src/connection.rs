@@ -168,7 +168,7 @@ impl Connection {
 
     /// Fails a connection whose queue is full, if the policy says so.
     pub(crate) fn judge_overflow(&self, error: SendError, overflow: Overflow) -> SendError {
-        if overflow != Overflow::Close || error.kind != SendErrorKind::Full {
+        if overflow != Overflow::Close || error.kind() != SendErrorKind::Full {
             return error;
         }
         self.fail_laggard();
