@@ -299,7 +299,7 @@ impl End {
 impl Failed {
     fn code(&self, sent: Option<&CloseFrame>) -> (CloseCode, String) {
         match &self.error {
-            Error::Protocol { code, what } => (*code, (*what).to_owned()),
+            Error::Protocol { code, what } => (*code, what.clone()),
             Error::TooSlow => (CloseCode::POLICY_VIOLATION, TOO_SLOW.to_owned()),
             _ => {
                 let reason = sent.map(|close| close.reason.clone());

@@ -12,6 +12,7 @@ mod cost;
 mod counting;
 mod deliveries;
 mod echoes;
+mod errors;
 mod full;
 mod groups;
 mod handles;
