@@ -125,7 +125,6 @@ fn ticks_look_at_no_waiting_socket() {
         .map(|(timer, socket)| watch(timer, socket))
         .collect();
     let many = cost_of_ticks();
-    println!("{TICKS} ticks with no socket: {few:?}, with {COUNT}: {many:?}");
     assert!(many < 4 * few, "no socket: {few:?}, {COUNT}: {many:?}");
     assert!(
         resumed
