@@ -111,14 +111,7 @@ impl Timer {
         lock(&REGISTRY).watch(self.id, socket, &outbox)
     }
 
-    /// Takes back what [`watch`](Self::watch) has asked for: the background keeps no reference to
-    /// the socket.
-    pub(crate) fn unwatch(&self) {
-        let unwatched = lock(&REGISTRY).unwatch(self.id);
-        drop(unwatched);
-    }
-
-    /// Ends the enrolment, and the watch with it.
+    /// Ends the enrolment, and the watch with it: the background gives its socket back at once.
     pub(crate) fn dismiss(&self) {
         let mut registry = lock(&REGISTRY);
         let unwatched = registry.unwatch(self.id);

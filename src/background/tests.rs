@@ -57,27 +57,22 @@ fn resumes_who_can_write() {
     timer.dismiss();
 }
 
-/// With the watch or the enrolment, the background gives up its references at once; afterwards it
-/// takes none.
+/// With the enrolment, the background gives up its references at once; afterwards it takes none.
 #[test]
 fn gives_the_socket_back() {
-    let deaf = Deaf::new();
-    for end in [Timer::unwatch, Timer::dismiss] {
-        let timer = enrolled();
-        let socket = deaf.full_socket();
-        let kept = Arc::downgrade(&socket);
-        let resumed = watch(&timer, &socket);
-        drop(socket);
-        assert!(kept.upgrade().is_some());
-        end(&timer);
-        assert!(kept.upgrade().is_none());
-        assert_eq!(resumed.try_recv(), Err(mpsc::TryRecvError::Disconnected));
-        timer.dismiss();
-        let socket = deaf.full_socket();
-        let resumed = watch(&timer, &socket);
-        assert_eq!(Arc::strong_count(&socket), 1);
-        assert_eq!(resumed.try_recv(), Err(mpsc::TryRecvError::Disconnected));
-    }
+    let (deaf, timer) = (Deaf::new(), enrolled());
+    let socket = deaf.full_socket();
+    let kept = Arc::downgrade(&socket);
+    let resumed = watch(&timer, &socket);
+    drop(socket);
+    assert!(kept.upgrade().is_some());
+    timer.dismiss();
+    assert!(kept.upgrade().is_none());
+    assert_eq!(resumed.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    let socket = deaf.full_socket();
+    let resumed = watch(&timer, &socket);
+    assert_eq!(Arc::strong_count(&socket), 1);
+    assert_eq!(resumed.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
 
 /// Notes the CPU time of the background's thread at each tick, so many times.
