@@ -9,17 +9,15 @@ use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
 use crate::ending::Ending;
-use crate::memberships::Memberships;
 use crate::life::Cause;
+use crate::memberships::Memberships;
 use crate::outbox::{Outbox, SocketWire};
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::{Ready, Socket};
-use crate::{
-    CloseCode, Config, Counters, Outcome, Timeout, WaitError,
-};
+use crate::{CloseCode, Config, Counters, Outcome, Timeout, WaitError};
 
 /// Is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.

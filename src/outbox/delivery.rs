@@ -111,7 +111,6 @@ impl Promise {
             .as_ref()
             .is_some_and(|ticket| Arc::strong_count(ticket) > 1)
     }
-
 }
 
 impl Drop for Promise {

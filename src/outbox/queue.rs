@@ -14,8 +14,8 @@ use super::line::{Bell, Line};
 use super::outgoing::Outgoing;
 use super::pings::Pings;
 use super::sync::Arc;
-use super::writer::{Item, Writer};
 use super::write_buffer::{LARGE, Written};
+use super::writer::{Item, Writer};
 use crate::life::{Cause, Life};
 use crate::protocol::{CloseFrame, Fin, Opcode};
 use crate::{Config, DeliveryError, Initiator, Overflow, SendErrorKind};
@@ -138,7 +138,11 @@ impl<W: Wire> Queue<W> {
             return Err(SendErrorKind::Closed);
         }
         let fits = self.budget.fits(weight) && (!waits || self.line.is_empty());
-        if fits { Ok(()) } else { Err(SendErrorKind::Full) }
+        if fits {
+            Ok(())
+        } else {
+            Err(SendErrorKind::Full)
+        }
     }
 
     /// Queues something, whether it fits or not.
@@ -290,7 +294,11 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    fn next_item(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<(Item, u64)> {
+    fn next_item(
+        &mut self,
+        writer: &mut Writer<W>,
+        after: &mut Aftermath<W>,
+    ) -> Option<(Item, u64)> {
         loop {
             if self.streaming {
                 if let Some((opcode, fin, payload)) = self.lane.as_mut()?.take() {
@@ -399,7 +407,8 @@ impl<W: Wire> Queue<W> {
         }
         if written.fragments > 0 {
             let lane = self.lane.as_mut();
-            let bell = lane.and_then(|lane| lane.release(written.fragment_bytes, written.fragments));
+            let bell =
+                lane.and_then(|lane| lane.release(written.fragment_bytes, written.fragments));
             after.ring_all(bell);
         }
     }

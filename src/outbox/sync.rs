@@ -26,7 +26,9 @@ mod modelled {
         guard: MutexGuard<'a, T>,
         _: Option<Instant>,
     ) -> MutexGuard<'a, T> {
-        condvar.wait(guard).expect("a model stops at the first panic")
+        condvar
+            .wait(guard)
+            .expect("a model stops at the first panic")
     }
 }
 

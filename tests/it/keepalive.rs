@@ -118,8 +118,8 @@ fn peer_that_makes_room_stays() {
     });
 }
 
-/// A record that takes long to come whole is life all the while, though nothing can be read of it.
 #[cfg(feature = "tls")]
+/// A record that takes long to come whole is life all the while, though nothing can be read of it.
 #[test]
 fn record_that_trickles_in_is_life() {
     for role in ROLES {

@@ -31,9 +31,9 @@ fn arrows_point_down() {
 const FLOORS: [&[&str]; 6] = [
     &[
         "sync", "record", "random", "patience", "message", "close", "config", "counters", "error",
-        "header", "life",
+        "header",
     ],
-    &["protocol", "handshake"],
+    &["protocol", "handshake", "life"],
     &["transport", "tls"],
     &["outbox", "background"],
     &[
