@@ -118,9 +118,9 @@ fn peer_that_makes_room_stays() {
     });
 }
 
-#[cfg(feature = "tls")]
 /// A record that takes long to come whole is life all the while, though nothing can be read of it.
 #[test]
+#[cfg(feature = "tls")]
 fn record_that_trickles_in_is_life() {
     for role in ROLES {
         let config = lively().ping_timeout(ms(400));
@@ -207,7 +207,9 @@ fn unpulled_messages_are_no_silent_peer() {
     // From here on somebody listens, and silence counts.
     let pulling = thread::spawn(move || messages.recv().unwrap_err());
     settled("it is cut", || pulling.is_finished());
-    let RecvError(event) = pulling.join().unwrap();
+    let RecvError::Closed(event) = pulling.join().unwrap() else {
+        panic!("no end")
+    };
     assert_eq!(event.timeout(), Some(Timeout::Pong));
 }
 
