@@ -375,6 +375,11 @@ impl RawPeer {
         let _ = self.stream.read(&mut [0; SIP]);
     }
 
+    /// Takes at most so many bytes and forgets them, likewise.
+    pub(crate) fn gulp(&mut self, bytes: usize) {
+        let _ = self.stream.read(&mut vec![0; bytes]);
+    }
+
     fn take_frame(&mut self) -> Option<Frame> {
         Frame::take_from(&mut self.received, !self.masks)
     }
