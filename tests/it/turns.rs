@@ -130,7 +130,7 @@ fn long_queue_does_not_delay_anothers_pings() {
         let (pinged, _events) = Meeting::recorded(Role::Server, lively);
         let _peer = swallow(pinged.peer.stream.try_clone().unwrap());
         let busy = AnyMeeting::of(
-            Way::Secure(Role::Client),
+            Way::Secure(Role::Server),
             patient().max_queue_bytes(1 << 30),
             |_| {},
         );

@@ -204,29 +204,35 @@ fn flood_of_key_updates_costs_no_memory() {
 /// once the peer reads; it is no failure of the connection.
 #[test]
 fn message_behind_owed_bytes_arrives() {
-    const KIB: usize = 1 << 10;
-    for round in 0..10 {
-        let (mut peer, ws) = meet(patient().send_buffer(4 * KIB), |ws| {
-            // Each message has the client look for what it owes.
-            ws.on_text(|_, _| ());
-        });
-        let Some(socket) = own_socket(&ws) else {
-            println!("skipped: the system gives no descriptor of another's socket");
-            return;
-        };
-        // The system has all of it, and from now on takes nothing more.
-        let filling = vec![b'1'; KIB];
-        (0..6).for_each(|_| ws.send(filling.clone()).unwrap());
-        settled("all has left", || ws.buffered_amount() == 0);
-        sockopt::set_socket_send_buffer_size(&socket, 1).unwrap();
-        peer.ask_for_keys(1);
-        peer.send_bytes(&Frame::text("go on").bytes(false));
-        settled("it has come", || ws.counters().messages_in == 1);
-        let payload = vec![b'2'; [5, 100 * KIB][round % 2]];
-        ws.send(payload.clone()).unwrap();
-        (0..6).for_each(|_| assert_eq!(peer.read_frame().payload, filling));
-        assert_eq!(peer.read_frame().payload, payload, "{round}");
-        ws.send("still open").unwrap();
-        assert_eq!(peer.read_frame(), Frame::text("still open"));
+    // How much the system takes without leaving anything queued varies.
+    let came_so_far = (1..=12).filter_map(|filling| send_behind_owed_bytes(filling).ok());
+    assert!(came_so_far.count() > 0, "it did not come so far");
+}
+
+/// Sends so many messages that the system takes, and one behind what is owed; fails if the socket was
+/// not full by then.
+fn send_behind_owed_bytes(fillings: usize) -> Result<(), &'static str> {
+    const FILLING: &[u8] = &[b'1'; 512];
+    let (mut peer, ws) = meet(patient().send_buffer(4 << 10), |ws| {
+        // Each message has the client look for what it owes.
+        ws.on_text(|_, _| ());
+    });
+    let socket = own_socket(&ws).ok_or("no descriptor")?;
+    (0..fillings).for_each(|_| ws.send(FILLING).unwrap());
+    if ws.wait_drained(ms(50)).is_err() {
+        ws.abort();
+        return Err("too many");
     }
+    // From now on it takes nothing more.
+    sockopt::set_socket_send_buffer_size(&socket, 1).unwrap();
+    peer.ask_for_keys(1);
+    peer.send_bytes(&Frame::text("go on").bytes(false));
+    settled("it has come", || ws.counters().messages_in == 1);
+    ws.send("behind").unwrap();
+    let was_full = ws.buffered_amount() > 0;
+    (0..fillings).for_each(|_| assert_eq!(peer.read_frame().payload, FILLING));
+    assert_eq!(peer.read_frame(), Frame::text("behind"), "{fillings}");
+    ws.send("still open").unwrap();
+    assert_eq!(peer.read_frame(), Frame::text("still open"));
+    was_full.then_some(()).ok_or("too few")
 }
