@@ -45,7 +45,11 @@ fn start_senders() -> Result<Sender<Job>, Box<dyn Error>> {
     let waiting = Arc::new(Mutex::new(waiting));
     for _ in 0..THREADS {
         let waiting = Arc::clone(&waiting);
-        thread::Builder::new().spawn(move || while let Some(job) = next(&waiting) { job() })?;
+        thread::Builder::new().spawn(move || {
+            while let Some(job) = next(&waiting) {
+                job()
+            }
+        })?;
     }
     Ok(jobs)
 }
