@@ -1,7 +1,7 @@
 //! The servers that are compared.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,15 +80,15 @@ fn serve_landline() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes one frame so often; fails when the load has gone.
-type Write1000 = fn(&Mutex<TcpStream>, &[u8]) -> std::io::Result<()>;
+/// Writes one frame [`TIMES`] times; fails when the load has gone.
+type WriteTimes = fn(&Mutex<TcpStream>, &[u8]) -> io::Result<()>;
 
-fn serve_by_hand(write: Write1000) -> Result<(), Box<dyn Error>> {
+fn serve_by_hand(write: WriteTimes) -> Result<(), Box<dyn Error>> {
     let jobs = start_senders()?;
     accept_each(move |stream| answer(stream, &jobs, write))
 }
 
-fn answer(stream: TcpStream, jobs: &Sender<Job>, write: Write1000) -> Result<(), Box<dyn Error>> {
+fn answer(stream: TcpStream, jobs: &Sender<Job>, write: WriteTimes) -> Result<(), Box<dyn Error>> {
     let stream = upgrade(stream)?;
     let writer = Arc::new(Mutex::new(stream.try_clone()?));
     answer_batches(stream, |_, mut frames| {
@@ -97,20 +97,21 @@ fn answer(stream: TcpStream, jobs: &Sender<Job>, write: Write1000) -> Result<(),
             let (frame, rest) = frames.split_at(2 + usize::from(*length));
             let (writer, frame) = (Arc::clone(&writer), frame.to_vec());
             let job = Box::new(move || drop(write(&writer, &frame)));
-            jobs.send(job).map_err(std::io::Error::other)?;
+            jobs.send(job)
+                .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
             frames = rest;
         }
         Ok(())
     })
 }
 
-fn write_together(stream: &Mutex<TcpStream>, frame: &[u8]) -> std::io::Result<()> {
+fn write_together(stream: &Mutex<TcpStream>, frame: &[u8]) -> io::Result<()> {
     let frames = frame.repeat(TIMES);
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     stream.write_all(&frames)
 }
 
-fn write_each(stream: &Mutex<TcpStream>, frame: &[u8]) -> std::io::Result<()> {
+fn write_each(stream: &Mutex<TcpStream>, frame: &[u8]) -> io::Result<()> {
     (0..TIMES).try_for_each(|_| {
         let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
         stream.write_all(frame)
