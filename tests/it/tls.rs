@@ -3,4 +3,6 @@
 
 mod certificates;
 mod handshakes;
+#[cfg(feature = "rustls")]
+mod owed;
 mod streams;

@@ -386,6 +386,13 @@ impl RawPeer {
         let _ = self.stream.read(&mut [0; SIP]);
     }
 
+    /// Takes at most so many bytes and forgets them, likewise; waits for the first but a moment.
+    pub(crate) fn gulp(&mut self, bytes: usize) {
+        let moment = super::ms(10);
+        self.stream.set_read_timeout(Some(moment)).unwrap();
+        let _ = self.stream.read(&mut vec![0; bytes]);
+    }
+
     fn take_frame(&mut self) -> Option<Frame> {
         Frame::take_from(&mut self.received, !self.masks)
     }

@@ -72,6 +72,10 @@ impl Certificate {
         }
     }
 
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         Identity::from_pem(self.pem.as_bytes(), self.key.as_bytes())
     }
