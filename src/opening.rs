@@ -10,7 +10,7 @@ use http::Response;
 
 use crate::background::{Timed, Timer};
 use crate::handshake::{
-    Ask, BadRequest, Body, RequestBody, parse_request, parse_response, wants_upgrade,
+    Ask, BadRequest, Body, CONTINUE, RequestBody, parse_request, parse_response, wants_upgrade,
 };
 use crate::transport::{Acceptor, Connector, Socket};
 use crate::{Error, Refusal, Timeout};
@@ -239,8 +239,6 @@ impl OpeningGuard {
 
 /// So much is read at once. More than a thread's malloc cache keeps for itself afterwards.
 const HEAD_STEP: usize = 2 << 10;
-/// RFC 9110, section 10.1.1: the client waits for this before it sends the body.
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const ENDED: &str = "the server closed the connection instead of answering";
 
 #[inline(never)]

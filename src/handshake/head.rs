@@ -4,6 +4,7 @@
 //! the head is whole they only look at its first line and for its end; so byte by byte costs
 //! little, and the verdict does not depend on how the bytes were cut.
 
+use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::reply::BadRequest;
@@ -11,10 +12,24 @@ use super::target::Target;
 use super::{framing, request_line};
 use crate::Error;
 
-/// How many bytes a head may have, blank lines before it and the one after it included.
-const MAX_HEAD: usize = 16 << 10;
-/// How many header lines a head may have.
-const MAX_HEADERS: usize = 100;
+/// How large a head may be.
+struct Limits {
+    /// Blank lines before it and the one after it included.
+    bytes: usize,
+    /// Header lines.
+    lines: usize,
+}
+
+const OF_REQUESTS: Limits = Limits {
+    bytes: 16 << 10,
+    lines: 100,
+};
+/// A client asks one server, which it trusts with more than a server trusts everybody: proxies and
+/// sign-on gateways add many fields to a 101.
+const OF_RESPONSES: Limits = Limits {
+    bytes: 32 << 10,
+    lines: 128,
+};
 /// How many interim responses may precede the one that counts.
 const MAX_INTERIM: usize = 8;
 
@@ -27,7 +42,7 @@ const MAX_INTERIM: usize = 8;
 /// # Errors
 /// Returns what is wrong with it as soon as that is certain.
 pub(crate) fn parse_request(bytes: &[u8]) -> Result<Option<(Box<Request<()>>, usize)>, BadRequest> {
-    let bytes = first_head(bytes);
+    let bytes = OF_REQUESTS.cut(bytes);
     // RFC 9112 2.2: empty lines before the request line are ignored.
     let start = blank_lines(bytes);
     if bytes.first().is_some_and(|first| is_tls_record(*first)) {
@@ -52,7 +67,7 @@ fn read_request_at(
     start: usize,
 ) -> Result<Option<(Box<Request<()>>, usize)>, BadRequest> {
     request_line::check(&bytes[start..])?;
-    match end_of_head(bytes, start) {
+    match end_of_head(bytes, start, &OF_REQUESTS) {
         End::At(end) => Ok(Some((read_request(&bytes[start..end])?, end))),
         End::NotYet => Ok(None),
         End::TooFar => Err(TOO_LARGE),
@@ -66,11 +81,11 @@ fn read_request_at(
 /// Returns [`Error::Handshake`] as soon as it is certain that this is no HTTP/1 response, or one
 /// with too large a head.
 pub(crate) fn parse_response(bytes: &[u8]) -> Result<Option<(Response<()>, usize)>, Error> {
-    let bytes = first_head(bytes);
+    let bytes = OF_RESPONSES.cut(bytes);
     let mut start = 0;
     for _ in 0..=MAX_INTERIM {
         check_status_line(&bytes[start..])?;
-        let end = match end_of_head(bytes, start) {
+        let end = match end_of_head(bytes, start, &OF_RESPONSES) {
             End::At(end) => end,
             End::NotYet => return Ok(None),
             End::TooFar => return Err(handshake("the head of the response is too large")),
@@ -103,9 +118,18 @@ fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// Cuts off what cannot belong to a head: a verdict must not depend on how much came at once.
-fn first_head(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(MAX_HEAD)]
+impl Limits {
+    /// Cuts off what cannot belong to a head: a verdict must not depend on how much came at once.
+    fn cut<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[..bytes.len().min(self.bytes)]
+    }
+
+    /// Makes room for the header lines of a head: on the heap, because a thread's stack keeps what it
+    /// has once grown to, for as long as the connection lives.
+    fn header_slots<'a>(&self, head: &[u8]) -> Vec<httparse::Header<'a>> {
+        let lines = head.iter().filter(|byte| **byte == b'\n').count();
+        vec![httparse::EMPTY_HEADER; lines.min(self.lines)]
+    }
 }
 
 /// Returns the length of the blank lines that the bytes begin with.
@@ -132,7 +156,7 @@ enum End {
 /// Looks for the blank line that ends the head which begins at `start`.
 ///
 /// RFC 9112 2.2: lines end with CRLF; a lone LF may be taken for it, and httparse does.
-fn end_of_head(bytes: &[u8], start: usize) -> End {
+fn end_of_head(bytes: &[u8], start: usize, limits: &Limits) -> End {
     let mut line = start;
     while let Some(length) = position_of_lf(&bytes[line..]) {
         let next = line + length + 1;
@@ -141,7 +165,7 @@ fn end_of_head(bytes: &[u8], start: usize) -> End {
         }
         line = next;
     }
-    if bytes.len() < MAX_HEAD {
+    if bytes.len() < limits.bytes {
         End::NotYet
     } else {
         End::TooFar
@@ -152,15 +176,8 @@ fn position_of_lf(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == b'\n')
 }
 
-/// Makes room for the header lines of a head: on the heap, because a thread's stack keeps what it
-/// has once grown to, for as long as the connection lives.
-fn header_slots(head: &[u8]) -> Vec<httparse::Header<'_>> {
-    let lines = head.iter().filter(|byte| **byte == b'\n').count();
-    vec![httparse::EMPTY_HEADER; lines.min(MAX_HEADERS)]
-}
-
 fn read_request(head: &[u8]) -> Result<Box<Request<()>>, BadRequest> {
-    let mut slots = header_slots(head);
+    let mut slots = OF_REQUESTS.header_slots(head);
     let mut parsed = httparse::Request::new(&mut slots);
     parsed.parse(head).map_err(bad_head)?;
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
@@ -173,7 +190,8 @@ fn read_request(head: &[u8]) -> Result<Box<Request<()>>, BadRequest> {
     *request.method_mut() = method;
     *request.uri_mut() = target.uri()?;
     *request.version_mut() = version(minor);
-    *request.headers_mut() = header_map(parsed.headers).ok_or(MALFORMED)?;
+    let value = |bytes: &[u8]| HeaderValue::from_bytes(bytes);
+    *request.headers_mut() = header_map(parsed.headers, value).ok_or(MALFORMED)?;
     target.settle_host(request.headers_mut(), version(minor))?;
     framing::check(request.headers(), version(minor))?;
     Ok(request)
@@ -221,9 +239,11 @@ fn check_status_line(bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn read_response(head: &[u8]) -> Result<Response<()>, Error> {
-    let mut slots = header_slots(head);
+    let mut slots = OF_RESPONSES.header_slots(head);
     let mut parsed = httparse::Response::new(&mut slots);
-    let outcome = parsed.parse(head);
+    let mut config = httparse::ParserConfig::default();
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    let outcome = config.parse_response(&mut parsed, head);
     outcome.map_err(|error| Error::Handshake(format!("the response is malformed: {error}")))?;
     let malformed = || handshake("the head of the response is malformed");
     let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
@@ -232,7 +252,7 @@ fn read_response(head: &[u8]) -> Result<Response<()>, Error> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(code).map_err(|_| malformed())?;
     *response.version_mut() = version(minor);
-    *response.headers_mut() = header_map(parsed.headers).ok_or_else(malformed)?;
+    *response.headers_mut() = header_map(parsed.headers, unfolded).ok_or_else(malformed)?;
     Ok(response)
 }
 
@@ -244,11 +264,24 @@ fn version(minor: u8) -> Version {
     }
 }
 
-fn header_map(parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+/// RFC 9112 5.2: a user agent MUST replace each fold of a response's field with spaces.
+fn unfolded(value: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
+    if !value.contains(&b'\n') {
+        return HeaderValue::from_bytes(value);
+    }
+    let space = |byte: &u8| if b"\r\n".contains(byte) { b' ' } else { *byte };
+    let line: Vec<u8> = value.iter().map(space).collect();
+    HeaderValue::from_bytes(line.trim_ascii())
+}
+
+fn header_map(
+    parsed: &[httparse::Header<'_>],
+    value: impl Fn(&[u8]) -> Result<HeaderValue, InvalidHeaderValue>,
+) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(parsed.len());
     for header in parsed {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(header.value).ok()?);
+        headers.append(name, value(header.value).ok()?);
     }
     Some(headers)
 }

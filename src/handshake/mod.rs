@@ -29,5 +29,5 @@ pub(crate) use body::Body;
 pub(crate) use client::{Ask, check_subprotocols, is_secure};
 pub(crate) use head::{is_tls_record, parse_request, parse_response};
 pub(crate) use reply::BadRequest;
-pub(crate) use request_body::RequestBody;
+pub(crate) use request_body::{CONTINUE, RequestBody};
 pub(crate) use server::{UpgradeRequest, offered_subprotocols, wants_upgrade};

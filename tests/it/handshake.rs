@@ -298,7 +298,7 @@ fn bad_answers_are_handshake_errors() {
         ("SSH-2.0-OpenSSH_9.2\r\n".into(), "does not speak HTTP"),
         ("\u{15}\u{3}\u{1}\0\u{2}\u{2}F".into(), "TLS"),
         (
-            format!("HTTP/1.1 200 OK\r\n{}", "X: a\r\n".repeat(4000)),
+            format!("HTTP/1.1 200 OK\r\n{}", "X: a\r\n".repeat(6000)),
             "too large",
         ),
         (

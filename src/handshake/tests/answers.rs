@@ -75,6 +75,24 @@ fn answers() {
             Some("v2"),
             format!("{good}Sec-WebSocket-Protocol:  v2 \r\n"),
         ),
+        // None is chosen.
+        (Some(""), format!("{good}Sec-WebSocket-Protocol:\r\n")),
+        (Some(""), format!("{good}Sec-WebSocket-Protocol: \t\r\n")),
+        // Folded fields are read as one line (RFC 9112, section 5.2).
+        (Some(""), format!("{good}X: a\r\n b\r\n\tc\n d\r\n")),
+        (
+            Some("chat"),
+            format!("{good}Sec-WebSocket-Protocol:\r\n\tchat\r\n \r\n"),
+        ),
+        (
+            Some("v2"),
+            format!(
+                "{}Sec-WebSocket-Protocol: v2\r\n",
+                good.replace(": ", ":\r\n ")
+            ),
+        ),
+        (None, format!("{good}Sec-WebSocket-Protocol: ch\r\n at\r\n")),
+        (None, format!("{line} X: a\r\n{UPGRADE}{accept}")),
         (None, format!("HTTP/1.0 101 OK\r\n{UPGRADE}{accept}")),
         (None, format!("HTTP/1.1 200 OK\r\n{UPGRADE}{accept}")),
         (None, format!("{line}Connection: Upgrade\r\n{accept}")),
@@ -99,7 +117,6 @@ fn answers() {
         (None, format!("{good}Sec-WebSocket-Protocol: other\r\n")),
         (None, format!("{good}Sec-WebSocket-Protocol: Chat\r\n")),
         (None, format!("{good}Sec-WebSocket-Protocol: chat, v2\r\n")),
-        (None, format!("{good}Sec-WebSocket-Protocol:\r\n")),
         (
             None,
             format!("{good}Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n"),
@@ -109,7 +126,6 @@ fn answers() {
             format!("{good}Sec-WebSocket-Protocol: a\u{1b}[31m\r\n"),
         ),
         (None, format!("{good}X : a\r\n")),
-        (None, format!("{good}X: a\r\n b\r\n")),
         (None, format!("{good}X: a\0\r\n")),
         (None, format!("HTTP/1.1 99 OK\r\n{UPGRADE}{accept}")),
         (None, format!("HTTP/1.1 0101 OK\r\n{UPGRADE}{accept}")),
@@ -165,6 +181,16 @@ fn what_follows_the_head_is_kept() {
         parse_response(bytes).unwrap().map(|(_, length)| length)
     });
     assert_eq!(&bytes[length.unwrap()..], frames);
+}
+
+/// Folded fields become spaces (RFC 9112, section 5.2).
+#[test]
+fn folds_become_spaces() {
+    let head = "200 OK\r\nA: b\r\n c\r\n \t d\r\nE:\r\n f \r\n \r\nG: h\n i";
+    let response = response(head);
+    for (name, value) in [("a", "b   c   \t d"), ("e", "f"), ("g", "h  i")] {
+        assert_eq!(response.headers()[name], value);
+    }
 }
 
 fn response(head: &str) -> Response<()> {

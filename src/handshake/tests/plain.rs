@@ -109,6 +109,14 @@ fn methods_and_targets() {
             "GET http://a.example/b HTTP/1.1\r\nHost: c\r\n\r\n",
             "GET /b",
         ),
+        (
+            "GET /\"<>`{}?\"<>` HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /%22%3C%3E%60{}?%22%3C%3E%60",
+        ),
+        (
+            "GET http://a?\"<>`|^\\ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /?%22%3C%3E%60|^\\",
+        ),
         ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "501"),
         ("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", "501"),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
