@@ -4,9 +4,9 @@ use http::{HeaderMap, Response};
 use tungstenite::handshake::derive_accept_key;
 use url::Url;
 
-use super::feed;
+use super::{feed, parse_response};
 use crate::Error;
-use crate::handshake::{Ask, Body, parse_response};
+use crate::handshake::{Ask, Body};
 
 /// Makes an ask with the subprotocols `chat` and `v2`, and the right answer's accept field.
 fn ask() -> (Ask, String) {
@@ -239,9 +239,11 @@ fn bodies() {
             false,
         ),
     ] {
-        let found = Body::of(&response(head), received.as_bytes());
-        assert_eq!(found.bytes, body, "{head:?} {received:?}");
-        assert_eq!(found.complete, complete, "{head:?} {received:?}");
+        for pieces in [usize::MAX, 1] {
+            let (bytes, over) = read_body(head, received.as_bytes(), pieces);
+            assert_eq!(bytes, body.as_bytes(), "{head:?} {received:?}");
+            assert_eq!(over, complete, "{head:?} {received:?}");
+        }
     }
 }
 
@@ -260,11 +262,26 @@ fn bodies_are_cut() {
         (coding, &chunks, 16_384),
         (coding, &extension, 0),
     ] {
-        let body = Body::of(&response(head), received);
-        assert_eq!(
-            (body.bytes.len(), body.complete),
-            (length, true),
-            "{head:?}"
-        );
+        for pieces in [usize::MAX, 1, 1000] {
+            let (bytes, over) = read_body(head, received, pieces);
+            assert_eq!((bytes.len(), over), (length, true), "{head:?}");
+        }
     }
+}
+
+/// Reads a body in pieces of so many bytes; tells whether it is over, too.
+fn read_body(head: &str, received: &[u8], pieces: usize) -> (Vec<u8>, bool) {
+    let mut body = Body::announced_by(&response(head));
+    received.chunks(pieces).for_each(|piece| body.take(piece));
+    let over = body.is_over();
+    (body.into_bytes().to_vec(), over)
+}
+
+/// What says where a body ends is the status, its chunks, or its length.
+#[test]
+fn known_ends() {
+    let known = |head: &str| Body::announced_by(&response(head)).has_known_end();
+    assert!(known("204") && known("400\r\nContent-Length: 3"));
+    assert!(known("400\r\nTransfer-Encoding: chunked"));
+    assert!(!known("400") && !known("400\r\nContent-Length: x"));
 }

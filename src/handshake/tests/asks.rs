@@ -3,11 +3,9 @@
 use http::HeaderMap;
 use url::Url;
 
-use super::header_map;
+use super::{header_map, parse_request, parse_response};
 use crate::Error;
-use crate::handshake::{
-    Ask, UpgradeRequest, is_secure, offered_subprotocols, parse_request, parse_response,
-};
+use crate::handshake::{Ask, UpgradeRequest, is_secure, offered_subprotocols};
 
 fn ask(url: &str) -> Ask {
     Ask::new(&Url::parse(url).unwrap(), &HeaderMap::new(), &[]).unwrap()

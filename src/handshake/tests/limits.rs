@@ -1,7 +1,6 @@
 //! The limits of heads: 16 KiB, 100 lines, 8 KiB of target; of responses 32 KiB and 128 lines.
 
-use super::{FIELDS, feed};
-use crate::handshake::{parse_request, parse_response};
+use super::{FIELDS, feed, parse_request, parse_response};
 
 const MAX_HEAD: usize = 16 << 10;
 

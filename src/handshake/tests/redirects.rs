@@ -3,9 +3,9 @@
 use http::{HeaderMap, HeaderValue, Response};
 use url::Url;
 
-use super::header_map;
+use super::{header_map, parse_response};
 use crate::Error;
-use crate::handshake::{parse_response, redirect};
+use crate::handshake::redirect;
 
 fn response(status: u16, lines: &str) -> Response<()> {
     let bytes = format!("HTTP/1.1 {status}\r\n{lines}\r\n");

@@ -2,11 +2,9 @@
 
 use http::{HeaderMap, Request, StatusCode};
 
-use super::{FIELDS, header_map};
+use super::{FIELDS, header_map, parse_request, parse_response};
 use crate::Error;
-use crate::handshake::{
-    Body, UpgradeRequest, offered_subprotocols, parse_request, parse_response, reply, wants_upgrade,
-};
+use crate::handshake::{Body, UpgradeRequest, offered_subprotocols, reply, wants_upgrade};
 
 fn request(lines: &str) -> Box<Request<()>> {
     let bytes = format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n");
@@ -333,8 +331,9 @@ fn replies_are_responses() {
         let bytes = reply::write(status, &headers, body.as_bytes(), false, Some(DATE));
         let (response, length) = parse_response(&bytes).unwrap().unwrap();
         assert_eq!(response.status(), status);
-        let read = Body::of(&response, &bytes[length..]);
-        assert!(read.complete);
-        assert_eq!(read.bytes, body);
+        let mut read = Body::announced_by(&response);
+        read.take(&bytes[length..]);
+        assert!(read.is_over());
+        assert_eq!(read.into_bytes(), body);
     }
 }

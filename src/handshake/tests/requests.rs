@@ -2,8 +2,8 @@
 
 use http::{Request, Version};
 
-use super::{FIELDS, feed};
-use crate::handshake::{BadRequest, UpgradeRequest, offered_subprotocols, parse_request};
+use super::{FIELDS, feed, parse_request};
+use crate::handshake::{BadRequest, UpgradeRequest, offered_subprotocols};
 
 /// The fields of a good request but its first, the Host.
 const NO_HOST: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
