@@ -171,6 +171,12 @@ impl RawPeer {
         Self::of(TcpStream::connect(server.local_addr()).unwrap(), true)
     }
 
+    /// Takes a connection to a server.
+    #[track_caller]
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self::of(stream, true)
+    }
+
     /// Connects with a receive buffer of about this size, so that little fits in when nobody reads.
     #[track_caller]
     pub(crate) fn dial_with_buffer(server: &Server, bytes: usize) -> Self {
