@@ -32,7 +32,7 @@ impl HostPort {
     }
 }
 
-/// RFC 1035 2.3.4: names have at most 255 bytes. Longer ones cost IDNA more than a whole request may.
+/// RFC 1035 2.3.4: names have at most 255 bytes.
 const MAX_HOST: usize = 255;
 
 /// Reads what needs no Unicode tables past them: they would cost each connection's thread a page of
