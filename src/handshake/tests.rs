@@ -4,6 +4,7 @@ mod answers;
 mod asks;
 mod bodies;
 mod limits;
+mod mutations;
 mod plain;
 mod redirects;
 mod replies;
