@@ -20,6 +20,7 @@ mod keepalive;
 mod logging;
 mod overflow;
 mod panics;
+mod proxies;
 mod reading;
 mod requests;
 mod routing;

@@ -189,9 +189,15 @@ impl RawPeer {
     /// Connects from another of this machine's loopback addresses.
     #[track_caller]
     pub(crate) fn dial_from(server: &Server, address: IpAddr) -> Self {
+        Self::dial_at(server.local_addr(), address)
+    }
+
+    /// Connects to an address, likewise.
+    #[track_caller]
+    pub(crate) fn dial_at(server: SocketAddr, address: IpAddr) -> Self {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&socket, &SocketAddr::from((address, 0))).unwrap();
-        rustix::net::connect(&socket, &server.local_addr()).unwrap();
+        rustix::net::connect(&socket, &server).unwrap();
         Self::of(socket.into(), true)
     }
 
