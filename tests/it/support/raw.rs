@@ -519,8 +519,9 @@ impl RawServer {
 pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n";
 
+/// Puts the right key for a request in place of `ACCEPT`.
 #[track_caller]
-fn with_accept_key(answer: &str, request: &str) -> String {
+pub(crate) fn with_accept_key(answer: &str, request: &str) -> String {
     let key = field(request, "sec-websocket-key").expect("no key");
     answer.replace("ACCEPT", &derive_accept_key(key.as_bytes()))
 }
