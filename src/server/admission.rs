@@ -220,3 +220,23 @@ impl ServerBuilder {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of IPv6 the first 64 bits count, of IPv4 all.
+    #[test]
+    fn households() {
+        for (address, stands_for) in [
+            ("192.0.2.77", "192.0.2.77"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+            ("::1", "::"),
+        ] {
+            let household = household(address.parse().unwrap());
+            assert_eq!(household.to_string(), stands_for, "{address}");
+        }
+    }
+}
