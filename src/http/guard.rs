@@ -68,30 +68,31 @@ impl Guard {
         let host = only_text(headers, HOST).and_then(HostPort::parse);
         let judges_host = on_loopback || !self.hosts.is_empty();
         if judges_host && !self.allows_host(headers, host.as_ref()) {
-            let told = format!("its Host {} is not allowed", shown(headers, HOST));
-            self.warnings.tell(
-                &told,
-                "ServerBuilder::allow_hosts lets it in, where it is a name of this server",
-            );
-            return Err(refusal("this host is not allowed"));
+            return Err(self.refuse_host(headers));
         }
         // RFC 9110 9.2.1: safe methods change nothing, and browsers keep the replies to them from
         // foreign pages.
         let changes_something = request.is_upgrade() || !request.method().is_safe();
         if changes_something && !self.allows_origin(headers, host.as_ref()) {
-            let told = format!(
-                "its Origin {} is not that of its Host {}",
-                shown(headers, ORIGIN),
-                shown(headers, HOST)
-            );
-            self.warnings.tell(
-                &told,
-                "ServerBuilder::allow_origins lets it in; a proxy has to pass Host on with its port \
-                 (nginx: proxy_set_header Host $http_host)",
-            );
-            return Err(refusal("this origin is not allowed"));
+            return Err(self.refuse_origin(headers));
         }
         Ok(())
+    }
+
+    fn refuse_host(&self, headers: &HeaderMap) -> Reply {
+        let why = format!("its Host {} is not allowed", shown(headers, HOST));
+        let hint = "ServerBuilder::allow_hosts lets it in, where it is a name of this server";
+        self.warnings.tell(&why, hint);
+        Reply::text("this host is not allowed\n").with_status(403)
+    }
+
+    fn refuse_origin(&self, headers: &HeaderMap) -> Reply {
+        let (origin, host) = (shown(headers, ORIGIN), shown(headers, HOST));
+        let why = format!("its Origin {origin} is not that of its Host {host}");
+        let hint = "ServerBuilder::allow_origins lets it in; a proxy has to pass Host on with its \
+            port (nginx: proxy_set_header Host $http_host)";
+        self.warnings.tell(&why, hint);
+        Reply::text("this origin is not allowed\n").with_status(403)
     }
 
     fn allows_host(&self, headers: &HeaderMap, host: Option<&HostPort>) -> bool {
@@ -121,10 +122,6 @@ impl Guard {
     }
 }
 
-fn refusal(why: &str) -> Reply {
-    Reply::text(format!("{why}\n")).with_status(403)
-}
-
 /// Returns a header's value for the log.
 fn shown(headers: &HeaderMap, name: HeaderName) -> String {
     headers.get(name).map_or_else(
@@ -147,9 +144,8 @@ fn not_an_origin(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::header::UPGRADE;
-
     use http::HeaderValue;
+    use http::header::UPGRADE;
 
     use super::*;
 
