@@ -5,7 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a program that says how it ended")]
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::{env, fs, process};
 
 use landline::{Client, TlsOptions};
@@ -26,7 +26,7 @@ fn talk() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: client URL [--cacert FILE]".into()),
     };
     let ws = Client::new().tls(tls).connect(url, |ws| {
-        ws.on_message(|_, message| writeln!(io::stdout(), "{message}"));
+        ws.on_message(|_, message| print(&message.to_string()));
         ws.on_error(|_, error| eprintln!("{error}"));
         // Here, because the main thread may be waiting for a line that never comes.
         ws.on_close(|_, event| {
@@ -42,4 +42,18 @@ fn talk() -> Result<(), Box<dyn Error>> {
     ws.close();
     ws.wait_closed()?;
     Ok(())
+}
+
+/// Prints a message. On a terminal, what would move the cursor or turn text around is escaped: the
+/// server is not to draw on it.
+fn print(message: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    if !out.is_terminal() {
+        return writeln!(out, "{message}");
+    }
+    let shown = message.chars().map(|character| match character {
+        ' '..='~' => character.to_string(),
+        _ => character.escape_debug().to_string(),
+    });
+    writeln!(out, "{}", shown.collect::<String>())
 }

@@ -1,5 +1,6 @@
 //! The slots that callbacks stand in.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, OnceLock};
 
@@ -17,11 +18,11 @@ pub(crate) struct Callbacks {
     pub(crate) ping: Slot<Bytes>,
     pub(crate) pong: Slot<Bytes>,
     pub(crate) error: Slot<Error>,
-    pub(crate) close: Slot<CloseEvent>,
+    pub(crate) close: CloseSlot,
 }
 
 impl Callbacks {
-    /// Empties all slots for good.
+    /// Empties all slots for good, but that of `on_close`, which has run.
     pub(crate) fn retire(&self) {
         self.message.retire();
         self.text.retire();
@@ -29,7 +30,6 @@ impl Callbacks {
         self.ping.retire();
         self.pong.retire();
         self.error.retire();
-        self.close.retire();
     }
 }
 
@@ -74,8 +74,8 @@ impl<T> Slot<T> {
     }
 
     /// Runs the callback, if one is set. It is out of its slot meanwhile, and put back unless
-    /// something replaced it. A panic becomes an error.
-    pub(crate) fn run(&self, ws: &WebSocket, event: T) -> Outcome {
+    /// something replaced it. A panic becomes an error, which names the callback.
+    pub(crate) fn run(&self, name: &str, ws: &WebSocket, event: T) -> Outcome {
         let Some(slot) = self.state() else {
             return Ok(());
         };
@@ -86,7 +86,7 @@ impl<T> Slot<T> {
         };
         // L1: no lock is held across user code.
         drop(state);
-        let outcome = catch(|| callback(ws, event));
+        let outcome = named(name, || callback(ws, event));
         let mut state = lock(slot);
         if state.version == version {
             state.callback = Some(callback);
@@ -144,6 +144,67 @@ impl<T> State<T> {
     }
 }
 
+/// Holds `on_close`, which runs once. What is set after the end runs at once, in its setting.
+#[derive(Default)]
+pub(crate) struct CloseSlot(Mutex<End>);
+
+enum End {
+    /// Still to come.
+    Ahead(Option<Callback<CloseEvent>>),
+    Come(Box<CloseEvent>),
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self::Ahead(None)
+    }
+}
+
+impl CloseSlot {
+    /// Sets the callback, or runs it if the end has come. Of a setting that meets the end, either
+    /// this runs it or [`run`](Self::run) does, never both.
+    pub(crate) fn set<R: IntoOutcome>(
+        &self,
+        ws: &WebSocket,
+        mut callback: impl FnMut(&WebSocket, CloseEvent) -> R + Send + 'static,
+    ) -> Outcome {
+        let mut end = lock(&self.0);
+        match &mut *end {
+            End::Ahead(slot) => {
+                let callback: Callback<CloseEvent> =
+                    Box::new(move |ws, event| callback(ws, event).into_outcome());
+                let replaced = slot.replace(callback);
+                // L1: a closure is run and dropped where no lock is held.
+                drop(end);
+                drop(replaced);
+                Ok(())
+            }
+            End::Come(event) => {
+                let event = CloseEvent::clone(event);
+                drop(end);
+                named(ON_CLOSE, move || callback(ws, event).into_outcome())
+            }
+        }
+    }
+
+    /// Runs the callback, if one is set: the end has come.
+    pub(crate) fn run(&self, ws: &WebSocket, event: CloseEvent) -> Outcome {
+        let come = End::Come(Box::new(event.clone()));
+        let before = mem::replace(&mut *lock(&self.0), come);
+        match before {
+            End::Ahead(Some(mut callback)) => named(ON_CLOSE, move || callback(ws, event)),
+            _ => Ok(()),
+        }
+    }
+}
+
+const ON_CLOSE: &str = "on_close";
+
+/// Runs user code of this name. A panic becomes an error, and an error begins with the name.
+pub(crate) fn named<T>(name: &str, run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    catch(run).map_err(|failure| failure.of(name))
+}
+
 /// Runs user code; a panic becomes an error with its message.
 pub(crate) fn catch<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
@@ -152,7 +213,7 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned());
         // Dropping what was thrown may throw again; it is forgotten instead.
-        std::mem::forget(panic);
+        mem::forget(panic);
         Err(Failure::from(format!(
             "panicked: {}",
             text.as_deref().unwrap_or("no message")

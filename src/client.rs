@@ -6,10 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use url::Url;
+use url::{ParseError, Url};
 
-use crate::callbacks::catch;
+use crate::callbacks::named;
 use crate::connection::Connection;
+use crate::error::about;
 use crate::handshake::{Ask, is_secure, redirect};
 use crate::header;
 use crate::opening::{Answer, Opening};
@@ -153,11 +154,12 @@ impl Client {
     /// a redirect is [`Error::Refused`] then, and so is the one beyond the last allowed.
     ///
     /// Each is a new connection, under the one
-    /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, the
-    /// headers Authorization, Proxy-Authorization, Cookie and Host, those whose values are [marked as
-    /// sensitive](HeaderValue::set_sensitive), the URL's user and password and the [sensitive
-    /// subprotocols](Self::sensitive_subprotocols) are not sent any more. A Location that cannot be followed is an [`Error::Handshake`]: several
-    /// at once, what is no URL or of another scheme, and from `wss` to `ws` or `http`.
+    /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, these are
+    /// not sent any more: the headers Authorization, Proxy-Authorization, Cookie and Host, those whose
+    /// values are [marked as sensitive](HeaderValue::set_sensitive), the URL's user and password, and
+    /// the [sensitive subprotocols](Self::sensitive_subprotocols). A Location that cannot be followed
+    /// is an [`Error::Handshake`]: several at once, what is no URL or of another scheme, and from `wss`
+    /// to `ws` or `http`.
     #[must_use]
     pub fn redirects(mut self, most: usize) -> Self {
         self.redirects = most;
@@ -185,9 +187,9 @@ impl Client {
         let connection = Arc::clone(reader.connection());
         connection.driven_by(thread::current().id());
         let ws = WebSocket::for_callbacks(&connection);
-        let outcome = as_connection_thread(|| catch(|| set_up(&ws).into_outcome()));
+        let outcome = as_connection_thread(|| named("set_up", || set_up(&ws).into_outcome()));
         if let Err(failure) = outcome {
-            let text = format!("{failure:?}");
+            let text = failure.text().to_owned();
             reader.fail(failure);
             connection.end_by(
                 Instant::now() + connection.config.close_timeout,
@@ -196,7 +198,8 @@ impl Client {
             reader.run_out();
             return Err(Error::Callback(text));
         }
-        reader.drive_apart(Reader::dispatch).map_err(Error::Io)?;
+        let apart = reader.drive_apart(Reader::dispatch);
+        apart.map_err(|error| Error::Io(about("starting the connection's thread", error)))?;
         Ok(WebSocket::with_life(&connection).0)
     }
 
@@ -216,9 +219,7 @@ impl Client {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }
-        // Without the URL itself: it may hold credentials.
-        let url =
-            Url::parse(url).map_err(|error| Error::Invalid(format!("the URL is none: {error}")))?;
+        let url = parse_url(url)?;
         let mut hop = Hop {
             url,
             headers: self.headers.clone(),
@@ -267,7 +268,8 @@ impl Client {
         };
         let ask = Ask::new(&hop.url, &hop.headers, &hop.subprotocols)?;
         let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
-        let opening = Opening::begin(&socket, hop.deadline).map_err(Error::Io)?;
+        let opening = Opening::begin(&socket, hop.deadline)
+            .map_err(|error| Error::Io(about("starting the thread that keeps deadlines", error)))?;
         if let Some(connector) = connector {
             let host = hop.url.host_str().unwrap_or_default();
             // Only in URLs an IPv6 address is in brackets.
@@ -295,7 +297,7 @@ impl Client {
     ) -> Result<Box<Reader>, Error> {
         let id = Connection::next_id();
         let connection = Connection::open(id, Role::Client, &socket, &self.config, subprotocol)
-            .map_err(Error::Io)?;
+            .map_err(|error| Error::Io(about("opening the connection", error)))?;
         Ok(Reader::new(&connection, socket, &self.config, pipelined))
     }
 
@@ -306,14 +308,27 @@ impl Client {
         let own = self
             .connect_timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
+        let to = format!("{host}:{port}");
         let stream = dial(host, port, own.map_or(deadline, |own| own.min(deadline)));
         stream
             .and_then(Socket::new)
             .map_err(|error| match error.kind() {
                 std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
-                _ => Error::Connect(error),
+                _ => Error::Connect(about(to, error)),
             })
     }
+}
+
+/// Parses a URL. The error does not show it: it may hold credentials.
+fn parse_url(url: &str) -> Result<Url, Error> {
+    Url::parse(url).map_err(|error| {
+        Error::Invalid(match error {
+            ParseError::RelativeUrlWithoutBase => {
+                "the URL has no scheme: write ws:// or wss:// before it".into()
+            }
+            error => format!("the URL cannot be used: {error}"),
+        })
+    })
 }
 
 /// Where a client asks next, and with what.
@@ -326,12 +341,12 @@ struct Hop {
 }
 
 impl fmt::Debug for Client {
-    /// Shows no header values: they may be credentials.
+    /// Shows no header values and no subprotocols: they may be credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("config", &self.config)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("subprotocols", &self.subprotocols)
+            .field("subprotocols", &self.subprotocols.len())
             .finish_non_exhaustive()
     }
 }

@@ -58,6 +58,53 @@ pub(crate) struct Reading {
     pub(crate) messages: AtomicU64,
     /// Which message is half received; 0 for none.
     pub(crate) mid_message: AtomicU64,
+    /// Goes up when a thread begins to ask for a message, and when it leaves: odd while one is
+    /// inside.
+    visits: AtomicU64,
+    /// Whether a thread reads on to the end.
+    pub(crate) to_the_end: AtomicBool,
+}
+
+impl Reading {
+    /// Says that this thread reads, until the value is dropped.
+    pub(crate) fn visit(&self) -> Visit<'_> {
+        self.count_visit();
+        Visit(self)
+    }
+
+    fn count_visit(&self) {
+        // One thread at a time has the reading end: it need not be added in one step.
+        let visits = self.visits.load(Ordering::Relaxed);
+        self.visits.store(visits + 1, Ordering::Relaxed);
+    }
+}
+
+/// Is a thread's time inside the reading end.
+pub(crate) struct Visit<'a>(&'a Reading);
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.count_visit();
+    }
+}
+
+/// Watches whether anybody reads, for somebody who waits for the end.
+struct ReadingWatch {
+    visits: u64,
+    since: Instant,
+}
+
+impl ReadingWatch {
+    /// Returns when to look again whether somebody reads, or `None` if nobody has for too long.
+    fn look(&mut self, reading: &Reading, now: Instant) -> Option<Instant> {
+        let visits = reading.visits.load(Ordering::Relaxed);
+        let is_inside = visits % 2 == 1;
+        if is_inside || visits != self.visits {
+            *self = Self { visits, since: now };
+        }
+        let patience = self.since + UNDRIVEN;
+        (now < patience).then_some(patience)
+    }
 }
 
 impl Connection {
@@ -232,7 +279,10 @@ impl Connection {
     /// Waits for the end, after `on_close` has returned.
     pub(crate) fn wait_finished(&self, deadline: Option<Instant>) -> Result<CloseEvent, WaitError> {
         let this = thread::current().id();
-        let patience = Instant::now() + UNDRIVEN;
+        let mut watch = ReadingWatch {
+            visits: 0,
+            since: Instant::now(),
+        };
         let mut ending = lock(&self.ending);
         loop {
             if let Some(event) = ending.event.as_deref() {
@@ -240,19 +290,30 @@ impl Connection {
             }
             let now = Instant::now();
             let ours = ending.driver == Some(this);
-            // A server's thread comes back for its connection.
-            let undriven = ours || (ending.driver.is_none() && self.role == Role::Client);
-            if (ours && on_connection_thread()) || (undriven && now >= patience) {
+            if ours && on_connection_thread() {
                 return Err(WaitError::WouldDeadlock);
+            }
+            let mut until = deadline;
+            // A server's thread comes back for its connection.
+            let may_be_left = ours || self.role == Role::Client;
+            if may_be_left && !self.reading.to_the_end.load(Ordering::Relaxed) {
+                let Some(next_look) = watch.look(&self.reading, now) else {
+                    return Err(WaitError::WouldDeadlock);
+                };
+                until = Some(deadline.map_or(next_look, |deadline| deadline.min(next_look)));
             }
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Err(WaitError::Timeout);
             }
-            let until = deadline
-                .into_iter()
-                .chain(undriven.then_some(patience))
-                .min();
             ending = wait(&self.moved, ending, until);
+        }
+    }
+
+    /// Waits until the socket is given up; `on_error` and `on_close` may be to come.
+    fn wait_hung_up(&self, deadline: Instant) {
+        let mut ending = lock(&self.ending);
+        while !ending.hung_up && Instant::now() < deadline {
+            ending = wait(&self.moved, ending, Some(deadline));
         }
     }
 
@@ -280,6 +341,8 @@ impl Connection {
 
 /// So long a wait for the end goes on while nobody reads: the thread that will may not have begun.
 const UNDRIVEN: Duration = Duration::from_secs(5);
+/// So long the drop of the last handle waits for `on_close` beyond the closing handshake.
+const LAST_CALL: Duration = Duration::from_millis(250);
 /// Is later than anything that is due.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -322,7 +385,10 @@ impl Drop for Life {
         if thread::panicking() || on_connection_thread() || connection.outbox.is_sealed() {
             return;
         }
-        let patience = Instant::now() + connection.config.close_timeout + Duration::from_secs(1);
-        let _ = connection.wait_finished(Some(patience));
+        let patience = connection.config.close_timeout + Duration::from_secs(1);
+        connection.wait_hung_up(Instant::now() + patience);
+        // An `on_close` that waits for this very thread, as for a lock that it holds, is not waited
+        // for any longer.
+        let _ = connection.wait_finished(Some(Instant::now() + LAST_CALL));
     }
 }

@@ -6,7 +6,7 @@ use std::thread::{self, ThreadId};
 use crate::close::CloseEvent;
 use crate::connection::Connection;
 use crate::outbox::{Seal, Urgency};
-use crate::protocol::CloseFrame;
+use crate::protocol::{CloseFrame, Violation};
 use crate::reader::Reader;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
@@ -25,6 +25,8 @@ pub(crate) struct Ending {
     pub(crate) received: Option<CloseFrame>,
     /// Boxed, as the event is: an open connection has neither.
     pub(crate) failure: Option<Box<Failed>>,
+    /// Whether the socket is given up, and only callbacks are to come.
+    pub(crate) hung_up: bool,
     pub(crate) event: Option<Box<CloseEvent>>,
 }
 
@@ -42,6 +44,13 @@ impl Connection {
         let failure = Box::new(Failed { error, on });
         lock(&self.ending).failure.get_or_insert(failure);
         self.begin_close(CloseFrame::cut_to_fit(code, reason), Urgency::Overtaking);
+    }
+
+    /// Fails as the peer broke the protocol.
+    pub(crate) fn fail_violated(&self, Violation { code, what }: Violation) {
+        let reason = what.clone();
+        let what = what.into_owned();
+        self.fail(code, &reason, Error::Protocol { code, what });
     }
 
     /// Fails with 1008, as the peer reads too slowly; not what is closing anyway.
@@ -112,12 +121,14 @@ impl Connection {
     /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
+        lock(&self.ending).hung_up = true;
+        self.moved.notify_all();
         self.timer.dismiss();
         self.memberships.retire(self.id);
         let (event, error) = self.story();
         debug!("connection {} {event}", self.id);
         if let Some(error) = error {
-            self.log_failure(self.callbacks.error.run(ws, error));
+            self.log_failure(self.callbacks.error.run("on_error", ws, error));
         }
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();
@@ -126,7 +137,8 @@ impl Connection {
         event
     }
 
-    fn log_failure(&self, outcome: Outcome) {
+    /// Tells the log of a callback that failed when nothing else could be told any more.
+    pub(crate) fn log_failure(&self, outcome: Outcome) {
         if let Err(failure) = outcome {
             warn!(
                 "connection {}: callback failed at the end: {:?}",
@@ -166,7 +178,7 @@ impl Connection {
         let (sent, own) = sent.map(|close| (close.code, close.reason)).unzip();
         let own = own.unwrap_or_default();
         let (code, reason) = match (&failure, began, &received) {
-            (Some(Error::Protocol { code, what }), ..) => (*code, (*what).to_owned()),
+            (Some(Error::Protocol { code, what }), ..) => (*code, what.clone()),
             (Some(Error::TooSlow), ..) => (CloseCode::POLICY_VIOLATION, TOO_SLOW.to_owned()),
             (Some(_), ..) => (CloseCode::INTERNAL_ERROR, own),
             (None, Initiator::Local, Some(_)) if clean => {

@@ -14,14 +14,16 @@ use crate::{CloseCode, CloseEvent, Message};
 /// [`connect`](crate::connect), [`open`](crate::open) and
 /// [`bind`](crate::ServerBuilder::bind) return it; [`on_error`](crate::WebSocket::on_error)
 /// gets it when a connection fails.
-#[derive(Debug)]
+///
+/// What it shows, by `Display` and `Debug`, is one line, without payloads, header values and
+/// credentials. The fields have all of it, as it came.
 #[non_exhaustive]
 pub enum Error {
     /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
     Invalid(String),
-    /// The name could not be looked up, or no address answered.
+    /// The name could not be looked up, or no address answered. The error begins with the host.
     Connect(io::Error),
-    /// The address could not be bound.
+    /// The address could not be bound. The error begins with it.
     Bind(io::Error),
     /// The server answered the upgrade request with something else than 101.
     Refused(Box<Refusal>),
@@ -35,9 +37,10 @@ pub enum Error {
         /// The code the peer was told: 1002, 1007 or 1009.
         code: CloseCode,
         /// What was wrong, for people.
-        what: &'static str,
+        what: String,
     },
-    /// A callback or handler returned an error or panicked; the peer was told 1011.
+    /// A callback or handler returned an error or panicked; the peer was told 1011. The text begins
+    /// with its name, such as `on_text`.
     Callback(String),
     /// The peer reads too slowly, and the [`Overflow`](crate::Overflow) policy or a
     /// [`Group`](crate::Group) has given it up; it was told 1008, "too slow".
@@ -45,7 +48,8 @@ pub enum Error {
     /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
     Unfinished,
     /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
-    /// thread could not be started; the connection was given up.
+    /// thread could not be started; the connection was given up. The error begins with what it was
+    /// about.
     Io(io::Error),
     /// TLS cannot be had: the peer's certificate is not to be trusted, the peer does not speak it, the
     /// settings cannot be used, or the feature is off. No application data was sent.
@@ -70,21 +74,41 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(what) => f.write_str(what),
-            Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Bind(error) => write!(f, "cannot listen: {error}"),
-            Self::Refused(refusal) => {
-                write!(f, "the server refused the upgrade: {}", refusal.status)
-            }
-            Self::Handshake(what) => write!(f, "handshake failed: {what}"),
+            Self::Invalid(what) => Foreign(what).fmt(f),
+            Self::Connect(error) => write!(f, "cannot connect to {}", Foreign(error)),
+            Self::Bind(error) => write!(f, "cannot listen on {}", Foreign(error)),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Handshake(what) => write!(f, "handshake failed: {}", Foreign(what)),
             Self::Timeout(timeout) => timeout.fmt(f),
-            Self::Protocol { code, what } => write!(f, "protocol violation: {what}, {code}"),
+            Self::Protocol { code, what } => {
+                write!(f, "protocol violation: {}, {code}", Foreign(what))
+            }
             Self::Callback(what) => write!(f, "callback failed: {}", Foreign(what)),
             Self::TooSlow => f.write_str("the peer reads too slowly"),
             Self::Unfinished => f.write_str("a streamed message was dropped before its end"),
-            Self::Io(error) => error.fmt(f),
-            Self::Tls(what) => write!(f, "TLS: {what}"),
+            Self::Io(error) => Foreign(error).fmt(f),
+            Self::Tls(what) => write!(f, "TLS: {}", Foreign(what)),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, shown): (_, &dyn fmt::Debug) = match self {
+            Self::Invalid(what) => ("Invalid", &Foreign(what)),
+            Self::Connect(error) => ("Connect", &Foreign(error)),
+            Self::Bind(error) => ("Bind", &Foreign(error)),
+            Self::Refused(refusal) => ("Refused", refusal),
+            Self::Handshake(what) => ("Handshake", &Foreign(what)),
+            Self::Timeout(timeout) => ("Timeout", timeout),
+            Self::Protocol { code, what } => ("Protocol", &(code, Foreign(what))),
+            Self::Callback(what) => ("Callback", &Foreign(what)),
+            Self::TooSlow => return f.write_str("TooSlow"),
+            Self::Unfinished => return f.write_str("Unfinished"),
+            Self::Io(error) => ("Io", &Foreign(error)),
+            Self::Tls(what) => ("Tls", &Foreign(what)),
+        };
+        f.debug_tuple(name).field(shown).finish()
     }
 }
 
@@ -94,6 +118,32 @@ impl std::error::Error for Error {
             Self::Connect(error) | Self::Bind(error) | Self::Io(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+/// Is a system's error, and what it was about. Its kind stays the system's.
+#[derive(Debug)]
+struct About {
+    what: String,
+    error: io::Error,
+}
+
+/// Says what a system's error was about, such as an address.
+pub(crate) fn about(what: impl fmt::Display, error: io::Error) -> io::Error {
+    let kind = error.kind();
+    let what = what.to_string();
+    io::Error::new(kind, About { what, error })
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for About {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
     }
 }
 
@@ -113,6 +163,18 @@ pub struct Refusal {
     pub headers: HeaderMap,
     /// The body, its first 16 KiB at most.
     pub body: Bytes,
+}
+
+impl fmt::Display for Refusal {
+    /// Shows the status, and the first line of the body, which often says why.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server refused the upgrade: {}", self.status)?;
+        let mut lines = self.body.split(|byte| b"\r\n".contains(byte));
+        match lines.find(|line| !line.trim_ascii().is_empty()) {
+            Some(line) => write!(f, ", {:?}", Foreign(String::from_utf8_lossy(line))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for Refusal {
@@ -158,10 +220,21 @@ impl fmt::Display for Timeout {
 }
 
 /// Says why a message was not taken for sending; hands it back where there is one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SendError {
     pub(crate) kind: SendErrorKind,
     pub(crate) message: Option<Message>,
+    invalid: Option<Unsendable>,
+}
+
+/// Is what may not be sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsendable {
+    /// A ping's payload of so many bytes.
+    Ping(usize),
+    /// A close reason of so many bytes.
+    Reason(usize),
+    Code(CloseCode),
 }
 
 /// Names the ways a send can fail.
@@ -187,7 +260,18 @@ pub enum SendErrorKind {
 
 impl SendError {
     pub(crate) fn new(kind: SendErrorKind, message: Option<Message>) -> Self {
-        Self { kind, message }
+        Self {
+            kind,
+            message,
+            invalid: None,
+        }
+    }
+
+    pub(crate) fn invalid(what: Unsendable) -> Self {
+        Self {
+            invalid: Some(what),
+            ..Self::new(SendErrorKind::Invalid, None)
+        }
     }
 
     /// Returns why.
@@ -204,32 +288,74 @@ impl SendError {
     }
 }
 
+impl fmt::Debug for SendError {
+    /// Shows no payload, but how long it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError")
+            .field("kind", &self.kind)
+            .field("message", &self.message.as_ref().map(Message::len))
+            .finish()
+    }
+}
+
+impl fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ping(length) => write!(f, "a ping's payload has at most 125 bytes, not {length}"),
+            Self::Reason(length) => write!(f, "a close reason has at most 123 bytes, not {length}"),
+            Self::Code(code) => write!(f, "the close code {code} may not be sent"),
+        }
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(invalid) = &self.invalid {
+            return invalid.fmt(f);
+        }
         f.write_str(match self.kind {
             SendErrorKind::Closed => "the connection is closed",
             SendErrorKind::Full => "the queue is full",
             SendErrorKind::Timeout => "the queue stayed full: the peer does not read",
             SendErrorKind::Streaming => "another streamed message is not finished",
-            SendErrorKind::Invalid => "not a payload, reason or code that may be sent",
+            SendErrorKind::Invalid => "it may not be sent",
         })
     }
 }
 
 impl std::error::Error for SendError {}
 
-/// Says why [`Messages::recv`](crate::Messages::recv) has no message, or a
+/// Says that the connection has ended, and how: the only reason for which
+/// [`Messages::recv`](crate::Messages::recv) has no message, or a
 /// [`MessageReader`](crate::MessageReader) not all of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecvError {
+pub struct RecvError(pub CloseEvent);
+
+/// Says why [`Messages::recv_timeout`](crate::Messages::recv_timeout) has no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecvTimeoutError {
     /// No message was complete in the given time; the connection stays usable.
     Timeout,
     /// The connection has ended, and how.
     Closed(CloseEvent),
 }
 
+/// Says why [`Messages::try_recv`](crate::Messages::try_recv) has no message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// No message has come whole yet; the connection stays usable.
+    Empty,
+    /// The connection has ended, and how.
+    Closed(CloseEvent),
+}
+
 impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for RecvTimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout => f.write_str("no message in the given time"),
@@ -238,7 +364,30 @@ impl fmt::Display for RecvError {
     }
 }
 
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("no message has come yet"),
+            Self::Closed(event) => event.fmt(f),
+        }
+    }
+}
+
 impl std::error::Error for RecvError {}
+impl std::error::Error for RecvTimeoutError {}
+impl std::error::Error for TryRecvError {}
+
+impl From<RecvError> for RecvTimeoutError {
+    fn from(RecvError(event): RecvError) -> Self {
+        Self::Closed(event)
+    }
+}
+
+impl From<RecvError> for TryRecvError {
+    fn from(RecvError(event): RecvError) -> Self {
+        Self::Closed(event)
+    }
+}
 
 /// Says why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -293,7 +442,11 @@ impl fmt::Display for WaitError {
         f.write_str(match self {
             Self::Timeout => "not in the given time",
             Self::Closed => "the connection closed first",
-            Self::WouldDeadlock => "waiting here could never end",
+            Self::WouldDeadlock => {
+                "waiting here could never end: this thread is the one that it waits for (in a callback \
+                 or handler, or with the Messages or an unfinished MessageWriter of the connection), \
+                 or nobody reads the Messages"
+            }
         })
     }
 }
@@ -322,6 +475,15 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     pub(crate) fn into_text(self) -> String {
         self.0
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Says whose failure it is.
+    pub(crate) fn of(self, name: &str) -> Self {
+        Self(format!("{name}: {}", self.0))
     }
 }
 
@@ -402,10 +564,11 @@ mod tests {
         fn crosses<T: Send + Sync + 'static>() {}
         crosses::<Error>();
         crosses::<SendError>();
-        crosses::<RecvError>();
+        crosses::<RecvTimeoutError>();
         assert!(size_of::<Error>() <= 40, "{}", size_of::<Error>());
         assert!(size_of::<SendError>() <= 48, "{}", size_of::<SendError>());
-        assert!(size_of::<RecvError>() <= 64, "{}", size_of::<RecvError>());
+        let size = size_of::<RecvTimeoutError>();
+        assert!(size <= 64, "{size}");
     }
 
     /// A failure keeps the whole chain that `{:#}` shows and turns back into a boxed error.

@@ -183,18 +183,21 @@
 //! |---|---|---|
 //! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to what they give | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
-//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`] | nothing | |
+//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`try_recv`](Messages::try_recv) | nothing | |
 //! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
 //! | [`confirm`](WebSocket::confirm), [`wait_drained`](WebSocket::wait_drained), [`Delivery::wait_timeout`] | the peer | the time you give |
 //! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
-//! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give |
+//! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give, whatever else the peer sends |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
-//! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up |
+//! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
 //! | [`Server::wait`] | somebody to stop it | a moment more than that stop's deadline |
 //!
 //! Backpressure needs no code. A `send` waits for a peer that does not read. A program that does not
 //! read, because a callback takes its time or nobody calls `recv`, leaves the bytes with the kernel,
 //! and TCP slows the peer down.
+//!
+//! [`send_all`](WebSocket::send_all) takes an iterator, which may take its time: what it has given
+//! leaves within about two milliseconds, so it may even wait for an answer to that.
 //!
 //! A `send` that waits inside a callback stops that connection's reading meanwhile. For an echo
 //! that is right: the peer that does not read gets no further.
@@ -277,7 +280,7 @@
 //!   writes it, and never blocks in that.
 //! - **L3** The callbacks of a connection run on the thread that drives it, one at a time, in the
 //!   order of the wire. `on_close` runs exactly once, last, after the connection has given up its
-//!   socket.
+//!   socket. One that is set after that runs once, in its setter.
 //! - **L4** What one thread sends leaves in that order. No message is torn or doubled. Control
 //!   frames may overtake messages, never split a frame.
 //! - **L5** At most one Close is sent, and nothing after it. 1005, 1006 and 1015 are never on the
@@ -371,8 +374,13 @@
 //! memory, a request that the program's code failed to answer, each of the first eight Hosts and
 //! Origins that a server refuses (once). INFO: that it can accept again. DEBUG:
 //! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
-//! destructor or logger that panicked on the background thread. No message has a record of its own,
-//! and no record contains a header's value but that of a Host or an Origin that is not allowed.
+//! destructor that panicked. No message has a record of its own, and no record contains a header's
+//! value but that of a Host or an Origin that is not allowed.
+//!
+//! Whatever peers, panics and failures say, each record is one line: control characters and those
+//! that turn text around are escaped, and long texts are cut. What errors and events show by
+//! `Display` and `Debug` is treated likewise; the program gets it as it came by name, as by
+//! [`CloseEvent::reason`]. A logger that panics, such as a `println!` on a closed pipe, ends nothing.
 //!
 //! ## Platforms
 //!
@@ -382,6 +390,7 @@
 //!
 //! ```text
 //! message, close, error, config      what travels, how it ends, what goes wrong, the settings
+//! record, random, patience           what is logged; random numbers; how long a reading goes on
 //! tls                                who one is and whom one trusts; transport/tls/ has the engines
 //! header                             headers that programs give
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
@@ -433,7 +442,9 @@ mod message_writer;
 mod messages;
 mod opening;
 mod outbox;
+mod patience;
 mod protocol;
+mod random;
 mod reader;
 mod record;
 mod server;
@@ -448,8 +459,8 @@ pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
 pub use error::{
-    DeliveryError, Error, Failure, IntoOutcome, Outcome, RecvError, Refusal, SendError,
-    SendErrorKind, Timeout, WaitError,
+    DeliveryError, Error, Failure, IntoOutcome, Outcome, RecvError, RecvTimeoutError, Refusal,
+    SendError, SendErrorKind, Timeout, TryRecvError, WaitError,
 };
 pub use group::Group;
 pub use message::{Message, Text};

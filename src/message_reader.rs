@@ -17,8 +17,7 @@ use crate::protocol::Chunk;
 ///
 /// # Errors
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection ends before the message does,
-/// whatever ended it. The error inside is [`RecvError::Closed`](crate::RecvError::Closed), which
-/// tells how.
+/// whatever ended it. The error inside is [`RecvError`](crate::RecvError), which tells how.
 pub struct MessageReader<'a> {
     messages: &'a mut Messages,
     chunk: Chunk,

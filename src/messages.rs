@@ -2,13 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, Life};
 use crate::outbox::uncork_thread;
+use crate::patience::Patience;
 use crate::protocol::Chunk;
-use crate::reader::Reader;
-use crate::{CloseCode, CloseEvent, Message, MessageReader, RecvError, Timeout};
+use crate::reader::{Reader, on_connection_thread};
+use crate::{
+    CloseCode, CloseEvent, Failure, Message, MessageReader, RecvError, RecvTimeoutError, Timeout,
+    TryRecvError,
+};
 
 /// Is the reading end of a connection: whoever iterates it drives the connection.
 ///
@@ -21,6 +26,8 @@ use crate::{CloseCode, CloseEvent, Message, MessageReader, RecvError, Timeout};
 ///
 /// Between two `recv`s nobody reads the connection and nobody answers the peer's pings. Who
 /// computes for long uses [`connect`](crate::connect), and a channel that a callback fills.
+///
+/// If the thread that reads panics, the connection is closed with 1011.
 ///
 /// Iterating ends after 1000, 1001, no code, or a close that the program began and the peer
 /// answered. Any other end is one `Err`, then `None`.
@@ -50,21 +57,63 @@ impl Messages {
     /// before it sleeps.
     ///
     /// # Errors
-    /// [`RecvError::Closed`] once the connection has ended, after `on_close` has returned, and from
-    /// then on; [`RecvError::Timeout`] never.
+    /// [`RecvError`] once the connection has ended, after `on_close` has returned, and from then on.
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        self.ask(|reader| reader.next(None))
+        loop {
+            let next = self.ask(|reader| reader.next(Patience::Endless))?;
+            if let Some(message) = next {
+                return Ok(message);
+            }
+        }
     }
 
-    /// Waits for the next message, at most for `timeout`. What has come of a message by then is
-    /// kept, and the connection stays usable.
+    /// Waits for the next message, at most for `timeout`, whatever else comes. What has come of a
+    /// message by then is kept, and the connection stays usable.
     ///
     /// # Errors
-    /// [`RecvError::Timeout`] if no message was complete in time, otherwise as
-    /// [`recv`](Self::recv).
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, RecvError> {
+    /// [`Timeout`](RecvTimeoutError::Timeout) if no message was complete in time,
+    /// [`Closed`](RecvTimeoutError::Closed) once the connection has ended.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, RecvTimeoutError> {
         let deadline = Instant::now().checked_add(timeout);
-        self.ask(|reader| reader.next(deadline))
+        let Some(deadline) = deadline else {
+            return Ok(self.recv()?);
+        };
+        let next = self.ask(|reader| reader.next(Patience::Until(deadline)))?;
+        next.ok_or(RecvTimeoutError::Timeout)
+    }
+
+    /// Returns the next message if it has come whole, and never waits for the peer: for a program
+    /// with a loop of its own, such as a game. A peer that sends without a pause what is no whole
+    /// message keeps it for ten milliseconds at most. Only the end of the connection, when it has
+    /// come, takes the time that it takes in [`recv`](Self::recv).
+    ///
+    /// Nobody reads the connection between two calls: call it often, until it says
+    /// [`Empty`](TryRecvError::Empty).
+    ///
+    /// ```
+    /// # let server = landline::Server::builder().on_upgrade(|ws, _| ws.send("welcome")).bind("127.0.0.1:0")?;
+    /// use landline::TryRecvError;
+    ///
+    /// let (ws, mut messages) = landline::open(server.url())?;
+    /// loop {
+    ///     match messages.try_recv() {
+    ///         Ok(message) => {
+    ///             println!("{message}");
+    ///             ws.close();
+    ///         }
+    ///         Err(TryRecvError::Empty) => std::thread::yield_now(), // all else that there is to do
+    ///         Err(TryRecvError::Closed(_)) => break,
+    ///     }
+    /// }
+    /// # Ok::<(), landline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Empty`](TryRecvError::Empty) if no message has come whole,
+    /// [`Closed`](TryRecvError::Closed) once the connection has ended.
+    pub fn try_recv(&mut self) -> Result<Message, TryRecvError> {
+        let next = self.ask(|reader| reader.next(Patience::at_hand()))?;
+        next.ok_or(TryRecvError::Empty)
     }
 
     /// Waits until the next message begins, however long the peer takes, and reads it as it comes:
@@ -149,19 +198,19 @@ impl Messages {
 
     fn ask<T>(
         &mut self,
-        ask: impl FnOnce(&mut Reader) -> Result<T, RecvError>,
+        ask: impl FnOnce(&mut Reader) -> Result<T, CloseEvent>,
     ) -> Result<T, RecvError> {
         if let Some(event) = &self.ended {
-            return Err(RecvError::Closed(event.clone()));
+            return Err(RecvError(event.clone()));
         }
         let Some(reader) = &mut self.reader else {
-            return Err(RecvError::Timeout);
+            unreachable!("the reading end is taken out only when dropped");
         };
-        let answer = ask(reader);
-        if let Err(RecvError::Closed(event)) = &answer {
+        let _visit = self.connection.reading.visit();
+        ask(reader).map_err(|event| {
             self.ended = Some(event.clone());
-        }
-        answer
+            RecvError(event)
+        })
     }
 }
 
@@ -176,8 +225,7 @@ impl Iterator for Messages {
             Ok(message) => Some(Ok(message)),
             Err(error) => {
                 self.told = true;
-                let ordinary = matches!(&error, RecvError::Closed(event) if event.is_ordinary());
-                (!ordinary).then_some(Err(error))
+                (!error.0.is_ordinary()).then_some(Err(error))
             }
         }
     }
@@ -185,7 +233,7 @@ impl Iterator for Messages {
 
 impl Drop for Messages {
     /// A client's connection is read on by a thread of its own; a server's by its thread, when the
-    /// handler has returned.
+    /// handler has returned. A panic of the thread that reads closes it, as one of a callback does.
     fn drop(&mut self) {
         let Some(mut reader) = self.reader.take() else {
             return;
@@ -193,6 +241,11 @@ impl Drop for Messages {
         reader.let_go();
         if self.ended.is_some() {
             return;
+        }
+        // The panic of a server's handler is told by who has called it.
+        let is_handlers = self.life.is_none() && on_connection_thread();
+        if thread::panicking() && !is_handlers {
+            reader.fail(Failure::from("the thread that reads the messages panicked"));
         }
         if self.life.is_some() {
             // Without a thread to be had the connection is cut.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::background::{Timed, Timer};
+use crate::error::about;
 use crate::handshake::{
     Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
 };
@@ -116,12 +117,21 @@ impl OpeningGuard {
         self.explain(Error::Io(error))
     }
 
+    /// Says with whom a handshake broke.
+    fn about(&self, error: io::Error) -> io::Error {
+        let peer = self.0.socket.peer_addr();
+        about(format_args!("the handshake with {peer} broke"), error)
+    }
+
     /// Tells an error of the socket from the cut that caused it.
     fn explain(&self, error: Error) -> Error {
         if self.0.state.load(Ordering::Acquire) == CUT {
             return Error::Timeout(Timeout::Handshake);
         }
-        error
+        match error {
+            Error::Io(error) => Error::Io(self.about(error)),
+            error => error,
+        }
     }
 
     /// Reads a request with its body, and what came behind it. Of an upgrade request no body is

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use crate::callbacks::catch;
 use crate::connection::Connection;
 use crate::outbox::{Cork, Seal, SocketWire, drive_with};
+use crate::patience::Patience;
 use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::record::warn;
 use crate::sync::Ordering;
 use crate::transport::{Interest, Socket};
-use crate::{CloseEvent, Config, Error, Failure, Message, Outcome, RecvError, WebSocket};
+use crate::{CloseEvent, Config, Failure, Message, Outcome, WebSocket};
 
 /// Reads one connection (L2), on whatever thread drives it.
 pub(crate) struct Reader {
@@ -52,7 +53,14 @@ thread_local! {
 
 /// Tells whether the calling thread is a connection's own, or runs one of its callbacks.
 pub(crate) fn on_connection_thread() -> bool {
-    ON_CONNECTION_THREAD.get()
+    ON_CONNECTION_THREAD.try_with(Cell::get).unwrap_or_default()
+}
+
+/// Sets whether the calling thread is a connection's own, and returns whether it was.
+fn set_connection_thread(is_own: bool) -> bool {
+    ON_CONNECTION_THREAD
+        .try_with(|own| own.replace(is_own))
+        .unwrap_or_default()
 }
 
 /// Says that the calling thread is a connection's own while `run` runs.
@@ -60,10 +68,10 @@ pub(crate) fn as_connection_thread<R>(run: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            ON_CONNECTION_THREAD.set(self.0);
+            set_connection_thread(self.0);
         }
     }
-    let _restore = Restore(ON_CONNECTION_THREAD.replace(true));
+    let _restore = Restore(set_connection_thread(true));
     run()
 }
 
@@ -102,12 +110,16 @@ impl Reader {
     /// Dispatches everything to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
         self.take_the_wheel();
+        self.connection
+            .reading
+            .to_the_end
+            .store(true, Ordering::Relaxed);
         as_connection_thread(|| {
             loop {
-                match self.next_message(None) {
-                    Ok(message) => self.deliver(message),
-                    Err(RecvError::Timeout) => {}
-                    Err(RecvError::Closed(event)) => return event,
+                match self.next_message(&Patience::Endless) {
+                    Ok(Some(message)) => self.deliver(message),
+                    Ok(None) => {}
+                    Err(event) => return event,
                 }
             }
         })
@@ -133,15 +145,16 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns the next message, or the end; ping, pong, error and close callbacks run meanwhile.
-    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Message, RecvError> {
+    /// Returns the next message, `None` once the patience is at its end, or how the connection has
+    /// ended; ping, pong, error and close callbacks run meanwhile.
+    pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.take_the_wheel();
-        self.next_message(deadline)
+        self.next_message(&patience)
     }
 
     /// Returns what has come of the next message as soon as it has begun; what is left of one that
     /// was read before is skipped.
-    pub(crate) fn first_chunk(&mut self) -> Result<Chunk, RecvError> {
+    pub(crate) fn first_chunk(&mut self) -> Result<Chunk, CloseEvent> {
         self.take_the_wheel();
         while self.decoder.is_streaming() {
             let skipped = self.chunk()?;
@@ -152,52 +165,60 @@ impl Reader {
     }
 
     /// Returns the next chunk of a message that has begun; takes back the memory of the one before.
-    pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, RecvError> {
+    pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, CloseEvent> {
         self.take_the_wheel();
         self.decoder.reuse(spent);
         self.chunk()
     }
 
-    fn chunk(&mut self) -> Result<Chunk, RecvError> {
-        Ok(match self.advance(None)? {
-            Incoming::Message(message) => message.into(),
-            Incoming::Chunk(chunk) => chunk,
-        })
-    }
-
-    /// Returns the next whole message; what is left of one that was read in chunks is skipped.
-    fn next_message(&mut self, deadline: Option<Instant>) -> Result<Message, RecvError> {
+    fn chunk(&mut self) -> Result<Chunk, CloseEvent> {
         loop {
-            match self.advance(deadline)? {
-                Incoming::Message(message) => return Ok(message),
-                Incoming::Chunk(chunk) => self.decoder.reuse(chunk.bytes),
-            }
-            // Chunks may come without a pause, and what they belong to may have no end.
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(RecvError::Timeout);
+            match self.advance(&Patience::Endless)? {
+                Some(Incoming::Message(message)) => return Ok(message.into()),
+                Some(Incoming::Chunk(chunk)) => return Ok(chunk),
+                None => {}
             }
         }
     }
 
-    fn advance(&mut self, deadline: Option<Instant>) -> Result<Incoming, RecvError> {
+    /// Returns the next whole message; what is left of one that was read in chunks is skipped.
+    fn next_message(&mut self, patience: &Patience) -> Result<Option<Message>, CloseEvent> {
+        while let Some(incoming) = self.advance(patience)? {
+            match incoming {
+                Incoming::Message(message) => return Ok(Some(message)),
+                Incoming::Chunk(chunk) => self.decoder.reuse(chunk.bytes),
+            }
+            // Chunks may come without a pause, and what they belong to may have no end.
+            if !patience.outlasts_input() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn advance(&mut self, patience: &Patience) -> Result<Option<Incoming>, CloseEvent> {
+        let mut looked = false;
         loop {
             if self.connection.outbox.is_sealed() {
-                return Err(RecvError::Closed(self.end_cut()));
+                return Err(self.end_cut());
             }
             match self.decoder.next() {
                 Ok(Some(event)) => {
-                    if let Some(incoming) = self.handle(event)? {
+                    let incoming = self.handle(event)?;
+                    if incoming.is_some() || !patience.outlasts_input() {
                         return Ok(incoming);
                     }
                 }
-                Ok(None) => match self.read(deadline) {
-                    Ok(true) => {}
-                    Ok(false) => return Err(RecvError::Timeout),
+                // However late it is, what has come is looked at once.
+                Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
+                Ok(None) => match self.read(patience) {
+                    Ok(true) => looked = true,
+                    Ok(false) => return Ok(None),
                     Err(error) => {
                         self.connection.outbox.seal(Seal::Lost(error));
                     }
                 },
-                Err(violation) => return Err(RecvError::Closed(self.end_violated(violation))),
+                Err(violation) => return Err(self.end_violated(violation)),
             }
         }
     }
@@ -220,7 +241,7 @@ impl Reader {
         self.uncork();
     }
 
-    fn handle(&mut self, event: Event) -> Result<Option<Incoming>, RecvError> {
+    fn handle(&mut self, event: Event) -> Result<Option<Incoming>, CloseEvent> {
         let more = self.decoder.has_event();
         self.cork.set_active(more);
         self.corked |= more;
@@ -239,17 +260,29 @@ impl Reader {
                 self.connection
                     .outbox
                     .send_control(Opcode::Pong, payload.clone());
-                self.call(|reader| reader.connection.callbacks.ping.run(&reader.ws, payload));
+                self.call(|reader| {
+                    reader
+                        .connection
+                        .callbacks
+                        .ping
+                        .run("on_ping", &reader.ws, payload)
+                });
             }
             Event::Pong(payload) => {
                 self.connection.outbox.note_pong(&payload);
-                self.call(|reader| reader.connection.callbacks.pong.run(&reader.ws, payload));
+                self.call(|reader| {
+                    reader
+                        .connection
+                        .callbacks
+                        .pong
+                        .run("on_pong", &reader.ws, payload)
+                });
             }
             Event::Close(close) => {
                 // Our Close overtakes what is queued; what only the cork holds is not to be.
                 self.uncork();
                 self.connection.answer_close(close);
-                return Err(RecvError::Closed(self.end_closed()));
+                return Err(self.end_closed());
             }
         }
         Ok(None)
@@ -266,9 +299,11 @@ impl Reader {
         let Self { connection, ws, .. } = &*self;
         let slots = &connection.callbacks;
         let outcome = match message {
-            Message::Text(text) if slots.text.is_set() => slots.text.run(ws, text),
-            Message::Binary(bytes) if slots.binary.is_set() => slots.binary.run(ws, bytes),
-            message if slots.message.is_set() => slots.message.run(ws, message),
+            Message::Text(text) if slots.text.is_set() => slots.text.run("on_text", ws, text),
+            Message::Binary(bytes) if slots.binary.is_set() => {
+                slots.binary.run("on_binary", ws, bytes)
+            }
+            message if slots.message.is_set() => slots.message.run("on_message", ws, message),
             _ => {
                 self.warn_unheard();
                 Ok(())
@@ -305,8 +340,8 @@ impl Reader {
         self.connection.fail_callback(failure);
     }
 
-    /// Reads once; false if the deadline passed first. An error is the end of the stream.
-    fn read(&mut self, deadline: Option<Instant>) -> Result<bool, Option<io::Error>> {
+    /// Reads once; false if the patience ended first. An error is the end of the stream.
+    fn read(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
         self.uncork();
         let Some(socket) = self.socket.clone() else {
             return Err(None);
@@ -316,7 +351,7 @@ impl Reader {
             .reading
             .asleep
             .store(true, Ordering::Release);
-        let received = self.recv(&socket, deadline);
+        let received = self.recv(&socket, patience.deadline());
         if socket.owes() {
             self.connection.outbox.flush_wire();
         }
@@ -335,7 +370,7 @@ impl Reader {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Ok(deadline.is_none_or(|deadline| Instant::now() < deadline))
+                Ok(patience.outlasts_silence())
             }
             Err(error) => Err(Some(error)),
         }
@@ -405,10 +440,8 @@ impl Reader {
     /// Ends with a failure of the peer's: it is told, and we read on a little, so that a reset over
     /// unread input does not destroy the code.
     fn end_violated(&mut self, violation: Violation) -> CloseEvent {
-        let Violation { code, what } = violation;
         self.uncork();
-        self.connection
-            .fail(code, what, Error::Protocol { code, what });
+        self.connection.fail_violated(violation);
         self.connection.outbox.flush_close();
         if let Some(socket) = &self.socket {
             socket.finish_writing();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::connection::{Connection, Life};
+use crate::error::Unsendable;
 use crate::outbox::uncork_thread;
 use crate::protocol::Opcode;
 use crate::reader::on_connection_thread;
@@ -26,7 +27,9 @@ use crate::{
 /// A connection of a client lives while a handle that [`connect`](crate::connect) or
 /// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages) does. Then
 /// it closes with 1000, and dropping the last waits for that, at most
-/// [`close_timeout`](crate::Config::close_timeout). The handle that callbacks get does not count,
+/// [`close_timeout`](crate::Config::close_timeout). For `on_close` it waits no longer than a quarter
+/// of a second more; but while another callback runs, the peer's Close is not read: who drops the
+/// last handle while holding a lock that `on_text`, say, waits for, waits for all that time. The handle that callbacks get does not count,
 /// and neither do its clones. A connection of a server lives until it closes, or until its
 /// [`serve`](crate::ServerBuilder::serve) handler returns.
 ///
@@ -161,7 +164,7 @@ impl WebSocket {
     pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), SendError> {
         let payload = payload.as_ref();
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(SendError::new(SendErrorKind::Invalid, None));
+            return Err(SendError::invalid(Unsendable::Ping(payload.len())));
         }
         if self.connection.outbox.is_closing() {
             return Err(SendError::new(SendErrorKind::Closed, None));
@@ -234,8 +237,11 @@ impl WebSocket {
     /// [`Closed`](SendErrorKind::Closed) if the connection is closing already.
     pub fn close_with(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), SendError> {
         let code = code.into();
-        if !code.is_sendable() || reason.len() > MAX_CONTROL_PAYLOAD - 2 {
-            return Err(SendError::new(SendErrorKind::Invalid, None));
+        if !code.is_sendable() {
+            return Err(SendError::invalid(Unsendable::Code(code)));
+        }
+        if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
+            return Err(SendError::invalid(Unsendable::Reason(reason.len())));
         }
         if self.connection.close(code, reason) {
             return Ok(());
@@ -346,13 +352,18 @@ impl WebSocket {
         self.connection.callbacks.error.set(callback);
     }
 
-    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed. Set
-    /// after that, it is dropped and never runs: the place for it is where the connection begins.
+    /// Sets the callback for the end. It runs exactly once and last, when the socket is closed.
+    ///
+    /// If the end has come already, also if that is in another `on_close` just now, the callback
+    /// runs at once, on the calling thread, before this returns, and is not kept. So however late it
+    /// is set, it runs; its failure is a WARN record then.
     pub fn on_close<R: IntoOutcome>(
         &self,
         callback: impl FnMut(&WebSocket, CloseEvent) -> R + Send + 'static,
     ) {
-        self.connection.callbacks.close.set(callback);
+        let ws = Self::for_callbacks(&self.connection);
+        let outcome = self.connection.callbacks.close.set(&ws, callback);
+        self.connection.log_failure(outcome);
     }
 }
 

@@ -23,6 +23,11 @@ pub(crate) fn is_secure(url: &Url) -> Result<bool, Error> {
     match url.scheme() {
         "ws" | "http" => Ok(false),
         "wss" | "https" => Ok(true),
+        // What stands before a port looks like a scheme.
+        scheme if !url.has_authority() => Err(Error::Invalid(format!(
+            "the URL begins with {scheme}, which is no scheme that is spoken: write ws:// or wss:// \
+             before it"
+        ))),
         scheme => Err(Error::Invalid(format!(
             "the URL's scheme is {scheme}, not ws or wss"
         ))),
@@ -157,17 +162,18 @@ fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     fields::refuse_any(headers, &OWNED)
 }
 
-/// RFC 6455 4.1: subprotocols are tokens, and all different.
+/// RFC 6455 4.1: subprotocols are tokens, and all different. The errors show none: some are secrets.
 pub(crate) fn check_subprotocols(subprotocols: &[String]) -> Result<(), Error> {
     for (position, name) in subprotocols.iter().enumerate() {
+        let number = position + 1;
         if !fields::is_token(name.as_bytes()) {
             return Err(Error::Invalid(format!(
-                "the subprotocol {name:?} is not a token"
+                "subprotocol {number} is not a token (RFC 9110, section 5.6.2)"
             )));
         }
         if subprotocols[..position].contains(name) {
             return Err(Error::Invalid(format!(
-                "the subprotocol {name} is there twice"
+                "subprotocol {number} is there before"
             )));
         }
     }

@@ -89,6 +89,13 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn is_corked() -> bool {
         Self::cork().is_some_and(|cork| cork.is_active())
     }
+    /// Holds an outbox back for what the program is about to give, but no longer than two ticks.
+    /// Returns false if it must leave now.
+    fn gather(_outbox: &Arc<Outbox<Self>>) -> bool {
+        false
+    }
+    /// Lets leave what this thread has gathered.
+    fn leave_gathered() {}
     /// Returns when a wait of this length ends; `None` where time does not pass.
     fn deadline(timeout: Duration) -> Option<Instant>;
 }

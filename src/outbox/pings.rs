@@ -11,6 +11,7 @@ use super::parcel::Parcel;
 use super::sync::Ordering;
 use super::{Outbox, Wire};
 use crate::protocol::Opcode;
+use crate::random::random;
 use crate::sync::lock;
 use crate::{DeliveryError, SendErrorKind, WaitError};
 
@@ -38,7 +39,7 @@ pub(super) type Payload = [u8; 8];
 impl Pings {
     pub(super) fn new() -> Self {
         Self {
-            first: rand::random(),
+            first: random(),
             sent: 0,
             unanswered: VecDeque::new(),
             latency: None,

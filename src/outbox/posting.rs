@@ -6,7 +6,7 @@ use super::budget::{Denied, Reserved};
 use super::delivery::{Delivery, delivery};
 use super::parcel::Parcel;
 use super::pump::Spent;
-use super::{Outbox, Wire};
+use super::{CORK_FULL, Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
 impl<W: Wire> Outbox<W> {
@@ -21,7 +21,8 @@ impl<W: Wire> Outbox<W> {
             .map_err(into_error)
     }
 
-    /// Queues messages as [`send`](Self::send) does, and lets them leave together.
+    /// Queues messages as [`send`](Self::send) does, and lets them leave together; but what the
+    /// iterator has given leaves within two milliseconds, however long it takes for the next.
     pub(crate) fn send_all(
         self: &Arc<Self>,
         mut messages: impl Iterator<Item = Message>,
@@ -30,8 +31,15 @@ impl<W: Wire> Outbox<W> {
         // What was queued leaves also if the program's iterator panics.
         let _departing = Departing(self);
         messages.try_for_each(|message| {
-            self.queue(Parcel::Message(message), overflow)
-                .map_err(into_error)
+            let queued = self
+                .queue(Parcel::Message(message), overflow)
+                .map_err(into_error)?;
+            // The iterator may take its time, or even wait for an answer to this one.
+            let held = queued < CORK_FULL && (W::hold(self) || W::gather(self));
+            if !held {
+                self.pump();
+            }
+            Ok(())
         })
     }
 
@@ -64,17 +72,19 @@ impl<W: Wire> Outbox<W> {
         Ok(())
     }
 
-    /// Queues a parcel, and leaves it to the caller to let it leave.
+    /// Queues a parcel, and leaves it to the caller to let it leave. Returns how many bytes wait now.
     fn queue(
         self: &Arc<Self>,
         parcel: Parcel,
         overflow: Overflow,
-    ) -> Result<(), (SendErrorKind, Parcel)> {
+    ) -> Result<u64, (SendErrorKind, Parcel)> {
         match self.reserve_by(overflow, parcel.weight()) {
-            Ok(_) => self.channel.push(parcel),
-            Err(kind) => return self.turn_away(parcel, kind, overflow),
+            Ok(room) => {
+                self.channel.push(parcel);
+                Ok(room.bytes)
+            }
+            Err(kind) => self.turn_away(parcel, kind, overflow).map(|()| 0),
         }
-        Ok(())
     }
 
     /// Reserves room, by what the policy does where there is none.
@@ -121,6 +131,7 @@ struct Departing<'a, W: Wire>(&'a Arc<Outbox<W>>);
 
 impl<W: Wire> Drop for Departing<'_, W> {
     fn drop(&mut self) {
+        W::leave_gathered();
         self.0.depart(self.0.budget.bytes());
     }
 }

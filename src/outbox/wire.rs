@@ -1,6 +1,6 @@
 //! The wire that connections use: a socket, and the background as keeper of the time.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,15 +18,21 @@ pub(crate) struct SocketWire {
 thread_local! {
     /// Names the reading end that this thread drives just now.
     static CORK: RefCell<Option<Arc<Cork<SocketWire>>>> = const { RefCell::new(None) };
+    /// Holds what this thread gathers from a program's iterator.
+    static GATHERED: OnceCell<Arc<Cork<SocketWire>>> = const { OnceCell::new() };
 }
 
 /// Says that this thread drives this reading end from now on. What the one before held leaves.
 pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
-    let current = CORK.with_borrow(|current| current.as_ref().map(Arc::as_ptr));
-    if current == cork.map(Arc::as_ptr) {
-        return;
-    }
-    if let Some(before) = CORK.replace(cork.cloned()) {
+    // While the thread ends, the thread-local may be gone: it drives with no cork then.
+    let before = CORK.try_with(|current| {
+        let is_same = current.borrow().as_ref().map(Arc::as_ptr) == cork.map(Arc::as_ptr);
+        if is_same {
+            return None;
+        }
+        current.replace(cork.cloned())
+    });
+    if let Ok(Some(before)) = before {
         before.set_active(false);
         before.uncork();
     }
@@ -37,6 +43,7 @@ pub(crate) fn uncork_thread() {
     if let Some(cork) = SocketWire::cork() {
         cork.uncork();
     }
+    SocketWire::leave_gathered();
 }
 
 impl Wire for SocketWire {
@@ -90,6 +97,22 @@ impl Wire for SocketWire {
     fn is_corked() -> bool {
         CORK.try_with(|cork| cork.borrow().as_ref().is_some_and(|cork| cork.is_active()))
             .unwrap_or(false)
+    }
+
+    fn gather(outbox: &Arc<Outbox<Self>>) -> bool {
+        let gathered = |cork: &OnceCell<Arc<Cork<Self>>>| {
+            let cork = cork.get_or_init(Cork::new);
+            cork.set_active(true);
+            cork.hold(outbox)
+        };
+        GATHERED.try_with(gathered).unwrap_or(false)
+    }
+
+    fn leave_gathered() {
+        let gathered = GATHERED.try_with(|cork| cork.get().cloned());
+        if let Ok(Some(cork)) = gathered {
+            cork.uncork();
+        }
     }
 
     fn deadline(timeout: Duration) -> Option<Instant> {

@@ -1,5 +1,7 @@
 //! Masking (RFC 6455, section 5.3).
 
+use crate::random::random;
+
 /// Holds the key that a frame's payload is masked with. Masking twice unmasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MaskKey([u8; 4]);
@@ -8,7 +10,7 @@ impl MaskKey {
     /// Makes a fresh key that the program cannot foresee (RFC 6455, sections 5.3 and 10.3), without
     /// a system call.
     pub(super) fn random() -> Self {
-        Self(rand::random())
+        Self(random())
     }
 
     pub(super) const fn as_bytes(self) -> [u8; 4] {

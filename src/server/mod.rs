@@ -17,6 +17,7 @@ use self::admission::Admission;
 use self::builder::Hook;
 pub use self::builder::ServerBuilder;
 use self::roster::Roster;
+use crate::error::about;
 use crate::group::{Laggards, send_to_each};
 use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
@@ -247,7 +248,8 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
         drop(listener);
         accepting.roster.set_accepting(false);
     };
-    builder.spawn(accept).map_err(Error::Io)?;
+    let spawned = builder.spawn(accept);
+    spawned.map_err(|error| Error::Io(about("starting the accept thread", error)))?;
     debug!("listening on {}", shared.local_addr);
     let life = Some(Arc::new(Life(Arc::clone(&shared))));
     Ok(Server {

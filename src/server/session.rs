@@ -10,14 +10,14 @@ use http::{Method, StatusCode};
 use super::refusal::Refusal;
 use super::roster::Place;
 use super::{Server, Shared};
-use crate::callbacks::catch;
+use crate::callbacks::{catch, named};
 use crate::connection::Connection;
 use crate::handshake::{BadRequest, UpgradeRequest};
 use crate::http::Handler;
 use crate::opening::{Opening, OpeningGuard, RequestError};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
-use crate::record::{debug, warn};
+use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{Error, Messages, Reply, Request, WebSocket};
@@ -142,7 +142,7 @@ fn decide(
     let chosen = upgrade.subprotocol.as_deref();
     let response = asked
         .response(request.subprotocols(), chosen, &upgrade.headers)
-        .map_err(|error| Refusal::Answered(failed(&error), Method::GET))?;
+        .map_err(|error| Refusal::Answered(failed(&request, &error), Method::GET))?;
     opening.write(&response).map_err(|_| Refusal::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
@@ -188,11 +188,12 @@ fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let checked = reply
         .map_err(|failure| Error::Callback(failure.into_text()))
         .and_then(Reply::checked);
-    checked.unwrap_or_else(|error| failed(&error))
+    checked.unwrap_or_else(|error| failed(request, &error))
 }
 
-fn failed(error: &Error) -> Reply {
-    warn!("a request could not be answered: {error}");
+fn failed(request: &Request, error: &Error) -> Reply {
+    let (method, path) = (request.method(), Foreign(request.path()));
+    warn!("{method} {path} could not be answered: {error}");
     Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
@@ -206,14 +207,14 @@ fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
         Handler::Callbacks(set_up) => {
             // Moved in, so that the request's memory is free before the connection is read.
             let ws = &ws;
-            if let Err(failure) = catch(move || set_up(ws, *request)) {
+            if let Err(failure) = named("on_upgrade", move || set_up(ws, *request)) {
                 reader.fail(failure);
             }
             reader.dispatch();
         }
         Handler::StraightLine(handler) => {
             let messages = Messages::new(reader, None);
-            let outcome = catch(move || handler(ws, messages, *request));
+            let outcome = named("serve", move || handler(ws, messages, *request));
             connection.end(outcome);
         }
     }

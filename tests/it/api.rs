@@ -10,7 +10,7 @@ use std::thread;
 
 use landline::{
     Client, CloseCode, CloseEvent, Config, Error, Message, Messages, Outcome, RecvError,
-    SendErrorKind, Server, WaitError, WebSocket,
+    RecvTimeoutError, SendErrorKind, Server, WaitError, WebSocket,
 };
 
 use crate::support::opcode::*;
@@ -561,8 +561,8 @@ fn messages_wait_for_set_up() {
 fn timeouts_keep_what_has_come() {
     let (mut peer, ws, mut messages) = RawServer::new().meet_open(&Client::new().config(quiet()));
     let timeout = |messages: &mut Messages| {
-        assert_eq!(messages.recv_timeout(ms(1)), Err(RecvError::Timeout));
-        assert_eq!(messages.recv_timeout(ms(0)), Err(RecvError::Timeout));
+        assert_eq!(messages.recv_timeout(ms(1)), Err(RecvTimeoutError::Timeout));
+        assert_eq!(messages.recv_timeout(ms(0)), Err(RecvTimeoutError::Timeout));
     };
     timeout(&mut messages);
     let long = "long ".repeat(20_000);
@@ -644,7 +644,7 @@ fn meet() -> (RawPeer, WebSocket, Messages) {
 #[track_caller]
 fn expect_end(messages: &mut Messages, ordinary: bool, code: u16) {
     if !ordinary {
-        let Some(Err(RecvError::Closed(event))) = messages.next() else {
+        let Some(Err(RecvError(event))) = messages.next() else {
             panic!("{code}: no error")
         };
         assert_eq!(event.code(), code);
@@ -652,14 +652,12 @@ fn expect_end(messages: &mut Messages, ordinary: bool, code: u16) {
     assert_eq!(messages.next(), None, "{code}");
     assert_eq!(messages.next(), None, "{code}");
     for _ in 0..2 {
-        let Err(RecvError::Closed(event)) = messages.recv() else {
-            panic!("{code}: no end")
-        };
+        let RecvError(event) = messages.recv().unwrap_err();
         assert_eq!(
             (event.code(), event.is_ordinary()),
             (CloseCode::from(code), ordinary)
         );
-        let Err(RecvError::Closed(again)) = messages.recv_timeout(PATIENCE) else {
+        let Err(RecvTimeoutError::Closed(again)) = messages.recv_timeout(PATIENCE) else {
             panic!()
         };
         assert_eq!(again, event);

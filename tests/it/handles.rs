@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use landline::{Client, CloseCode, Config, RecvError, SendErrorKind, WaitError, WebSocket};
+use landline::{
+    Client, CloseCode, Config, RecvError, RecvTimeoutError, SendErrorKind, WaitError, WebSocket,
+};
 
 use crate::support::*;
 
@@ -231,17 +233,15 @@ fn wait_that_could_never_end_is_an_error() {
     assert_eq!(ws.wait_closed().unwrap_err(), WaitError::WouldDeadlock);
     assert_eq!(
         messages.recv_timeout(ms(1)).unwrap_err(),
-        RecvError::Timeout
+        RecvTimeoutError::Timeout
     );
     assert_eq!(ws.wait_closed().unwrap_err(), WaitError::WouldDeadlock);
     peer.send_close(4001, "");
     peer.send_fin();
-    let Err(RecvError::Closed(event)) = messages.recv() else {
-        panic!("no end")
-    };
+    let RecvError(event) = messages.recv().unwrap_err();
     assert_eq!(event.code(), CloseCode::from(4001));
     assert_eq!(ws.wait_closed().unwrap(), event);
-    assert_eq!(messages.recv(), Err(RecvError::Closed(event)));
+    assert_eq!(messages.recv(), Err(RecvError(event)));
 }
 
 /// After clients of both kinds have come and gone, threads and descriptors are back.

@@ -2,8 +2,9 @@
 
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use landline::{CloseCode, Config, Server, WebSocket};
+use landline::{CloseCode, Config, Outcome, Reply, Router, Server, WebSocket};
 
 use crate::support::*;
 
@@ -87,5 +88,85 @@ fn records_are_one_line_each() {
         let raw = |c: char| c.is_control() || c == '\u{202e}';
         assert!(!record.contains(raw), "{record:?}");
         assert!(record.len() < 8_192, "{} bytes", record.len());
+    }
+}
+
+/// Each failure of the program's code is told in one WARN record: of a callback, of a handler, of
+/// the thread that pulls.
+#[test]
+fn failures_are_told_once() {
+    let Some(_) = part() else {
+        return Part::start("logging::failures_are_told_once", "all", &[]).release();
+    };
+    panic::set_hook(Box::new(|_| {}));
+    let logger = Logger::install(|_| {});
+    for role in ROLES {
+        let mut met = Meeting::of(role, Config::new(), |ws| {
+            ws.on_text(|_, _| panic!("boom 1"))
+        });
+        met.peer.send_text("x");
+        assert_eq!(met.peer.read_close(), Some(1011));
+        met.peer.send_close(1011, "");
+
+        let mut met = Pulled::new(role, Config::new());
+        let messages = met.messages;
+        let pulling = thread::spawn(move || {
+            let _messages = messages;
+            panic!("boom 2");
+        });
+        assert_eq!(met.peer.read_close(), Some(1011));
+        met.peer.send_close(1011, "");
+        pulling.join().map(drop).unwrap_err();
+    }
+    let server = TestServer::start(Server::builder().serve(|_, mut messages, _| {
+        messages.recv()?;
+        panic!("boom 3");
+    }));
+    let mut raw = RawPeer::client_of(&server);
+    raw.send_text("x");
+    assert_eq!(raw.read_close(), Some(1011));
+    raw.send_close(1011, "");
+    raw.read_eof();
+    let records = logger.so_far();
+    let warned = |what: &str| {
+        let is_warning = |record: &&String| record.starts_with("WARN") && record.contains(what);
+        records.iter().filter(is_warning).count()
+    };
+    for (what, times) in [("boom 1", 2), ("the thread that reads", 2), ("boom 3", 1)] {
+        assert_eq!(warned(what), times, "{what}: {records:#?}");
+    }
+    assert_eq!(warned(""), 5, "{records:#?}");
+}
+
+/// A request that the program's code failed to answer is named in the log by method and path.
+#[test]
+fn failed_requests_are_named() {
+    let Some(_) = part() else {
+        return Part::start("logging::failed_requests_are_named", "all", &[]).release();
+    };
+    panic::set_hook(Box::new(|_| {}));
+    let logger = Logger::install(|_| {});
+    let router = Router::new()
+        .get("/panic", |_| -> Reply { panic!("on purpose") })
+        .get("/fail", |_| -> Outcome<Reply> { Err("on purpose")? })
+        .get("/header", |_| Reply::text("").header("X-One", "two\r\n"))
+        .get("/name", |_| Reply::text("").header("X One", "two"));
+    let server = TestServer::start(Server::builder().router(router));
+    for path in ["/panic", "/fail", "/header", "/name"] {
+        assert_eq!(fetch(&server, &format!("GET {path}"), &[]).status, 500);
+    }
+    let records = logger.so_far();
+    for words in [
+        ["GET /panic", "on purpose"],
+        ["GET /fail", "on purpose"],
+        ["GET /header", "x-one"],
+        ["GET /name", "the name of header"],
+    ] {
+        let told = |record: &&String| words.iter().all(|word| record.contains(word));
+        assert_eq!(
+            records.iter().filter(told).count(),
+            1,
+            "{words:?}: {records:#?}"
+        );
     }
 }

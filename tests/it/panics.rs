@@ -1,11 +1,12 @@
 //! Callbacks that panic, block, or are handed what panics when dropped.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
-use landline::{Client, CloseCode, Config, Message, Server, Timeout, WebSocket};
+use landline::{Client, CloseCode, Config, Message, SendErrorKind, Server, Timeout, WebSocket};
 
 use crate::support::*;
 
@@ -78,7 +79,7 @@ fn panic_is_told_to_on_error() {
     met.peer.send_close(1011, "");
     assert_eq!(
         events.next(),
-        Event::Error("callback failed: panicked: boom".into())
+        Event::Error("callback failed: on_text: panicked: boom".into())
     );
 }
 
@@ -262,4 +263,70 @@ fn payloads_that_panic_when_a_cut_drops_them() {
             probe.keeps_up();
         }
     });
+}
+
+/// A thread that pulls and panics closes its connection with 1011, as a callback does, and what is
+/// sent after that is refused: it is not as if nothing had been.
+#[test]
+fn panic_of_the_thread_that_pulls_closes_its_connection() {
+    for role in ROLES {
+        for _ in 0..TIMES {
+            let mut met = Pulled::new(role, Config::new());
+            let (ws, mut peer, mut messages) = (met.ws.clone(), met.peer, met.messages);
+            let events = Recorder::new();
+            events.record_all(&ws);
+            peer.send_text("x");
+            let pulling = thread::spawn(move || {
+                messages.recv().unwrap();
+                panic!("boom")
+            });
+            assert_eq!(peer.read_close(), Some(1011));
+            settled("it has panicked", || pulling.is_finished());
+            pulling.join().map(drop).unwrap_err();
+            let refused = ws.send("y").unwrap_err();
+            assert_eq!(refused.kind(), SendErrorKind::Closed);
+            peer.send_close(1011, "");
+            peer.send_fin();
+            met.handler.take();
+            assert_eq!(events.next_close().code(), CloseCode::INTERNAL_ERROR);
+        }
+    }
+}
+
+/// What is kept in a thread-local ends in order when its thread does: nothing aborts.
+#[test]
+fn thread_locals_end_in_order() {
+    thread_local! {
+        static KEPT: RefCell<Vec<Box<dyn std::any::Any>>> = const { RefCell::new(Vec::new()) };
+    }
+    let keep = |value: Box<dyn std::any::Any>| KEPT.with_borrow_mut(|kept| kept.push(value));
+    let Some(_) = part() else {
+        return Part::start("panics::thread_locals_end_in_order", "all", &[]).release();
+    };
+    let raw = RawServer::new();
+    for kept_first in [true, false] {
+        let (mut peer, (ws, messages)) = raw.answering(|url| {
+            let connected = thread::spawn(move || landline::open(url).unwrap());
+            connected.join().unwrap()
+        });
+        peer.send_text("x");
+        let ending = thread::spawn(move || {
+            if kept_first {
+                // Its destructor runs last then: after those of what the library keeps.
+                keep(Box::new(()));
+            }
+            let mut messages = messages;
+            messages.recv().unwrap();
+            ws.send_all(["one", "two"]).unwrap();
+            let writer = ws.text_writer().unwrap();
+            keep(Box::new((messages, writer, ws)));
+        });
+        let texts = [peer.read_frame(), peer.read_frame()];
+        assert_eq!(texts, [Frame::text("one"), Frame::text("two")]);
+        assert_eq!(peer.read_close(), Some(1011));
+        peer.send_close(1011, "");
+        peer.send_fin();
+        settled("its thread has ended", || ending.is_finished());
+        ending.join().unwrap();
+    }
 }

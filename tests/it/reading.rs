@@ -2,82 +2,15 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use landline::{
-    Client, CloseEvent, Config, Message, MessageReader, Messages, RecvError, Server, Timeout,
-    WebSocket,
+    Client, CloseEvent, Config, Message, MessageReader, Messages, RecvError, RecvTimeoutError,
+    Server, Timeout, WebSocket,
 };
 
 use crate::support::opcode::*;
 use crate::support::*;
-
-/// Is a connection that landline's end pulls; when dropped, the peer goes first, so that nothing
-/// waits for it.
-struct Pulled {
-    peer: RawPeer,
-    ws: WebSocket,
-    messages: Messages,
-    /// Keeps the server's handler from returning.
-    _handler: Option<mpsc::Sender<()>>,
-    _server: Option<TestServer>,
-}
-
-impl Pulled {
-    #[track_caller]
-    fn new(role: Role, config: Config) -> Self {
-        match role {
-            Role::Server => Self::of_server(config),
-            Role::Client => {
-                let raw = RawServer::new();
-                let (peer, ws, messages) = raw.meet_open(&Client::new().config(config));
-                Self {
-                    peer,
-                    ws,
-                    messages,
-                    _handler: None,
-                    _server: None,
-                }
-            }
-        }
-    }
-
-    #[track_caller]
-    fn of_server(config: Config) -> Self {
-        let (give, given) = mpsc::channel();
-        let (handler, over) = mpsc::channel::<()>();
-        let over = Mutex::new(over);
-        let builder = Server::builder().config(config);
-        let server = TestServer::start(builder.serve(move |ws, messages, _| {
-            give.send((ws, messages))?;
-            let _ = over.lock().unwrap().recv();
-            Ok(())
-        }));
-        let peer = RawPeer::client_of(&server);
-        let (ws, messages) = next(&given);
-        Self {
-            peer,
-            ws,
-            messages,
-            _handler: Some(handler),
-            _server: Some(server),
-        }
-    }
-
-    /// Reads on a thread of its own, and plays the peer meanwhile.
-    #[track_caller]
-    fn play<R: Send + 'static>(
-        mut self,
-        read: impl FnOnce(&mut Messages) -> R + Send + 'static,
-        play: impl FnOnce(&mut RawPeer),
-    ) -> R {
-        let reading = thread::spawn(move || read(&mut self.messages));
-        play(&mut self.peer);
-        settled("it has been read", || reading.is_finished());
-        reading.join().unwrap()
-    }
-}
 
 /// Takes less than the messages have that are read here.
 fn limits() -> Config {
@@ -308,7 +241,7 @@ fn ends_in_mid_message_are_told() {
                 assert_eq!(events.so_far(), [Event::Close(event)]);
                 breaking
             };
-            assert!(matches!(met.messages.recv(), Err(RecvError::Closed(_))));
+            assert!(matches!(met.messages.recv(), Err(RecvError(_))));
             assert!(met.messages.recv_reader().is_err());
             assert_eq!(met.messages.next().is_none(), code == 1001);
             settled("the peer has seen it", || breaking.is_finished());
@@ -323,7 +256,7 @@ fn read_to_failure(reader: &mut MessageReader<'_>) -> CloseEvent {
     let error = io::copy(reader, &mut io::sink()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     match error.downcast() {
-        Ok(RecvError::Closed(event)) => event,
+        Ok(RecvError(event)) => event,
         other => panic!("not how it ended: {other:?}"),
     }
 }
@@ -436,9 +369,7 @@ fn ways_to_ask_may_alternate() {
             let mut reader = messages.recv_reader().unwrap();
             assert_eq!(read_all(&mut reader), b"small");
         }
-        let RecvError::Closed(event) = messages.recv().unwrap_err() else {
-            panic!("no end");
-        };
+        let RecvError(event) = messages.recv().unwrap_err();
         assert_eq!(event.code(), 1009);
     }
 }
@@ -451,7 +382,10 @@ fn what_came_before_is_read_first() {
         let bytes = peer.encode(&Frame::new(BINARY, payload(0..200_000)));
         let (one, two) = bytes.split_at(100_000);
         peer.send_bytes(one);
-        assert_eq!(messages.recv_timeout(ms(50)), Err(RecvError::Timeout));
+        assert_eq!(
+            messages.recv_timeout(ms(50)),
+            Err(RecvTimeoutError::Timeout)
+        );
         let mut reader = messages.recv_reader().unwrap();
         assert_eq!(read_some(&mut reader, 90_000), payload(0..90_000));
         peer.send_bytes(two);
@@ -477,7 +411,10 @@ fn endless_messages_hold_up_nobody() {
         let event = in_time("it is closed", move || {
             let mut part = messages.recv_reader().unwrap().take(1 << 20);
             assert_eq!(io::copy(&mut part, &mut io::sink()).unwrap(), 1 << 20);
-            assert_eq!(messages.recv_timeout(ms(20)), Err(RecvError::Timeout));
+            assert_eq!(
+                messages.recv_timeout(ms(20)),
+                Err(RecvTimeoutError::Timeout)
+            );
             messages.close()
         });
         assert_eq!(event.timeout(), Some(Timeout::Close));

@@ -8,6 +8,7 @@ mod parts;
 mod plain;
 mod probe;
 mod process;
+mod pulled;
 mod raw;
 mod segments;
 mod server;
@@ -28,6 +29,7 @@ pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
     Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
 };
+pub(crate) use self::pulled::Pulled;
 pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
     with_accept_key,
