@@ -12,6 +12,7 @@ const OF_REQUESTS: Limits = Limits {
     bytes: 16 << 10,
     lines: 100,
 };
+
 /// The head of a request while it comes in.
 #[derive(Debug, Default)]
 pub(crate) struct RequestHead {

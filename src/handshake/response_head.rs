@@ -7,8 +7,8 @@ use super::client::handshake;
 use super::head::{End, EndSearch, Limits, header_map, is_tls_record, version};
 use crate::Error;
 
-/// A client asks one server, which it trusts with more than a server trusts everybody: proxies and
-/// sign-on gateways add many fields to a 101.
+/// More than of requests, for a client asks one server and not everybody, and sign-on gateways add
+/// many fields to a 101.
 const OF_RESPONSES: Limits = Limits {
     bytes: 32 << 10,
     lines: 128,

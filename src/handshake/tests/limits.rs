@@ -1,5 +1,11 @@
 //! The limits of heads: 16 KiB, 100 lines, 8 KiB of target; of responses 32 KiB and 128 lines.
 
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::handshake::RequestHead;
+
 use super::{FIELDS, feed, parse_request, parse_response};
 
 const MAX_HEAD: usize = 16 << 10;
@@ -56,6 +62,27 @@ fn target_size() {
     assert_eq!(status(head(20_000).as_bytes()), 414);
     assert_eq!(status(line(8193).trim_end().as_bytes()), 414);
     assert_eq!(status(line(8192).trim_end().as_bytes()), 0);
+}
+
+/// A head that comes byte by byte is read once, not once for each byte.
+#[test]
+fn dripping_heads_are_read_once() {
+    let long = "a".repeat(7_000);
+    let slow = [
+        format!("GET /{long} HTTP/1.1\r\n{FIELDS}X: {long}"),
+        "\n".repeat(16_000),
+        format!("GET / HTTP/1.1\r\n{}", "a\r\n".repeat(5_000)),
+    ];
+    for head in slow {
+        let before = clock_gettime(ClockId::ThreadCPUTime);
+        let mut coming = RequestHead::default();
+        for length in 0..head.len() {
+            assert!(coming.parse(&head.as_bytes()[..length]).unwrap().is_none());
+        }
+        let cost = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - before).unwrap();
+        // Read anew with each byte they take seconds, without optimization.
+        assert!(cost < Duration::from_millis(500), "{cost:?}");
+    }
 }
 
 /// Bombs are refused at the limit, whatever they are made of.
