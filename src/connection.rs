@@ -62,7 +62,7 @@ pub(crate) struct Reading {
     /// inside.
     visits: AtomicU64,
     /// Whether a thread reads on to the end.
-    pub(crate) to_the_end: AtomicBool,
+    stays: AtomicBool,
 }
 
 impl Reading {
@@ -70,6 +70,11 @@ impl Reading {
     pub(crate) fn visit(&self) -> Visit<'_> {
         self.count_visit();
         Visit(self)
+    }
+
+    /// Says that from now on a thread reads to the end.
+    pub(crate) fn stay(&self) {
+        self.stays.store(true, Ordering::Relaxed);
     }
 
     fn count_visit(&self) {
@@ -168,7 +173,7 @@ impl Connection {
 
     /// Fails a connection whose queue is full, if the policy says so.
     pub(crate) fn judge_overflow(&self, error: SendError, overflow: Overflow) -> SendError {
-        if overflow != Overflow::Close || error.kind != SendErrorKind::Full {
+        if overflow != Overflow::Close || error.kind() != SendErrorKind::Full {
             return error;
         }
         self.fail_laggard();
@@ -296,7 +301,7 @@ impl Connection {
             let mut until = deadline;
             // A server's thread comes back for its connection.
             let may_be_left = ours || self.role == Role::Client;
-            if may_be_left && !self.reading.to_the_end.load(Ordering::Relaxed) {
+            if may_be_left && !self.reading.stays.load(Ordering::Relaxed) {
                 let Some(next_look) = watch.look(&self.reading, now) else {
                     return Err(WaitError::WouldDeadlock);
                 };

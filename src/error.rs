@@ -222,18 +222,23 @@ impl fmt::Display for Timeout {
 /// Says why a message was not taken for sending; hands it back where there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendError {
-    pub(crate) kind: SendErrorKind,
+    why: Unsent,
     pub(crate) message: Option<Message>,
-    invalid: Option<Unsendable>,
 }
 
-/// Is what may not be sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unsent {
+    Kind(SendErrorKind),
+    Invalid(Unsendable),
+}
+
+/// Is what may not be sent. Lengths that do not fit are far too long.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsendable {
     /// A ping's payload of so many bytes.
-    Ping(usize),
+    Ping(u32),
     /// A close reason of so many bytes.
-    Reason(usize),
+    Reason(u32),
     Code(CloseCode),
 }
 
@@ -261,23 +266,25 @@ pub enum SendErrorKind {
 impl SendError {
     pub(crate) fn new(kind: SendErrorKind, message: Option<Message>) -> Self {
         Self {
-            kind,
+            why: Unsent::Kind(kind),
             message,
-            invalid: None,
         }
     }
 
     pub(crate) fn invalid(what: Unsendable) -> Self {
         Self {
-            invalid: Some(what),
-            ..Self::new(SendErrorKind::Invalid, None)
+            why: Unsent::Invalid(what),
+            message: None,
         }
     }
 
     /// Returns why.
     #[must_use]
     pub fn kind(&self) -> SendErrorKind {
-        self.kind
+        match self.why {
+            Unsent::Kind(kind) => kind,
+            Unsent::Invalid(_) => SendErrorKind::Invalid,
+        }
     }
 
     /// Returns the message that was not sent: of a batch the one that found no place. `None` where
@@ -292,7 +299,7 @@ impl fmt::Debug for SendError {
     /// Shows no payload, but how long it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendError")
-            .field("kind", &self.kind)
+            .field("kind", &self.kind())
             .field("message", &self.message.as_ref().map(Message::len))
             .finish()
     }
@@ -310,10 +317,11 @@ impl fmt::Display for Unsendable {
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(invalid) = &self.invalid {
-            return invalid.fmt(f);
-        }
-        f.write_str(match self.kind {
+        let kind = match self.why {
+            Unsent::Kind(kind) => kind,
+            Unsent::Invalid(what) => return what.fmt(f),
+        };
+        f.write_str(match kind {
             SendErrorKind::Closed => "the connection is closed",
             SendErrorKind::Full => "the queue is full",
             SendErrorKind::Timeout => "the queue stayed full: the peer does not read",

@@ -164,7 +164,7 @@ impl WebSocket {
     pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), SendError> {
         let payload = payload.as_ref();
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(SendError::invalid(Unsendable::Ping(payload.len())));
+            return Err(SendError::invalid(Unsendable::Ping(length(payload.len()))));
         }
         if self.connection.outbox.is_closing() {
             return Err(SendError::new(SendErrorKind::Closed, None));
@@ -241,7 +241,7 @@ impl WebSocket {
             return Err(SendError::invalid(Unsendable::Code(code)));
         }
         if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
-            return Err(SendError::invalid(Unsendable::Reason(reason.len())));
+            return Err(SendError::invalid(Unsendable::Reason(length(reason.len()))));
         }
         if self.connection.close(code, reason) {
             return Ok(());
@@ -394,6 +394,10 @@ impl WebSocket {
     pub fn subprotocol(&self) -> Option<&str> {
         self.connection.subprotocol.as_deref()
     }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// A control frame carries at most so much (RFC 6455, section 5.5).
