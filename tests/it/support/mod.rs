@@ -36,6 +36,7 @@ pub(crate) use self::process::{
 pub(crate) use self::pulled::Pulled;
 pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
+    with_accept_key,
 };
 pub(crate) use self::server::TestServer;
 #[cfg(feature = "tls")]
