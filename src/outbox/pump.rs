@@ -17,6 +17,7 @@ use super::sync::{MutexGuard, Ordering, fence, lock, try_lock};
 use super::unsent::{Released, Unsent};
 use super::{Outbox, Wire};
 use crate::protocol::{Encoder, Fin, Role};
+use crate::transport::wants_input;
 use crate::{DeliveryError, Message, Timeout};
 
 /// Is what only the holder of the lock touches.
@@ -79,6 +80,8 @@ pub(super) enum Turn {
     /// In a streamed message, with no fragment at hand.
     Streaming,
     Stalled,
+    /// The wire takes no more before something has come: whoever reads asks for another turn then.
+    AwaitingInput,
     Sealed,
 }
 
@@ -138,7 +141,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Looks for work that came while the lock was held. A stalled outbox has somebody who waits.
     fn needs_another(&self, turn: Turn) -> bool {
-        if turn == Turn::Stalled {
+        if matches!(turn, Turn::Stalled | Turn::AwaitingInput) {
             return false;
         }
         fence(Ordering::SeqCst);
@@ -198,6 +201,7 @@ impl<W: Wire> Outbox<W> {
                     self.begin_stall(pump, &wire);
                     return Turn::Stalled;
                 }
+                Err(error) if wants_input(&error) => return Turn::AwaitingInput,
                 Err(error) => drop(self.seal_locked(pump, Seal::Lost(Some(error)), spent)),
             }
             if pump.taken > end {

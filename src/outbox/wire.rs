@@ -47,7 +47,7 @@ impl Wire for SocketWire {
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.socket.try_send(&[]).map(drop)
+        self.socket.flush()
     }
 
     fn alarm(&self) -> Option<Arc<Wake>> {

@@ -69,11 +69,8 @@ fn dependencies_stay_in_their_rooms() {
         ("native_tls", &["transport/"]),
         ("openssl", &["transport/"]),
         // The engine's own module has the crate's name beside it.
-        (
-            "rustls",
-            &["transport/tls/rustls.rs", "transport/tls/mod.rs"],
-        ),
-        ("rustls_native_certs", &["transport/tls/rustls.rs"]),
+        ("rustls", &["transport/tls/rustls/", "transport/tls/mod.rs"]),
+        ("rustls_native_certs", &["transport/tls/rustls/"]),
         ("httparse", &["handshake/"]),
         ("loom", &["sync.rs", "outbox/"]),
         ("flate2", &["protocol/"]),

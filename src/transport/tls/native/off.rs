@@ -1,7 +1,16 @@
-//! Stands in for rustls where the feature is off: the same names, and an error that says so.
+//! Stands in for native-tls where the feature is off: the same names, and an error that says so.
 
-use super::{Step, Wire};
+use super::Wire;
+use super::handshake::Step;
 use crate::{Error, ServerTls, TlsOptions};
+
+/// Cannot be had.
+#[derive(Clone, Debug)]
+pub(crate) enum NativeConnector {}
+
+/// Cannot be had.
+#[derive(Clone, Debug)]
+pub(crate) enum NativeAcceptor {}
 
 pub(crate) enum Connector {}
 pub(crate) enum Acceptor {}
@@ -27,5 +36,5 @@ impl Acceptor {
 }
 
 fn missing() -> Error {
-    Error::Tls("landline was built without its feature `rustls`".into())
+    Error::Tls("landline was built without its feature `tls`".into())
 }

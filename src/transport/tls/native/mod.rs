@@ -7,7 +7,8 @@ use native_tls::{
     HandshakeError, MidHandshakeTlsStream, Protocol, TlsAcceptor, TlsConnector, TlsStream,
 };
 
-use super::{Engine, Handshake, Step, Wire};
+use super::handshake::{Handshake, Step};
+use super::{Engine, Wire};
 use crate::tls::IdentitySource;
 use crate::{Error, Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 
@@ -181,5 +182,18 @@ impl Engine for Stream {
 
     fn end(&mut self) {
         let _ = self.0.shutdown();
+    }
+
+    /// The first alone: native-tls shows no more.
+    fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        let first = self.0.peer_certificate().ok().flatten();
+        first
+            .and_then(|first| first.to_der().ok())
+            .into_iter()
+            .collect()
+    }
+
+    fn record_limit(&self) -> Option<u64> {
+        None
     }
 }
