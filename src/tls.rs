@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Is who one side is: a certificate, its chain, and its private key.
+/// Who one side is: a certificate, its chain, and its private key.
 ///
 /// Setters never fail; binding or connecting reports what cannot be used.
 #[derive(Clone)]
@@ -19,7 +19,11 @@ pub(crate) enum IdentitySource {
 }
 
 impl Identity {
-    /// Takes PEM: the certificate followed by those that signed it, and its key in PKCS#8.
+    /// Takes PEM: the certificate followed by those that signed it, and its private key in PKCS#8
+    /// (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC1 (`BEGIN EC PRIVATE KEY`), not
+    /// encrypted. Other text around them is skipped, and one file that holds both may be given twice.
+    /// A key that does not match the first certificate is an error at
+    /// [`bind`](crate::ServerBuilder::bind) and [`set_tls`](crate::Server::set_tls).
     pub fn from_pem(chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (chain, key) = (chain.into(), key.into());
         Self(Arc::new(IdentitySource::Pem { chain, key }))

@@ -2,5 +2,7 @@
 //! asked for gets nothing.
 
 mod certificates;
+#[cfg(target_os = "linux")]
+mod files;
 mod handshakes;
 mod streams;

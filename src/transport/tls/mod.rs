@@ -5,9 +5,13 @@
     allow(dead_code, reason = "an engine that is off does not look at it")
 )]
 
+#[cfg(any(feature = "tls", feature = "rustls"))]
+mod fault;
 mod handshake;
 #[cfg_attr(not(feature = "tls"), path = "native/off.rs")]
 mod native;
+#[cfg(any(feature = "tls", feature = "rustls"))]
+mod pem;
 #[cfg_attr(not(feature = "rustls"), path = "rustls/off.rs")]
 mod rustls;
 mod sending;

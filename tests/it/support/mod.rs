@@ -2,6 +2,8 @@
 
 mod events;
 mod exchange;
+#[cfg(all(feature = "tls", target_os = "linux"))]
+pub(crate) mod keys;
 mod meeting;
 mod parts;
 mod plain;
@@ -33,7 +35,7 @@ pub(crate) use self::server::TestServer;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{
     Authority, CONNECTOR, Certificate, LOCAL, TRUSTED, TlsEnd, TlsMeeting, TlsPeer, acceptor,
-    connect_error, params, secure, secure_echo, secure_url, trust, trusting,
+    connect_error, engines, params, secure, secure_echo, secure_url, trust, trusting,
 };
 pub(crate) use self::ways::{AnyMeeting, AnyPeer, WAYS, Way};
 

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::LazyLock;
 
-use landline::{Client, Config, Identity, Server, ServerBuilder, TlsOptions, WebSocket};
+use landline::{Client, Config, Identity, Server, ServerBuilder, TlsEngine, TlsOptions, WebSocket};
 use native_tls::{HandshakeError, TlsAcceptor, TlsConnector, TlsStream};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tungstenite::handshake::derive_accept_key;
@@ -84,6 +84,15 @@ pub(crate) fn trust(authority: &Authority) -> TlsOptions {
 /// Makes a client that trusts [`TRUSTED`] alone.
 pub(crate) fn trusting() -> Client {
     Client::new().tls(trust(&TRUSTED))
+}
+
+/// Returns the engines that there are.
+pub(crate) fn engines() -> Vec<TlsEngine> {
+    let mut engines = vec![TlsEngine::Native];
+    if cfg!(feature = "rustls") {
+        engines.push(TlsEngine::Rustls);
+    }
+    engines
 }
 
 /// Starts a server that is who [`LOCAL`] says.

@@ -1,4 +1,8 @@
-//! The engine of the system, by native-tls: the one file that names it.
+//! The engine of the system, by native-tls: the one folder that names it.
+
+mod pkcs8;
+mod proof;
+mod words;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,8 +11,11 @@ use native_tls::{
     HandshakeError, MidHandshakeTlsStream, Protocol, TlsAcceptor, TlsConnector, TlsStream,
 };
 
+use self::pkcs8::{chain_pem, key_pem};
+use self::proof::prove;
+use self::words::{explain, tls};
 use super::handshake::{Handshake, Step};
-use super::{Engine, Wire};
+use super::{Engine, Wire, pem};
 use crate::tls::IdentitySource;
 use crate::{Error, Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 
@@ -74,7 +81,8 @@ impl Connector {
             .danger_accept_invalid_hostnames(options.accept_invalid_hostnames);
         builder.request_alpns(&[ALPN]);
         for pem in &options.roots {
-            let roots = native_tls::Certificate::stack_from_pem(pem).map_err(tls)?;
+            let pem = pem::plain_lines(pem);
+            let roots = native_tls::Certificate::stack_from_pem(&pem).map_err(tls)?;
             if roots.is_empty() {
                 return Err(Error::Tls("no certificate in the roots to add".into()));
             }
@@ -83,7 +91,9 @@ impl Connector {
             }
         }
         if let Some(own) = &options.identity {
-            builder.identity(identity(own)?);
+            let own = identity(own)?;
+            prove(&TlsAcceptor::new(own.clone()).map_err(tls)?)?;
+            builder.identity(own);
         }
         builder.build().map(Self).map_err(tls)
     }
@@ -112,7 +122,9 @@ impl Acceptor {
         builder
             .min_protocol_version(Some(version(options.min_version)))
             .accept_alpn(&[ALPN]);
-        builder.build().map(Self).map_err(tls)
+        let acceptor = builder.build().map_err(tls)?;
+        prove(&acceptor)?;
+        Ok(Self(acceptor))
     }
 
     pub(super) fn begin(&self, wire: Wire) -> Result<Step, Error> {
@@ -131,16 +143,15 @@ fn version(version: TlsVersion) -> Protocol {
 
 fn identity(identity: &Identity) -> Result<native_tls::Identity, Error> {
     match &*identity.0 {
-        IdentitySource::Pem { chain, key } => native_tls::Identity::from_pkcs8(chain, key),
+        IdentitySource::Pem { chain, key } => {
+            let (chain, key) = pem::identity(chain, key)?;
+            native_tls::Identity::from_pkcs8(&chain_pem(&chain), &key_pem(&key)?)
+        }
         IdentitySource::Pkcs12 { archive, password } => {
             native_tls::Identity::from_pkcs12(archive, password)
         }
     }
     .map_err(tls)
-}
-
-fn tls(error: native_tls::Error) -> Error {
-    Error::Tls(error.to_string())
 }
 
 fn step(result: Result<TlsStream<Wire>, HandshakeError<Wire>>) -> Result<Step, Error> {
@@ -161,17 +172,17 @@ struct Stream(TlsStream<Wire>);
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.0.read(buffer).map_err(explain)
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.write(bytes).map_err(explain)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.flush().map_err(explain)
     }
 }
 

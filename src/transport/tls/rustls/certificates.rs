@@ -7,7 +7,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::{identity, tls};
+use super::identity;
+use super::words::tls;
 use crate::{Error, Identity, ServerTls};
 
 /// Who a server is, by the name that is asked for.

@@ -5,23 +5,24 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod verifier;
+mod words;
 
 use std::fmt::Display;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, RootCertStore, ServerConfig,
-    ServerConnection, SupportedProtocolVersion, version,
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion, version,
 };
 
 use self::certificates::Certificates;
 use self::stream::{Stream, step};
 use self::verifier::{client_verifier, server_verifier};
-use super::Wire;
+use self::words::tls;
 use super::handshake::Step;
+use super::{Wire, pem};
 use crate::tls::IdentitySource;
 use crate::{Error, Identity, ServerTls, TlsOptions, TlsVersion};
 
@@ -108,29 +109,15 @@ fn identity(
     identity: &Identity,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
     match &*identity.0 {
-        IdentitySource::Pem { chain, key } => {
-            let key = PrivateKeyDer::from_pem_slice(key)
-                .map_err(|error| unreadable("the private key", error))?;
-            Ok((certificates(chain)?, key))
-        }
+        IdentitySource::Pem { chain, key } => pem::identity(chain, key),
         IdentitySource::Pkcs12 { .. } => Err(only_native("an identity in PKCS#12")),
     }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unreadable("a certificate", error))?;
-    if found.is_empty() {
-        return Err(unreadable("a certificate", "there is none in this PEM"));
-    }
-    Ok(found)
 }
 
 fn roots(pems: &[Vec<u8>]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for pem in pems {
-        for certificate in certificates(pem)? {
+        for certificate in pem::certificates(pem)? {
             roots
                 .add(certificate)
                 .map_err(|error| unreadable("a root certificate", error))?;
@@ -145,31 +132,4 @@ fn unreadable(what: &str, error: impl Display) -> Error {
 
 fn only_native(what: &str) -> Error {
     Error::Tls(format!("{what}: only native-tls can"))
-}
-
-fn tls(error: rustls::Error) -> Error {
-    Error::Tls(describe(&error))
-}
-
-/// Says what is wrong with a certificate in words that can be told apart.
-fn describe(error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(invalid) = error else {
-        return error.to_string();
-    };
-    let what = match invalid {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "is not yet valid"
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "is for another host"
-        }
-        CertificateError::UnknownIssuer => "is self-signed, or signed by a CA that is not trusted",
-        // So webpki says that it is marked as a CA's: `openssl req -x509` makes such.
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "is self-signed as a CA's own, which rustls takes from no peer"
-        }
-        _ => return error.to_string(),
-    };
-    format!("the peer's certificate {what} ({invalid})")
 }
