@@ -3,6 +3,8 @@
 
 mod certificates;
 #[cfg(target_os = "linux")]
+mod danger;
+#[cfg(target_os = "linux")]
 mod files;
 mod handshakes;
 mod streams;

@@ -25,6 +25,7 @@ use self::handshake::{Step, shake_hands};
 pub(crate) use self::native::{NativeAcceptor, NativeConnector};
 pub(super) use self::session::{Session, wants_input};
 use self::wire::Wire;
+use crate::tls::MAX_RECORD_SIZE;
 use crate::{Error, ServerTls, TlsEngine, TlsOptions};
 
 /// Connects as one set of options says.
@@ -46,7 +47,7 @@ impl Connector {
             TlsEngine::Native => ConnectorEngine::Native(native::Connector::new(options)?),
             TlsEngine::Rustls => ConnectorEngine::Rustls(rustls::Connector::new(options)?),
         };
-        let max_record = MAX_RECORD;
+        let max_record = record_size(options.max_record_size)?;
         Ok(Self { engine, max_record })
     }
 
@@ -54,10 +55,22 @@ impl Connector {
     pub(super) fn connect(&self, host: &str, line: &impl Line) -> Result<Session, Error> {
         let wire = Wire::default();
         let step = self.begin(host, wire.clone())?;
-        shake_hands(step, wire, self.max_record, &handshake::OF_SERVER, line)
+        let shaken = shake_hands(step, wire, self.max_record, &handshake::OF_SERVER, line);
+        shaken.map_err(|error| self.explain(host, error))
+    }
+
+    fn explain(&self, host: &str, error: Error) -> Error {
+        match (&self.engine, error) {
+            (ConnectorEngine::Native(_), Error::Tls(text)) => {
+                Error::Tls(native::explain_name(host, text))
+            }
+            (_, error) => error,
+        }
     }
 
     fn begin(&self, host: &str, wire: Wire) -> Result<Step, Error> {
+        // RFC 6066, section 3: a name is sent without the dot at its end, and no certificate has one.
+        let host = host.strip_suffix('.').unwrap_or(host);
         match &self.engine {
             ConnectorEngine::Native(connector) => connector.begin(host, wire),
             ConnectorEngine::Rustls(connector) => connector.begin(host, wire),
@@ -84,7 +97,7 @@ impl Acceptor {
             TlsEngine::Native => AcceptorEngine::Native(native::Acceptor::new(options)?),
             TlsEngine::Rustls => AcceptorEngine::Rustls(rustls::Acceptor::new(options)?),
         };
-        let max_record = MAX_RECORD;
+        let max_record = record_size(options.max_record_size)?;
         Ok(Self { engine, max_record })
     }
 
@@ -125,5 +138,14 @@ pub(super) trait Engine: Read + Write + Send {
     fn record_limit(&self) -> Option<u64>;
 }
 
-/// A record holds at most so much (RFC 8446, section 5.1).
-const MAX_RECORD: usize = 16 << 10;
+/// Small enough for any device, and large enough that a record is not mostly its seal.
+const MIN_RECORD_SIZE: usize = 64;
+
+fn record_size(wanted: usize) -> Result<usize, Error> {
+    if (MIN_RECORD_SIZE..=MAX_RECORD_SIZE).contains(&wanted) {
+        return Ok(wanted);
+    }
+    Err(Error::Tls(format!(
+        "records of {wanted} bytes: it may be {MIN_RECORD_SIZE} to {MAX_RECORD_SIZE}"
+    )))
+}

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::sending::{Record, Records, Sending};
 use super::wire::Tally;
-use super::{Engine, MAX_RECORD, Wire};
+use super::{Engine, Wire};
 use crate::sync::{Mutex, lock};
+use crate::tls::MAX_RECORD_SIZE;
 
 /// One connection's TLS, past its handshake.
 pub(in crate::transport) struct Session {
@@ -65,7 +66,7 @@ impl Session {
         Self {
             engine: Mutex::new(engine),
             wire,
-            max_record: max_record.min(MAX_RECORD),
+            max_record,
             has_more: AtomicBool::new(true),
             appetite: AtomicUsize::new(*APPETITE.start()),
             awaiting: AtomicU8::new(NOTHING),
@@ -87,6 +88,7 @@ impl Session {
     }
 
     /// Tells whether the connection is to be closed, as its keys will soon be used up.
+    #[allow(dead_code, reason = "see Socket::is_worn_out")]
     pub(in crate::transport) fn is_worn_out(&self) -> bool {
         self.records_left.load(Ordering::Relaxed) == 0
     }
@@ -289,7 +291,7 @@ impl fmt::Debug for Session {
 /// Reads into the spare capacity of `buffer`, at most a record's worth, as that is zeroed first.
 fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let start = buffer.len();
-    buffer.resize(buffer.capacity().min(start + MAX_RECORD), 0);
+    buffer.resize(buffer.capacity().min(start + MAX_RECORD_SIZE), 0);
     let read = engine.read(&mut buffer[start..]);
     buffer.truncate(start + read.as_ref().copied().unwrap_or(0));
     read

@@ -26,7 +26,7 @@ pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
 pub(crate) use self::process::{
-    Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
+    Resources, alone, alone_with, cpu_time, open_fds, resident_kib, threads, threads_named,
 };
 pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,

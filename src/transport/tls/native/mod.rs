@@ -13,6 +13,7 @@ use native_tls::{
 
 use self::pkcs8::{chain_pem, key_pem};
 use self::proof::prove;
+pub(super) use self::words::explain_name;
 use self::words::{explain, tls};
 use super::handshake::{Handshake, Step};
 use super::{Engine, Wire, pem};
@@ -57,12 +58,9 @@ impl ServerTls {
     /// Takes a finished acceptor of the native-tls crate: all other settings are its own.
     pub fn from_native_tls(acceptor: TlsAcceptor) -> Self {
         Self {
-            identity: None,
-            others: Vec::new(),
-            client_roots: Vec::new(),
-            min_version: TlsVersion::Tls12,
             engine: Some(TlsEngine::Native),
             finished: Some(NativeAcceptor(acceptor)),
+            ..Self::of(None)
         }
     }
 }
@@ -71,6 +69,9 @@ impl Connector {
     pub(super) fn new(options: &TlsOptions) -> Result<Self, Error> {
         if let Some(NativeConnector(connector)) = &options.finished {
             return Ok(Self(connector.clone()));
+        }
+        if options.log_keys {
+            return Err(only_rustls("logging keys"));
         }
         let mut builder = TlsConnector::builder();
         builder
@@ -108,12 +109,17 @@ impl Acceptor {
         if let Some(NativeAcceptor(acceptor)) = &options.finished {
             return Ok(Self(acceptor.clone()));
         }
-        let only_rustls = |what: &str| Err(Error::Tls(format!("{what}: only rustls can")));
-        if !options.others.is_empty() {
-            return only_rustls("several certificates");
-        }
-        if !options.client_roots.is_empty() {
-            return only_rustls("demanding client certificates");
+        for (is_wanted, what) in [
+            (!options.others.is_empty(), "several certificates"),
+            (
+                !options.client_roots.is_empty(),
+                "demanding client certificates",
+            ),
+            (options.log_keys, "logging keys"),
+        ] {
+            if is_wanted {
+                return Err(only_rustls(what));
+            }
         }
         let Some(own) = &options.identity else {
             return Err(Error::Tls("a server needs a certificate".into()));
@@ -133,6 +139,10 @@ impl Acceptor {
 }
 
 const ALPN: &str = "http/1.1";
+
+fn only_rustls(what: &str) -> Error {
+    Error::Tls(format!("{what}: only rustls can"))
+}
 
 fn version(version: TlsVersion) -> Protocol {
     match version {

@@ -18,6 +18,14 @@ pub(super) fn explain(error: io::Error) -> io::Error {
     }
 }
 
+/// Adds to the refusal of a name what OpenSSL's text leaves out.
+pub(in crate::transport::tls) fn explain_name(host: &str, text: String) -> String {
+    if host.contains('_') && text.contains("ostname mismatch") {
+        return format!("{text}; OpenSSL matches no name with an underscore under a wildcard");
+    }
+    text
+}
+
 fn describe(error: impl Display) -> String {
     let own = error.to_string();
     Fault::describe(Fault::in_text(&own, &OPENSSL), "native-tls", own)

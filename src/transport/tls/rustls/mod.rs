@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+    ClientConfig, ClientConnection, KeyLogFile, RootCertStore, ServerConfig, ServerConnection,
     SupportedProtocolVersion, version,
 };
 
@@ -49,6 +49,10 @@ impl Connector {
             }
         };
         config.enable_sni = options.sni;
+        config.max_fragment_size = Some(fragment_size(options.max_record_size));
+        if options.log_keys {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self(Arc::new(config)))
     }
@@ -75,6 +79,10 @@ impl Acceptor {
             builder.with_client_cert_verifier(client_verifier(&options.client_roots, provider)?)
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
+        config.max_fragment_size = Some(fragment_size(options.max_record_size));
+        if options.log_keys {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self(Arc::new(config)))
     }
@@ -86,6 +94,11 @@ impl Acceptor {
 }
 
 const ALPN: &[u8] = b"http/1.1";
+
+/// Rustls counts a record's head with its content.
+fn fragment_size(record_size: usize) -> usize {
+    record_size + 5
+}
 
 /// The process's default is the program's business, and may be missing or ambiguous.
 fn provider() -> Arc<CryptoProvider> {

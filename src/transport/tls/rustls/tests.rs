@@ -10,7 +10,8 @@ use rustls::sign::CertifiedKey;
 use super::certificates::certified_key;
 use super::*;
 use crate::TlsEngine;
-use crate::transport::tls::{self, AcceptorEngine, Engine, MAX_RECORD, Session};
+use crate::tls::MAX_RECORD_SIZE;
+use crate::transport::tls::{self, AcceptorEngine, Engine, Session};
 
 /// Whatever the engines and the version, each side reads what the other wrote, in order, over
 /// many records.
@@ -109,7 +110,7 @@ fn a_burst_needs_no_second_segment() {
         client.engine.end();
         let segment = client.wire.take_outgoing();
         server.wire.feed(&segment);
-        let session = Session::new(server.engine, server.wire, MAX_RECORD);
+        let session = Session::new(server.engine, server.wire, MAX_RECORD_SIZE);
         let mut received = Vec::new();
         loop {
             let mut buffer = Vec::with_capacity(700);
@@ -238,9 +239,10 @@ fn danger_skips_what_it_names() {
     }
 }
 
-/// Not even danger lets in a server that has a certificate but not its key.
+/// A certificate for whatever host must be shown by who has its key; where any certificate will do, a
+/// key says nothing more.
 #[test]
-fn danger_asks_for_the_key() {
+fn other_names_need_the_key() {
     let ca = Ca::new("CA");
     let (chain, _) = identity(&ca.sign(&["localhost"])).unwrap();
     let (_, key) = identity(&ca.sign(&["localhost"])).unwrap();
@@ -248,11 +250,49 @@ fn danger_asks_for_the_key() {
     let stolen = Arc::new(CertifiedKey::new(chain, key));
     for version in [&version::TLS12, &version::TLS13] {
         let acceptor = rustls_acceptor(stolen.clone(), version);
-        let any_host = ca.trusted().danger_accept_invalid_hostnames();
-        for options in [any_host, ca.trusted().danger_accept_invalid_certs()] {
-            let (client, _) = shake(&connector(options), "localhost", &acceptor);
-            assert_tls(client, "BadSignature");
-        }
+        let any_host = connector(ca.trusted().danger_accept_invalid_hostnames());
+        assert_tls(shake(&any_host, "localhost", &acceptor).0, "BadSignature");
+        let anyone = connector(ca.trusted().danger_accept_invalid_certs());
+        assert!(shake(&anyone, "localhost", &acceptor).0.is_ok());
+    }
+}
+
+/// A host with a dot at its end is asked for, and known, without it (RFC 6066, section 3).
+#[test]
+fn the_dot_at_the_end_is_left_out() {
+    let ca = Ca::new("CA");
+    let acceptor = acceptor(ServerTls::new(ca.sign(&["a.test"])).engine(TlsEngine::Rustls));
+    for connector in connectors(|| ca.trusted()) {
+        let wire = Wire::default();
+        let _step = connector.begin("a.test.", wire.clone()).unwrap();
+        let hello = wire.take_outgoing();
+        let has = |name: &[u8]| hello.windows(name.len()).any(|bytes| bytes == name);
+        assert!(has(b"a.test") && !has(b"a.test."));
+        assert!(shake(&connector, "a.test.", &acceptor).0.is_ok());
+    }
+}
+
+/// OpenSSL matches no name with an underscore under a wildcard, and the error says so.
+#[test]
+#[cfg(feature = "tls")]
+fn underscores_are_explained() {
+    let ca = Ca::new("CA");
+    let acceptor = acceptor(ServerTls::new(ca.sign(&["*.example.org"])).engine(TlsEngine::Native));
+    let [rustls, native] = &connectors(|| ca.trusted())[..] else {
+        panic!("there are two engines");
+    };
+    let host = "my_host.example.org";
+    assert!(shake(rustls, host, &acceptor).0.is_ok());
+    for (host, is_explained) in [(host, true), ("my-host.example.com", false)] {
+        let Err(error) = shake(native, host, &acceptor).0 else {
+            panic!("OpenSSL matches {host}");
+        };
+        let text = native.explain(host, error).to_string();
+        assert_eq!(
+            text.contains("an underscore under a wildcard"),
+            is_explained,
+            "{text}"
+        );
     }
 }
 
@@ -280,7 +320,10 @@ fn what_cannot_be_had_is_an_error() {
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let cases = [
         (Identity::from_pkcs12(*b"", ""), "only native-tls"),
-        (Identity::from_pem(*b"", key.clone()), "none in this PEM"),
+        (
+            Identity::from_pem(*b"", key.clone()),
+            "no certificate in the PEM",
+        ),
         (Identity::from_pem(chain.clone(), *b""), "private key"),
         (Identity::from_pem(chain.clone(), foreign_key), "key"),
         (Identity::from_pem(broken, key.clone()), "certificate"),
@@ -452,7 +495,7 @@ fn rustls_acceptor(
         .with_cert_resolver(Arc::new(Certificates { default, by_name }));
     tls::Acceptor {
         engine: AcceptorEngine::Rustls(Acceptor(Arc::new(config))),
-        max_record: MAX_RECORD,
+        max_record: MAX_RECORD_SIZE,
     }
 }
 

@@ -29,13 +29,11 @@ pub(super) fn server_verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     if options.accept_invalid_certs {
-        let roots = None;
-        return Ok(Arc::new(Lenient { roots, provider }));
+        return Ok(Arc::new(Credulous));
     }
     let roots = trusted_roots(options)?;
     if options.accept_invalid_hostnames {
-        let roots = Some(roots);
-        return Ok(Arc::new(Lenient { roots, provider }));
+        return Ok(Arc::new(AnyHost { roots, provider }));
     }
     let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
     Ok(strict.map_err(|error| unreadable("the roots", error))?)
@@ -54,16 +52,68 @@ fn trusted_roots(options: &TlsOptions) -> Result<RootCertStore, Error> {
     }
 }
 
-/// Lets servers in that should not be. That the server has its certificate's key is checked all the
-/// same.
+/// Believes whatever is shown. Who accepts a certificate that anybody can make gains nothing by a check
+/// of its key, and some devices have certificates that rustls cannot read at all.
 #[derive(Debug)]
-struct Lenient {
-    /// Certificates must lead to one of these, for whatever host; without, any will do.
-    roots: Option<RootCertStore>,
+struct Credulous;
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED25519,
+            SignatureScheme::ED448,
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::RSA_PSS_SHA384,
+            SignatureScheme::RSA_PSS_SHA512,
+            SignatureScheme::RSA_PKCS1_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA384,
+            SignatureScheme::RSA_PKCS1_SHA512,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+            SignatureScheme::RSA_PKCS1_SHA1,
+        ]
+    }
+}
+
+/// Lets in a server with a good certificate for another host.
+#[derive(Debug)]
+struct AnyHost {
+    roots: RootCertStore,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for AnyHost {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -72,18 +122,15 @@ impl ServerCertVerifier for Lenient {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(roots) = &self.roots {
-            verify_server_cert_signed_by_trust_anchor(
-                &ParsedCertificate::try_from(certificate)?,
-                roots,
-                intermediates,
-                now,
-                self.provider.signature_verification_algorithms.all,
-            )?;
-        }
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(certificate)?,
+            &self.roots,
+            intermediates,
+            now,
+            self.provider.signature_verification_algorithms.all,
+        )?;
         Ok(ServerCertVerified::assertion())
     }
-
     fn verify_tls12_signature(
         &self,
         message: &[u8],
