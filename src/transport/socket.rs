@@ -256,7 +256,10 @@ impl Socket {
     }
 
     /// Tells whether the connection is to be closed, as TLS will soon take no more records.
-    #[allow(dead_code, reason = "whoever ends the connection in order asks it next")]
+    #[allow(
+        dead_code,
+        reason = "whoever ends the connection in order asks it next"
+    )]
     pub(crate) fn is_worn_out(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.is_worn_out())
     }

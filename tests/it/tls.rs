@@ -7,4 +7,6 @@ mod danger;
 #[cfg(target_os = "linux")]
 mod files;
 mod handshakes;
+#[cfg(feature = "rustls")]
+mod owed;
 mod streams;

@@ -304,3 +304,6 @@ fn is_last_word(read: &io::Result<usize>) -> bool {
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ pub(crate) fn params(holder: &str, names: &[&str]) -> CertificateParams {
 /// Is a certificate with its key.
 pub(crate) struct Certificate {
     pub(crate) pem: String,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Certificate {
