@@ -112,8 +112,11 @@
 //! Two engines do the arithmetic. The feature `tls`, on by default, is the system's own by
 //! native-tls; take the feature `rustls` where no system library is to be had, and for servers that
 //! speak TLS 1.3, demand client certificates or have several certificates, which native-tls on
-//! OpenSSL cannot. With both, [`TlsEngine`] chooses. The feature `tls-vendored` builds OpenSSL from
-//! source.
+//! OpenSSL cannot. With both, [`TlsEngine`] chooses; it says what only one of them trusts. The feature
+//! `tls-vendored` builds OpenSSL from source.
+//!
+//! A certificate, key or setting that cannot be used is an error at [`bind`](ServerBuilder::bind),
+//! [`set_tls`](Server::set_tls) or when connecting, and says what is wrong with it.
 //!
 //! # Sending
 //!
@@ -227,7 +230,10 @@
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
 //! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
 //! 64 KiB is encrypted ahead of the socket, by the holder of the outbox's lock alone, so that records
-//! keep their order.
+//! keep their order. What an engine has to say of its own accord leaves at once, also before the 101,
+//! and is bounded. A TLS 1.2 server may begin its handshake anew: OpenSSL goes along, and a message
+//! that meets it waits for input; Rustls refuses by an alert. An engine that takes bytes and sends
+//! none, as Rustls does once the keys of a TLS 1.2 connection are used up, is an error.
 //!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
 //! out, and the handshake likewise; neither knows a socket, a clock or a thread, and both roles
@@ -299,7 +305,8 @@
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
 //! | a deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | plain HTTP where TLS is spoken, or the reverse | 400, and what was probably meant | a DEBUG record; a client: [`Error`] |
-//! | a certificate that is not to be trusted | an alert | [`Error::Tls`] |
+//! | a certificate that is not to be trusted | an alert | [`Error::Tls`], in words, with the engine's own behind |
+//! | TLS that asks for answers and does not read them | the end of the connection | `on_close` 1006 |
 //! | a page of another origin, or a foreign name on a loopback address | 403 | a DEBUG record |
 //! | a request for no route, or none for its method | 404, or 405 with Allow | nothing |
 //! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | nothing |
