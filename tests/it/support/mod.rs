@@ -25,8 +25,10 @@ pub(crate) use self::meeting::{Meeting, ROLES, Role};
 pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
+#[cfg(all(feature = "tls", feature = "rustls"))]
+pub(crate) use self::process::alone_with;
 pub(crate) use self::process::{
-    Resources, alone, alone_with, cpu_time, open_fds, resident_kib, threads, threads_named,
+    Resources, alone, cpu_time, open_fds, resident_kib, threads, threads_named,
 };
 pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
