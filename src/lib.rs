@@ -363,6 +363,8 @@
 //! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
 //! destructor or logger that panicked on the background thread. No message has a record of its own,
 //! and no record contains a header's value but that of a Host or an Origin that is not allowed.
+//! Rustls has records of its own, with the target `rustls`: ERROR and WARN for what a peer does wrong
+//! and for keys that are used up, DEBUG and TRACE for its handshakes.
 //!
 //! ## Platforms
 //!

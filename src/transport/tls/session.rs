@@ -1,6 +1,7 @@
 //! One connection's TLS, past its handshake.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -43,16 +44,24 @@ const MAX_OWED: usize = 64 << 10;
 /// What is asked of the socket at rest, and at most.
 pub(super) const APPETITE: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
 
-/// Makes the error of a write that met a handshake which the peer began anew (RFC 5246, section
-/// 7.4.1.1): it goes on once more has been received, and does not wait for room.
-fn input_wanted() -> io::Error {
-    let what = "the peer does its TLS handshake anew, what is sent waits for it";
-    io::Error::new(io::ErrorKind::ResourceBusy, what)
+/// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1): it
+/// goes on once more has been received, and does not wait for room.
+#[derive(Debug)]
+struct InputWanted;
+
+impl fmt::Display for InputWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer does its TLS handshake anew, what is sent waits for it")
+    }
 }
+
+impl Error for InputWanted {}
 
 /// Tells whether a write waits for input.
 pub(in crate::transport) fn wants_input(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::ResourceBusy
+    error
+        .get_ref()
+        .is_some_and(|error| error.is::<InputWanted>())
 }
 
 /// Makes the error of bytes that an engine took and threw away: Rustls does at the end of its keys.
@@ -258,7 +267,9 @@ impl Session {
         match written {
             Ok(written) => Ok((written, tally)),
             // A write to memory blocks only there.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(input_wanted()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::other(InputWanted))
+            }
             Err(error) => Err(error),
         }
     }
