@@ -1,7 +1,7 @@
 //! Connecting to a server.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub fn connect<R: IntoOutcome>(
     url: impl AsRef<str>,
     set_up: impl FnOnce(&WebSocket) -> R,
 ) -> Result<WebSocket, Error> {
-    Client::new().connect(url, set_up)
+    DEFAULT.connect(url, set_up)
 }
 
 /// Connects for straight-line code: the handle sends, and the [`Messages`] are read by whoever
@@ -56,8 +56,11 @@ pub fn connect<R: IntoOutcome>(
 /// # Errors
 /// See [`Error`].
 pub fn open(url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
-    Client::new().open(url)
+    DEFAULT.open(url)
 }
+
+/// The client of whoever has none: a `wss://` connection finds the system's roots read already.
+static DEFAULT: LazyLock<Client> = LazyLock::new(Client::new);
 
 /// Makes connections to servers; holds the settings and can be used again and again.
 ///

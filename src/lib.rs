@@ -123,8 +123,11 @@
 //! Two engines do the arithmetic. The feature `tls`, on by default, is the system's own by
 //! native-tls; take the feature `rustls` where no system library is to be had, and for servers that
 //! speak TLS 1.3, demand client certificates or have several certificates, which native-tls on
-//! OpenSSL cannot. With both, [`TlsEngine`] chooses. The feature `tls-vendored` builds OpenSSL from
-//! source.
+//! OpenSSL cannot. With both, [`TlsEngine`] chooses; it says what only one of them trusts. The feature
+//! `tls-vendored` builds OpenSSL from source.
+//!
+//! A certificate, key or setting that cannot be used is an error at [`bind`](ServerBuilder::bind),
+//! [`set_tls`](Server::set_tls) or when connecting, and says what is wrong with it.
 //!
 //! # Sending
 //!
@@ -251,7 +254,10 @@
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
 //! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
 //! 64 KiB is encrypted ahead of the socket, by the holder of the outbox's lock alone, so that records
-//! keep their order.
+//! keep their order. What an engine has to say of its own accord leaves at once, also before the 101,
+//! and is bounded. A TLS 1.2 server may begin its handshake anew: OpenSSL goes along, and a message
+//! that meets it waits for input; Rustls refuses by an alert. An engine that takes bytes and sends
+//! none, as Rustls does once the keys of a TLS 1.2 connection are used up, is an error.
 //!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
 //! out, and the handshake likewise; neither knows a socket, a clock or a thread, and both roles
@@ -324,7 +330,8 @@
 //! | silence after a ping | Close 1011 "keepalive ping timeout", if its socket takes that at once; then the cut | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | another deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | plain HTTP where TLS is spoken, or the reverse | 400, and what was probably meant | a DEBUG record; a client: [`Error`] |
-//! | a certificate that is not to be trusted | an alert | [`Error::Tls`] |
+//! | a certificate that is not to be trusted | an alert | [`Error::Tls`], in words, with the engine's own behind |
+//! | TLS that asks for answers and does not read them | the end of the connection | `on_close` 1006 |
 //! | an upgrade, or a method that may change something, from a page of another origin | 403 | a WARN record for the first eight, then DEBUG |
 //! | a foreign Host from this machine itself, or anywhere once hosts are named | 403 | the same |
 //! | an upgrade by HTTP/1.0 | the page that is there, or 426 that names HTTP/1.1 | nothing, or a DEBUG record |
@@ -386,7 +393,9 @@
 //! Origins that a server refuses (once). INFO: that it can accept again. DEBUG:
 //! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
 //! destructor that panicked. No message has a record of its own, and no record contains a header's
-//! value but that of a Host or an Origin that is not allowed.
+//! value but that of a Host or an Origin that is not allowed. Rustls has records of its own, with the
+//! target `rustls`: ERROR and WARN for what a peer does wrong and for keys that are used up, DEBUG and
+//! TRACE for its handshakes.
 //!
 //! Whatever peers, panics and failures say, each record is one line: control characters and those
 //! that turn text around are escaped, and long texts are cut. What errors and events show by

@@ -352,7 +352,7 @@ impl OpeningGuard {
 
     fn recv(&self, received: &mut Vec<u8>) -> io::Result<usize> {
         received.reserve(HEAD_STEP);
-        self.0.socket.recv(received)
+        self.0.socket.recv_answering(received)
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Request {
     head: Box<http::Request<Bytes>>,
     peer_addr: SocketAddr,
     local_addr: SocketAddr,
+    peer_certificates: Vec<Bytes>,
     server: Server,
     parameters: Vec<(String, String)>,
     is_upgrade: bool,
@@ -52,6 +53,7 @@ impl Request {
             head,
             peer_addr,
             local_addr,
+            peer_certificates: Vec::new(),
             server,
             parameters: Vec::new(),
             subprotocols: OnceLock::new(),
@@ -225,6 +227,18 @@ impl Request {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.server.is_tls()
+    }
+
+    /// Returns the certificates that the client has shown over TLS, in DER, its own first; none unless
+    /// the server [asks for them](crate::ServerTls::require_client_certificates). They are checked by
+    /// then. native-tls shows the first alone.
+    #[must_use]
+    pub fn peer_certificates(&self) -> &[Bytes] {
+        &self.peer_certificates
+    }
+
+    pub(crate) fn set_peer_certificates(&mut self, certificates: Vec<Vec<u8>>) {
+        self.peer_certificates = certificates.into_iter().map(Bytes::from).collect();
     }
 
     /// Returns the server that the request came to, to stop it or to find its connections. It does

@@ -116,7 +116,8 @@ fn accept(
     let (head, pipelined) = read_request(opening, shared)?;
     let server = Server::uncounted(shared);
     let (peer, local) = (socket.peer_addr(), socket.local_addr());
-    let request = Box::new(Request::new(head, peer, local, server));
+    let mut request = Box::new(Request::new(head, peer, local, server));
+    request.set_peer_certificates(socket.peer_certificates());
     decide(opening, request, pipelined, shared)
 }
 

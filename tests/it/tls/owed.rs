@@ -1,241 +1,182 @@
-//! What TLS has to say of its own accord leaves at once, is bounded, and stands in no message's way.
-//!
-//! The peer is rustls by hand, whose keys can be asked for anew (RFC 8446, section 4.6.3); landline
-//! has OpenSSL, which answers that by itself.
+//! What TLS has to say that no message carries, by a peer that is made by hand.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
+use std::thread;
 
-use landline::{Config, Messages, TlsEngine, WebSocket};
-use rustix::net::sockopt;
+use landline::{Client, Config, TlsEngine, WebSocket};
+use rustls::crypto::cipher::{AeadKey, Iv, MessageEncrypter, OutboundChunks, OutboundPlainMessage};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, ProtocolVersion, ServerConfig, ServerConnection,
+    SupportedCipherSuite, SupportedProtocolVersion, version,
+};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::support::*;
 
-/// No deadline is the reason of anything.
-fn patient() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .write_timeout(4 * PATIENCE)
-        .close_timeout(4 * PATIENCE)
-}
-
-/// Is a server's end of TLS 1.3, by hand: nothing leaves or is read by itself.
-struct KeyPeer {
+/// Is a server that has done its TLS handshake with a client of landline's.
+struct ByHand {
     tcp: TcpStream,
     tls: ServerConnection,
-    received: Vec<u8>,
 }
 
-impl KeyPeer {
-    /// Accepts a client and answers its request.
-    fn accept(server: &RawServer) -> Self {
-        let chain = CertificateDer::from_pem_slice(LOCAL.pem.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(LOCAL.key().as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![chain], key)
-            .unwrap();
-        let mut peer = Self {
-            tcp: server.accept().stream,
-            tls: ServerConnection::new(Arc::new(config)).unwrap(),
-            received: Vec::new(),
-        };
-        peer.tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = loop {
-            if let Some(at) = peer.received.windows(4).position(|end| end == b"\r\n\r\n") {
-                break String::from_utf8(peer.received.drain(..at + 4).collect()).unwrap();
-            }
-            peer.receive();
-        };
-        let key = field(&head, "sec-websocket-key").expect("no key");
-        let answer = SWITCHING.replace("ACCEPT", &derive_accept_key(key.as_bytes()));
-        peer.send_bytes(answer.as_bytes());
-        peer
+/// Says how far the connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The client waits for its 101.
+    Asking,
+    Open,
+}
+
+const PHASES: [Phase; 2] = [Phase::Asking, Phase::Open];
+
+/// Has a client with this engine meet a server of this version, and says something to it.
+#[track_caller]
+fn meet(
+    engine: TlsEngine,
+    version: &'static SupportedProtocolVersion,
+    phase: Phase,
+    say: impl FnOnce(ByHand) + Send + 'static,
+) {
+    let server = RawServer::new();
+    let url = secure_url(&server);
+    // No ping takes along what is owed, and no deadline ends the wait for it.
+    let config = Config::new()
+        .ping_interval(None)
+        .handshake_timeout(2 * PATIENCE);
+    let options = trust(&TRUSTED).engine(engine);
+    let client = Client::new().config(config).tls(options);
+    let connecting = thread::spawn(move || client.connect(url, |_: &WebSocket| {}));
+    let mut by_hand = ByHand::accept(&server, version);
+    by_hand.answer(phase);
+    let open = (phase == Phase::Open).then(|| connecting.join().unwrap().unwrap());
+    in_time("it is answered at once", move || say(by_hand));
+    drop(open);
+}
+
+impl ByHand {
+    fn accept(server: &RawServer, version: &'static SupportedProtocolVersion) -> Self {
+        let mut tcp = server.accept().stream;
+        let mut tls = ServerConnection::new(Arc::new(config(version))).unwrap();
+        tls.complete_io(&mut tcp).unwrap();
+        assert!(!tls.is_handshaking());
+        Self { tcp, tls }
     }
 
-    fn send_bytes(&mut self, bytes: &[u8]) {
-        self.tls.writer().write_all(bytes).unwrap();
-        self.flush();
+    /// Reads the request, and answers it where the connection is to be open.
+    fn answer(&mut self, phase: Phase) {
+        let mut stream = rustls::Stream::new(&mut self.tls, &mut self.tcp);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        if phase == Phase::Open {
+            let head = String::from_utf8(head).unwrap();
+            let key = field(&head, "sec-websocket-key").unwrap();
+            let answer = SWITCHING.replace("ACCEPT", &derive_accept_key(key.as_bytes()));
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
     }
 
-    fn flush(&mut self) {
+    /// Asks for new keys (RFC 8446, section 4.6.3), whose answer the client owes.
+    fn ask_for_keys(&mut self) {
+        self.tls.refresh_traffic_keys().unwrap();
         while self.tls.wants_write() {
             self.tls.write_tls(&mut self.tcp).unwrap();
         }
     }
 
-    /// Asks for new keys so many times, which the client MUST answer.
-    fn ask_for_keys(&mut self, times: usize) {
-        assert!((0..times).all(|_| self.try_ask_for_keys()));
-    }
-
-    /// Asks for new keys; returns false if the client takes no more.
-    fn try_ask_for_keys(&mut self) -> bool {
-        self.tls.refresh_traffic_keys().unwrap();
-        while self.tls.wants_write() {
-            if self.tls.write_tls(&mut self.tcp).is_err() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Reads what has come over TCP, and what it means.
-    #[track_caller]
-    fn receive(&mut self) {
-        let length = match self.tls.read_tls(&mut self.tcp) {
-            Ok(length) => length,
-            Err(error) => panic!("nothing came in time: {error}"),
+    /// Asks for a new handshake (RFC 5246, section 7.4.1.1), in a record sealed by hand.
+    fn ask_for_handshake(self) -> TcpStream {
+        const HELLO_REQUEST: [u8; 4] = [0; 4];
+        let Some(SupportedCipherSuite::Tls12(suite)) = self.tls.negotiated_cipher_suite() else {
+            panic!("it is TLS 1.2");
         };
-        assert!(length > 0, "the end");
-        let state = self.tls.process_new_packets().unwrap();
-        let mut plain = vec![0; state.plaintext_bytes_to_read()];
-        self.tls.reader().read_exact(&mut plain).unwrap();
-        self.received.extend(plain);
-        self.flush();
+        let (number, secrets) = self.tls.dangerous_extract_secrets().unwrap().tx;
+        let ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } = secrets else {
+            panic!("it is ChaCha20");
+        };
+        let message = OutboundPlainMessage {
+            typ: ContentType::Handshake,
+            version: ProtocolVersion::TLSv1_2,
+            payload: OutboundChunks::Single(&HELLO_REQUEST),
+        };
+        let mut encrypter = encrypter(suite, key, &iv);
+        let mut tcp = self.tcp;
+        let record = encrypter.encrypt(message, number).unwrap();
+        tcp.write_all(&record.encode()).unwrap();
+        tcp
     }
+}
 
-    #[track_caller]
-    fn read_frame(&mut self) -> Frame {
-        loop {
-            if let Some(frame) = Frame::take_from(&mut self.received, true) {
-                return frame;
+fn encrypter(suite: &rustls::Tls12CipherSuite, key: AeadKey, iv: &Iv) -> Box<dyn MessageEncrypter> {
+    suite.aead_alg.encrypter(key, iv.as_ref(), &[])
+}
+
+/// Serves as who [`LOCAL`] says, with the one suite whose seal is made in one piece.
+fn config(version: &'static SupportedProtocolVersion) -> ServerConfig {
+    let mut provider = ring::default_provider();
+    provider.cipher_suites = vec![
+        ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider));
+    let builder = builder.with_protocol_versions(&[version]).unwrap();
+    let chain = CertificateDer::from_pem_slice(LOCAL.pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(LOCAL.key.as_bytes()).unwrap();
+    let builder = builder.with_no_client_auth();
+    let mut config = builder.with_single_cert(vec![chain], key).unwrap();
+    config.enable_secret_extraction = true;
+    config
+}
+
+/// Returns the type of the next record that comes.
+#[track_caller]
+fn next_record(tcp: &mut TcpStream) -> io::Result<u8> {
+    let mut head = [0; 5];
+    tcp.read_exact(&mut head)?;
+    let length = u16::from_be_bytes([head[3], head[4]]);
+    tcp.read_exact(&mut vec![0; length.into()])?;
+    Ok(head[0])
+}
+
+/// Tickets of TLS 1.3 aside, everything is sealed as application data (RFC 8446, section 5.2).
+const APPLICATION_DATA: u8 = 23;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+
+/// Peers that ask for new keys again and again are answered at once, though nobody sends a message. The
+/// last answer may wait for the next message (RFC 8446, section 4.6.3): OpenSSL says the others when
+/// it is asked anew. (Rustls keeps one at most.)
+#[test]
+fn answers_for_new_keys_leave_at_once() {
+    for phase in PHASES {
+        meet(TlsEngine::Native, &version::TLS13, phase, |mut by_hand| {
+            by_hand.ask_for_keys();
+            for _ in 0..3 {
+                by_hand.ask_for_keys();
+                assert_eq!(next_record(&mut by_hand.tcp).unwrap(), APPLICATION_DATA);
             }
-            self.receive();
-        }
+        });
     }
 }
 
-/// Opens a connection of a client to such a peer, with callbacks.
-#[track_caller]
-fn meet(config: Config, set_up: impl FnOnce(&WebSocket)) -> (KeyPeer, WebSocket) {
-    answering(|url| client(config).connect(url, set_up).unwrap())
-}
-
-/// Opens one for straight-line code.
-#[track_caller]
-fn meet_open(config: Config) -> (KeyPeer, (WebSocket, Messages)) {
-    answering(|url| client(config).open(url).unwrap())
-}
-
-fn client(config: Config) -> landline::Client {
-    trusting_by(TlsEngine::Native).config(config)
-}
-
-#[track_caller]
-fn answering<R>(connect: impl FnOnce(String) -> R) -> (KeyPeer, R) {
-    let server = RawServer::with_buffer(2 << 10);
-    std::thread::scope(|scope| {
-        let accepting = scope.spawn(|| KeyPeer::accept(&server));
-        let connected = connect(secure_url(&server));
-        (accepting.join().unwrap(), connected)
-    })
-}
-
-/// An answer that no message carries leaves at once, though nobody sends anything.
+/// A handshake begun anew is gone along with by OpenSSL, and refused by Rustls by an alert, either way
+/// at once.
 #[test]
-fn key_update_is_answered_at_once() {
-    let (mut peer, ws) = meet(patient(), |_| {});
-    for _ in 0..10 {
-        peer.ask_for_keys(1);
-        // It comes, and is no message.
-        peer.receive();
-        assert_eq!(peer.received, b"");
-    }
-    ws.send("still open").unwrap();
-    assert_eq!(peer.read_frame(), Frame::text("still open"));
-    drop(peer);
-}
-
-/// The same where the program pulls.
-#[test]
-fn key_update_is_answered_while_the_program_pulls() {
-    let (mut peer, (ws, mut messages)) = meet_open(patient());
-    let pulling = std::thread::spawn(move || messages.recv().map(|message| message.len()).ok());
-    peer.ask_for_keys(1);
-    peer.receive();
-    assert_eq!(peer.received, b"");
-    peer.send_bytes(&Frame::text("done").bytes(false));
-    assert_eq!(
-        in_time("it comes", move || pulling.join().unwrap()),
-        Some(4)
-    );
-    drop((peer, ws));
-}
-
-/// A flood of them costs no memory, whether the peer reads the answers or not.
-#[test]
-fn flood_of_key_updates_costs_no_memory() {
-    const FLOOD: usize = 100_000;
-    alone(|| {
-        for reads in [true, false] {
-            let (mut peer, ws) = meet(patient(), |_| {});
-            // What is read is not looked at: rustls takes so many for an attack.
-            let mut tcp = peer.tcp.try_clone().unwrap();
-            let reading = std::thread::spawn(move || {
-                while reads && tcp.read(&mut [0; 4 << 10]).is_ok_and(|length| length > 0) {}
+fn answer_to_a_renegotiation_leaves_at_once() {
+    for phase in PHASES {
+        for (engine, kind) in [(TlsEngine::Native, HANDSHAKE), (TlsEngine::Rustls, ALERT)] {
+            meet(engine, &version::TLS12, phase, move |by_hand| {
+                let mut tcp = by_hand.ask_for_handshake();
+                assert_eq!(next_record(&mut tcp).unwrap(), kind, "{engine:?}");
             });
-            let before = resident_kib();
-            peer.tcp.set_write_timeout(Some(ms(1_000))).unwrap();
-            // A client may read no more instead.
-            let asked = (0..FLOOD).take_while(|_| peer.try_ask_for_keys()).count();
-            let grown = resident_kib().saturating_sub(before);
-            println!("{asked} asked, read: {reads}: {grown} KiB more");
-            assert!(
-                grown < 1 << 10,
-                "{grown} KiB more after {asked}, read: {reads}"
-            );
-            peer.tcp.shutdown(Shutdown::Both).unwrap();
-            drop(peer);
-            reading.join().unwrap();
-            settled("it has ended", || ws.close_code().is_some());
         }
-    });
-}
-
-/// A message that finds only owed bytes before it, in a socket that takes nothing, leaves behind them
-/// once the peer reads; it is no failure of the connection.
-#[test]
-fn message_behind_owed_bytes_arrives() {
-    // How much the system takes without leaving anything queued varies.
-    let came_so_far = (1..=12).filter_map(|filling| send_behind_owed_bytes(filling).ok());
-    assert!(came_so_far.count() > 0, "it did not come so far");
-}
-
-/// Sends so many messages that the system takes, and one behind what is owed; fails if the socket was
-/// not full by then.
-fn send_behind_owed_bytes(fillings: usize) -> Result<(), &'static str> {
-    const FILLING: &[u8] = &[b'1'; 512];
-    let (mut peer, ws) = meet(patient().send_buffer(4 << 10), |ws| {
-        // Each message has the client look for what it owes.
-        ws.on_text(|_, _| ());
-    });
-    let socket = own_socket(&ws).ok_or("no descriptor")?;
-    (0..fillings).for_each(|_| ws.send(FILLING).unwrap());
-    if ws.wait_drained(ms(50)).is_err() {
-        ws.abort();
-        return Err("too many");
     }
-    // From now on it takes nothing more.
-    sockopt::set_socket_send_buffer_size(&socket, 1).unwrap();
-    peer.ask_for_keys(1);
-    peer.send_bytes(&Frame::text("go on").bytes(false));
-    settled("it has come", || ws.counters().messages_in == 1);
-    ws.send("behind").unwrap();
-    let was_full = ws.buffered_amount() > 0;
-    (0..fillings).for_each(|_| assert_eq!(peer.read_frame().payload, FILLING));
-    assert_eq!(peer.read_frame(), Frame::text("behind"), "{fillings}");
-    ws.send("still open").unwrap();
-    assert_eq!(peer.read_frame(), Frame::text("still open"));
-    // It goes first, so that nothing waits for it.
-    drop(peer);
-    was_full.then_some(()).ok_or("too few")
 }
