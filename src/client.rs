@@ -201,6 +201,7 @@ impl Client {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }
+        self.config.check()?;
         // Without the URL itself: it may hold credentials.
         let url =
             Url::parse(url).map_err(|error| Error::Invalid(format!("the URL is none: {error}")))?;

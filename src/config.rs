@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Error;
+
 /// Holds the settings of a connection, for a [`Client`](crate::Client) or a
 /// [`Server`](crate::Server).
 ///
@@ -23,6 +25,7 @@ pub struct Config {
     pub(crate) max_queue_messages: usize,
     pub(crate) overflow: Overflow,
     pub(crate) send_buffer: Option<usize>,
+    pub(crate) tcp_notsent_lowat: Option<usize>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -34,7 +37,7 @@ pub struct Config {
 
 /// Is longer than any program runs, and short enough to be added to any moment.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-/// Keeps a ping interval of zero from being a flood.
+/// Keeps a short ping interval from being a flood.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Config {
@@ -50,18 +53,19 @@ impl Config {
             max_queue_messages: 1_024,
             overflow: Overflow::Wait,
             send_buffer: None,
+            tcp_notsent_lowat: Some(128 << 10),
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             ping_interval: Some(Duration::from_secs(20)),
-            ping_timeout: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(40),
             close_timeout: Duration::from_secs(5),
             stop_timeout: Duration::from_secs(10),
         }
     }
 
-    /// Sets the largest message taken from the peer, in bytes of payload; 16 MiB by default. A
-    /// larger one closes the connection with 1009, unless it is read through a
+    /// Sets the largest message taken from the peer, in bytes of payload; 16 MiB by default. 0 takes
+    /// only empty ones. A larger one closes the connection with 1009, unless it is read through a
     /// [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
@@ -70,7 +74,7 @@ impl Config {
     }
 
     /// Sets the largest single frame taken from the peer, in bytes of payload; 16 MiB by default.
-    /// A larger one closes the connection with 1009, at its header, unless its message is read
+    /// 0 takes only empty ones. A larger one closes the connection with 1009, at its header, unless its message is read
     /// through a [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
@@ -78,17 +82,17 @@ impl Config {
         self
     }
 
-    /// Sets into how many fragments the peer may split a message; 131,072 by default. More close
-    /// the connection with 1009, unless the message is read through a
+    /// Sets into how many fragments the peer may split a message; 131,072 by default, 1 at least. More
+    /// close the connection with 1009, unless the message is read through a
     /// [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_fragments(mut self, fragments: usize) -> Self {
-        self.max_fragments = fragments;
+        self.max_fragments = fragments.max(1);
         self
     }
 
-    /// Sets the largest body of a plain HTTP request, in bytes; 64 KiB by default. A larger one is
-    /// answered with 413.
+    /// Sets the largest body of a plain HTTP request, in bytes; 64 KiB by default. 0 takes none. A
+    /// larger one is answered with 413.
     #[must_use]
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
@@ -96,7 +100,7 @@ impl Config {
     }
 
     /// Sets how many bytes of payload may wait to be written; 1 MiB by default. A larger message is
-    /// taken while the queue is empty. A full queue makes [`send`](crate::WebSocket::send) wait.
+    /// taken while the queue is empty, so 0 queues one at a time. A full queue makes [`send`](crate::WebSocket::send) wait.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
         self.max_queue_bytes = bytes;
@@ -130,23 +134,37 @@ impl Config {
     /// A program that pushes fresh data does well to set some 10 to 100 KiB here, so that the queue,
     /// the [`Overflow`] policy and `buffered_amount` take notice early. Too small a buffer slows down
     /// a fast connection over a long way: it bounds what is under way. Linux doubles the number for
-    /// its own bookkeeping, and grants some 4 KiB at least.
+    /// its own bookkeeping, and grants some 4 KiB at least, for 0 too.
     #[must_use]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = Some(bytes);
         self
     }
 
+    /// Sets how many bytes the kernel takes beyond what it can send just now (`TCP_NOTSENT_LOWAT`);
+    /// 128 KiB by default, 1 at least, `None` lets the system decide. Only on Linux and Android.
+    ///
+    /// It keeps short what stands before a ping, and lets `write_timeout` see how fast a slow peer
+    /// reads: without it Linux takes up to some 4 MiB at once, and then nothing until a third of its
+    /// buffer is free, for more than a minute at 10 KiB/s. Unlike [`send_buffer`](Self::send_buffer)
+    /// it does not bound what is under way.
+    #[must_use]
+    pub fn tcp_notsent_lowat(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.tcp_notsent_lowat = bytes.into().map(|bytes| bytes.max(1));
+        self
+    }
+
     /// Sets how long the handshake may take, TLS and HTTP together and on the client the name
-    /// lookup and connecting too; 10 s by default.
+    /// lookup and connecting too; 10 s by default. Zero is an error when binding or connecting.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout.min(FOREVER);
         self
     }
 
-    /// Sets how long a message that has begun may go without 64 KiB of progress; 60 s by default.
-    /// Time in which the program keeps the connection from reading does not count.
+    /// Sets how long a message that has begun may go without 64 KiB of its own payload; 60 s by
+    /// default. Time in which the program keeps the connection from reading does not count. Zero is
+    /// an error when binding or connecting.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.message_timeout = timeout.min(FOREVER);
@@ -154,25 +172,37 @@ impl Config {
     }
 
     /// Sets how long the peer may refuse what is to be written without taking 64 KiB of it, and how
-    /// long [`send`](crate::WebSocket::send) waits for room; 30 s by default.
+    /// long [`send`](crate::WebSocket::send) waits for room; 30 s by default. Zero is an error when
+    /// binding or connecting.
+    ///
+    /// A peer's kernel takes what comes in steps of up to some 125 KB: a shorter timeout than the peer
+    /// needs for so much cuts peers that do read.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout.min(FOREVER);
         self
     }
 
-    /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never.
+    /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never, 1 ms at
+    /// least. Zero is an error when binding or connecting.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.ping_interval = interval
-            .into()
-            .map(|interval| interval.clamp(SHORTEST, FOREVER));
+        self.ping_interval = interval.into().map(|interval| match interval {
+            Duration::ZERO => interval,
+            _ => interval.clamp(SHORTEST, FOREVER),
+        });
         self
     }
 
-    /// Sets how long after a ping the peer may be silent; 20 s by default. Any byte counts as life,
-    /// and so does any byte of ours that it takes. Time in which the program keeps the connection
-    /// from reading does not count.
+    /// Sets how long after a ping the peer may be silent; 40 s by default. Then it is told 1011,
+    /// "keepalive ping timeout", if its socket takes that at once, and cut. Any byte received counts
+    /// as life, and so does any byte taken by a socket that had refused some before. Time in which the
+    /// program keeps the connection from reading does not count. Zero is an error when binding or
+    /// connecting.
+    ///
+    /// A peer that is cut may just have been busy: many libraries answer no ping while their
+    /// program works on a message. Set more than such work takes, or
+    /// [`ping_interval(None)`](Self::ping_interval).
     #[must_use]
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.ping_timeout = timeout.min(FOREVER);
@@ -180,7 +210,8 @@ impl Config {
     }
 
     /// Sets how long the peer may take to answer our Close; 5 s by default, then the connection is
-    /// cut. Time in which the program keeps the connection from reading does not count, but
+    /// cut; with zero practically at once. Time in which the program keeps the connection from reading
+    /// does not count, but
     /// [`Messages::close`](crate::Messages::close) and dropping a client's last handle wait no
     /// longer than this, for what is queued to leave included.
     #[must_use]
@@ -190,11 +221,31 @@ impl Config {
     }
 
     /// Sets how long [`Server::stop`](crate::Server::stop) lets connections take to end; 10 s by
-    /// default, then they are cut.
+    /// default, then they are cut; with zero at once.
     #[must_use]
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout.min(FOREVER);
         self
+    }
+
+    /// Tells whether connections can be made with these settings.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a timeout that would pass before anything could happen.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let timeouts = [
+            ("handshake_timeout", Some(self.handshake_timeout)),
+            ("message_timeout", Some(self.message_timeout)),
+            ("write_timeout", Some(self.write_timeout)),
+            ("ping_interval", self.ping_interval),
+            ("ping_timeout", Some(self.ping_timeout)),
+        ];
+        let zero = timeouts
+            .iter()
+            .find(|(_, timeout)| *timeout == Some(Duration::ZERO));
+        zero.map_or(Ok(()), |(name, _)| {
+            Err(Error::Invalid(format!("the {name} is zero")))
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::outbox::{Outbox, Seal, SocketWire, Urgency};
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
-use crate::transport::Socket;
+use crate::transport::{Ready, Socket};
 use crate::{
     CloseCode, Config, Counters, Initiator, Message, Outcome, Overflow, SendError, SendErrorKind,
     Timeout, WaitError,
@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) reading: Reading,
     pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
+    /// Only to look at: a kept handle keeps no socket.
+    socket: Weak<Socket>,
     deadlines: Box<Mutex<Deadlines>>,
     /// When it is cut whatever the program does, and the deadline's name.
     end_by: Mutex<Option<(Instant, Timeout)>>,
@@ -57,8 +59,10 @@ pub(crate) struct Reading {
     pub(crate) received: AtomicU64,
     /// Messages received whole so far.
     pub(crate) messages: AtomicU64,
-    /// Which message is half received; 0 for none.
+    /// What is half received, by a number of its own; 0 for nothing.
     pub(crate) mid_message: AtomicU64,
+    /// Bytes of payload of messages received so far, reported while one is half received.
+    pub(crate) payload: AtomicU64,
 }
 
 impl Connection {
@@ -79,6 +83,10 @@ impl Connection {
         if let Some(bytes) = config.send_buffer {
             socket.set_send_buffer(bytes)?;
         }
+        if let Some(bytes) = config.tcp_notsent_lowat {
+            // Where the system has no such bound, it is slow peers that it does without.
+            let _ = socket.set_notsent_lowat(bytes);
+        }
         let timer = Timer::new();
         let wire = SocketWire {
             socket: Arc::clone(socket),
@@ -97,6 +105,7 @@ impl Connection {
             reading: Reading::default(),
             config: Arc::clone(config),
             timer,
+            socket: Arc::downgrade(socket),
             deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
             end_by: Mutex::new(None),
             overflow: AtomicU8::new(config.overflow as u8),
@@ -266,13 +275,21 @@ impl Connection {
         }
     }
 
-    fn facts(&self, now: Instant) -> Facts {
+    /// Tells for what the socket is ready; nothing, once it is given up.
+    fn look(&self) -> Ready {
+        let socket = self.socket.upgrade();
+        socket.map_or_else(Ready::default, |socket| socket.look())
+    }
+
+    fn facts(&self, now: Instant, ready: Option<Ready>) -> Facts {
         let mid_message = self.reading.mid_message.load(Ordering::Acquire);
         Facts {
             now,
+            ready,
             asleep: self.reading.asleep.load(Ordering::Acquire),
             received: self.reading.received.load(Ordering::Acquire),
             mid_message: Some(mid_message).filter(|number| *number != 0),
+            payload: self.reading.payload.load(Ordering::Acquire),
             writing: self.outbox.writing(),
             end_by: *lock(&self.end_by),
         }
@@ -286,19 +303,15 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timed for Connection {
     fn check(&self, now: Instant) -> Option<Instant> {
+        let mut ready = None;
         while !self.outbox.is_sealed() {
-            let facts = self.facts(now);
+            let facts = self.facts(now, ready);
             let verdict = lock(&self.deadlines).check(&facts);
             match verdict {
                 Verdict::Wait(next) => return next,
-                Verdict::Ping => {
-                    self.outbox.send_keepalive();
-                    let after = self.facts(now);
-                    lock(&self.deadlines).pinged(&facts, &after);
-                }
-                Verdict::Cut(timeout) => {
-                    self.outbox.seal(Seal::Timeout(timeout));
-                }
+                Verdict::Look => ready = Some(self.look()),
+                Verdict::Ping => self.outbox.send_keepalive(),
+                Verdict::Cut(timeout) => self.cut(timeout),
             }
         }
         None

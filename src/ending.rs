@@ -11,7 +11,7 @@ use crate::outbox::{Seal, Urgency};
 use crate::protocol::CloseFrame;
 use crate::reader::Reader;
 use crate::sync::lock;
-use crate::{CloseCode, Error, Failure, Initiator, Outcome, WebSocket};
+use crate::{CloseCode, Error, Failure, Initiator, Outcome, Timeout, WebSocket};
 
 /// Is what is known of the end, gathered from those who take part in it.
 #[derive(Default)]
@@ -89,6 +89,16 @@ impl Connection {
             failure.filter(|failed| matches!(failed.error, Error::Unfinished) && failed.on == here);
         left.map(|failed| failed.error = Error::Callback(text.to_owned()))
             .is_some()
+    }
+
+    /// Cuts the connection, as a deadline has passed. A peer that is silent is told why, where its
+    /// socket takes that at once.
+    pub(crate) fn cut(&self, timeout: Timeout) {
+        if timeout == Timeout::Pong && self.outbox.writing().stalled_since.is_none() {
+            let close = CloseFrame::cut_to_fit(CloseCode::INTERNAL_ERROR, TOO_SILENT);
+            self.begin_close(close, Urgency::Overtaking);
+        }
+        self.outbox.seal(Seal::Timeout(timeout));
     }
 
     /// Takes note of the peer's Close and answers it, unless our own has left (RFC 6455, section
@@ -186,5 +196,7 @@ impl Connection {
     }
 }
 
+/// The reason a peer is told that does not answer pings.
+const TOO_SILENT: &str = "keepalive ping timeout";
 /// Is the reason a peer is told that reads too slowly.
 const TOO_SLOW: &str = "too slow";

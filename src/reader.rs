@@ -33,6 +33,8 @@ pub(crate) struct Reader {
     received: u64,
     /// Counts the messages, so that the background can tell one that has begun from the next.
     messages: u64,
+    /// Counts what was decoded, likewise.
+    events: u64,
     warned: bool,
 }
 
@@ -92,6 +94,7 @@ impl Reader {
             discarding: false,
             received,
             messages: 0,
+            events: 0,
             warned: false,
         })
     }
@@ -225,6 +228,7 @@ impl Reader {
         let more = self.decoder.has_event();
         self.cork.set_active(more);
         self.corked |= more;
+        self.events += 1;
         match event {
             Event::Message(message) => {
                 self.count_message();
@@ -357,16 +361,25 @@ impl Reader {
         socket.recv(self.decoder.spare())
     }
 
-    /// Tells the background of a message that has begun, once for each.
+    /// Tells the background of what has begun to come, once for each, and how far a message is.
     fn report_progress(&self) {
-        let number = if self.decoder.is_mid_message() {
-            self.messages + 1
-        } else {
-            0
+        let number = match (
+            self.decoder.has_begun_message(),
+            self.decoder.is_mid_message(),
+        ) {
+            (true, _) => 2 * (self.messages + 1),
+            // Half a header or control frame: whatever comes then is something else.
+            (false, true) => 2 * self.events + 1,
+            (false, false) => 0,
         };
-        let reported = &self.connection.reading.mid_message;
-        if reported.load(Ordering::Relaxed) != number {
-            reported.store(number, Ordering::Release);
+        let reading = &self.connection.reading;
+        if number != 0 {
+            reading
+                .payload
+                .store(self.decoder.payload(), Ordering::Release);
+        }
+        if reading.mid_message.load(Ordering::Relaxed) != number {
+            reading.mid_message.store(number, Ordering::Release);
             if number != 0 {
                 self.connection
                     .timer

@@ -1,44 +1,65 @@
 //! What is due on a connection: decisions about time, without a clock and without a socket.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::outbox::Writing;
+use crate::transport::Ready;
 use crate::{Config, Timeout};
 
-/// Keeps the deadlines of one open connection.
+/// The deadlines of one open connection.
 ///
-/// They judge the peer, not the program: a silence counts only if the connection's thread sat in
-/// `recv` at its beginning and its end. One that falls due otherwise begins anew.
+/// They judge the peer, not the program, and nobody unheard:
+/// - A silence counts only if the connection's thread sat in `recv` at its beginning and its end. One
+///   that falls due otherwise begins anew.
+/// - Before a verdict the socket is looked at: what lies in it, or room for what is to be written,
+///   begins the watch anew.
+/// - A look that comes late says that the program itself was held up, so each running watch begins
+///   anew.
+///
+/// The last two excuse each watch once.
 pub(crate) struct Deadlines {
     config: Arc<Config>,
     next_ping: Option<Instant>,
-    pong: Option<Watch>,
-    message: Option<(u64, Watch)>,
+    /// When it asked to be checked next.
+    expected: Option<Instant>,
+    /// With the beginning of the stall that it watches.
+    write: Option<(Instant, Watch)>,
     close: Option<Watch>,
+    /// With the number of the message that it watches.
+    message: Option<(u64, Watch)>,
+    pong: Option<Watch>,
 }
 
-/// Is what is known of a connection at one moment.
+/// What is known of a connection at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) now: Instant,
+    /// What a look at the socket found, if there was one. The other facts are taken after it, so that
+    /// what was read meanwhile is in one of the two.
+    pub(crate) ready: Option<Ready>,
     /// Whether the connection's thread sits in `recv`.
     pub(crate) asleep: bool,
     /// Bytes received so far.
     pub(crate) received: u64,
     /// Which message is half received, if one is.
     pub(crate) mid_message: Option<u64>,
+    /// Bytes of payload of messages received so far.
+    pub(crate) payload: u64,
     pub(crate) writing: Writing,
     /// When the patience ends for good, once somebody waits for the end, and what it is called.
     pub(crate) end_by: Option<(Instant, Timeout)>,
 }
 
-/// Is what is to be done.
+/// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing before then, unless something new begins.
     Wait(Option<Instant>),
-    /// Send a ping, and ask again.
+    /// Look for what the socket is ready, and check again with facts that are taken after that.
+    Look,
+    /// Send a ping, and check again.
     Ping,
     /// End the connection.
     Cut(Timeout),
@@ -46,14 +67,32 @@ pub(crate) enum Verdict {
 
 /// So many bytes are progress.
 const PROGRESS: u64 = 64 << 10;
+/// No watch is shorter: a timeout of zero would otherwise be due again as soon as it has begun anew.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// In so many steps a watch is looked at. A look that comes more than a step late says that this side
+/// was held up, perhaps the whole machine: the peer may have had as little time.
+const STEPS: u32 = 4;
 
-/// Is a stretch of time in which the peer should have done something.
+/// A stretch of time in which the peer should have done something.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     since: Instant,
     asleep: bool,
     received: u64,
-    taken: u64,
+    payload: u64,
+    relieved: u64,
+    /// Whether it has begun anew because this side was late.
+    was_late: bool,
+    /// Whether it has begun anew because of what was found in the socket.
+    was_ready: bool,
+}
+
+/// What a watch waits for.
+struct Rule {
+    length: Duration,
+    timeout: Timeout,
+    /// Tells of what the socket is ready for whether it excuses the peer.
+    excuses: fn(Ready) -> bool,
 }
 
 impl Deadlines {
@@ -61,65 +100,87 @@ impl Deadlines {
         Self {
             config: Arc::clone(config),
             next_ping: config.ping_interval.map(|interval| now + interval),
-            pong: None,
-            message: None,
+            expected: None,
+            write: None,
             close: None,
+            message: None,
+            pong: None,
         }
     }
 
     /// Says what is due, or when to ask again.
     pub(crate) fn check(&mut self, facts: &Facts) -> Verdict {
+        let expected = self.expected.take();
         let dues = [
-            self.stop(facts),
-            self.write(facts),
-            self.closing(facts),
-            self.message(facts),
-            self.pong(facts),
+            stop(facts),
+            self.write(facts, expected),
+            self.closing(facts, expected),
+            self.message(facts, expected),
+            self.pong(facts, expected),
         ];
-        let mut next = self
-            .next_ping
-            .filter(|_| facts.writing.close_left_at.is_none());
+        let mut next = self.next_ping(facts);
+        let mut doubtful = false;
         for due in dues.into_iter().flatten() {
             match due {
                 Due::Over(timeout) => return Verdict::Cut(timeout),
+                Due::Doubtful => doubtful = true,
                 Due::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
             }
         }
-        if next.is_some() && self.ping_is_due(facts) {
+        if doubtful {
+            return Verdict::Look;
+        }
+        if self.next_ping(facts).is_some_and(|at| at <= facts.now) {
+            self.ping(facts);
             return Verdict::Ping;
         }
+        self.expected = next;
         Verdict::Wait(next)
     }
 
-    fn stop(&self, facts: &Facts) -> Option<Due> {
-        facts
-            .end_by
-            .map(|(by, timeout)| Due::unless(by <= facts.now, by, timeout))
-    }
-
-    fn write(&self, facts: &Facts) -> Option<Due> {
-        let by = facts.writing.stalled_since? + self.config.write_timeout;
-        Some(Due::unless(by <= facts.now, by, Timeout::Write))
+    fn write(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
+        let Some(since) = facts.writing.stalled_since else {
+            self.write = None;
+            return None;
+        };
+        if self.write.is_none_or(|(watched, _)| watched != since) {
+            self.write = Some((since, Watch::begin(facts).since(since)));
+        }
+        let rule = Rule {
+            length: self.config.write_timeout,
+            timeout: Timeout::Write,
+            excuses: |ready| ready.writable,
+        };
+        let (_, watch) = self.write.as_mut()?;
+        Some(watch.judge(facts, expected, &rule))
     }
 
     /// RFC 6455, section 7.1.1: an endpoint MAY close at any time, when the peer does not answer.
-    fn closing(&mut self, facts: &Facts) -> Option<Due> {
+    fn closing(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         let sent = facts.writing.close_left_at?;
-        let watch = self.close.get_or_insert(Watch {
-            since: sent,
-            ..Watch::begin(facts)
-        });
+        let watch = self
+            .close
+            .get_or_insert_with(|| Watch::begin(facts).since(sent));
         // A peer that keeps us reading and does not close is late as well.
-        let reading = facts.received - watch.received >= PROGRESS;
-        let facts = &Facts {
-            asleep: facts.asleep || reading,
-            ..*facts
+        let keeps_us_reading = facts.received - watch.received >= PROGRESS;
+        let rule = Rule {
+            length: self.config.close_timeout,
+            timeout: Timeout::Close,
+            excuses: if keeps_us_reading {
+                |_| false
+            } else {
+                |ready| ready.readable
+            },
         };
-        watch.asleep |= reading;
-        Some(watch.judge(facts, self.config.close_timeout, Timeout::Close, |_| false))
+        Some(if keeps_us_reading {
+            watch.judge(facts, expected, &rule)
+        } else {
+            watch.judge_asleep(facts, expected, &rule)
+        })
     }
 
-    fn message(&mut self, facts: &Facts) -> Option<Due> {
+    /// Only the message's own payload is progress.
+    fn message(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         let Some(number) = facts.mid_message else {
             self.message = None;
             return None;
@@ -127,47 +188,66 @@ impl Deadlines {
         if self.message.is_none_or(|(watched, _)| watched != number) {
             self.message = Some((number, Watch::begin(facts)));
         }
+        let rule = Rule {
+            length: self.config.message_timeout,
+            timeout: Timeout::Message,
+            excuses: |ready| ready.readable,
+        };
         let (_, watch) = self.message.as_mut()?;
-        let progress = |watch: &Watch| facts.received - watch.received >= PROGRESS;
-        Some(watch.judge(
-            facts,
-            self.config.message_timeout,
-            Timeout::Message,
-            progress,
-        ))
+        if watch.is_due(facts, &rule) && facts.payload - watch.payload >= PROGRESS {
+            *watch = Watch::begin(facts);
+        }
+        Some(watch.judge_asleep(facts, expected, &rule))
     }
 
-    /// Any byte received since the ping is life, and so is any byte of ours that was taken.
-    fn pong(&mut self, facts: &Facts) -> Option<Due> {
+    /// Any byte received since the ping is life. So is room that the kernel has made for what it had
+    /// refused, as that takes the peer; what it takes otherwise says nothing of the peer.
+    fn pong(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         let watch = self.pong.as_mut()?;
-        if watch.received != facts.received || watch.taken != facts.writing.taken {
+        if watch.received != facts.received || watch.relieved != facts.writing.relieved {
             self.pong = None;
             return None;
         }
-        Some(watch.judge(facts, self.config.ping_timeout, Timeout::Pong, |_| false))
-    }
-
-    /// A ping is due every interval, whatever the traffic.
-    fn ping_is_due(&mut self, facts: &Facts) -> bool {
-        let (Some(at), Some(interval)) = (self.next_ping, self.config.ping_interval) else {
-            return false;
+        let rule = Rule {
+            length: self.config.ping_timeout,
+            timeout: Timeout::Pong,
+            excuses: |ready| ready.readable,
         };
-        if facts.now < at {
-            return false;
-        }
-        self.next_ping = Some(facts.now + interval);
-        true
+        Some(watch.judge_asleep(facts, expected, &rule))
     }
 
-    /// Watches for a sign of life, once the ping has been handed to the outbox: what the kernel
-    /// took of the ping itself is none.
-    pub(crate) fn pinged(&mut self, before: &Facts, after: &Facts) {
-        match &mut self.pong {
-            // A further ping does not put off what the first one waits for.
-            Some(watch) if watch.taken == before.writing.taken => watch.taken = after.writing.taken,
-            Some(_) => {}
-            None => self.pong = Some(Watch::begin(after)),
+    /// A ping is due every interval, whatever the traffic, until our Close has left.
+    fn next_ping(&self, facts: &Facts) -> Option<Instant> {
+        self.next_ping
+            .filter(|_| facts.writing.close_left_at.is_none())
+    }
+
+    /// Watches for a sign of life from before the ping leaves: its pong may come at once. A further
+    /// ping does not put off what the first one waits for.
+    fn ping(&mut self, facts: &Facts) {
+        self.pong.get_or_insert_with(|| Watch::begin(facts));
+        let interval = self.config.ping_interval;
+        self.next_ping = interval.map(|interval| facts.now + interval);
+    }
+}
+
+fn stop(facts: &Facts) -> Option<Due> {
+    facts.end_by.map(|(by, timeout)| {
+        if by <= facts.now {
+            Due::Over(timeout)
+        } else {
+            Due::At(by)
         }
+    })
+}
+
+impl Rule {
+    fn length(&self) -> Duration {
+        self.length.max(SHORTEST)
+    }
+
+    fn step(&self) -> Duration {
+        self.length() / STEPS
     }
 }
 
@@ -177,213 +257,75 @@ impl Watch {
             since: facts.now,
             asleep: facts.asleep,
             received: facts.received,
-            taken: facts.writing.taken,
+            payload: facts.payload,
+            relieved: facts.writing.relieved,
+            was_late: false,
+            was_ready: false,
         }
     }
 
-    /// Judges a stretch of `length`: over, still running, or begun anew.
-    fn judge(
-        &mut self,
-        facts: &Facts,
-        length: Duration,
-        timeout: Timeout,
-        excused: impl FnOnce(&Self) -> bool,
-    ) -> Due {
-        if facts.now < self.since + length {
-            return Due::At(self.since + length);
+    fn since(self, since: Instant) -> Self {
+        Self { since, ..self }
+    }
+
+    fn due(&self, rule: &Rule) -> Instant {
+        self.since + rule.length()
+    }
+
+    fn is_due(&self, facts: &Facts, rule: &Rule) -> bool {
+        self.due(rule) <= facts.now
+    }
+
+    /// Judges a stretch that counts only if the connection's thread slept at both its ends.
+    fn judge_asleep(&mut self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> Due {
+        if self.is_due(facts, rule) && !(self.asleep && facts.asleep) {
+            *self = Self::begin(facts);
         }
-        if self.asleep && facts.asleep && !excused(self) {
-            return Due::Over(timeout);
+        self.judge(facts, expected, rule)
+    }
+
+    /// Judges a stretch: over, doubtful, still running, or begun anew.
+    fn judge(&mut self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> Due {
+        if self.is_late(facts, expected, rule) && !mem::replace(&mut self.was_late, true) {
+            return self.excuse(facts, rule);
         }
-        *self = Self::begin(facts);
-        Due::At(self.since + length)
+        if !self.is_due(facts, rule) {
+            return self.next_look(facts, rule);
+        }
+        match facts.ready {
+            None => Due::Doubtful,
+            Some(ready) if (rule.excuses)(ready) && !mem::replace(&mut self.was_ready, true) => {
+                self.excuse(facts, rule)
+            }
+            Some(_) => Due::Over(rule.timeout),
+        }
+    }
+
+    /// Begins anew, and forgets nothing of what it waits for.
+    fn excuse(&mut self, facts: &Facts, rule: &Rule) -> Due {
+        self.since = facts.now;
+        self.asleep = facts.asleep;
+        self.next_look(facts, rule)
+    }
+
+    fn next_look(&self, facts: &Facts, rule: &Rule) -> Due {
+        Due::At(self.due(rule).min(facts.now + rule.step()))
+    }
+
+    /// Tells whether this check comes later than asked for.
+    fn is_late(&self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> bool {
+        let due = self.due(rule);
+        let asked = expected.map_or(due, |expected| expected.min(due));
+        facts.now > asked + rule.step()
     }
 }
 
 enum Due {
     At(Instant),
+    /// Over, unless the socket says otherwise.
+    Doubtful,
     Over(Timeout),
 }
 
-impl Due {
-    fn unless(over: bool, at: Instant, timeout: Timeout) -> Self {
-        if over {
-            Self::Over(timeout)
-        } else {
-            Self::At(at)
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn config() -> Config {
-        Config::new()
-            .ping_interval(20 * SECOND)
-            .ping_timeout(5 * SECOND)
-            .message_timeout(10 * SECOND)
-            .close_timeout(5 * SECOND)
-            .write_timeout(30 * SECOND)
-    }
-
-    fn idle(now: Instant) -> Facts {
-        let writing = Writing {
-            taken: 0,
-            stalled_since: None,
-            close_left_at: None,
-        };
-        Facts {
-            now,
-            asleep: true,
-            received: 0,
-            mid_message: None,
-            writing,
-            end_by: None,
-        }
-    }
-
-    /// Steps through time from look to look, as the background does, until something is due.
-    fn until_due(
-        deadlines: &mut Deadlines,
-        mut facts: Facts,
-        change: impl Fn(&mut Facts),
-    ) -> (Duration, Verdict) {
-        let start = facts.now;
-        for _ in 0..100 {
-            change(&mut facts);
-            match deadlines.check(&facts) {
-                Verdict::Wait(Some(next)) => facts.now = next,
-                verdict => return (facts.now - start, verdict),
-            }
-        }
-        panic!("nothing ever became due");
-    }
-
-    /// A ping goes out each interval; a peer silent for the timeout after it is cut.
-    #[test]
-    fn silent_peer_is_pinged_then_cut() {
-        let now = Instant::now();
-        let mut deadlines = Deadlines::new(&Arc::new(config()), now);
-        let (after, verdict) = until_due(&mut deadlines, idle(now), |_| {});
-        assert_eq!((after, verdict), (20 * SECOND, Verdict::Ping));
-        let facts = idle(now + after);
-        deadlines.pinged(&facts, &facts);
-        let (after, verdict) = until_due(&mut deadlines, facts, |_| {});
-        assert_eq!((after, verdict), (5 * SECOND, Verdict::Cut(Timeout::Pong)));
-    }
-
-    /// Any byte received, or taken from us, is life: the next thing due is the next ping.
-    #[test]
-    fn any_byte_is_life() {
-        for change in [
-            |facts: &mut Facts| facts.received += 1,
-            |facts: &mut Facts| facts.writing.taken += 1,
-        ] {
-            let now = Instant::now();
-            let mut deadlines = Deadlines::new(&Arc::new(config()), now);
-            deadlines.pinged(&idle(now), &idle(now));
-            let (after, verdict) = until_due(&mut deadlines, idle(now), change);
-            assert_eq!((after, verdict), (20 * SECOND, Verdict::Ping));
-        }
-    }
-
-    /// While a callback runs, no pong is missed; the silence counts from when reading goes on.
-    #[test]
-    fn busy_program_does_not_count_as_silent_peer() {
-        let now = Instant::now();
-        let mut deadlines = Deadlines::new(&Arc::new(config().ping_interval(None)), now);
-        let facts = Facts {
-            asleep: false,
-            ..idle(now)
-        };
-        deadlines.pinged(&facts, &facts);
-        let (after, verdict) = until_due(&mut deadlines, facts, |facts| {
-            facts.asleep = facts.now > now + 11 * SECOND;
-        });
-        assert_eq!((after, verdict), (20 * SECOND, Verdict::Cut(Timeout::Pong)));
-    }
-
-    /// A half-received message needs 64 KiB in each stretch; a new message starts a new stretch.
-    #[test]
-    fn message_must_make_progress() {
-        let now = Instant::now();
-        let config = Arc::new(config().ping_interval(None));
-        let start = Facts {
-            mid_message: Some(7),
-            ..idle(now)
-        };
-
-        let mut deadlines = Deadlines::new(&config, now);
-        let (after, verdict) = until_due(&mut deadlines, start, |facts| facts.received += 1);
-        assert_eq!(
-            (after, verdict),
-            (10 * SECOND, Verdict::Cut(Timeout::Message))
-        );
-
-        let mut deadlines = Deadlines::new(&config, now);
-        let (after, verdict) = until_due(&mut deadlines, start, |facts| {
-            if facts.now < now + 30 * SECOND {
-                facts.received += PROGRESS;
-            }
-        });
-        assert_eq!(
-            (after, verdict),
-            (30 * SECOND, Verdict::Cut(Timeout::Message))
-        );
-
-        let mut deadlines = Deadlines::new(&config, now);
-        assert_eq!(
-            deadlines.check(&start),
-            Verdict::Wait(Some(now + 10 * SECOND))
-        );
-        let next = Facts {
-            now: now + 9 * SECOND,
-            mid_message: Some(8),
-            ..start
-        };
-        assert_eq!(
-            deadlines.check(&next),
-            Verdict::Wait(Some(now + 19 * SECOND))
-        );
-        assert_eq!(
-            deadlines.check(&idle(now + 20 * SECOND)),
-            Verdict::Wait(None)
-        );
-    }
-
-    /// The peer has `close_timeout` to answer our Close, however much else it sends.
-    #[test]
-    fn close_must_be_answered() {
-        let now = Instant::now();
-        let mut deadlines = Deadlines::new(&Arc::new(config()), now);
-        let mut facts = idle(now);
-        facts.writing.close_left_at = Some(now);
-        let (after, verdict) = until_due(&mut deadlines, facts, |facts| facts.received += 100);
-        assert_eq!((after, verdict), (5 * SECOND, Verdict::Cut(Timeout::Close)));
-    }
-
-    /// A stalled write and a stopping server count whether or not a callback runs.
-    #[test]
-    fn write_and_stop_always_count() {
-        let now = Instant::now();
-        let busy = Facts {
-            asleep: false,
-            ..idle(now)
-        };
-        let mut stalled = busy;
-        stalled.writing.stalled_since = Some(now);
-        let mut deadlines = Deadlines::new(&Arc::new(config().ping_interval(None)), now);
-        let due = until_due(&mut deadlines, stalled, |_| {});
-        assert_eq!(due, (30 * SECOND, Verdict::Cut(Timeout::Write)));
-        let stopping = Facts {
-            end_by: Some((now + SECOND, Timeout::Stop)),
-            ..busy
-        };
-        let due = until_due(&mut deadlines, stopping, |_| {});
-        assert_eq!(due, (SECOND, Verdict::Cut(Timeout::Stop)));
-    }
-}
+mod tests;

@@ -271,6 +271,8 @@ impl Thread {
     fn check_due(&self, now: Instant) {
         let due = lock(&REGISTRY).take_due(now);
         for (id, timed) in due {
+            // Those before it may have taken their time.
+            let now = Instant::now();
             let next = guarded(|| timed.check(now)).unwrap_or(Some(now + Duration::from_secs(1)));
             lock(&REGISTRY).reschedule(id, next);
             guarded(|| drop(timed));

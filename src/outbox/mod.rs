@@ -73,6 +73,8 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn wait_writable(&self, alarm: Option<&Self::Alarm>, deadline: Option<Instant>);
     /// Wakes whoever reads or waits, and lets the kernel forget what is unsent.
     fn cut(&self);
+    /// Wakes them likewise, and leaves what is unsent to the kernel.
+    fn hang_up(&self);
     /// Asks the background to resume this outbox when more may be taken.
     fn watch(&self, outbox: &Arc<Outbox<Self>>);
     /// Asks the background to look at this connection by then.
@@ -126,8 +128,8 @@ pub(crate) struct Outbox<W> {
 /// Tells the background how the writing goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Writing {
-    /// Bytes the kernel has taken so far.
-    pub(crate) taken: u64,
+    /// How often the kernel has taken bytes after it had refused some: each time, the peer made room.
+    pub(crate) relieved: u64,
     /// When the kernel last took 64 KiB, while it refuses more.
     pub(crate) stalled_since: Option<Instant>,
     /// When our Close went to the kernel.
@@ -270,7 +272,7 @@ impl<W: Wire> Outbox<W> {
 
     pub(crate) fn writing(self: &Arc<Self>) -> Writing {
         self.visit(|pump| Writing {
-            taken: pump.taken,
+            relieved: pump.relieved,
             stalled_since: pump.stall.map(|stall| stall.since),
             close_left_at: pump.close_left_at,
         })

@@ -38,6 +38,9 @@ pub(super) struct Pump<W> {
     pub(super) closed: bool,
     /// Why what is still queued will not be written.
     unsendable: Option<DeliveryError>,
+    /// Whether the kernel has refused bytes and taken none since.
+    refused: bool,
+    pub(super) relieved: u64,
     pub(super) taken: u64,
     pub(super) delivered: u64,
     pub(super) undelivered: u64,
@@ -195,6 +198,7 @@ impl<W: Wire> Outbox<W> {
                 Ok(length) => self.advance(pump, length, spent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.owing.fetch_or(owing, Ordering::AcqRel);
+                    pump.refused = true;
                     self.begin_stall(pump, &wire);
                     return Turn::Stalled;
                 }
@@ -217,6 +221,7 @@ impl<W: Wire> Outbox<W> {
             .advance(length, |released| freed.add(released, Ok(())));
         spent.add(pump.unsent.take_spent());
         pump.taken += length as u64;
+        pump.relieved += u64::from(mem::take(&mut pump.refused));
         pump.delivered += freed.messages;
         if freed.reservations > 0 {
             self.release(&freed);
@@ -269,8 +274,11 @@ impl<W: Wire> Outbox<W> {
         let Some(wire) = pump.wire.take() else {
             return false;
         };
-        if !matches!(seal, Seal::Finished) {
-            wire.cut();
+        match seal {
+            Seal::Finished => {}
+            // The peer has been told, and a reset would destroy that.
+            Seal::Timeout(Timeout::Pong) if pump.close_left_at.is_some() => wire.hang_up(),
+            _ => wire.cut(),
         }
         let why = seal.undelivered();
         pump.give_up(why);
@@ -387,6 +395,8 @@ impl<W> Pump<W> {
             watched: false,
             closed: false,
             unsendable: None,
+            refused: false,
+            relieved: 0,
             taken: 0,
             delivered: 0,
             undelivered: 0,

@@ -62,6 +62,10 @@ impl Wire for SocketWire {
         self.socket.cut();
     }
 
+    fn hang_up(&self) {
+        self.socket.hang_up();
+    }
+
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
         background::watch(
             Arc::clone(&self.socket),

@@ -57,13 +57,13 @@ impl Assembly {
         self.is_final = header.is_final;
     }
 
-    /// Takes what has come of the frame, unmasks and checks it.
+    /// Takes what has come of the frame, unmasks and checks it; returns how many bytes that is.
     ///
     /// # Errors
     /// 1007 as soon as a text holds a byte that cannot be right.
-    pub(super) fn absorb(&mut self, input: &mut ReadBuffer) -> Result<(), Violation> {
+    pub(super) fn absorb(&mut self, input: &mut ReadBuffer) -> Result<usize, Violation> {
         if self.is_frame_whole() {
-            return Ok(());
+            return Ok(0);
         }
         self.give_back_surplus(input);
         self.payload.extend_from_slice(input.take(self.missing()));
@@ -71,12 +71,13 @@ impl Assembly {
         if let Some(key) = self.key {
             key.apply(came, (self.frame_done % 4) as usize);
         }
-        self.frame_done += came.len() as u64;
+        let length = came.len();
+        self.frame_done += length as u64;
         if self.is_text {
             self.utf8.advance(came)?;
         }
         self.done = self.payload.len();
-        Ok(())
+        Ok(length)
     }
 
     /// Returns the payload itself to receive into, with room in it.

@@ -18,6 +18,8 @@ pub(crate) struct Decoder {
     input: ReadBuffer,
     /// The message of which a part has come.
     assembly: Option<Assembly>,
+    /// Bytes of payload that have come of messages which did not come whole at once.
+    payload: u64,
     /// Whether that message, or the next one, is asked for in chunks.
     is_streaming: bool,
     /// What `has_event` decoded for `next`.
@@ -33,6 +35,7 @@ impl Decoder {
             limits,
             input: ReadBuffer::new(pipelined),
             assembly: None,
+            payload: 0,
             is_streaming: false,
             ahead: None,
             has_ended: false,
@@ -114,6 +117,17 @@ impl Decoder {
         self.assembly.is_some() || !self.input.unread().is_empty()
     }
 
+    /// Tells whether a message has begun to come and is not complete, asked likewise.
+    pub(crate) fn has_begun_message(&self) -> bool {
+        self.assembly.is_some()
+    }
+
+    /// Returns how many bytes of payload have come of messages that did not come whole at once:
+    /// what control frames and headers bring is not counted.
+    pub(crate) fn payload(&self) -> u64 {
+        self.payload
+    }
+
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {
             return Ok(None);
@@ -129,7 +143,7 @@ impl Decoder {
     fn decode_frames(&mut self) -> Result<Option<Event>, Violation> {
         loop {
             if let Some(assembly) = &mut self.assembly {
-                assembly.absorb(&mut self.input)?;
+                self.payload += assembly.absorb(&mut self.input)? as u64;
                 if self.is_streaming && assembly.has_chunk() {
                     return self.chunk();
                 }

@@ -209,6 +209,7 @@ impl ServerBuilder {
     /// the address, [`Error::Io`] if no thread can be had.
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
+        self.config.check()?;
         let hook = self.hook()?;
         let admission = self.admission.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;

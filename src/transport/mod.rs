@@ -12,6 +12,6 @@ mod wake;
 pub(crate) use dial::dial;
 pub(crate) use limits::max_connections;
 pub(crate) use listener::Listener;
-pub(crate) use socket::{Interest, Socket, poll_all};
+pub(crate) use socket::{Interest, Ready, Socket, poll_all};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;

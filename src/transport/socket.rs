@@ -57,7 +57,24 @@ impl Socket {
 
     /// Bounds what the kernel holds of what is sent.
     pub(crate) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        // More than the system can count is as much as it grants.
+        let bytes = bytes.min(i32::MAX as usize);
         Ok(sockopt::set_socket_send_buffer_size(&self.stream, bytes)?)
+    }
+
+    /// Bounds what the kernel takes before it has sent what it has. Without this bound a socket counts
+    /// as writable only when a third of its buffer is free, and that grows to megabytes.
+    pub(crate) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(bytes)
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        {
+            let _ = bytes;
+            Ok(())
+        }
     }
 
     pub(crate) fn peer_addr(&self) -> SocketAddr {
@@ -147,6 +164,11 @@ impl Socket {
         self.wait_raw(interest, deadline)
     }
 
+    /// Tells at once for what the socket is ready.
+    pub(crate) fn look(&self) -> Ready {
+        self.wait_raw(Interest::ReadOrWrite, Some(Instant::now()))
+    }
+
     fn wait_raw(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
         let mut fds = [PollFd::new(&self.stream, interest.flags())];
         poll_all(&mut fds, deadline);
@@ -183,6 +205,12 @@ impl Socket {
     pub(crate) fn cut(&self) {
         let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Ends both directions like [`cut`](Self::cut), but leaves what is unsent to the kernel.
+    pub(crate) fn hang_up(&self) {
+        self.finish_writing();
+        self.stop_reading();
     }
 
     /// Reads and discards until the peer's end, a silence of `silence`, or `total` in all, so that

@@ -196,6 +196,10 @@ impl Wire for FakeWire {
         self.0.moved.notify_all();
     }
 
+    fn hang_up(&self) {
+        self.cut();
+    }
+
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
         self.state().watched.push(Arc::clone(outbox));
         self.0.moved.notify_all();
