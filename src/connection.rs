@@ -281,13 +281,20 @@ impl Connection {
         socket.map_or_else(Ready::default, |socket| socket.look())
     }
 
+    /// Counts all that the peer has let us hear, with TLS in its own bytes too.
+    fn heard(&self) -> u64 {
+        let socket = self.socket.upgrade();
+        let ciphertext = socket.map_or(0, |socket| socket.ciphertext_received());
+        self.reading.received.load(Ordering::Acquire) + ciphertext
+    }
+
     fn facts(&self, now: Instant, ready: Option<Ready>) -> Facts {
         let mid_message = self.reading.mid_message.load(Ordering::Acquire);
         Facts {
             now,
             ready,
             asleep: self.reading.asleep.load(Ordering::Acquire),
-            received: self.reading.received.load(Ordering::Acquire),
+            received: self.heard(),
             mid_message: Some(mid_message).filter(|number| *number != 0),
             payload: self.reading.payload.load(Ordering::Acquire),
             writing: self.outbox.writing(),

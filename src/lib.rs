@@ -439,6 +439,6 @@ pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
-pub use server::{Server, ServerBuilder, StopReport};
+pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 pub use websocket::WebSocket;

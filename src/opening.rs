@@ -1,8 +1,9 @@
 //! The opening handshake over a socket, under its one deadline.
 
 use std::io;
+use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,25 +13,47 @@ use crate::background::{Timed, Timer};
 use crate::handshake::{
     Ask, BadRequest, Body, RequestBody, parse_request, parse_response, wants_upgrade,
 };
+use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Socket};
 use crate::{Error, Refusal, Timeout};
 
-/// Is a handshake under way: its socket, and the deadline that cuts it.
+/// A handshake under way: its socket, and the deadline that cuts it.
 pub(crate) struct Opening {
     socket: Arc<Socket>,
     timer: Arc<Timer>,
-    state: AtomicU8,
+    progress: Mutex<Progress>,
 }
 
-/// The peer's part is still awaited.
-const READING: u8 = 0;
-/// The answer is being written.
-const ANSWERING: u8 = 1;
-const DONE: u8 = 2;
-/// The deadline, or a newcomer at the limit, has cut it.
-const CUT: u8 = 3;
-/// The server stops.
-const INTERRUPTED: u8 = 4;
+/// How far a handshake has come, and what keeps it from going on.
+struct Progress {
+    stage: Stage,
+    hindrance: Option<Hindrance>,
+    deadline: Instant,
+    /// How long it had until then.
+    patience: Duration,
+    /// Whether the deadline is final: there is no excuse, or no other one.
+    is_final: bool,
+}
+
+/// Where a handshake stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The peer's part is still awaited.
+    Reading,
+    /// It has come, and the program decides.
+    Deciding,
+    /// The answer is being written.
+    Answering,
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hindrance {
+    /// The deadline, or a newcomer at the limit, has cut it.
+    Cut,
+    /// The server stops.
+    Interrupted,
+}
 
 /// Ends the deadline's watch when dropped.
 pub(crate) struct OpeningGuard(Arc<Opening>);
@@ -40,7 +63,13 @@ impl Opening {
         let opening = Arc::new(Self {
             socket: Arc::clone(socket),
             timer: Timer::new(),
-            state: AtomicU8::new(READING),
+            progress: Mutex::new(Progress {
+                stage: Stage::Reading,
+                hindrance: None,
+                deadline,
+                patience: deadline.saturating_duration_since(Instant::now()),
+                is_final: false,
+            }),
         });
         opening
             .timer
@@ -48,29 +77,71 @@ impl Opening {
         Ok(OpeningGuard(opening))
     }
 
+    pub(crate) fn stage(&self) -> Stage {
+        lock(&self.progress).stage
+    }
+
+    pub(crate) fn peer_addr(&self) -> SocketAddr {
+        self.socket.peer_addr()
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        lock(&self.progress).hindrance == Some(Hindrance::Cut)
+    }
+
     /// Cuts the handshake, if it is still under way.
     pub(crate) fn cut(&self) {
-        if self.step(READING, CUT) || self.step(ANSWERING, CUT) {
-            self.socket.cut();
+        let mut progress = lock(&self.progress);
+        if progress.stage == Stage::Done || progress.hindrance == Some(Hindrance::Cut) {
+            return;
         }
+        progress.hindrance = Some(Hindrance::Cut);
+        drop(progress);
+        self.socket.cut();
     }
 
     /// Ends the wait for the peer's part, if it still lasts: the thread finds the end of the input.
-    pub(crate) fn interrupt(&self) {
-        if self.step(READING, INTERRUPTED) {
+    /// What is being answered goes on until `by`.
+    pub(crate) fn interrupt(&self, by: Instant) {
+        let mut progress = lock(&self.progress);
+        progress.deadline = progress.deadline.min(by);
+        progress.is_final = true;
+        let waits = progress.stage == Stage::Reading && progress.hindrance.is_none();
+        if waits {
+            progress.hindrance = Some(Hindrance::Interrupted);
+        }
+        drop(progress);
+        if waits {
             self.socket.stop_reading();
         }
+        self.timer.expect(by);
     }
 
-    fn step(&self, from: u8, to: u8) -> bool {
-        self.state
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+    /// Goes on to a stage, unless something keeps it from that.
+    fn advance(&self, from: Stage, to: Stage) -> bool {
+        let mut progress = lock(&self.progress);
+        let goes_on = progress.stage == from && progress.hindrance.is_none();
+        if goes_on {
+            progress.stage = to;
+        }
+        goes_on
     }
 }
 
 impl Timed for Opening {
-    fn check(&self, _now: Instant) -> Option<Instant> {
+    /// Cuts it when its time is over. A look that comes late says that this side was held up, perhaps
+    /// the whole machine: then the time begins anew, once.
+    fn check(&self, now: Instant) -> Option<Instant> {
+        let mut progress = lock(&self.progress);
+        if now < progress.deadline {
+            return Some(progress.deadline);
+        }
+        let is_late = now > progress.deadline + progress.patience / 4;
+        if is_late && !mem::replace(&mut progress.is_final, true) {
+            progress.deadline = now + progress.patience;
+            return Some(progress.deadline);
+        }
+        drop(progress);
         self.cut();
         None
     }
@@ -96,15 +167,17 @@ impl OpeningGuard {
     /// Says that the peer's part has come and is going to be answered. Returns false if the
     /// handshake is not to go on.
     pub(crate) fn begin_answer(&self) -> bool {
-        self.0.step(READING, ANSWERING)
+        self.0.advance(Stage::Reading, Stage::Deciding)
     }
 
     /// Ends the handshake in time, or finds that it was cut.
     pub(crate) fn finish(self) -> Result<(), Error> {
-        if self.0.step(READING, DONE) || self.0.step(ANSWERING, DONE) {
-            return Ok(());
+        let progress = &mut *lock(&self.0.progress);
+        if progress.hindrance.is_some() {
+            return Err(Error::Timeout(Timeout::Handshake));
         }
-        Err(Error::Timeout(Timeout::Handshake))
+        progress.stage = Stage::Done;
+        Ok(())
     }
 
     /// Tells what TLS says after its handshake, such as why it does not believe our certificate, from
@@ -118,7 +191,7 @@ impl OpeningGuard {
 
     /// Tells an error of the socket from the cut that caused it.
     fn explain(&self, error: Error) -> Error {
-        if self.0.state.load(Ordering::Acquire) == CUT {
+        if self.0.is_cut() {
             return Error::Timeout(Timeout::Handshake);
         }
         error
@@ -182,6 +255,7 @@ impl OpeningGuard {
 
     /// Writes a whole answer, blocking.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.0.advance(Stage::Deciding, Stage::Answering);
         self.0.socket.send_all(bytes)
     }
 

@@ -158,25 +158,15 @@ impl Deadlines {
     /// RFC 6455, section 7.1.1: an endpoint MAY close at any time, when the peer does not answer.
     fn closing(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         let sent = facts.writing.close_left_at?;
-        let watch = self
-            .close
-            .get_or_insert_with(|| Watch::begin(facts).since(sent));
-        // A peer that keeps us reading and does not close is late as well.
-        let keeps_us_reading = facts.received - watch.received >= PROGRESS;
         let rule = Rule {
             length: self.config.close_timeout,
             timeout: Timeout::Close,
-            excuses: if keeps_us_reading {
-                |_| false
-            } else {
-                |ready| ready.readable
-            },
+            excuses: |ready| ready.readable,
         };
-        Some(if keeps_us_reading {
-            watch.judge(facts, expected, &rule)
-        } else {
-            watch.judge_asleep(facts, expected, &rule)
-        })
+        let watch = self
+            .close
+            .get_or_insert_with(|| Watch::begin(facts).since(sent));
+        Some(watch.judge_silence(facts, expected, &rule))
     }
 
     /// Only the message's own payload is progress.
@@ -197,7 +187,7 @@ impl Deadlines {
         if watch.is_due(facts, &rule) && facts.payload - watch.payload >= PROGRESS {
             *watch = Watch::begin(facts);
         }
-        Some(watch.judge_asleep(facts, expected, &rule))
+        Some(watch.judge_silence(facts, expected, &rule))
     }
 
     /// Any byte received since the ping is life. So is room that the kernel has made for what it had
@@ -213,7 +203,7 @@ impl Deadlines {
             timeout: Timeout::Pong,
             excuses: |ready| ready.readable,
         };
-        Some(watch.judge_asleep(facts, expected, &rule))
+        Some(watch.judge_silence(facts, expected, &rule))
     }
 
     /// A ping is due every interval, whatever the traffic, until our Close has left.
@@ -276,8 +266,16 @@ impl Watch {
         self.due(rule) <= facts.now
     }
 
-    /// Judges a stretch that counts only if the connection's thread slept at both its ends.
-    fn judge_asleep(&mut self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> Due {
+    /// Judges a stretch in which something should have come. It counts only if the connection's thread
+    /// slept at both its ends; or if it has read much, and that was something else.
+    fn judge_silence(&mut self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> Due {
+        if facts.received - self.received >= PROGRESS {
+            let rule = Rule {
+                excuses: |_| false,
+                ..*rule
+            };
+            return self.judge(facts, expected, &rule);
+        }
         if self.is_due(facts, rule) && !(self.asleep && facts.asleep) {
             *self = Self::begin(facts);
         }

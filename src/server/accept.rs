@@ -61,7 +61,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let builder = thread::Builder::new().name(format!("landline-{id}"));
     let spawned = builder.spawn(move || session::run(id, theirs, counts_for, &sharing));
     if let Err(error) = spawned {
-        drop(shared.roster.place(counts_for));
+        drop(shared.roster.place(id, counts_for));
         if let Some(socket) = Arc::into_inner(socket) {
             refuse(socket, shared);
         }

@@ -4,6 +4,7 @@ mod accept;
 mod admission;
 mod builder;
 mod refusal;
+mod report;
 mod roster;
 mod session;
 
@@ -18,6 +19,7 @@ use log::debug;
 use self::admission::Admission;
 use self::builder::Hook;
 pub use self::builder::ServerBuilder;
+pub use self::report::{Stage, StopReport, StuckThread};
 use self::roster::Roster;
 use crate::group::{Laggards, send_to_each};
 use crate::http::TrustedProxies;
@@ -145,9 +147,9 @@ impl Server {
         self.shared.roster.counters()
     }
 
-    /// Begins to stop, and returns at once, from anywhere: no new connections, 503 for those in
-    /// their handshake, 1001 for the open ones. What has not ended after
-    /// [`stop_timeout`](Config::stop_timeout) is cut.
+    /// Begins to stop, and returns at once, from anywhere: no new connections, 503 for those whose
+    /// request has not come, 1001 for the open ones. What has not ended after
+    /// [`stop_timeout`](Config::stop_timeout) is cut, an answer to a slow reader too.
     pub fn stop(&self) {
         self.shared.stop(self.shared.config.stop_timeout);
     }
@@ -168,9 +170,7 @@ impl Server {
             return Err(WaitError::WouldDeadlock);
         }
         uncork_thread();
-        Ok(StopReport {
-            stuck: self.shared.roster.wait_empty(),
-        })
+        Ok(StopReport::new(self.shared.roster.wait_empty()))
     }
 }
 
@@ -180,22 +180,6 @@ impl fmt::Debug for Server {
             .field("local_addr", &self.local_addr())
             .field("connections", &self.connection_count())
             .finish_non_exhaustive()
-    }
-}
-
-/// Tells how a server has stopped.
-#[derive(Clone, Debug)]
-pub struct StopReport {
-    stuck: Vec<WebSocket>,
-}
-
-impl StopReport {
-    /// Returns the connections whose callback or handler had not returned by the deadline. Their
-    /// sockets are cut; their threads, named `landline-` and the connection's
-    /// [`id`](WebSocket::id), are left behind.
-    #[must_use]
-    pub fn stuck(&self) -> &[WebSocket] {
-        &self.stuck
     }
 }
 

@@ -1,11 +1,13 @@
 //! Who is connected to a server, from the accepted socket to the end of its thread.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use super::report::StuckThread;
 use crate::connection::Connection;
 use crate::opening::Opening;
 use crate::sync::lock;
@@ -24,8 +26,9 @@ struct State {
     threads: usize,
     /// How many of them count for an address.
     per_ip: HashMap<IpAddr, usize>,
-    /// The handshakes under way, the oldest first.
-    openings: VecDeque<Arc<Opening>>,
+    /// The handshakes under way, the oldest first, and those that were cut whose threads have not
+    /// ended.
+    openings: BTreeMap<u64, Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
     /// What has gone over connections that have ended.
     ended: Counters,
@@ -39,9 +42,10 @@ struct State {
 
 /// Is one thread's place on the roster, until dropped.
 pub(super) struct Place<'a> {
+    id: u64,
     roster: &'a Roster,
     counts_for: Option<IpAddr>,
-    opening: Option<Arc<Opening>>,
+    is_opening: bool,
     connection: Option<Arc<Connection>>,
 }
 
@@ -111,12 +115,13 @@ impl Roster {
         }
     }
 
-    /// Takes over a counted thread.
-    pub(super) fn place(&self, counts_for: Option<IpAddr>) -> Place<'_> {
+    /// Takes over a counted thread, under the id that its connection has.
+    pub(super) fn place(&self, id: u64, counts_for: Option<IpAddr>) -> Place<'_> {
         Place {
+            id,
             roster: self,
             counts_for,
-            opening: None,
+            is_opening: false,
             connection: None,
         }
     }
@@ -126,18 +131,18 @@ impl Roster {
         let mut state = lock(&self.state);
         let by = state.stop_by.map_or(by, |before| before.min(by));
         state.stop_by = Some(by);
-        let openings: Vec<_> = state.openings.iter().cloned().collect();
+        let openings: Vec<_> = state.openings.values().cloned().collect();
         let connections: Vec<_> = state.connections.values().cloned().collect();
         drop(state);
         self.changed.notify_all();
-        openings.iter().for_each(|opening| opening.interrupt());
+        openings.iter().for_each(|opening| opening.interrupt(by));
         connections
             .iter()
             .for_each(|connection| go_away(connection, by));
     }
 
     /// Waits until the listener is closed and no thread is left, and returns who is stuck.
-    pub(super) fn wait_empty(&self) -> Vec<WebSocket> {
+    pub(super) fn wait_empty(&self) -> Vec<StuckThread> {
         let mut state = lock(&self.state);
         while state.accepting || state.threads > 0 || state.stop_by.is_none() {
             let deadline = state.stop_by.map(|by| by + GRACE);
@@ -146,11 +151,13 @@ impl Roster {
             }
             state = crate::sync::wait(&self.changed, state, deadline);
         }
-        state
-            .connections
-            .values()
-            .map(WebSocket::for_callbacks)
-            .collect()
+        let opening = state.openings.iter();
+        let mut stuck: Vec<_> = opening
+            .map(|(id, opening)| StuckThread::of_opening(*id, opening))
+            .collect();
+        stuck.extend(state.connections.values().map(StuckThread::of_connection));
+        stuck.sort_by_key(StuckThread::id);
+        stuck
     }
 }
 
@@ -170,30 +177,27 @@ impl Place<'_> {
     /// Enters a handshake. At the limit, the oldest one under way is cut.
     pub(super) fn enter_opening(&mut self, opening: &Arc<Opening>, limit: usize) {
         let mut state = lock(&self.roster.state);
-        let oldest = if state.openings.len() >= limit {
-            state.openings.pop_front()
-        } else {
-            None
-        };
-        state.openings.push_back(Arc::clone(opening));
-        let stopping = state.stop_by.is_some();
+        let under_way = state.openings.values().filter(|opening| !opening.is_cut());
+        let oldest = (under_way.clone().count() >= limit)
+            .then(|| under_way.clone().next().cloned())
+            .flatten();
+        state.openings.insert(self.id, Arc::clone(opening));
+        let stop_by = state.stop_by;
         drop(state);
-        self.opening = Some(Arc::clone(opening));
+        self.is_opening = true;
         if let Some(oldest) = oldest {
             oldest.cut();
         }
-        if stopping {
-            opening.interrupt();
+        if let Some(by) = stop_by {
+            opening.interrupt(by);
         }
     }
 
     /// Ends the handshake.
     pub(super) fn leave_opening(&mut self) {
-        if let Some(opening) = self.opening.take() {
-            let mut state = lock(&self.roster.state);
-            state
-                .openings
-                .retain(|entered| !Arc::ptr_eq(entered, &opening));
+        if mem::take(&mut self.is_opening) {
+            let left = lock(&self.roster.state).openings.remove(&self.id);
+            drop(left);
         }
     }
 
@@ -247,7 +251,7 @@ mod tests {
         let [one, other] = ["192.0.2.1", "::1"].map(|text| text.parse::<IpAddr>().unwrap());
         let places = [Some(one), Some(other), Some(one), None].map(|counts_for| {
             roster.add_thread(counts_for);
-            roster.place(counts_for)
+            roster.place(0, counts_for)
         });
         assert_eq!((roster.threads_of(one), roster.threads_of(other)), (2, 1));
         assert_eq!(roster.thread_count(), 4);

@@ -30,7 +30,7 @@ const LINGER: Duration = Duration::from_secs(5);
 // The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
 // every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
-    let mut place = shared.roster.place(counts_for);
+    let mut place = shared.roster.place(id, counts_for);
     let Some(accepted) = as_connection_thread(|| shake_hands(&socket, shared, &mut place)) else {
         return;
     };

@@ -23,6 +23,7 @@ mod reading;
 mod requests;
 mod routing;
 mod sends;
+mod settings;
 mod smoke;
 mod stop;
 mod support;

@@ -3,7 +3,10 @@
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use landline::{CloseCode, Config, Server, Timeout, WaitError, WebSocket};
+use landline::{
+    CloseCode, Config, Next, Reply, Request, Router, Server, ServerBuilder, Stage, Timeout,
+    Upgrade, WaitError, WebSocket,
+};
 
 use crate::support::*;
 
@@ -200,7 +203,12 @@ fn callback_that_blocks_for_ever_is_named() {
     drop(probe);
     server.stop_within(ms(300));
     let report = stopped(&server);
-    assert_eq!(report.stuck(), std::slice::from_ref(&stuck));
+    let [entry] = report.stuck() else {
+        panic!("{report:?}")
+    };
+    assert_eq!(entry.websocket(), Some(&stuck));
+    assert_eq!((entry.id(), entry.stage()), (stuck.id(), Stage::Open));
+    assert_eq!(entry.peer_addr(), stuck.peer_addr());
     assert_refused(&server);
     raw.read_end();
     // Its own end comes when the callback returns.
@@ -211,6 +219,91 @@ fn callback_that_blocks_for_ever_is_named() {
         (event.code(), event.timeout()),
         (CloseCode::ABNORMAL, Some(Timeout::Stop))
     );
+}
+
+/// A handshake that is being answered, to a peer that reads no further, ends by the stop's deadline,
+/// over TLS too.
+#[test]
+fn answer_to_a_slow_reader_ends_at_the_deadline() {
+    let builder = || {
+        let large = |_: &mut Request| Reply::text("x".repeat(64 << 20));
+        Server::builder().config(patient()).on_request(large)
+    };
+    let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let server = TestServer::start(builder());
+    let mut reader = RawPeer::dial_with_buffer(&server, 2 << 10);
+    reader.send_bytes(get);
+    reader.read_head();
+    server.stop_within(ms(300));
+    assert!(stopped(&server).stuck().is_empty());
+    #[cfg(feature = "tls")]
+    {
+        let server = secure(builder());
+        let mut reader = TlsPeer::dial(&server);
+        reader.send_bytes(get);
+        reader.read_head();
+        server.stop_within(ms(300));
+        assert!(stopped(&server).stuck().is_empty());
+    }
+}
+
+/// Blocks until it may go on.
+type Block = Box<dyn Fn() -> &'static str + Send + Sync>;
+
+/// Threads that are stuck in the program's answer to a request are named: in `should_upgrade`,
+/// `on_request`, middleware and a plain route.
+#[test]
+fn stuck_answers_are_named() {
+    let stuck: [fn(Block) -> ServerBuilder; 4] = [
+        |block| {
+            let should_upgrade = move |_: &mut Request| {
+                block();
+                Ok(Upgrade::new())
+            };
+            let builder = Server::builder().should_upgrade(should_upgrade);
+            builder.on_upgrade(|_, _| ())
+        },
+        |block| Server::builder().on_request(move |_| block()),
+        |block| {
+            let middleware = move |request: &mut Request, next: Next<'_>| {
+                block();
+                next.run(request)
+            };
+            Server::builder().router(Router::new().middleware(middleware))
+        },
+        |block| Server::builder().router(Router::new().get("/", move |_| block())),
+    ];
+    for (number, stuck) in stuck.into_iter().enumerate() {
+        let (release, blocked) = mpsc::channel::<()>();
+        let (blocked, entered) = (Mutex::new(blocked), Recorder::new());
+        let enters = entered.sender();
+        let server = TestServer::start(stuck(Box::new(move || {
+            let _ = enters.send(());
+            let _ = blocked.lock().unwrap().recv();
+            "at last"
+        })));
+        let mut raw = RawPeer::dial(&server);
+        raw.send_bytes(upgrade_request(server.local_addr()));
+        entered.next();
+        server.stop_within(ms(200));
+        let report = stopped(&server);
+        let [entry] = report.stuck() else {
+            panic!("{number}: {report:?}")
+        };
+        assert_eq!(entry.stage(), Stage::Deciding, "{number}");
+        assert_eq!(entry.peer_addr(), raw.stream.local_addr().unwrap());
+        assert!(entry.websocket().is_none());
+        assert!(
+            entry.to_string().contains("the program's answer"),
+            "{entry}"
+        );
+        let name = format!("landline-{}", entry.id());
+        let is_there = || threads().iter().any(|thread| thread.name == name);
+        assert!(is_there(), "{name}");
+        raw.read_end();
+        release.send(()).unwrap();
+        settled("its thread ends", || !is_there());
+    }
 }
 
 /// A callback stops its own server without waiting for itself, and cannot wait for it.

@@ -269,6 +269,7 @@ fn message_must_make_progress() {
     let (after, verdict) = until_due(&mut deadlines, start, |facts| {
         facts.received += PROGRESS;
         facts.payload += 1;
+        facts.asleep = false;
     });
     assert_eq!(
         (after, verdict),

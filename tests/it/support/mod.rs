@@ -1,5 +1,6 @@
 //! Helpers: servers that stop on drop, raw peers, waits under a deadline, counts of the process.
 
+mod control;
 mod events;
 mod exchange;
 mod meeting;
@@ -17,6 +18,7 @@ mod ways;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::control::Control;
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
 pub(crate) use self::meeting::{Meeting, ROLES, Role};

@@ -102,6 +102,17 @@ impl Part {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Lets it end, asserts that it ends well, and returns what it told and nobody heard.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        drop(self.stdin.take());
+        let lines = self.lines.by_ref().map_while(Result::ok);
+        let said = lines.filter_map(|line| Some(line.strip_prefix(SAID)?.to_owned()));
+        let said = said.collect();
+        assert!(self.child.wait().unwrap().success());
+        said
+    }
+
     /// Lets it end, and asserts that it ends well.
     #[track_caller]
     pub(crate) fn release(mut self) {

@@ -165,10 +165,21 @@ pub(crate) fn upgrade_request(host: SocketAddr) -> String {
 
 /// # Getting there
 impl RawPeer {
+    /// Tells whether it masks: clients do (RFC 6455, section 5.1).
+    pub(crate) fn masks(&self) -> bool {
+        self.masks
+    }
+
     /// Connects to a server, without a word.
     #[track_caller]
     pub(crate) fn dial(server: &Server) -> Self {
-        Self::of(TcpStream::connect(server.local_addr()).unwrap(), true)
+        Self::connect_to(server.local_addr())
+    }
+
+    /// Connects to a server of any process, without a word.
+    #[track_caller]
+    pub(crate) fn connect_to(server: SocketAddr) -> Self {
+        Self::of(TcpStream::connect(server).unwrap(), true)
     }
 
     /// Connects with a receive buffer of about this size, so that little fits in when nobody reads.
@@ -422,8 +433,12 @@ impl RawServer {
         server
     }
 
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
     pub(crate) fn url(&self) -> String {
-        format!("ws://{}", self.0.local_addr().unwrap())
+        format!("ws://{}", self.local_addr())
     }
 
     /// Accepts a client, without a word.

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use landline::{Client, Config, Identity, Server, ServerBuilder, TlsOptions, WebSocket};
 use native_tls::{HandshakeError, TlsAcceptor, TlsConnector, TlsStream};
@@ -223,6 +224,17 @@ impl TlsPeer {
         client: &Client,
         set_up: impl FnOnce(&WebSocket),
     ) -> (Self, WebSocket) {
+        Self::meet_by(server, &secure_url(server), client, set_up)
+    }
+
+    /// Has a client connect likewise, by a URL that leads to the server.
+    #[track_caller]
+    pub(crate) fn meet_by(
+        server: &RawServer,
+        url: &str,
+        client: &Client,
+        set_up: impl FnOnce(&WebSocket),
+    ) -> (Self, WebSocket) {
         std::thread::scope(|scope| {
             let answering = scope.spawn(|| {
                 let mut peer = Self::accept(server).unwrap_or_else(|_| panic!("no TLS handshake"));
@@ -231,7 +243,7 @@ impl TlsPeer {
                 peer.send_bytes(SWITCHING.replace("ACCEPT", &derive_accept_key(key.as_bytes())));
                 peer
             });
-            let ws = client.connect(secure_url(server), set_up).unwrap();
+            let ws = client.connect(url, set_up).unwrap();
             (answering.join().unwrap(), ws)
         })
     }
@@ -329,6 +341,20 @@ impl TlsPeer {
         let line = self.stream.get_mut();
         let held = line.held.take().unwrap_or_default();
         line.write_all(&held).unwrap();
+    }
+
+    /// Writes in as few records as can be, of which a little leaves at a time.
+    #[track_caller]
+    pub(crate) fn send_in_drops(&mut self, bytes: impl AsRef<[u8]>, size: usize, pause: Duration) {
+        self.stream.get_mut().held = Some(Vec::new());
+        self.send_bytes(bytes);
+        let line = self.stream.get_mut();
+        let held = line.held.take().unwrap_or_default();
+        for drop in held.chunks(size) {
+            std::thread::sleep(pause);
+            // Whether the other side is still there is the test's to ask.
+            let _ = line.write_all(drop);
+        }
     }
 
     /// Says by `close_notify` that nothing follows, and leaves TCP open.

@@ -1,10 +1,12 @@
 //! Landline and a peer that takes little unless it reads, over ws and over wss.
 
+use std::net::TcpStream;
+
 use landline::{Client, Config, WebSocket};
 
-use super::{Frame, Meeting, Probe, RawPeer, Recorder, Role, TestServer, opcode};
+use super::{End, Frame, Meeting, Probe, RawPeer, Recorder, Role, TestServer, opcode};
 #[cfg(feature = "tls")]
-use super::{TlsMeeting, TlsPeer, trusting};
+use super::{TlsEnd, TlsMeeting, TlsPeer, trusting};
 
 /// Says how the two ends meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,15 @@ impl AnyPeer {
     }
 
     #[track_caller]
+    pub(crate) fn read_frame_or_end(&mut self) -> Option<Frame> {
+        match self {
+            Self::Plain(peer) => peer.read_frame_or_end().ok(),
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.read_frame_or_end().ok(),
+        }
+    }
+
+    #[track_caller]
     pub(crate) fn send(&mut self, frame: &Frame) {
         match self {
             Self::Plain(peer) => peer.send(frame),
@@ -118,6 +129,25 @@ impl AnyPeer {
             Self::Plain(peer) => peer.sip(),
             #[cfg(feature = "tls")]
             Self::Secure(peer) => peer.sip(),
+        }
+    }
+
+    /// Returns the TCP connection, below TLS too.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(peer) => &peer.stream,
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.tcp(),
+        }
+    }
+
+    /// Tells whether nothing more comes but the end, said in order.
+    #[track_caller]
+    pub(crate) fn ends_in_order(&mut self) -> bool {
+        match self {
+            Self::Plain(peer) => peer.read_end() == End::Eof,
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.read_end() == TlsEnd::Notified,
         }
     }
 }

@@ -1,0 +1,122 @@
+//! How a server has stopped: [`StopReport`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::WebSocket;
+use crate::connection::Connection;
+use crate::opening::{self, Opening};
+
+/// The report of how a server has stopped.
+#[derive(Clone, Debug)]
+pub struct StopReport {
+    stuck: Vec<StuckThread>,
+}
+
+impl StopReport {
+    pub(super) fn new(stuck: Vec<StuckThread>) -> Self {
+        Self { stuck }
+    }
+
+    /// Returns the threads that had not ended by the deadline, the oldest first. Their sockets are cut;
+    /// the threads, named `landline-` and the connection's [`id`](StuckThread::id), are left behind.
+    #[must_use]
+    pub fn stuck(&self) -> &[StuckThread] {
+        &self.stuck
+    }
+}
+
+/// A thread that has not ended by the deadline of a stop: in the program's code, nearly always.
+#[derive(Clone, Debug)]
+pub struct StuckThread {
+    id: u64,
+    peer_addr: SocketAddr,
+    stage: Stage,
+    ws: Option<WebSocket>,
+}
+
+/// Where a connection's thread stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// It waits for the TLS handshake or the request.
+    Handshake,
+    /// It runs the program's answer to the request: `should_upgrade`, `on_request`, a plain route's
+    /// handler, or middleware.
+    Deciding,
+    /// It writes the answer, or waits a moment for the peer to read it.
+    Answering,
+    /// Its connection is open: it runs `on_upgrade`, a callback or a handler.
+    Open,
+}
+
+impl StuckThread {
+    pub(super) fn of_opening(id: u64, opening: &Opening) -> Self {
+        Self {
+            id,
+            peer_addr: opening.peer_addr(),
+            stage: match opening.stage() {
+                opening::Stage::Reading => Stage::Handshake,
+                opening::Stage::Deciding => Stage::Deciding,
+                opening::Stage::Answering | opening::Stage::Done => Stage::Answering,
+            },
+            ws: None,
+        }
+    }
+
+    pub(super) fn of_connection(connection: &Arc<Connection>) -> Self {
+        Self {
+            id: connection.id,
+            peer_addr: connection.peer_addr,
+            stage: Stage::Open,
+            ws: Some(WebSocket::for_callbacks(connection)),
+        }
+    }
+
+    /// Returns the number in the thread's name, which is that of its connection too, where there is
+    /// one.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns the address of the peer.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// Returns where it stands.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Returns the connection, if it was opened.
+    #[must_use]
+    pub fn websocket(&self) -> Option<&WebSocket> {
+        self.ws.as_ref()
+    }
+}
+
+impl fmt::Display for StuckThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "landline-{}, peer {}: {}",
+            self.id, self.peer_addr, self.stage
+        )
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Handshake => "waits for the handshake",
+            Self::Deciding => "runs the program's answer to a request",
+            Self::Answering => "writes an answer",
+            Self::Open => "runs a callback or a handler",
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! The program's own standstill is not held against the peer: the process is stopped, as a terminal or
+//! a suspended machine stops it, for longer than every timeout.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use landline::{Client, Config, Server, WebSocket};
+
+use crate::support::*;
+
+/// The process with the connections is stopped at any moment between pings and pongs: all peers answer,
+/// and none is cut on waking.
+#[test]
+fn healthy_connections_outlive_a_freeze() {
+    const TEST: &str = "keepalive::freezes::healthy_connections_outlive_a_freeze";
+    const COUNT: usize = 25;
+    if let Some(url) = part() {
+        let config = Config::new().ping_interval(ms(200)).ping_timeout(ms(200));
+        return hold_both_roles(&url, COUNT, config, |ws| {
+            ws.on_text(|ws, text| ws.send(text))
+        });
+    }
+    let (program, peers) = meet(TEST, COUNT);
+    for round in 0..3 {
+        // Somewhere else in the interval each time.
+        thread::sleep(ms(330 + 70 * round));
+        program.stop();
+        thread::sleep(ms(1000));
+        program.go_on();
+        let text = format!("round {round}");
+        for peer in &peers {
+            peer.send_text(&text);
+        }
+        let cut = peers
+            .iter()
+            .filter(|peer| peer.next() != Some(Frame::text(&text)));
+        assert_eq!(cut.count(), 0, "of {} connections were cut", 2 * COUNT);
+    }
+    drop(peers);
+    program.release();
+}
+
+/// A full socket whose peer reads everything while the process is stopped is no stall.
+#[test]
+fn full_sockets_outlive_a_freeze() {
+    const TEST: &str = "keepalive::freezes::full_sockets_outlive_a_freeze";
+    const COUNT: usize = 3;
+    const LENGTH: usize = 8 << 20;
+    if let Some(url) = part() {
+        let config = Config::new().ping_interval(None).write_timeout(ms(1000));
+        return hold_both_roles(&url, COUNT, config, |ws| {
+            ws.on_text(|ws, _| ws.send(vec![7; LENGTH]));
+        });
+    }
+    let (program, peers) = meet(TEST, COUNT);
+    for round in 0..2 {
+        for peer in &peers {
+            peer.pause(true);
+            peer.send_text("full");
+        }
+        thread::sleep(ms(100 + 100 * round));
+        program.stop();
+        peers.iter().for_each(|peer| peer.pause(false));
+        thread::sleep(ms(2500));
+        program.go_on();
+        let came = |peer: &&Answering| {
+            peer.next()
+                .is_some_and(|frame| frame.payload.len() == LENGTH)
+        };
+        let whole = peers.iter().filter(came).count();
+        assert_eq!(whole, 2 * COUNT, "of {} connections got all", 2 * COUNT);
+    }
+    drop(peers);
+    program.release();
+}
+
+/// Starts the process that is stopped, and meets it with peers of both roles.
+#[track_caller]
+fn meet(test: &str, count: usize) -> (Part, Vec<Answering>) {
+    let raw = RawServer::new();
+    let mut program = Part::start(test, &raw.url(), &[]);
+    let mut peers: Vec<_> = (0..count).map(|_| raw.upgrade_with(&[])).collect();
+    let server: SocketAddr = program.hear().parse().unwrap();
+    peers.extend((0..count).map(|_| {
+        let mut peer = RawPeer::connect_to(server);
+        peer.upgrade();
+        peer
+    }));
+    (program, peers.into_iter().map(Answering::of).collect())
+}
+
+/// Plays the part of the process that is stopped: a server, and clients of the server at that URL.
+fn hold_both_roles(
+    url: &str,
+    count: usize,
+    config: Config,
+    set_up: impl Fn(&WebSocket) + Send + Sync + Copy + 'static,
+) {
+    let client = Client::new().config(config.clone());
+    let connect = |_| client.connect(url, |ws| set_up(ws)).unwrap();
+    let clients: Vec<WebSocket> = (0..count).map(connect).collect();
+    let builder = Server::builder().config(config);
+    let server = builder.on_upgrade(move |ws, _| set_up(ws));
+    let server = TestServer::start(server);
+    tell(&server.local_addr().to_string());
+    until_released();
+    // Their peers have gone.
+    clients.iter().for_each(WebSocket::abort);
+}
+
+/// A peer that reads unless it pauses, answers pings at once, and hands on what else comes.
+struct Answering {
+    tcp: TcpStream,
+    masks: bool,
+    frames: Receiver<Frame>,
+    pausing: Arc<AtomicBool>,
+}
+
+impl Answering {
+    fn of(mut peer: RawPeer) -> Self {
+        let (sender, frames) = mpsc::channel();
+        let answering = Self {
+            tcp: peer.stream.try_clone().unwrap(),
+            masks: peer.masks(),
+            frames,
+            pausing: Arc::default(),
+        };
+        let pausing = Arc::clone(&answering.pausing);
+        thread::spawn(move || {
+            while let Ok(frame) = peer.read_frame_or_end() {
+                if frame.opcode == opcode::PING {
+                    peer.send(&Frame::new(opcode::PONG, frame.payload));
+                } else if sender.send(frame).is_err() {
+                    return;
+                }
+                while pausing.load(Ordering::Relaxed) {
+                    thread::sleep(ms(5));
+                }
+            }
+        });
+        answering
+    }
+
+    fn pause(&self, pausing: bool) {
+        self.pausing.store(pausing, Ordering::Relaxed);
+    }
+
+    /// Sends a text, unless the connection has ended.
+    fn send_text(&self, text: &str) {
+        let bytes = Frame::text(text).bytes(self.masks);
+        let _ = (&self.tcp).write_all(&bytes);
+    }
+
+    /// Returns the next frame, unless the connection has ended.
+    fn next(&self) -> Option<Frame> {
+        self.frames.recv_timeout(PATIENCE).ok()
+    }
+}
+
+impl Drop for Answering {
+    /// Ends the thread that reads, too.
+    fn drop(&mut self) {
+        self.pause(false);
+        let _ = self.tcp.shutdown(std::net::Shutdown::Both);
+    }
+}
