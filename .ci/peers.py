@@ -48,7 +48,7 @@ def serve(*command, **options):
             line = server.stdout.readline()
             listening = re.fullmatch(r"listening on \w+://(\S+)\n", line)
             expect(listening, f"the server said {line!r}, not where it listens")
-            yield listening[1]
+            yield listening[1].rstrip("/")
             expect(server.poll() is None, f"the server ended by itself, with status {server.returncode}")
         finally:
             server.kill()
