@@ -133,9 +133,11 @@ pub enum Timeout {
     Handshake,
     /// The peer took too little of what was to be written.
     Write,
-    /// The peer was silent after a ping.
+    /// The peer was silent after a ping. It may be gone, or just busy: many libraries answer no ping
+    /// while their program works. [`ping_timeout`](crate::Config::ping_timeout) says for how long it
+    /// may be.
     Pong,
-    /// A message that had begun made too little progress.
+    /// Too little came of a message that had begun.
     Message,
     /// The peer did not answer our Close frame.
     Close,
@@ -148,7 +150,7 @@ impl fmt::Display for Timeout {
         f.write_str(match self {
             Self::Handshake => "timed out in the handshake",
             Self::Write => "timed out writing to a peer that does not read",
-            Self::Pong => "timed out waiting for a sign of life",
+            Self::Pong => "timed out waiting for a sign of life from a peer that is gone, or busy for longer than ping_timeout",
             Self::Message => "timed out in the middle of a message",
             Self::Close => "timed out waiting for the peer's Close",
             Self::Stop => "timed out stopping the server",

@@ -198,7 +198,9 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, rate: usize) {
         if to.write_all(&chunk[..length]).is_err() {
             break;
         }
-        next = next.max(Instant::now()) + Duration::from_secs(1) * length as u32 / rate as u32;
+        // What was slept too long is made up for.
+        let earliest = Instant::now() - Duration::from_secs(1);
+        next = next.max(earliest) + Duration::from_secs(1) * length as u32 / rate as u32;
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     let _ = to.shutdown(Shutdown::Both);
