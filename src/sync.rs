@@ -1,8 +1,8 @@
 //! Locks and atomics, but for the outbox, which has its own under the models.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::PoisonError;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// Locks. A thread that panicked while holding it has left the data whole: every section keeps it

@@ -56,7 +56,7 @@ use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::lane::Stream;
 use self::queue::Queue;
-use self::sync::{AtomicU8, Condvar, Mutex, Ordering, lock};
+use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;
 use crate::protocol::{Encoder, Opcode, Role};
@@ -168,7 +168,7 @@ impl<W: Wire> Outbox<W> {
             return Err(WaitError::WouldDeadlock);
         }
         while queue.budget.places() > 0 {
-            if send::has_passed(deadline) {
+            if has_passed(deadline) {
                 return Err(WaitError::Timeout);
             }
             queue = self.observe(queue, deadline);
