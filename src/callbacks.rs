@@ -74,8 +74,8 @@ impl<T> Slot<T> {
     }
 
     /// Runs the callback, if one is set. It is out of its slot meanwhile, and put back unless
-    /// something replaced it. A panic becomes an error.
-    pub(crate) fn run(&self, ws: &WebSocket, event: T) -> Outcome {
+    /// something replaced it. A panic becomes an error, which names the callback.
+    pub(crate) fn run(&self, name: &str, ws: &WebSocket, event: T) -> Outcome {
         let Some(slot) = self.state() else {
             return Ok(());
         };
@@ -86,7 +86,7 @@ impl<T> Slot<T> {
         };
         // L1: no lock is held across user code.
         drop(state);
-        let outcome = catch(|| callback(ws, event));
+        let outcome = named(name, || callback(ws, event));
         let mut state = lock(slot);
         if state.version == version {
             state.callback = Some(callback);
@@ -182,7 +182,7 @@ impl CloseSlot {
             End::Come(event) => {
                 let event = CloseEvent::clone(event);
                 drop(end);
-                catch(move || callback(ws, event).into_outcome())
+                named(ON_CLOSE, move || callback(ws, event).into_outcome())
             }
         }
     }
@@ -192,10 +192,17 @@ impl CloseSlot {
         let come = End::Come(Box::new(event.clone()));
         let before = mem::replace(&mut *lock(&self.0), come);
         match before {
-            End::Ahead(Some(mut callback)) => catch(move || callback(ws, event)),
+            End::Ahead(Some(mut callback)) => named(ON_CLOSE, move || callback(ws, event)),
             _ => Ok(()),
         }
     }
+}
+
+const ON_CLOSE: &str = "on_close";
+
+/// Runs user code of this name. A panic becomes an error, and an error begins with the name.
+pub(crate) fn named<T>(name: &str, run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    catch(run).map_err(|failure| failure.of(name))
 }
 
 /// Runs user code; a panic becomes an error with its message.

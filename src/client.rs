@@ -6,10 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use url::Url;
+use url::{ParseError, Url};
 
-use crate::callbacks::catch;
+use crate::background::Timer;
+use crate::callbacks::named;
 use crate::connection::Connection;
+use crate::error::about;
 use crate::handshake::{Ask, is_secure, redirect};
 use crate::header;
 use crate::opening::{Answer, Opening};
@@ -170,9 +172,9 @@ impl Client {
         let connection = Arc::clone(reader.connection());
         connection.driven_by(thread::current().id());
         let ws = WebSocket::for_callbacks(&connection);
-        let outcome = as_connection_thread(|| catch(|| set_up(&ws).into_outcome()));
+        let outcome = as_connection_thread(|| named("set_up", || set_up(&ws).into_outcome()));
         if let Err(failure) = outcome {
-            let text = format!("{failure:?}");
+            let text = failure.text().to_owned();
             reader.fail(failure);
             connection.end_by(
                 Instant::now() + connection.config.close_timeout,
@@ -181,7 +183,8 @@ impl Client {
             reader.run_out();
             return Err(Error::Callback(text));
         }
-        reader.drive_apart(Reader::dispatch).map_err(Error::Io)?;
+        let apart = reader.drive_apart(Reader::dispatch);
+        apart.map_err(|error| Error::Io(about("starting the connection's thread", error)))?;
         Ok(WebSocket::with_life(&connection).0)
     }
 
@@ -202,9 +205,7 @@ impl Client {
             return Err(Error::Invalid(invalid.clone()));
         }
         self.config.check()?;
-        // Without the URL itself: it may hold credentials.
-        let url =
-            Url::parse(url).map_err(|error| Error::Invalid(format!("the URL is none: {error}")))?;
+        let url = parse_url(url)?;
         let mut hop = Hop {
             url,
             headers: self.headers.clone(),
@@ -234,7 +235,8 @@ impl Client {
         };
         let ask = Ask::new(&hop.url, &hop.headers, &self.subprotocols)?;
         let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
-        let opening = Opening::begin(&socket, hop.deadline).map_err(Error::Io)?;
+        let opening = Opening::begin(&socket, &self.config, hop.deadline)
+            .map_err(|error| Error::Io(about("setting up the connection", error)))?;
         if let Some(connector) = connector {
             let host = hop.url.host_str().unwrap_or_default();
             // Only in URLs an IPv6 address is in brackets.
@@ -247,9 +249,9 @@ impl Client {
                 subprotocol,
                 pipelined,
             } => {
-                opening.finish()?;
-                self.open_connection(socket, subprotocol, pipelined)
-                    .map(Some)
+                let timer = opening.finish()?;
+                let reader = self.open_connection(socket, subprotocol, pipelined, timer);
+                Ok(Some(reader))
             }
         }
     }
@@ -259,11 +261,11 @@ impl Client {
         socket: Arc<Socket>,
         subprotocol: Option<String>,
         pipelined: Vec<u8>,
-    ) -> Result<Box<Reader>, Error> {
-        let id = Connection::next_id();
-        let connection = Connection::open(id, Role::Client, &socket, &self.config, subprotocol)
-            .map_err(Error::Io)?;
-        Ok(Reader::new(&connection, socket, &self.config, pipelined))
+        timer: Arc<Timer>,
+    ) -> Box<Reader> {
+        let (id, config) = (Connection::next_id(), &self.config);
+        let connection = Connection::open(id, Role::Client, &socket, config, subprotocol, timer);
+        Reader::new(&connection, socket, config, pipelined)
     }
 
     fn dial(&self, url: &Url, deadline: Instant) -> Result<Socket, Error> {
@@ -273,14 +275,27 @@ impl Client {
         let own = self
             .connect_timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
+        let to = format!("{host}:{port}");
         let stream = dial(host, port, own.map_or(deadline, |own| own.min(deadline)));
         stream
             .and_then(Socket::new)
             .map_err(|error| match error.kind() {
                 std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
-                _ => Error::Connect(error),
+                _ => Error::Connect(about(to, error)),
             })
     }
+}
+
+/// Parses a URL. The error does not show it: it may hold credentials.
+fn parse_url(url: &str) -> Result<Url, Error> {
+    Url::parse(url).map_err(|error| {
+        Error::Invalid(match error {
+            ParseError::RelativeUrlWithoutBase => {
+                "the URL has no scheme: write ws:// or wss:// before it".into()
+            }
+            error => format!("the URL cannot be used: {error}"),
+        })
+    })
 }
 
 /// Is where the client asks next, and with what.
@@ -308,12 +323,12 @@ impl Hop {
 }
 
 impl fmt::Debug for Client {
-    /// Shows no header values: they may be credentials.
+    /// Shows no header values and no subprotocols: they may be credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("config", &self.config)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("subprotocols", &self.subprotocols)
+            .field("subprotocols", &self.subprotocols.len())
             .finish_non_exhaustive()
     }
 }

@@ -212,8 +212,12 @@ impl fmt::Display for CloseEvent {
             // A reason is the peer's text: escaped, it cannot forge a line of a log.
             write!(f, ", {:?}", self.reason)?;
         }
-        if let Some(timeout) = self.timeout {
-            write!(f, ", {timeout}")?;
+        match self.timeout {
+            Some(timeout) => write!(f, ", {timeout}")?,
+            None if self.code == CloseCode::ABNORMAL && !self.aborted => {
+                f.write_str(", connection lost")?;
+            }
+            None => {}
         }
         match self.undelivered {
             0 => Ok(()),

@@ -1,6 +1,5 @@
 //! What one connection shares between its threads, and the record of how it ends.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
@@ -117,22 +116,16 @@ impl Connection {
         LAST_ID.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Makes a connection of a socket whose handshake is done, and has its deadlines kept.
+    /// Makes a connection of a socket whose handshake is done. The timer that kept the handshake's
+    /// deadline keeps the connection's from now on.
     pub(crate) fn open(
         id: u64,
         role: Role,
         socket: &Arc<Socket>,
         config: &Arc<Config>,
         subprotocol: Option<String>,
-    ) -> io::Result<Arc<Self>> {
-        if let Some(bytes) = config.send_buffer {
-            socket.set_send_buffer(bytes)?;
-        }
-        if let Some(bytes) = config.tcp_notsent_lowat {
-            // Where the system has no such bound, it is slow peers that it does without.
-            let _ = socket.set_notsent_lowat(bytes);
-        }
-        let timer = Timer::new();
+        timer: Arc<Timer>,
+    ) -> Arc<Self> {
         let wire = SocketWire {
             socket: Arc::clone(socket),
             timer: Arc::clone(&timer),
@@ -157,14 +150,13 @@ impl Connection {
             moved: Condvar::new(),
         });
         let timed = Arc::clone(&connection) as Arc<dyn Timed>;
-        connection
-            .timer
-            .enroll(timed, now + config.ping_interval.unwrap_or(FAR))?;
+        let by = now + config.ping_interval.unwrap_or(FAR);
+        connection.timer.hand_over(timed, by);
         debug!(
             "connection {} open: {role:?}, peer {}",
             connection.id, connection.peer_addr
         );
-        Ok(connection)
+        connection
     }
 
     /// Waits for the peer to say that it has taken what was sent before.
@@ -306,13 +298,20 @@ impl Connection {
         socket.map_or_else(Ready::default, |socket| socket.look())
     }
 
+    /// Counts all that the peer has let us hear, with TLS in its own bytes too.
+    fn heard(&self) -> u64 {
+        let socket = self.socket.upgrade();
+        let ciphertext = socket.map_or(0, |socket| socket.ciphertext_received());
+        self.reading.received.load(Ordering::Acquire) + ciphertext
+    }
+
     fn facts(&self, now: Instant, ready: Option<Ready>) -> Facts {
         let mid_message = self.reading.mid_message.load(Ordering::Acquire);
         Facts {
             now,
             ready,
             asleep: self.reading.asleep.load(Ordering::Acquire),
-            received: self.reading.received.load(Ordering::Acquire),
+            received: self.heard(),
             mid_message: Some(mid_message).filter(|number| *number != 0),
             payload: self.reading.payload.load(Ordering::Acquire),
             writing: self.outbox.writing(),
@@ -339,6 +338,10 @@ impl Timed for Connection {
                 Verdict::Look => ready = Some(self.look()),
                 Verdict::Ping => self.outbox.send_keepalive(),
                 Verdict::Cut(Timeout::Pong) => self.outbox.cut_silent(),
+                // Nobody has closed: the peer was lost with the write that failed.
+                Verdict::Cut(Timeout::Close) if facts.writing.has_failed => {
+                    self.outbox.cut(Cause::Lost(None));
+                }
                 Verdict::Cut(timeout) => {
                     self.outbox.cut(Cause::Timeout(timeout));
                 }

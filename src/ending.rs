@@ -4,7 +4,7 @@ use std::thread::ThreadId;
 
 use crate::close::CloseEvent;
 use crate::connection::Connection;
-use crate::protocol::CloseFrame;
+use crate::protocol::{CloseFrame, Violation};
 use crate::reader::Reader;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
@@ -27,6 +27,13 @@ impl Connection {
     /// Fails the connection: the Close overtakes what is queued.
     pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
         self.outbox.fail(CloseFrame::cut_to_fit(code, reason), error);
+    }
+
+    /// Fails as the peer broke the protocol.
+    pub(crate) fn fail_violated(&self, Violation { code, what }: Violation) {
+        let close = CloseFrame::cut_to_fit(code, &what);
+        let what = what.into_owned();
+        self.outbox.fail(close, Error::Protocol { code, what });
     }
 
     /// Fails a connection whose streamed message will not come to its end.
@@ -79,7 +86,7 @@ impl Connection {
         }
         debug!("connection {} {event}", self.id);
         if let Some(error) = error {
-            self.log_failure(self.callbacks.error.run(ws, error));
+            self.log_failure(self.callbacks.error.run("on_error", ws, error));
         }
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();

@@ -14,14 +14,16 @@ use crate::{CloseCode, CloseEvent, Message};
 /// [`connect`](crate::connect), [`open`](crate::open) and
 /// [`bind`](crate::ServerBuilder::bind) return it; [`on_error`](crate::WebSocket::on_error)
 /// gets it when a connection fails.
-#[derive(Debug)]
+///
+/// What it shows, by `Display` and `Debug`, is one line, without payloads, header values and
+/// credentials. The fields have all of it, as it came.
 #[non_exhaustive]
 pub enum Error {
     /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
     Invalid(String),
-    /// The name could not be looked up, or no address answered.
+    /// The name could not be looked up, or no address answered. The error begins with the host.
     Connect(io::Error),
-    /// The address could not be bound.
+    /// The address could not be bound. The error begins with it.
     Bind(io::Error),
     /// The server answered the upgrade request with something else than 101.
     Refused(Box<Refusal>),
@@ -35,9 +37,10 @@ pub enum Error {
         /// The code the peer was told: 1002, 1007 or 1009.
         code: CloseCode,
         /// What was wrong, for people.
-        what: &'static str,
+        what: String,
     },
-    /// A callback or handler returned an error or panicked; the peer was told 1011.
+    /// A callback or handler returned an error or panicked; the peer was told 1011. The text begins
+    /// with its name, such as `on_text`.
     Callback(String),
     /// The peer reads too slowly, and the [`Overflow`](crate::Overflow) policy or a
     /// [`Group`](crate::Group) has given it up; it was told 1008, "too slow".
@@ -45,7 +48,8 @@ pub enum Error {
     /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
     Unfinished,
     /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
-    /// thread could not be started; the connection was given up.
+    /// thread could not be started; the connection was given up. The error begins with what it was
+    /// about.
     Io(io::Error),
     /// TLS cannot be had: the peer's certificate is not to be trusted, the peer does not speak it, the
     /// settings cannot be used, or the feature is off. No application data was sent.
@@ -70,21 +74,41 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(what) => f.write_str(what),
-            Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Bind(error) => write!(f, "cannot listen: {error}"),
-            Self::Refused(refusal) => {
-                write!(f, "the server refused the upgrade: {}", refusal.status)
-            }
-            Self::Handshake(what) => write!(f, "handshake failed: {what}"),
+            Self::Invalid(what) => Foreign(what).fmt(f),
+            Self::Connect(error) => write!(f, "cannot connect to {}", Foreign(error)),
+            Self::Bind(error) => write!(f, "cannot listen on {}", Foreign(error)),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Handshake(what) => write!(f, "handshake failed: {}", Foreign(what)),
             Self::Timeout(timeout) => timeout.fmt(f),
-            Self::Protocol { code, what } => write!(f, "protocol violation: {what}, {code}"),
+            Self::Protocol { code, what } => {
+                write!(f, "protocol violation: {}, {code}", Foreign(what))
+            }
             Self::Callback(what) => write!(f, "callback failed: {}", Foreign(what)),
             Self::TooSlow => f.write_str("the peer reads too slowly"),
             Self::Unfinished => f.write_str("a streamed message was dropped before its end"),
-            Self::Io(error) => error.fmt(f),
-            Self::Tls(what) => write!(f, "TLS: {what}"),
+            Self::Io(error) => Foreign(error).fmt(f),
+            Self::Tls(what) => write!(f, "TLS: {}", Foreign(what)),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, shown): (_, &dyn fmt::Debug) = match self {
+            Self::Invalid(what) => ("Invalid", &Foreign(what)),
+            Self::Connect(error) => ("Connect", &Foreign(error)),
+            Self::Bind(error) => ("Bind", &Foreign(error)),
+            Self::Refused(refusal) => ("Refused", refusal),
+            Self::Handshake(what) => ("Handshake", &Foreign(what)),
+            Self::Timeout(timeout) => ("Timeout", timeout),
+            Self::Protocol { code, what } => ("Protocol", &(code, Foreign(what))),
+            Self::Callback(what) => ("Callback", &Foreign(what)),
+            Self::TooSlow => return f.write_str("TooSlow"),
+            Self::Unfinished => return f.write_str("Unfinished"),
+            Self::Io(error) => ("Io", &Foreign(error)),
+            Self::Tls(what) => ("Tls", &Foreign(what)),
+        };
+        f.debug_tuple(name).field(shown).finish()
     }
 }
 
@@ -94,6 +118,32 @@ impl std::error::Error for Error {
             Self::Connect(error) | Self::Bind(error) | Self::Io(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+/// Is a system's error, and what it was about. Its kind stays the system's.
+#[derive(Debug)]
+struct About {
+    what: String,
+    error: io::Error,
+}
+
+/// Says what a system's error was about, such as an address.
+pub(crate) fn about(what: impl fmt::Display, error: io::Error) -> io::Error {
+    let kind = error.kind();
+    let what = what.to_string();
+    io::Error::new(kind, About { what, error })
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for About {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
     }
 }
 
@@ -115,6 +165,18 @@ pub struct Refusal {
     pub body: Bytes,
 }
 
+impl fmt::Display for Refusal {
+    /// Shows the status, and the first line of the body, which often says why.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server refused the upgrade: {}", self.status)?;
+        let mut lines = self.body.split(|byte| b"\r\n".contains(byte));
+        match lines.find(|line| !line.trim_ascii().is_empty()) {
+            Some(line) => write!(f, ", {:?}", Foreign(String::from_utf8_lossy(line))),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Debug for Refusal {
     /// Shows no header values and no body: they may be secrets, such as a cookie.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,9 +196,11 @@ pub enum Timeout {
     Handshake,
     /// The peer took too little of what was to be written.
     Write,
-    /// The peer was silent after a ping.
+    /// The peer was silent after a ping. It may be gone, or just busy: many libraries answer no ping
+    /// while their program works. [`ping_timeout`](crate::Config::ping_timeout) says for how long it
+    /// may be.
     Pong,
-    /// A message that had begun made too little progress.
+    /// Too little came of a message that had begun.
     Message,
     /// The peer did not answer our Close frame.
     Close,
@@ -149,7 +213,7 @@ impl fmt::Display for Timeout {
         f.write_str(match self {
             Self::Handshake => "timed out in the handshake",
             Self::Write => "timed out writing to a peer that does not read",
-            Self::Pong => "timed out waiting for a sign of life",
+            Self::Pong => "timed out waiting for a sign of life from a peer that is gone, or busy for longer than ping_timeout",
             Self::Message => "timed out in the middle of a message",
             Self::Close => "timed out waiting for the peer's Close",
             Self::Stop => "timed out stopping the server",
@@ -158,10 +222,26 @@ impl fmt::Display for Timeout {
 }
 
 /// Says why a message was not taken for sending; hands it back where there is one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SendError {
-    pub(crate) kind: SendErrorKind,
+    why: Unsent,
     pub(crate) message: Option<Message>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unsent {
+    Kind(SendErrorKind),
+    Invalid(Unsendable),
+}
+
+/// Is what may not be sent. Lengths that do not fit are far too long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsendable {
+    /// A ping's payload of so many bytes.
+    Ping(u32),
+    /// A close reason of so many bytes.
+    Reason(u32),
+    Code(CloseCode),
 }
 
 /// Names the ways a send can fail.
@@ -187,13 +267,26 @@ pub enum SendErrorKind {
 
 impl SendError {
     pub(crate) fn new(kind: SendErrorKind, message: Option<Message>) -> Self {
-        Self { kind, message }
+        Self {
+            why: Unsent::Kind(kind),
+            message,
+        }
+    }
+
+    pub(crate) fn invalid(what: Unsendable) -> Self {
+        Self {
+            why: Unsent::Invalid(what),
+            message: None,
+        }
     }
 
     /// Returns why.
     #[must_use]
     pub fn kind(&self) -> SendErrorKind {
-        self.kind
+        match self.why {
+            Unsent::Kind(kind) => kind,
+            Unsent::Invalid(_) => SendErrorKind::Invalid,
+        }
     }
 
     /// Returns the message that was not sent: of a batch the one that found no place. `None` where
@@ -204,14 +297,38 @@ impl SendError {
     }
 }
 
+impl fmt::Debug for SendError {
+    /// Shows no payload, but how long it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError")
+            .field("kind", &self.kind())
+            .field("message", &self.message.as_ref().map(Message::len))
+            .finish()
+    }
+}
+
+impl fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ping(length) => write!(f, "a ping's payload has at most 125 bytes, not {length}"),
+            Self::Reason(length) => write!(f, "a close reason has at most 123 bytes, not {length}"),
+            Self::Code(code) => write!(f, "the close code {code} may not be sent"),
+        }
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
+        let kind = match self.why {
+            Unsent::Kind(kind) => kind,
+            Unsent::Invalid(what) => return what.fmt(f),
+        };
+        f.write_str(match kind {
             SendErrorKind::Closed => "the connection is closed",
             SendErrorKind::Full => "the queue is full",
             SendErrorKind::Timeout => "the queue stayed full: the peer does not read",
             SendErrorKind::Streaming => "another streamed message is not finished",
-            SendErrorKind::Invalid => "not a payload, reason or code that may be sent",
+            SendErrorKind::Invalid => "it may not be sent",
         })
     }
 }
@@ -335,7 +452,11 @@ impl fmt::Display for WaitError {
         f.write_str(match self {
             Self::Timeout => "not in the given time",
             Self::Closed => "the connection closed first",
-            Self::WouldDeadlock => "waiting here could never end",
+            Self::WouldDeadlock => {
+                "waiting here could never end: this thread is the one that it waits for (in a callback \
+                 or handler, or with the Messages or an unfinished MessageWriter of the connection), \
+                 or nobody reads the Messages"
+            }
         })
     }
 }
@@ -364,6 +485,15 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     pub(crate) fn into_text(self) -> String {
         self.0
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Says whose failure it is.
+    pub(crate) fn of(self, name: &str) -> Self {
+        Self(format!("{name}: {}", self.0))
     }
 }
 

@@ -11,12 +11,13 @@ where
     N: TryInto<HeaderName, Error: fmt::Display>,
     V: TryInto<HeaderValue, Error: fmt::Display>,
 {
-    let name = name
-        .try_into()
-        .map_err(|error| format!("header: {error}"))?;
+    let name = name.try_into().map_err(|error| {
+        let count = headers.len() + 1;
+        format!("the name of header {count} cannot be sent: {error}")
+    })?;
     let value = value
         .try_into()
-        .map_err(|error| format!("header {name}: {error}"))?;
+        .map_err(|error| format!("the header {name} cannot be sent: {error}"))?;
     headers.append(name, value);
     Ok(())
 }

@@ -193,7 +193,9 @@
 //!
 //! Keepalive judges the peer, not the program: while a callback runs, or while nobody calls
 //! `recv`, the peer's silence does not count. But nobody answers its pings then, so it may give up
-//! on us: who computes for long hands the message to another thread first.
+//! on us, most after 40 s, Deno after 30: who computes for long hands the message to another thread
+//! first. Peers are the same: many libraries answer no ping while their program works, and such a peer
+//! is cut after [`ping_timeout`](Config::ping_timeout), 40 s by default.
 //!
 //! # Design
 //!
@@ -224,6 +226,14 @@
 //! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
 //! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
 //! the connection in the ordinary way. No socket has a timeout set.
+//!
+//! Deadlines judge the peer by what it did, and nobody unheard. A pong counts from before its ping has
+//! left. What our own kernel takes is no life of the peer's, unless the socket had refused bytes. Before
+//! a verdict of silence the socket is asked whether it is readable, before one of a stall whether it is
+//! writable. A look that comes late, as the process or the machine stood still, begins each running
+//! watch anew, once. A message's own payload is its progress, and nothing else. Every socket has
+//! `TCP_NOTSENT_LOWAT` ([`Config::tcp_notsent_lowat`]), so that little stands before a ping, and a slow
+//! reader is seen to read.
 //!
 //! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking read
 //! would starve every writer. So the engine runs over a wire in memory, under a short lock: what the
@@ -300,7 +310,8 @@
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
-//! | a deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
+//! | silence after a ping | Close 1011 "keepalive ping timeout", if its socket takes that at once; then the cut | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
+//! | another deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | plain HTTP where TLS is spoken, or the reverse | 400, and what was probably meant | a DEBUG record; a client: [`Error`] |
 //! | a certificate that is not to be trusted | an alert | [`Error::Tls`] |
 //! | a page of another origin, or a foreign name on a loopback address | 403 | a DEBUG record |

@@ -54,8 +54,8 @@ struct End {
     received: Option<CloseFrame>,
     failure: Option<Failed>,
     cause: Option<Cause>,
-    /// When the sending ended by a failed write.
-    failed_at: Option<Instant>,
+    /// Whether the sending ended by a failed write.
+    write_failed: bool,
     event: Option<CloseEvent>,
 }
 
@@ -116,9 +116,9 @@ impl Life {
         self.end.as_ref()?.sent_at
     }
 
-    /// Returns when the sending ended by a failed write.
-    pub(crate) fn sending_failed_at(&self) -> Option<Instant> {
-        self.end.as_ref()?.failed_at
+    /// Tells whether the sending ended by a failed write.
+    pub(crate) fn has_write_failed(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.write_failed)
     }
 
     /// Returns how the connection ended, once the program has been told.
@@ -199,13 +199,23 @@ impl Life {
     }
 
     /// Records that a write has failed, which ended the sending. What has arrived is still read.
-    pub(crate) fn fail_sending(&mut self, now: Instant) {
-        self.end().failed_at = Some(now);
+    pub(crate) fn fail_sending(&mut self) {
+        self.end().write_failed = true;
     }
 
     /// Ends the sending and the reading. Returns whether this call ended either.
     pub(crate) fn cut(&mut self, cause: Cause) -> bool {
-        let ended = self.end_sending(cause);
+        let over = self.is_sending_over();
+        let ended = match cause {
+            // Nothing is left to wait for: a deadline has come late.
+            _ if self.is_clean() => self.end_sending(Cause::Finished),
+            // The deadline that ends the reading after a failed write is told.
+            Cause::Timeout(_) if over && self.reading == Reading::Open => {
+                self.end().cause = Some(cause);
+                false
+            }
+            cause => self.end_sending(cause),
+        };
         let reading = !matches!(self.reading, Reading::Cut | Reading::Finished);
         if reading {
             self.reading = Reading::Cut;
@@ -215,6 +225,7 @@ impl Life {
 
     /// Puts together how the connection ended, and what failed.
     pub(crate) fn tell(&mut self, undelivered: u64) -> (CloseEvent, Option<Error>) {
+        let clean = self.is_clean();
         let end = self.end();
         let sent = end.sent.clone().filter(|_| end.sent_at.is_some());
         let timeout = match end.cause {
@@ -226,7 +237,7 @@ impl Life {
             code,
             reason,
             initiator: end.initiator(),
-            clean: sent.is_some() && end.received.is_some(),
+            clean,
             sent: sent.map(|close| close.code),
             received: end.received.as_ref().map(|close| close.code),
             timeout,
@@ -250,6 +261,12 @@ impl Life {
             Some(Cause::Lost(error)) => error.take(),
             _ => None,
         }
+    }
+
+    /// Tells whether both Closes have been seen (RFC 6455, section 7.1.4).
+    fn is_clean(&self) -> bool {
+        let end = self.end.as_ref();
+        end.is_some_and(|end| end.sent_at.is_some() && end.received.is_some())
     }
 
     fn end(&mut self) -> &mut End {
@@ -282,7 +299,7 @@ impl End {
 impl Failed {
     fn code(&self, sent: Option<&CloseFrame>) -> (CloseCode, String) {
         match &self.error {
-            Error::Protocol { code, what } => (*code, (*what).to_owned()),
+            Error::Protocol { code, what } => (*code, what.clone()),
             Error::TooSlow => (CloseCode::POLICY_VIOLATION, TOO_SLOW.to_owned()),
             _ => {
                 let reason = sent.map(|close| close.reason.clone());

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::background::{Timed, Timer};
+use crate::error::about;
 use crate::handshake::{
     Ask, BadRequest, Body, RequestBody, parse_request, parse_response, wants_upgrade,
 };
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Socket};
-use crate::{Error, Refusal, Timeout};
+use crate::{Config, Error, Refusal, Timeout};
 
 /// A handshake under way: its socket, and the deadline that cuts it.
 pub(crate) struct Opening {
@@ -59,7 +60,20 @@ enum Hindrance {
 pub(crate) struct OpeningGuard(Arc<Opening>);
 
 impl Opening {
-    pub(crate) fn begin(socket: &Arc<Socket>, deadline: Instant) -> io::Result<OpeningGuard> {
+    /// Begins a handshake. Whatever can fail in opening a connection fails here, before anything was
+    /// said.
+    pub(crate) fn begin(
+        socket: &Arc<Socket>,
+        config: &Config,
+        deadline: Instant,
+    ) -> io::Result<OpeningGuard> {
+        if let Some(bytes) = config.send_buffer {
+            socket.set_send_buffer(bytes)?;
+        }
+        if let Some(bytes) = config.tcp_notsent_lowat {
+            // Where the system has no such bound, it is slow peers that it does without.
+            let _ = socket.set_notsent_lowat(bytes);
+        }
         let opening = Arc::new(Self {
             socket: Arc::clone(socket),
             timer: Timer::new(),
@@ -170,14 +184,14 @@ impl OpeningGuard {
         self.0.advance(Stage::Reading, Stage::Deciding)
     }
 
-    /// Ends the handshake in time, or finds that it was cut.
-    pub(crate) fn finish(self) -> Result<(), Error> {
+    /// Ends the handshake in time, or finds that it was cut. Returns its timer, for the connection.
+    pub(crate) fn finish(self) -> Result<Arc<Timer>, Error> {
         let progress = &mut *lock(&self.0.progress);
         if progress.hindrance.is_some() {
             return Err(Error::Timeout(Timeout::Handshake));
         }
         progress.stage = Stage::Done;
-        Ok(())
+        Ok(Arc::clone(&self.0.timer))
     }
 
     /// Tells what TLS says after its handshake, such as why it does not believe our certificate, from
@@ -189,12 +203,21 @@ impl OpeningGuard {
         self.explain(Error::Io(error))
     }
 
+    /// Says with whom a handshake broke.
+    fn about(&self, error: io::Error) -> io::Error {
+        let peer = self.0.socket.peer_addr();
+        about(format_args!("the handshake with {peer} broke"), error)
+    }
+
     /// Tells an error of the socket from the cut that caused it.
     fn explain(&self, error: Error) -> Error {
         if self.0.is_cut() {
             return Error::Timeout(Timeout::Handshake);
         }
-        error
+        match error {
+            Error::Io(error) => Error::Io(self.about(error)),
+            error => error,
+        }
     }
 
     /// Reads a request with its body, and what came behind it. Of an upgrade request no body is
@@ -324,7 +347,9 @@ fn with_body(head: Box<http::Request<()>>, body: Bytes) -> Box<http::Request<Byt
 
 impl Drop for OpeningGuard {
     fn drop(&mut self) {
-        self.0.timer.dismiss();
+        if lock(&self.0.progress).stage != Stage::Done {
+            self.0.timer.dismiss();
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::record::warn;
 use crate::sync::Ordering;
 use crate::transport::{Interest, Socket};
-use crate::{CloseEvent, Config, Error, Failure, Message, Outcome, WebSocket};
+use crate::{CloseEvent, Config, Failure, Message, Outcome, WebSocket};
 
 /// Reads one connection (L2), on whatever thread drives it.
 pub(crate) struct Reader {
@@ -263,11 +263,23 @@ impl Reader {
                 self.connection
                     .outbox
                     .send_control(Opcode::Pong, payload.clone());
-                self.call(|reader| reader.connection.callbacks.ping.run(&reader.ws, payload));
+                self.call(|reader| {
+                    reader
+                        .connection
+                        .callbacks
+                        .ping
+                        .run("on_ping", &reader.ws, payload)
+                });
             }
             Event::Pong(payload) => {
                 self.connection.outbox.note_pong(&payload);
-                self.call(|reader| reader.connection.callbacks.pong.run(&reader.ws, payload));
+                self.call(|reader| {
+                    reader
+                        .connection
+                        .callbacks
+                        .pong
+                        .run("on_pong", &reader.ws, payload)
+                });
             }
             Event::Close(close) => {
                 // Our Close overtakes what is queued; what only the cork holds is not to be.
@@ -290,9 +302,11 @@ impl Reader {
         let Self { connection, ws, .. } = &*self;
         let slots = &connection.callbacks;
         let outcome = match message {
-            Message::Text(text) if slots.text.is_set() => slots.text.run(ws, text),
-            Message::Binary(bytes) if slots.binary.is_set() => slots.binary.run(ws, bytes),
-            message if slots.message.is_set() => slots.message.run(ws, message),
+            Message::Text(text) if slots.text.is_set() => slots.text.run("on_text", ws, text),
+            Message::Binary(bytes) if slots.binary.is_set() => {
+                slots.binary.run("on_binary", ws, bytes)
+            }
+            message if slots.message.is_set() => slots.message.run("on_message", ws, message),
             _ => {
                 self.warn_unheard();
                 Ok(())
@@ -433,10 +447,8 @@ impl Reader {
     /// Ends with a failure of the peer's: it is told, and we read on a little, so that a reset over
     /// unread input does not destroy the code.
     fn end_violated(&mut self, violation: Violation) -> CloseEvent {
-        let Violation { code, what } = violation;
         self.uncork();
-        self.connection
-            .fail(code, what, Error::Protocol { code, what });
+        self.connection.fail_violated(violation);
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
             socket.finish_writing();

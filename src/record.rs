@@ -67,7 +67,7 @@ pub(crate) fn write(level: Level, target: &'static str, text: fmt::Arguments<'_>
 /// The longest record, in characters.
 const MAX_RECORD: usize = 4096;
 /// The longest foreign text within a record or an error, in characters.
-const MAX_FOREIGN: usize = 256;
+const MAX_FOREIGN: usize = 512;
 
 /// Shows text that somebody else wrote, such as a peer, or a panic: on one line, with all escaped
 /// that a terminal or a reader could take for something else, and cut where it is long.
@@ -188,6 +188,6 @@ mod tests {
         let fits = "\u{e9}".repeat(MAX_FOREIGN);
         assert_eq!(Foreign(&fits).to_string(), fits);
         let long = Foreign("\u{e9}".repeat(1_000_000)).to_string();
-        assert_eq!(long, format!("{fits}... (1999488 bytes more)"));
+        assert_eq!(long, format!("{fits}... (1998976 bytes more)"));
     }
 }

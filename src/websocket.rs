@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::connection::{Connection, Life};
+use crate::error::Unsendable;
 use crate::outbox::uncork_thread;
 use crate::protocol::Opcode;
 use crate::reader::on_connection_thread;
@@ -156,7 +157,7 @@ impl WebSocket {
     pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), SendError> {
         let payload = payload.as_ref();
         if payload.len() > MAX_CONTROL_PAYLOAD {
-            return Err(SendError::new(SendErrorKind::Invalid, None));
+            return Err(SendError::invalid(Unsendable::Ping(length(payload.len()))));
         }
         if self.connection.outbox.is_closing() {
             return Err(SendError::new(SendErrorKind::Closed, None));
@@ -229,8 +230,11 @@ impl WebSocket {
     /// [`Closed`](SendErrorKind::Closed) if the connection is closing already.
     pub fn close_with(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), SendError> {
         let code = code.into();
-        if !code.is_sendable() || reason.len() > MAX_CONTROL_PAYLOAD - 2 {
-            return Err(SendError::new(SendErrorKind::Invalid, None));
+        if !code.is_sendable() {
+            return Err(SendError::invalid(Unsendable::Code(code)));
+        }
+        if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
+            return Err(SendError::invalid(Unsendable::Reason(length(reason.len()))));
         }
         if self.connection.close(code, reason) {
             return Ok(());
@@ -383,6 +387,10 @@ impl WebSocket {
     pub fn subprotocol(&self) -> Option<&str> {
         self.connection.subprotocol.as_deref()
     }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// A control frame carries at most so much (RFC 6455, section 5.5).

@@ -176,10 +176,10 @@ impl Deadlines {
     /// After a failed write the peer is read to the end of its input, unless it is silent for as long
     /// as it would have to answer a Close.
     fn silence(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
-        let failed = facts.writing.failed_at?;
-        let watch = self
-            .silence
-            .get_or_insert_with(|| Watch::begin(facts).since(failed));
+        if !facts.writing.has_failed {
+            return None;
+        }
+        let watch = self.silence.get_or_insert_with(|| Watch::begin(facts));
         if watch.received != facts.received {
             *watch = Watch::begin(facts);
         }
@@ -231,7 +231,7 @@ impl Deadlines {
     /// A ping is due every interval, whatever the traffic, until our Close has left.
     fn next_ping(&self, facts: &Facts) -> Option<Instant> {
         self.next_ping
-            .filter(|_| facts.writing.close_left_at.is_none() && facts.writing.failed_at.is_none())
+            .filter(|_| facts.writing.close_left_at.is_none() && !facts.writing.has_failed)
     }
 
     /// Watches for a sign of life from before the ping leaves: its pong may come at once. A further

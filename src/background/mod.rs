@@ -95,6 +95,17 @@ impl Timer {
         Ok(())
     }
 
+    /// Has something else looked at in the place of what was enrolled, by then at first.
+    pub(crate) fn hand_over(&self, timed: Arc<dyn Timed>, by: Instant) {
+        let mut registry = lock(&REGISTRY);
+        let entry = registry.entries.get_mut(&self.id);
+        let before = entry.map(|entry| std::mem::replace(&mut entry.timed, timed));
+        registry.reschedule(self.id, Some(by));
+        registry.wake_for(by);
+        drop(registry);
+        drop(before);
+    }
+
     /// Asks for a look by then at the latest.
     pub(crate) fn expect(&self, by: Instant) {
         if self.next.load(Ordering::Acquire) <= since_epoch(by) {

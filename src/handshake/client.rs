@@ -23,6 +23,11 @@ pub(crate) fn is_secure(url: &Url) -> Result<bool, Error> {
     match url.scheme() {
         "ws" | "http" => Ok(false),
         "wss" | "https" => Ok(true),
+        // What stands before a port looks like a scheme.
+        scheme if !url.has_authority() => Err(Error::Invalid(format!(
+            "the URL begins with {scheme}, which is no scheme that is spoken: write ws:// or wss:// \
+             before it"
+        ))),
         scheme => Err(Error::Invalid(format!(
             "the URL's scheme is {scheme}, not ws or wss"
         ))),

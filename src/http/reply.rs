@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::Upgrade;
+use super::{Request, Upgrade};
 use crate::header;
-use crate::record::warn;
-use crate::{Error, Outcome};
+use crate::record::{Foreign, warn};
+use crate::{Error, Failure, Outcome};
 
 /// Is the answer to a request: a status with headers and a body, or an upgrade.
 ///
@@ -33,6 +33,8 @@ pub struct Reply {
     pub(crate) body: Bytes,
     pub(crate) upgrade: Option<Box<Upgrade>>,
     invalid: Option<String>,
+    /// The error that it was made of, until the log has it.
+    failure: Option<Box<Failure>>,
 }
 
 impl Reply {
@@ -46,6 +48,7 @@ impl Reply {
             body: Bytes::new(),
             upgrade: None,
             invalid: None,
+            failure: None,
         };
         match status {
             None => reply.refuse("a status that is none"),
@@ -179,6 +182,16 @@ impl Reply {
         self.status == StatusCode::SWITCHING_PROTOCOLS && self.body.is_empty()
     }
 
+    /// Makes the reply of what has answered a request, and logs its error.
+    pub(crate) fn of(request: &Request, answer: impl Into<Self>) -> Self {
+        let mut reply = answer.into();
+        if let Some(failure) = reply.failure.take() {
+            let (method, path) = (request.method(), Foreign(request.path()));
+            warn!("{method} {path} failed: {failure:?}");
+        }
+        reply
+    }
+
     fn refuse(&mut self, what: impl fmt::Display) {
         self.invalid.get_or_insert_with(|| what.to_string());
     }
@@ -215,9 +228,9 @@ impl<R: Into<Reply>> From<Outcome<R>> for Reply {
     /// Turns an error into a 500 that says nothing of it; the log does.
     fn from(outcome: Outcome<R>) -> Self {
         outcome.map_or_else(
-            |failure| {
-                warn!("a request failed: {failure:?}");
-                Self::error(StatusCode::INTERNAL_SERVER_ERROR)
+            |failure| Self {
+                failure: Some(Box::new(failure)),
+                ..Self::error(StatusCode::INTERNAL_SERVER_ERROR)
             },
             Into::into,
         )

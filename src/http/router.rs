@@ -190,7 +190,10 @@ impl Router {
     ) -> Self {
         match method.try_into() {
             Ok(method) => {
-                let answer = Box::new(move |request: &mut Request| handler(request).into());
+                let answer = Box::new(move |request: &mut Request| {
+                    let answer = handler(request);
+                    Reply::of(request, answer)
+                });
                 self.add(path, Accepts::Method(method), answer)
             }
             Err(_) => self.refuse(format!("the method for {path:?} is none")),
@@ -261,7 +264,8 @@ impl Router {
         middleware: impl Fn(&mut Request, Next<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
         self.layers.push(Box::new(move |request, next| {
-            middleware(request, next).into()
+            let answer = middleware(request, next);
+            Reply::of(request, answer)
         }));
         self
     }
@@ -272,7 +276,10 @@ impl Router {
         mut self,
         handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.fallback = Some(Box::new(move |request| handler(request).into()));
+        self.fallback = Some(Box::new(move |request| {
+            let answer = handler(request);
+            Reply::of(request, answer)
+        }));
         self
     }
 

@@ -15,6 +15,7 @@ pub(super) struct Aftermath<W> {
     bells: Vec<Bell>,
     awaited: Vec<Awaited>,
     spent: Spent,
+    look_expected: Option<std::sync::Arc<W>>,
     close_expected: Option<(std::sync::Arc<W>, Instant)>,
     progress_expected: Option<(std::sync::Arc<W>, Instant)>,
     watched: Option<std::sync::Arc<W>>,
@@ -27,6 +28,7 @@ impl<W: Wire> Aftermath<W> {
             bells: Vec::new(),
             awaited: Vec::new(),
             spent: Spent::default(),
+            look_expected: None,
             close_expected: None,
             progress_expected: None,
             watched: None,
@@ -56,7 +58,12 @@ impl<W: Wire> Aftermath<W> {
         self.awaited.extend(awaited);
     }
 
-    /// Has the background look again when the peer's Close, or the end of its input, is overdue.
+    /// Has the background look at the connection.
+    pub(super) fn expect_look(&mut self, wire: &Option<std::sync::Arc<W>>) {
+        self.look_expected = wire.clone();
+    }
+
+    /// Has the background look again when the peer's Close is overdue.
     pub(super) fn expect_close(&mut self, since: Instant, wire: &Option<std::sync::Arc<W>>) {
         self.close_expected = wire.clone().map(|wire| (wire, since));
     }
@@ -80,6 +87,9 @@ impl<W: Wire> Aftermath<W> {
     pub(super) fn run(self, outbox: &std::sync::Arc<Outbox<W>>) {
         for bell in self.bells {
             bell.notify_all();
+        }
+        if let Some(wire) = self.look_expected {
+            wire.expect(Instant::now());
         }
         if let Some((wire, since)) = self.close_expected {
             wire.expect(since + outbox.config.close_timeout);

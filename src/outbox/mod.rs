@@ -109,8 +109,8 @@ pub(crate) struct Writing {
     pub(crate) stalled_since: Option<Instant>,
     /// When our Close went to the kernel.
     pub(crate) close_left_at: Option<Instant>,
-    /// When a write failed, since when nothing leaves, although what arrives is still read.
-    pub(crate) failed_at: Option<Instant>,
+    /// Whether a write has failed: nothing leaves any more, although what arrives is still read.
+    pub(crate) has_failed: bool,
 }
 
 impl<W: Wire> Outbox<W> {
@@ -199,7 +199,7 @@ impl<W: Wire> Outbox<W> {
             relieved: queue.relieved(),
             stalled_since: queue.stall.map(|stall| stall.since),
             close_left_at: queue.life.close_left_at(),
-            failed_at: queue.life.sending_failed_at(),
+            has_failed: queue.life.has_write_failed(),
         }
     }
 

@@ -540,10 +540,10 @@ impl<W: Wire> Queue<W> {
 
     /// Ends the sending after a failed write. What has arrived is still read.
     pub(super) fn lose(&mut self, error: io::Error, after: &mut Aftermath<W>) {
-        let now = Instant::now();
         if self.end(Cause::Lost(Some(error)), after) {
-            self.life.fail_sending(now);
-            after.expect_close(now, &self.wire);
+            self.life.fail_sending();
+            // From now on silence counts.
+            after.expect_look(&self.wire);
         }
     }
 }

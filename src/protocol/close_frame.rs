@@ -43,7 +43,10 @@ impl CloseFrame {
         };
         let code = CloseCode::from(code);
         if !code.is_sendable() {
-            return Err(Violation::protocol("a close code that may not be sent"));
+            return Err(Violation {
+                code: CloseCode::PROTOCOL_ERROR,
+                what: format!("a close code that may not be sent: {code}").into(),
+            });
         }
         let reason = std::str::from_utf8(reason)
             .map_err(|_| Violation::utf8("the close reason is not UTF-8"))?

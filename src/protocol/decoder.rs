@@ -216,14 +216,27 @@ impl Decoder {
             Some(assembly) => (assembly.len(), assembly.fragments()),
             None => (0, 0),
         };
-        if header.length > self.limits.max_frame_size as u64 {
-            return Err(Violation::too_big("the frame is too big"));
+        let Limits {
+            max_message_size,
+            max_frame_size,
+            max_fragments,
+        } = self.limits;
+        if header.length > max_frame_size as u64 {
+            let what = "the frame is too big, in bytes";
+            return Err(Violation::too_big(what, header.length, max_frame_size));
         }
-        if header.length > (self.limits.max_message_size - length) as u64 {
-            return Err(Violation::too_big("the message is too big"));
+        if header.length > (max_message_size - length) as u64 {
+            let size = header.length.saturating_add(length as u64);
+            let what = "the message is too big, in bytes";
+            return Err(Violation::too_big(what, size, max_message_size));
         }
-        if fragments >= self.limits.max_fragments {
-            return Err(Violation::too_big("the message has too many fragments"));
+        if fragments >= max_fragments {
+            let what = "the message has too many fragments";
+            return Err(Violation::too_big(
+                what,
+                fragments as u64 + 1,
+                max_fragments,
+            ));
         }
         Ok(())
     }

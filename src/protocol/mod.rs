@@ -14,6 +14,8 @@ mod read_buffer;
 mod tests;
 mod utf8;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 pub(crate) use close_frame::CloseFrame;
@@ -97,27 +99,34 @@ impl From<Message> for Chunk {
 }
 
 /// Says how the peer broke the protocol, and what it is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     /// 1002, 1007 or 1009.
     pub(crate) code: CloseCode,
     /// What was wrong, for people.
-    pub(crate) what: &'static str,
+    pub(crate) what: Cow<'static, str>,
 }
 
 impl Violation {
     const fn protocol(what: &'static str) -> Self {
-        let code = CloseCode::PROTOCOL_ERROR;
-        Self { code, what }
+        Self {
+            code: CloseCode::PROTOCOL_ERROR,
+            what: Cow::Borrowed(what),
+        }
     }
 
     const fn utf8(what: &'static str) -> Self {
-        let code = CloseCode::INVALID_PAYLOAD;
-        Self { code, what }
+        Self {
+            code: CloseCode::INVALID_PAYLOAD,
+            what: Cow::Borrowed(what),
+        }
     }
 
-    const fn too_big(what: &'static str) -> Self {
-        let code = CloseCode::TOO_BIG;
-        Self { code, what }
+    /// Something is larger than its limit.
+    fn too_big(what: &str, size: u64, limit: usize) -> Self {
+        Self {
+            code: CloseCode::TOO_BIG,
+            what: format!("{what}: {size}, at most {limit} are allowed").into(),
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! What a server is made of.
 
 use std::fmt;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use super::admission::Admission;
 use super::roster::Roster;
 use super::{Server, Shared, start};
+use crate::error::about;
 use crate::sync::Mutex;
 use crate::transport::{Acceptor, Listener, max_connections};
 use crate::{
@@ -157,8 +158,10 @@ impl ServerBuilder {
         mut self,
         answer: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.hooks
-            .push(Box::new(move |request| answer(request).into()));
+        self.hooks.push(Box::new(move |request| {
+            let answer = answer(request);
+            Reply::of(request, answer)
+        }));
         self
     }
 
@@ -213,7 +216,7 @@ impl ServerBuilder {
         let hook = self.hook()?;
         let admission = self.admission.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;
-        let listener = Listener::bind(address).map_err(Error::Bind)?;
+        let listener = listen(address)?;
         let shared = Shared {
             local_addr: listener.local_addr().map_err(Error::Bind)?,
             config: Arc::new(self.config),
@@ -247,6 +250,18 @@ impl ServerBuilder {
             )),
         }
     }
+}
+
+/// Listens on the first address that can be had.
+fn listen(address: impl ToSocketAddrs) -> Result<Listener, Error> {
+    let looked_up = address.to_socket_addrs();
+    let addresses: Vec<_> = looked_up
+        .map_err(|error| Error::Bind(about("an address that cannot be used", error)))?
+        .collect();
+    Listener::bind(&*addresses).map_err(|error| {
+        let texts: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+        Error::Bind(about(texts.join(", "), error))
+    })
 }
 
 /// Answers upgrade requests as decided, and everything else with an upgrade that cannot be.

@@ -19,6 +19,7 @@ use self::builder::Hook;
 pub use self::builder::ServerBuilder;
 pub use self::report::{Stage, StopReport, StuckThread};
 use self::roster::Roster;
+use crate::error::about;
 use crate::group::{Laggards, send_to_each};
 use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
@@ -231,7 +232,8 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
         drop(listener);
         accepting.roster.set_accepting(false);
     };
-    builder.spawn(accept).map_err(Error::Io)?;
+    let spawned = builder.spawn(accept);
+    spawned.map_err(|error| Error::Io(about("starting the accept thread", error)))?;
     debug!("listening on {}", shared.local_addr);
     let life = Some(Arc::new(Life(Arc::clone(&shared))));
     Ok(Server {

@@ -10,14 +10,15 @@ use http::{Method, StatusCode};
 use super::refusal::Refusal;
 use super::roster::Place;
 use super::{Server, Shared};
-use crate::callbacks::catch;
+use crate::background::Timer;
+use crate::callbacks::{catch, named};
 use crate::connection::Connection;
 use crate::handshake::{BadRequest, UpgradeRequest};
 use crate::http::Handler;
 use crate::opening::{Opening, OpeningGuard, RequestError};
 use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
-use crate::record::{debug, warn};
+use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{Error, Messages, Reply, Request, WebSocket};
@@ -31,7 +32,8 @@ const LINGER: Duration = Duration::from_secs(5);
 // every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
     let mut place = shared.roster.place(id, counts_for);
-    let Some(accepted) = as_connection_thread(|| shake_hands(&socket, shared, &mut place)) else {
+    let opened = as_connection_thread(|| shake_hands(&socket, shared, &mut place));
+    let Some((accepted, timer)) = opened else {
         return;
     };
     let Accepted {
@@ -41,8 +43,7 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         handler,
     } = accepted;
     let config = &shared.config;
-    let opened = Connection::open(id, Role::Server, &socket, config, subprotocol);
-    let Ok(connection) = opened else { return };
+    let connection = Connection::open(id, Role::Server, &socket, config, subprotocol, timer);
     place.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, config, pipelined);
     drop(connection);
@@ -63,9 +64,9 @@ fn shake_hands(
     socket: &Arc<Socket>,
     shared: &Arc<Shared>,
     place: &mut Place<'_>,
-) -> Option<Accepted> {
+) -> Option<(Accepted, Arc<Timer>)> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
-    let opening = Opening::begin(socket, deadline).ok()?;
+    let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
     place.enter_opening(opening.opening(), shared.max_handshakes);
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that says why is not to be lost.
@@ -76,8 +77,7 @@ fn shake_hands(
     match accept(&opening, socket, shared) {
         Ok(accepted) => {
             place.leave_opening();
-            opening.finish().ok()?;
-            Some(accepted)
+            Some((accepted, opening.finish().ok()?))
         }
         Err(refusal) => {
             if refusal.turns_away() {
@@ -134,7 +134,7 @@ fn decide(
     let asked = asked.ok_or_else(|| BadRequest::upgrade_required().answering(request.method()))?;
     let response = asked
         .response(upgrade.subprotocol.as_deref(), &upgrade.headers)
-        .map_err(|error| Refusal::Answered(failed(&error), Method::GET))?;
+        .map_err(|error| Refusal::Answered(failed(&request, &error), Method::GET))?;
     opening.write(&response).map_err(|_| Refusal::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
@@ -181,11 +181,12 @@ fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let checked = reply
         .map_err(|failure| Error::Callback(failure.into_text()))
         .and_then(Reply::checked);
-    checked.unwrap_or_else(|error| failed(&error))
+    checked.unwrap_or_else(|error| failed(request, &error))
 }
 
-fn failed(error: &Error) -> Reply {
-    warn!("a request could not be answered: {error}");
+fn failed(request: &Request, error: &Error) -> Reply {
+    let (method, path) = (request.method(), Foreign(request.path()));
+    warn!("{method} {path} could not be answered: {error}");
     Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
@@ -199,14 +200,14 @@ fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
         Handler::Callbacks(set_up) => {
             // Moved in, so that the request's memory is free before the connection is read.
             let ws = &ws;
-            if let Err(failure) = catch(move || set_up(ws, *request)) {
+            if let Err(failure) = named("on_upgrade", move || set_up(ws, *request)) {
                 reader.fail(failure);
             }
             reader.dispatch();
         }
         Handler::StraightLine(handler) => {
             let messages = Messages::new(reader, None);
-            let outcome = catch(move || handler(ws, messages, *request));
+            let outcome = named("serve", move || handler(ws, messages, *request));
             connection.end(outcome);
         }
     }

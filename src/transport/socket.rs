@@ -236,6 +236,12 @@ impl Socket {
         self.tls.get().is_some()
     }
 
+    /// Returns how many bytes of TLS have been received behind the handshake: a record may take long
+    /// until it is whole.
+    pub(crate) fn ciphertext_received(&self) -> u64 {
+        self.tls.get().map_or(0, |tls| tls.received())
+    }
+
     /// Tells whether a TLS engine has something to say of its own accord.
     pub(crate) fn owes(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.has_outgoing())

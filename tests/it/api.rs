@@ -219,7 +219,7 @@ fn failing_while_closing_is_no_failure() {
         });
         met.peer.send_text("a");
         assert_eq!(met.peer.read_close(), Some(4001));
-        met.peer.send_close(4001, "");
+        met.peer.send_close(4001, "enough");
         met.peer.send_fin();
         met.peer.read_eof();
         let event = closed_once(&events, &met.ws);

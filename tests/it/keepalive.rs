@@ -118,6 +118,30 @@ fn peer_that_makes_room_stays() {
     });
 }
 
+/// A record that takes long to come whole is life all the while, though nothing can be read of it.
+#[cfg(feature = "tls")]
+#[test]
+fn record_that_trickles_in_is_life() {
+    for role in ROLES {
+        let config = lively().ping_timeout(ms(400));
+        let mut met = TlsMeeting::recorded_with(role, config, |ws| {
+            ws.on_text(|ws, text| ws.send(text));
+        });
+        let control = Control::start();
+        let text = Frame::text(&"x".repeat(8 << 10));
+        let bytes = met.peer.encode(&text);
+        met.peer.send_in_drops(bytes, 100, ms(20));
+        let stalled = control.longest_silence();
+        let echoed = loop {
+            match met.peer.read_frame_or_end() {
+                Ok(frame) if frame.opcode == opcode::PING => {}
+                other => break other == Ok(text),
+            }
+        };
+        assert!(echoed || stalled > ms(200), "{role:?}");
+    }
+}
+
 /// A peer that answers its pings is left alone, however little else it says.
 #[test]
 fn answering_peer_stays() {

@@ -4,7 +4,7 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use landline::{CloseCode, Config, Server, WebSocket};
+use landline::{CloseCode, Config, Outcome, Reply, Router, Server, WebSocket};
 
 use crate::support::*;
 
@@ -136,4 +136,37 @@ fn failures_are_told_once() {
         assert_eq!(warned(what), times, "{what}: {records:#?}");
     }
     assert_eq!(warned(""), 5, "{records:#?}");
+}
+
+/// A request that the program's code failed to answer is named in the log by method and path.
+#[test]
+fn failed_requests_are_named() {
+    let Some(_) = part() else {
+        return Part::start("logging::failed_requests_are_named", "all", &[]).release();
+    };
+    panic::set_hook(Box::new(|_| {}));
+    let logger = Logger::install(|_| {});
+    let router = Router::new()
+        .get("/panic", |_| -> Reply { panic!("on purpose") })
+        .get("/fail", |_| -> Outcome<Reply> { Err("on purpose")? })
+        .get("/header", |_| Reply::text("").header("X-One", "two\r\n"))
+        .get("/name", |_| Reply::text("").header("X One", "two"));
+    let server = TestServer::start(Server::builder().router(router));
+    for path in ["/panic", "/fail", "/header", "/name"] {
+        assert_eq!(fetch(&server, &format!("GET {path}"), &[]).status, 500);
+    }
+    let records = logger.so_far();
+    for words in [
+        ["GET /panic", "on purpose"],
+        ["GET /fail", "on purpose"],
+        ["GET /header", "x-one"],
+        ["GET /name", "the name of header"],
+    ] {
+        let told = |record: &&String| words.iter().all(|word| record.contains(word));
+        assert_eq!(
+            records.iter().filter(told).count(),
+            1,
+            "{words:?}: {records:#?}"
+        );
+    }
 }

@@ -79,7 +79,7 @@ fn panic_is_told_to_on_error() {
     met.peer.send_close(1011, "");
     assert_eq!(
         events.next(),
-        Event::Error("callback failed: panicked: boom".into())
+        Event::Error("callback failed: on_text: panicked: boom".into())
     );
 }
 

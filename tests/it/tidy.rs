@@ -31,7 +31,7 @@ fn arrows_point_down() {
 const FLOORS: [&[&str]; 6] = [
     &[
         "sync", "record", "random", "patience", "message", "close", "config", "counters", "error",
-        "header",
+        "header", "life",
     ],
     &["protocol", "handshake"],
     &["transport", "tls"],

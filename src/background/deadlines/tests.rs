@@ -20,7 +20,7 @@ fn idle(now: Instant) -> Facts {
         relieved: 0,
         stalled_since: None,
         close_left_at: None,
-        failed_at: None,
+        has_failed: false,
     };
     Facts {
         now,
@@ -172,13 +172,13 @@ fn nobody_is_judged_unheard() {
     type Begin = fn(&mut Facts);
     let watches: [(Timeout, Duration, Ready, Ready, Begin); 4] = [
         (Timeout::Write, 30 * SECOND, WRITABLE, READABLE, |facts| {
-            facts.writing.stalled_since = Some(facts.now)
+            facts.writing.stalled_since = Some(facts.now);
         }),
         (Timeout::Close, 5 * SECOND, READABLE, WRITABLE, |facts| {
-            facts.writing.close_left_at = Some(facts.now)
+            facts.writing.close_left_at = Some(facts.now);
         }),
         (Timeout::Message, 10 * SECOND, READABLE, WRITABLE, |facts| {
-            facts.mid_message = Some(1)
+            facts.mid_message = Some(1);
         }),
         (Timeout::Pong, 5 * SECOND, READABLE, WRITABLE, |_| {}),
     ];

@@ -13,7 +13,7 @@ mod rustls;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 pub(crate) use self::native::{NativeAcceptor, NativeConnector};
 use crate::handshake::is_tls_record;
@@ -175,6 +175,8 @@ pub(super) struct Session {
     has_more: AtomicBool,
     /// How much to ask the socket for at once.
     appetite: AtomicUsize,
+    /// Bytes of ciphertext received since the handshake.
+    received: AtomicU64,
     /// Only the holder of the outbox's lock touches it (L2).
     sending: Mutex<Sending>,
 }
@@ -231,6 +233,7 @@ impl Session {
             wire,
             has_more: AtomicBool::new(true),
             appetite: AtomicUsize::new(*APPETITE.start()),
+            received: AtomicU64::new(0),
             sending: Mutex::default(),
         }
     }
@@ -238,6 +241,10 @@ impl Session {
     /// Tells whether something can be received without the socket.
     pub(super) fn has_more(&self) -> bool {
         self.has_more.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
     }
 
     /// Tells whether the engine has something to say of its own accord.
@@ -263,6 +270,7 @@ impl Session {
             if length == 0 {
                 return Ok(0);
             }
+            self.received.fetch_add(length as u64, Ordering::Release);
             self.adapt(appetite, length);
             self.wire.feed(&ciphertext);
             self.has_more.store(true, Ordering::Relaxed);

@@ -35,5 +35,10 @@ impl Acceptor {
 }
 
 fn missing() -> Error {
-    Error::Tls("landline was built without its feature `tls`".into())
+    let what = if cfg!(feature = "rustls") {
+        "the engine native-tls needs landline's feature `tls`"
+    } else {
+        "landline was built without TLS: it needs its feature `tls` or `rustls`"
+    };
+    Error::Tls(what.into())
 }

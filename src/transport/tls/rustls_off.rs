@@ -27,5 +27,5 @@ impl Acceptor {
 }
 
 fn missing() -> Error {
-    Error::Tls("landline was built without its feature `rustls`".into())
+    Error::Tls("the engine rustls needs landline's feature `rustls`".into())
 }

@@ -21,7 +21,7 @@ fn healthy_connections_outlive_a_freeze() {
     if let Some(url) = part() {
         let config = Config::new().ping_interval(ms(200)).ping_timeout(ms(200));
         return hold_both_roles(&url, COUNT, config, |ws| {
-            ws.on_text(|ws, text| ws.send(text))
+            ws.on_text(|ws, text| ws.send(text));
         });
     }
     let (program, peers) = meet(TEST, COUNT);

@@ -1,1 +1,208 @@
+//! Slow is not dead: peers behind a slow link read all the time, with default settings and in real
+//! time.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use landline::{Group, Server, ServerBuilder, WebSocket};
+use rustix::net::sockopt;
+
+use crate::support::*;
+
+const KIB: usize = 1 << 10;
+
+/// A peer that gets 3 MiB over 32 kB a second is not cut, though its pongs have to wait for what stands
+/// before the pings: one message, and many.
+#[test]
+#[ignore = "takes two minutes"]
+fn links_of_32_kb_a_second() {
+    const MESSAGES: [(usize, usize); 2] = [(1, 3 << 20), (3 << 10, KIB)];
+    thread::scope(|scope| {
+        for (&way, (count, size)) in WAYS.iter().flat_map(|way| MESSAGES.map(|kind| (way, kind))) {
+            scope.spawn(move || {
+                let met = Linked::by(way, 32_000, Some(4 * KIB));
+                let ws = met.ws.clone();
+                let sending =
+                    thread::spawn(move || (0..count).all(|_| ws.send(vec![0; size]).is_ok()));
+                assert_eq!(
+                    met.read(count * size),
+                    count * size,
+                    "{way:?}, {count} messages"
+                );
+                assert!(sending.join().unwrap());
+            });
+        }
+    });
+}
+
+/// Peers that read 5, 10 or 40 KiB a second of all that there is are not cut within two minutes, and no
+/// more are members of a group, to which less is sent than they read.
+#[test]
+#[ignore = "takes two minutes"]
+fn readers_of_5_to_40_kib_a_second() {
+    const PERIOD: Duration = Duration::from_secs(120);
+    thread::scope(|scope| {
+        for (&way, rate) in WAYS
+            .iter()
+            .flat_map(|way| [5, 10, 40].map(|rate| (way, rate)))
+        {
+            scope.spawn(move || {
+                let met = Linked::by(way, rate * KIB, None);
+                let begin = Instant::now();
+                while begin.elapsed() < PERIOD {
+                    let sent = met.ws.send(vec![0; KIB]);
+                    let after = begin.elapsed();
+                    assert!(
+                        sent.is_ok(),
+                        "{way:?} at {rate} KiB/s is cut after {after:?}"
+                    );
+                }
+            });
+        }
+        scope.spawn(|| {
+            let met: Vec<_> = WAYS
+                .iter()
+                .map(|&way| Linked::by(way, 40 * KIB, None))
+                .collect();
+            let group = Group::new();
+            met.iter().for_each(|met| assert!(group.join(&met.ws)));
+            let begin = Instant::now();
+            while begin.elapsed() < PERIOD {
+                group.send(vec![0; KIB]);
+                thread::sleep(ms(50));
+            }
+            let open = met.iter().filter(|met| met.ws.is_open()).count();
+            assert_eq!(open, WAYS.len());
+        });
+    });
+}
+
+/// Landline with default settings, and behind a slow link a peer that reads and answers pings.
+struct Linked {
+    ws: WebSocket,
+    /// The bytes of each message that the peer got.
+    got: Receiver<usize>,
+    _server: Option<TestServer>,
+}
+
+impl Linked {
+    /// Meets over a link of so many bytes a second, whose buffers are as small as that if it says so.
+    fn by(way: Way, rate: usize, buffer: Option<usize>) -> Self {
+        let link = |target| link(target, rate, buffer);
+        let (mut reading, ws, server) = match way {
+            Way::Plain(Role::Server) => {
+                Self::of_server(Server::builder(), TestServer::start, |server| {
+                    let mut peer = RawPeer::connect_to(link(server.local_addr()));
+                    peer.upgrade();
+                    AnyPeer::Plain(peer)
+                })
+            }
+            Way::Plain(Role::Client) => {
+                let raw = RawServer::new();
+                let url = format!("ws://{}", link(raw.local_addr()));
+                let (peer, ws) = raw.answering(|_| landline::connect(url, |_| ()).unwrap());
+                (AnyPeer::Plain(peer), ws, None)
+            }
+            #[cfg(feature = "tls")]
+            Way::Secure(Role::Server) => Self::of_server(Server::builder(), secure, |server| {
+                let raw = RawPeer::connect_to(link(server.local_addr()));
+                let mut peer = TlsPeer::over(raw);
+                peer.upgrade();
+                AnyPeer::Secure(Box::new(peer))
+            }),
+            #[cfg(feature = "tls")]
+            Way::Secure(Role::Client) => {
+                let raw = RawServer::new();
+                let url = format!("wss://{}", link(raw.local_addr()));
+                let (peer, ws) = TlsPeer::meet_by(&raw, &url, &trusting(), |_| ());
+                (AnyPeer::Secure(Box::new(peer)), ws, None)
+            }
+        };
+        let (sender, got) = mpsc::channel();
+        thread::spawn(move || {
+            while let Some(frame) = reading.read_frame_or_end() {
+                match frame.opcode {
+                    opcode::PING => reading.send(&Frame::new(opcode::PONG, frame.payload)),
+                    _ => drop(sender.send(frame.payload.len())),
+                }
+            }
+        });
+        Self {
+            ws,
+            got,
+            _server: server,
+        }
+    }
+
+    fn of_server(
+        builder: ServerBuilder,
+        start: fn(ServerBuilder) -> TestServer,
+        dial: impl FnOnce(&Server) -> AnyPeer,
+    ) -> (AnyPeer, WebSocket, Option<TestServer>) {
+        let (sender, receiver) = mpsc::channel();
+        let builder = builder.on_upgrade(move |ws, _| {
+            let _ = sender.send(ws.clone());
+        });
+        let server = start(builder);
+        let peer = dial(&server);
+        (peer, next(&receiver), Some(server))
+    }
+
+    /// Waits until the peer has got so many bytes, and returns how many it got.
+    fn read(&self, bytes: usize) -> usize {
+        let mut got = 0;
+        while got < bytes {
+            let Ok(length) = self.got.recv_timeout(10 * PATIENCE) else {
+                break;
+            };
+            got += length;
+        }
+        got
+    }
+}
+
+impl Drop for Linked {
+    fn drop(&mut self) {
+        self.ws.abort();
+    }
+}
+
+/// Listens, and passes one connection on to `target`, both ways at so many bytes a second.
+fn link(target: SocketAddr, rate: usize, buffer: Option<usize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    if let Some(bytes) = buffer {
+        sockopt::set_socket_recv_buffer_size(&listener, bytes).unwrap();
+    }
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let near = listener.accept().unwrap().0;
+        let far = TcpStream::connect(target).unwrap();
+        if let Some(bytes) = buffer {
+            sockopt::set_socket_recv_buffer_size(&far, bytes).unwrap();
+        }
+        let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
+        thread::spawn(move || pass_on(near, far, rate));
+        pass_on(back.0, back.1, rate);
+    });
+    address
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, rate: usize) {
+    const STEPS: usize = 20;
+    let mut chunk = vec![0; rate / STEPS];
+    let mut next = Instant::now();
+    while let Ok(length @ 1..) = from.read(&mut chunk) {
+        if to.write_all(&chunk[..length]).is_err() {
+            break;
+        }
+        // What was slept too long is made up for.
+        let earliest = Instant::now() - Duration::from_secs(1);
+        next = next.max(earliest) + Duration::from_secs(1) * length as u32 / rate as u32;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}

@@ -433,8 +433,12 @@ impl RawServer {
         server
     }
 
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
     pub(crate) fn url(&self) -> String {
-        format!("ws://{}", self.0.local_addr().unwrap())
+        format!("ws://{}", self.local_addr())
     }
 
     /// Accepts a client, without a word.

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use landline::{
     Client, Config, Identity, Server, ServerBuilder, ServerTls, TlsEngine, TlsOptions, WebSocket,
@@ -230,7 +231,18 @@ impl TlsPeer {
         client: &Client,
         set_up: impl FnOnce(&WebSocket),
     ) -> (Self, WebSocket) {
-        Self::answering(server, |url| client.connect(url, set_up).unwrap())
+        Self::meet_by(server, &secure_url(server), client, set_up)
+    }
+
+    /// Has a client connect likewise, by a URL that leads to the server.
+    #[track_caller]
+    pub(crate) fn meet_by(
+        server: &RawServer,
+        url: &str,
+        client: &Client,
+        set_up: impl FnOnce(&WebSocket),
+    ) -> (Self, WebSocket) {
+        Self::answering(server, |_| client.connect(url, set_up).unwrap())
     }
 
     /// Answers the request that comes, over TLS, while `connect` runs.
@@ -342,6 +354,20 @@ impl TlsPeer {
         let line = self.stream.get_mut();
         let held = line.held.take().unwrap_or_default();
         line.write_all(&held).unwrap();
+    }
+
+    /// Writes in as few records as can be, of which a little leaves at a time.
+    #[track_caller]
+    pub(crate) fn send_in_drops(&mut self, bytes: impl AsRef<[u8]>, size: usize, pause: Duration) {
+        self.stream.get_mut().held = Some(Vec::new());
+        self.send_bytes(bytes);
+        let line = self.stream.get_mut();
+        let held = line.held.take().unwrap_or_default();
+        for drop in held.chunks(size) {
+            std::thread::sleep(pause);
+            // Whether the other side is still there is the test's to ask.
+            let _ = line.write_all(drop);
+        }
     }
 
     /// Says by `close_notify` that nothing follows, and leaves TCP open.

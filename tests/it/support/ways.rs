@@ -173,6 +173,15 @@ impl AnyPeer {
     }
 
     #[track_caller]
+    pub(crate) fn read_frame_or_end(&mut self) -> Option<Frame> {
+        match self {
+            Self::Plain(peer) => peer.read_frame_or_end().ok(),
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.read_frame_or_end().ok(),
+        }
+    }
+
+    #[track_caller]
     pub(crate) fn send(&mut self, frame: &Frame) {
         match self {
             Self::Plain(peer) => peer.send(frame),

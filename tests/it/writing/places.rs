@@ -125,7 +125,7 @@ fn failing_callback_is_told_of_by_its_own_error() {
         met.peer.send_close(1011, "");
         met.peer.send_fin();
         let error = events.find(|event| matches!(event, Event::Error(_)));
-        let expected = "callback failed: invalid digit found in string";
+        let expected = "callback failed: on_text: invalid digit found in string";
         assert_eq!(error, Event::Error(expected.into()));
         assert_eq!(events.next_close().code(), CloseCode::INTERNAL_ERROR);
     }
