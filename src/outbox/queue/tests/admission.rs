@@ -59,6 +59,46 @@ fn the_line_moves_up_in_order_from_half_empty_on() {
     );
 }
 
+/// Whoever has been the first in line for a queue's worth of writing is let in beyond the limits, once;
+/// what left before it came does not count.
+#[test]
+fn the_first_in_line_is_not_kept_out_for_ever() {
+    let mut fixture = Fixture::fast(100, 4);
+    for _ in 0..9 {
+        fixture.push("before");
+    }
+    fixture.write_all();
+    for _ in 0..4 {
+        fixture.push("flood");
+    }
+    let [first, second] = ["first", "second"].map(|text| fixture.join(text));
+    let mut left = 0;
+    while fixture.queue.is_in_line(first) {
+        // One leaves, and somebody who never waits takes its place at once.
+        left += 1;
+        fixture.queue.line.note_left(5, 1);
+        fixture.queue.grant(&mut fixture.after);
+        assert!(left <= 4, "kept out");
+    }
+    assert_eq!(left, 4);
+    assert_eq!(fixture.queue.budget.places(), 5, "one beyond the limit");
+    assert!(fixture.queue.is_in_line(second));
+    assert!(!fixture.send(""), "truly full for those who never wait");
+}
+
+/// No limit of bytes lets more than one in beyond it.
+#[test]
+fn a_budget_of_nothing_takes_one_at_a_time() {
+    let mut fixture = Fixture::fast(0, 8);
+    assert!(fixture.send("one") && !fixture.send("two"));
+    let tickets = ["two", "three", "four"].map(|text| fixture.join(text));
+    let waiting = |fixture: &Fixture| tickets.map(|ticket| fixture.queue.is_in_line(ticket));
+    fixture.write();
+    assert_eq!(waiting(&fixture), [false, true, true]);
+    fixture.write();
+    assert_eq!(waiting(&fixture), [false, false, true]);
+}
+
 /// Whoever leaves the line takes its message along, unless that was let in; those behind move up.
 #[test]
 fn leaving_the_line_lets_the_next_move_up() {
