@@ -176,3 +176,17 @@ fn a_failed_write_ends_the_sending_alone() {
     assert_eq!(fixture.queue.undelivered(), 1);
     assert_eq!(fixture.queue.admits(0, true), Err(SendErrorKind::Closed));
 }
+
+/// A panic in writing ends the connection, which would be mute for ever, and counts what the writer held.
+#[test]
+fn a_panic_in_writing_ends_the_connection() {
+    let tape = std::sync::Arc::new(Tape::default());
+    let config = std::sync::Arc::new(Config::new());
+    let outbox = Outbox::new(Role::Server, &config, tape.clone());
+    tape.panics.store(true, Ordering::Relaxed);
+    let sent = std::panic::catch_unwind(|| outbox.send("a".into(), None).is_ok());
+    assert!(sent.is_err() && outbox.is_cut());
+    let counters = outbox.counters();
+    assert_eq!((counters.queued_messages, counters.queued_bytes), (0, 0));
+    assert_eq!(outbox.tell().0.undelivered, 1);
+}

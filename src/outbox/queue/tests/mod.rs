@@ -18,21 +18,25 @@ use crate::outbox::lane::Stream;
 use crate::outbox::pings::Pings;
 use crate::outbox::{Cork, Outbox, Rest, Urgency};
 use crate::protocol::{Encoder, Role};
-use crate::sync::lock;
+use crate::sync::{AtomicBool, Ordering, lock};
 
 /// A wire that takes as many bytes as it has room for, and keeps them.
 #[derive(Default)]
-struct Tape(Mutex<(usize, VecDeque<u8>)>);
+struct Tape {
+    room: Mutex<usize>,
+    written: Mutex<VecDeque<u8>>,
+    panics: AtomicBool,
+}
 
 impl Tape {
     fn make_room(&self, room: usize) {
-        lock(&self.0).0 += room;
+        *lock(&self.room) += room;
     }
 
     /// Takes the whole frames off, each as text: `a`, a fragment `a-`, what follows it `+a`, a control
     /// frame by its name, a long payload as its length.
     fn frames(&self) -> Vec<String> {
-        let bytes = &mut lock(&self.0).1;
+        let mut bytes = lock(&self.written);
         let mut frames = Vec::new();
         while let Some((head, start, end)) = frame_at(bytes.make_contiguous()) {
             let frame: Vec<u8> = bytes.drain(..end).collect();
@@ -77,7 +81,11 @@ fn describe(head: u8, payload: &[u8]) -> String {
 
 impl Wire for Tape {
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let (room, bytes) = &mut *lock(&self.0);
+        assert!(
+            !self.panics.load(Ordering::Relaxed),
+            "a panic that the test asks for"
+        );
+        let (mut room, mut bytes) = (lock(&self.room), lock(&self.written));
         let before = bytes.len();
         for part in parts {
             let taken = part.len().min(*room);
