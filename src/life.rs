@@ -322,3 +322,6 @@ impl Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

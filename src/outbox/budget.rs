@@ -48,7 +48,7 @@ impl Budget {
 
     /// Tells whether as much has left as the whole budget holds.
     pub(super) fn is_worth(&self, bytes: u64, places: u64) -> bool {
-        bytes >= self.max_bytes || places >= self.max_places
+        bytes >= self.max_bytes.max(1) || places >= self.max_places
     }
 
     /// Takes a place and `bytes`, whether they fit or not.

@@ -53,9 +53,12 @@ impl Control {
         mem::take(&mut self.frames)
     }
 
-    /// Queues our Close, unless one waits that this one does not overtake.
+    /// Queues our Close, unless one waits that this one does not overtake: of two replies or failures
+    /// the first is said.
     pub(super) fn close(&mut self, close: CloseFrame, urgency: Urgency) {
-        if self.close.is_none() || urgency == Urgency::Overtaking {
+        let waiting = self.close.as_ref().map(|close| close.1);
+        let overtakes = urgency == Urgency::Overtaking && waiting != Some(Urgency::Overtaking);
+        if waiting.is_none() || overtakes {
             self.close = Some(Box::new((close, urgency)));
         }
     }
@@ -112,8 +115,8 @@ mod tests {
         assert!(control.is_empty());
     }
 
-    /// The program's Close waits for what is before it; a reply or failure takes its place and does
-    /// not wait.
+    /// The program's Close waits for what is before it; a reply or failure takes its place, does not
+    /// wait, and keeps that place against another.
     #[test]
     fn close_waits_unless_it_overtakes() {
         let mut control = Control::default();
@@ -121,6 +124,7 @@ mod tests {
         control.close(close(4000), Urgency::AfterMessages);
         assert_eq!(control.take_close(false), None);
         control.close(close(1002), Urgency::Overtaking);
+        control.close(close(1011), Urgency::Overtaking);
         assert_eq!(control.take_close(false), Some(close(1002)));
         assert_eq!(control.take_close(true), None);
     }

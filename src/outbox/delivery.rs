@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::sync::{Arc, Condvar, Mutex, lock, wait};
+use super::sync::{Arc, Condvar, Mutex, has_passed, lock, wait};
 use super::uncork_thread;
 use crate::DeliveryError;
 
@@ -102,7 +102,7 @@ impl Promise {
     /// Records what became of it. Those who wait are to be woken where no lock is held: waking is a
     /// system call.
     pub(super) fn resolve(mut self, outcome: Result<(), DeliveryError>) -> Option<Awaited> {
-        self.0.take()?.resolve(outcome)
+        Ticket::resolve(self.0.take()?, outcome)
     }
 
     /// Tells whether somebody holds the other end.
@@ -116,7 +116,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         let ticket = self.0.take();
-        let awaited = ticket.and_then(|ticket| ticket.resolve(Err(DeliveryError::Lost)));
+        let awaited = ticket.and_then(|ticket| Ticket::resolve(ticket, Err(DeliveryError::Lost)));
         if let Some(awaited) = awaited {
             awaited.wake();
         }
@@ -134,12 +134,13 @@ impl Awaited {
 }
 
 impl Ticket {
-    fn resolve(self: Arc<Self>, outcome: Result<(), DeliveryError>) -> Option<Awaited> {
-        let mut state = lock(&self.state);
+    /// Not a method: loom's `Arc` cannot be a receiver.
+    fn resolve(ticket: Arc<Self>, outcome: Result<(), DeliveryError>) -> Option<Awaited> {
+        let mut state = lock(&ticket.state);
         state.outcome = Some(outcome);
         let awaited = mem::take(&mut state.awaited);
         drop(state);
-        awaited.then_some(Awaited(self))
+        awaited.then_some(Awaited(ticket))
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<(), DeliveryError> {
@@ -148,7 +149,7 @@ impl Ticket {
             if let Some(outcome) = state.outcome {
                 return outcome;
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if has_passed(deadline) {
                 return Err(DeliveryError::Pending);
             }
             state.awaited = true;

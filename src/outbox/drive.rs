@@ -76,7 +76,6 @@ impl<W: Wire> Outbox<W> {
             spent: Spent::default(),
         };
         while turn.write() {}
-        std::mem::take(&mut turn.spent).dispose();
     }
 
     /// Ends a wait for writability by the background. A sender that waits for room writes on itself,
@@ -114,8 +113,9 @@ impl<W: Wire> Outbox<W> {
             if !queue.is_stalled() {
                 return None;
             }
+            let wire = queue.wire.clone()?;
             queue.keepers.pollers += 1;
-            queue.wire.clone()
+            Some(wire)
         })
     }
 
@@ -180,13 +180,10 @@ struct Turn<'a, W: Wire> {
 impl<W: Wire> Turn<'_, W> {
     /// Writes once. Returns whether the turn goes on.
     fn write(&mut self) -> bool {
-        let Some(mut writer) = self.writer.take() else {
+        let result = self.writer.as_mut().map(|writer| writer.write());
+        let Some((mut writer, result)) = self.writer.take().zip(result) else {
             return false;
         };
-        // Were it to panic in there, the writer would be gone and the connection mute for ever.
-        let guard = EndOnPanic(self.outbox);
-        let result = writer.write();
-        std::mem::forget(guard);
         self.spent.append(writer.take_spent());
         let mut after = Aftermath::new();
         let mut queue = lock(&self.outbox.queue);
@@ -231,14 +228,14 @@ impl<W: Wire> Turn<'_, W> {
     }
 }
 
-/// Ends the connection if dropped: something has panicked.
-struct EndOnPanic<'a, W: Wire>(&'a Arc<Outbox<W>>);
-
-impl<W: Wire> Drop for EndOnPanic<'_, W> {
+impl<W: Wire> Drop for Turn<'_, W> {
+    /// Ends the connection if the writer is still here, as writing has panicked: without it the
+    /// connection would be mute for ever.
     fn drop(&mut self) {
-        self.0.with_queue(|queue, after| {
-            queue.end(Cause::Aborted, after);
-            queue.writer = Seat::Gone;
-        });
+        if let Some(writer) = self.writer.take() {
+            self.outbox.cut(Cause::Aborted);
+            self.outbox.with_queue(|queue, after| queue.bury(writer, after));
+        }
+        std::mem::take(&mut self.spent).dispose();
     }
 }

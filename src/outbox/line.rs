@@ -67,8 +67,11 @@ impl Line {
         self.waiting.iter().map(|waiter| Bell::clone(&waiter.bell))
     }
 
-    /// Counts what has left the queue.
+    /// Counts what has left the queue, if anybody sees it.
     pub(super) fn note_left(&mut self, bytes: u64, places: u64) {
+        if self.is_empty() {
+            return;
+        }
         self.left_bytes += bytes;
         self.left_places += places;
     }

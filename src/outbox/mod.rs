@@ -56,7 +56,7 @@ use self::drive::{CLOSING, CUT, FAIR_SHARE, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::lane::Stream;
 use self::queue::Queue;
-use self::sync::{AtomicU8, Condvar, Mutex, Ordering, lock};
+use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;
 use crate::protocol::{Encoder, Opcode, Role};
@@ -69,7 +69,9 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Writes what the wire has to say of its own accord, such as TLS does, without blocking.
     fn flush(&self) -> io::Result<()>;
     /// Tells whether it will soon take no more, as TLS does at the end of its keys.
-    fn is_worn_out(&self) -> bool;
+    fn is_worn_out(&self) -> bool {
+        false
+    }
     /// Blocks until more may be taken, or the socket is cut.
     fn wait_writable(&self);
     /// Wakes whoever reads or waits for the socket.
@@ -171,7 +173,7 @@ impl<W: Wire> Outbox<W> {
             return Err(WaitError::WouldDeadlock);
         }
         while queue.budget.places() > 0 {
-            if send::has_passed(deadline) {
+            if has_passed(deadline) {
                 return Err(WaitError::Timeout);
             }
             queue = self.observe(queue, deadline);

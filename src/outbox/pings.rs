@@ -36,7 +36,7 @@ pub(super) type Payload = [u8; 8];
 
 impl Pings {
     /// Makes the numbers, from a random one on.
-    fn from(first: u64) -> Box<Self> {
+    pub(super) fn from(first: u64) -> Box<Self> {
         Box::new(Self {
             first,
             sent: 0,

@@ -646,3 +646,6 @@ impl<W: Wire> Queue<W> {
         Arc::default()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -9,7 +9,7 @@ use super::delivery::{Delivery, delivery};
 use super::drive::FAIR_SHARE;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
-use super::sync::{MutexGuard, lock, wait};
+use super::sync::{MutexGuard, has_passed, lock, wait};
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
@@ -224,11 +224,6 @@ impl<W: Wire> Drop for Leaving<W> {
             W::uncork();
         }
     }
-}
-
-/// Tells whether a deadline has passed.
-pub(super) fn has_passed(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 /// Hands the message back.

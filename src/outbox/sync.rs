@@ -3,10 +3,17 @@
 #[cfg(not(loom))]
 mod real {
     pub(in crate::outbox) use std::sync::Arc;
+    pub(in crate::outbox) use std::sync::atomic::AtomicU8;
+    use std::time::Instant;
 
     pub(in crate::outbox) use crate::sync::{
-        AtomicBool, AtomicU8, Condvar, Mutex, MutexGuard, Ordering, lock, wait,
+        AtomicBool, Condvar, Mutex, MutexGuard, Ordering, lock, wait,
     };
+
+    /// Tells whether a deadline has passed.
+    pub(in crate::outbox) fn has_passed(deadline: Option<Instant>) -> bool {
+        deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
 }
 
 #[cfg(loom)]
@@ -20,7 +27,20 @@ mod modelled {
         mutex.lock().expect("a model stops at the first panic")
     }
 
-    /// Waits until notified, however long that takes: no time passes in a model.
+    loom::lazy_static! {
+        static ref IS_LATE: AtomicBool = AtomicBool::new(false);
+    }
+
+    /// Has all deadlines of a model pass.
+    pub(in crate::outbox) fn let_time_pass() {
+        IS_LATE.store(true, Ordering::Release);
+    }
+
+    pub(in crate::outbox) fn has_passed(deadline: Option<Instant>) -> bool {
+        deadline.is_some() && IS_LATE.load(Ordering::Acquire)
+    }
+
+    /// Waits until notified: whoever lets time pass notifies, too.
     pub(in crate::outbox) fn wait<'a, T>(
         condvar: &Condvar,
         guard: MutexGuard<'a, T>,

@@ -1,200 +1,196 @@
-//! The Close is the last that is written, and written once; a seal leaves nothing and nobody behind.
+//! The end leaves nobody behind, and counts everything once.
 
 use std::sync::Arc;
 
-use super::world::{CLOSE, FRAME, FakeWire, PLENTY, count, explore, numbers};
-use super::{assert_at_rest, assert_closed_once, assert_discarded};
-use crate::CloseCode;
-use crate::outbox::Urgency;
+use super::world::{BINARY, CLOSE, FRAME, FakeWire, Frame, PLENTY, explore, message, numbers};
+use crate::life::Cause;
+use crate::outbox::{Delivery, Outbox, Rest, Wire};
+use crate::protocol::CloseFrame;
+use crate::{CloseCode, DeliveryError, Error, Initiator};
 
-/// The program's Close leaves behind everything that was reserved before it, late reservers
-/// included; a send that comes later is refused.
-#[test]
-fn loom_close_goes_after_what_was_sent() {
-    explore(None, || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
-        let theirs = Arc::clone(&outbox);
-        let sender = loom::thread::spawn(move || theirs.send_or_closed(1, 0));
-        assert!(outbox.close_with(CloseCode::NORMAL, Urgency::AfterMessages));
-        assert!(!outbox.send_or_closed(0, 0));
-        let sent = sender.join().expect("no panic");
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        assert_closed_once(&frames);
-        assert_eq!(numbers(&frames, 1).len(), usize::from(sent));
-    });
+const NORMAL: CloseCode = CloseCode::NORMAL;
+const GONE: CloseCode = CloseCode::GOING_AWAY;
+const FAILED: CloseCode = CloseCode::PROTOCOL_ERROR;
+
+fn close(code: CloseCode) -> CloseFrame {
+    CloseFrame::cut_to_fit(code, "")
 }
 
-/// The same with two senders.
-#[test]
-fn loom_close_goes_after_what_two_have_sent() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
-        let senders = [1, 2].map(|sender| {
-            let outbox = Arc::clone(&outbox);
-            loom::thread::spawn(move || outbox.send_or_closed(sender, 0))
-        });
-        outbox.close_with(CloseCode::NORMAL, Urgency::AfterMessages);
-        let sent = senders.map(|sender| usize::from(sender.join().expect("no panic")));
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        assert_closed_once(&frames);
-        assert_eq!([1, 2].map(|sender| numbers(&frames, sender).len()), sent);
-    });
+/// Sends messages 0 and 1 of sender 1 until one is refused.
+fn send_tracked(outbox: &Arc<Outbox<FakeWire>>) -> Vec<Delivery> {
+    let numbers = 0..2;
+    let sent = numbers.map_while(|number| outbox.send_tracked(message(1, number)).ok());
+    sent.collect()
 }
 
-/// The same over a wire that is full, with a sender that may wait for room.
-#[test]
-fn loom_close_goes_after_what_a_full_wire_has_left() {
-    explore(Some(3), || {
-        let (wire, outbox) = FakeWire::with_outbox(1, 1);
-        let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || {
-            if !theirs.send_or_closed(1, 0) {
-                assert!(!theirs.send_or_closed(1, 1), "open again");
-            }
-        });
-        let theirs = Arc::clone(&outbox);
-        let closer = wire.spawn(move || {
-            theirs.close_with(CloseCode::NORMAL, Urgency::AfterMessages);
-        });
-        wire.make_room(PLENTY);
-        wire.run_background();
-        sender.join().expect("no panic");
-        closer.join().expect("no panic");
-        assert_at_rest(&outbox);
-        assert_closed_once(&wire.frames());
-    });
+/// Checks that exactly one Close was written, and nothing behind it (L5).
+fn assert_closed_once(frames: &[Frame]) {
+    let close = frames.iter().position(|frame| frame.opcode == CLOSE);
+    assert_eq!(close, Some(frames.len() - 1), "{frames:?}");
 }
 
-/// A Close that overtakes, beside the program's: one of them is written; of the messages, each is
-/// written before it or thrown away.
+/// The program's Close leaves behind all that was admitted before it, over a full wire too, and ends
+/// the wait of whoever stands in line.
 #[test]
-fn loom_an_overtaking_close_beside_the_programs() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
-        let theirs = Arc::clone(&outbox);
-        let sender = loom::thread::spawn(move || theirs.send_or_closed(1, 0));
-        let theirs = Arc::clone(&outbox);
-        let replier = loom::thread::spawn(move || {
-            let first = theirs.close_with(CloseCode::GOING_AWAY, Urgency::Overtaking);
-            theirs.flush_close();
-            first
+fn loom_a_close_goes_behind_what_was_sent() {
+    for room in [0, FRAME + 1] {
+        explore(2, move || {
+            let (wire, outbox) = FakeWire::with_outbox(room, 1);
+            let senders = [1, 2].map(|sender| {
+                let outbox = Arc::clone(&outbox);
+                wire.spawn(move || outbox.send_or_closed(sender, 0))
+            });
+            assert!(outbox.close(close(NORMAL)));
+            assert!(!outbox.send_or_closed(0, 0), "open again");
+            wire.make_room(PLENTY);
+            wire.run_background();
+            let sent = senders.map(|sender| usize::from(sender.join().expect("no panic")));
+            outbox.assert_at_rest();
+            let frames = wire.frames();
+            assert_closed_once(&frames);
+            assert_eq!([1, 2].map(|sender| numbers(&frames, sender).len()), sent);
         });
-        let first = outbox.close_with(CloseCode::NORMAL, Urgency::AfterMessages);
-        let theirs_first = replier.join().expect("no panic");
-        assert!(first != theirs_first, "both were the first, or neither");
-        let sent = sender.join().expect("no panic");
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        assert_closed_once(&frames);
-        assert!(numbers(&frames, 1).len() <= usize::from(sent));
-    });
+    }
 }
 
-/// Who flushes its Close returns when that is with the kernel, whoever has written it.
+/// A reply to the peer's Close beside the program's and a sender: one of the two is written, and when
+/// the flush returns, it has been; every delivery says what is true.
 #[test]
-fn loom_flush_waits_for_the_close() {
-    explore(Some(3), || {
-        let (wire, outbox) = FakeWire::with_outbox(1, 8);
-        let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || _ = theirs.send_or_closed(1, 0));
-        let (theirs, their_wire) = (Arc::clone(&outbox), Arc::clone(&wire));
-        let replier = wire.spawn(move || {
-            theirs.close_with(CloseCode::GOING_AWAY, Urgency::Overtaking);
-            theirs.flush_close();
-            assert_eq!(count(&their_wire.frames(), CLOSE), 1);
-        });
-        wire.make_room(PLENTY);
-        wire.run_background();
-        sender.join().expect("no panic");
-        replier.join().expect("no panic");
-        assert_at_rest(&outbox);
-        assert_closed_once(&wire.frames());
-    });
-}
-
-/// A seal beside sends: nothing stays queued, no room reserved, the wire is given up.
-#[test]
-fn loom_seal_throws_away_what_is_sent_beside_it() {
-    explore(Some(3), || {
+fn loom_a_reply_overtakes_and_is_flushed() {
+    explore(2, || {
         let (wire, outbox) = FakeWire::with_outbox(FRAME, 8);
         let theirs = Arc::clone(&outbox);
-        let sender = loom::thread::spawn(move || {
-            let _ = theirs.send_or_closed(1, 0) && theirs.send_or_closed(1, 1);
-            theirs.ping(1);
+        let sender = wire.spawn(move || {
+            let deliveries = send_tracked(&theirs);
+            let outcomes = deliveries.iter().map(Delivery::wait);
+            outcomes.collect::<Vec<_>>()
         });
-        assert!(outbox.abort());
-        assert!(!outbox.send_or_closed(0, 0));
-        sender.join().expect("no panic");
+        let (theirs, their_wire) = (Arc::clone(&outbox), Arc::clone(&wire));
+        let reader = wire.spawn(move || {
+            theirs.answer_close(close(GONE));
+            theirs.flush();
+            assert_closed_once(&their_wire.frames());
+        });
+        wire.make_room(PLENTY);
+        outbox.close(close(NORMAL));
         wire.run_background();
-        assert_discarded(&outbox, &wire);
+        reader.join().expect("no panic");
+        let outcomes = sender.join().expect("no panic");
+        outbox.assert_at_rest();
+        assert_closed_once(&wire.frames());
+        let overtaken = outcomes.iter().filter(|outcome| outcome.is_err());
+        assert!(
+            overtaken
+                .clone()
+                .all(|outcome| *outcome == Err(DeliveryError::Closed(GONE)))
+        );
+        let counters = outbox.counters();
+        assert_eq!(counters.undelivered, overtaken.count() as u64);
+        assert_eq!(
+            counters.messages_out,
+            numbers(&wire.frames(), 1).len() as u64
+        );
     });
 }
 
-/// A seal wakes who waits for room, whether it polls or stands in line.
+/// A write fails while input waits: the sending ends, which wakes whoever stands in line and resolves
+/// every delivery; the reading goes on, and the peer's Close is told.
 #[test]
-fn loom_seal_wakes_who_waits() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(0, 1);
-        let senders = [1, 2].map(|sender| {
-            let outbox = Arc::clone(&outbox);
-            loom::thread::spawn(move || {
-                let _ = outbox.send_or_closed(sender, 0) && outbox.send_or_closed(sender, 1);
-            })
+fn loom_a_failed_write_ends_the_sending_alone() {
+    explore(2, || {
+        let (wire, outbox) = FakeWire::with_outbox(FRAME, 1);
+        let theirs = Arc::clone(&outbox);
+        let sender = wire.spawn(move || {
+            let deliveries = send_tracked(&theirs);
+            let outcomes = deliveries.iter().map(Delivery::wait);
+            (
+                outcomes.filter(Result::is_ok).count(),
+                deliveries.len() as u64,
+            )
         });
-        assert!(outbox.abort());
-        for sender in senders {
-            sender.join().expect("no panic");
-        }
+        let theirs = Arc::clone(&outbox);
+        let breaker = wire.spawn({
+            let wire = Arc::clone(&wire);
+            move || {
+                wire.break_off();
+                u64::from(theirs.send_or_closed(2, 0))
+            }
+        });
         wire.run_background();
-        assert_discarded(&outbox, &wire);
+        let (delivered, sent) = sender.join().expect("no panic");
+        let sent = sent + breaker.join().expect("no panic");
+        wire.run_background();
+        // Where all was written before, this finds out.
+        outbox.answer_close(close(GONE));
+        assert!(!outbox.is_cut(), "reading is over");
+        outbox.assert_over(&wire, sent);
+        assert_eq!(numbers(&wire.frames(), 1).len(), delivered);
+        let (event, _) = outbox.tell();
+        assert_eq!(
+            (event.code, event.clean, event.timeout),
+            (GONE, false, None)
+        );
+        assert_eq!(event.undelivered, outbox.counters().undelivered);
     });
 }
 
-/// A Close ends the wait of who waits for room over a full wire; what was queued before goes first.
+/// The end beside a writer that is out: it is waited for, and what was sent is either written or
+/// counted as undelivered.
 #[test]
-fn loom_close_wakes_who_waits() {
-    explore(Some(3), || {
+fn loom_the_end_waits_for_the_writer() {
+    explore(3, || {
+        let (wire, outbox) = FakeWire::with_outbox(FRAME + 1, 8);
+        let theirs = Arc::clone(&outbox);
+        let sender = wire.spawn(move || {
+            let sent = send_tracked(&theirs);
+            let outcomes = sent.iter().map(Delivery::wait);
+            (
+                outcomes.filter(Result::is_ok).count() as u64,
+                sent.len() as u64,
+            )
+        });
+        let (event, _) = outbox.tell();
+        let counted = (outbox.counters().messages_out, event.undelivered);
+        wire.run_background();
+        let (delivered, sent) = sender.join().expect("no panic");
+        wire.cut(Rest::Discarded);
+        outbox.assert_over(&wire, sent);
+        assert_eq!(counted, (delivered, sent - delivered));
+        drop(outbox);
+        assert_eq!(Arc::strong_count(&wire), 1, "something keeps the wire");
+    });
+}
+
+/// A cut wakes everybody: in line, at a delivery, in a flush. Of two cuts one counts.
+#[test]
+fn loom_a_cut_wakes_everybody() {
+    explore(2, || {
         let (wire, outbox) = FakeWire::with_outbox(0, 1);
         let theirs = Arc::clone(&outbox);
-        let sender = loom::thread::spawn(move || {
-            u8::from(theirs.send_or_closed(1, 0)) + u8::from(theirs.send_or_closed(1, 1))
+        let sender = wire.spawn(move || {
+            let sent = send_tracked(&theirs);
+            let lost = [
+                Err(DeliveryError::Aborted),
+                Err(DeliveryError::Closed(FAILED)),
+            ];
+            assert!(sent.iter().all(|delivery| lost.contains(&delivery.wait())));
+            sent.len() as u64
         });
-        outbox.close_with(CloseCode::NORMAL, Urgency::AfterMessages);
+        let theirs = Arc::clone(&outbox);
+        let reader = wire.spawn(move || {
+            theirs.fail(close(FAILED), Error::TooSlow);
+            theirs.flush();
+            theirs.cut(Cause::Aborted)
+        });
+        let first = outbox.cut(Cause::Aborted);
+        wire.run_background();
+        assert!(
+            first != reader.join().expect("no panic"),
+            "both cut it, or neither"
+        );
         let sent = sender.join().expect("no panic");
-        wire.settle();
-        let frames = wire.frames();
-        assert_eq!(numbers(&frames, 1), Vec::from_iter(0..sent));
-        assert_closed_once(&frames);
-    });
-}
-
-/// Of two seals one counts, beside a Close and who flushes it, and the background.
-#[test]
-fn loom_seal_beside_seal_and_close() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(0, 8);
-        let theirs = Arc::clone(&outbox);
-        let aborter = loom::thread::spawn(move || theirs.abort());
-        let theirs = Arc::clone(&outbox);
-        let replier = loom::thread::spawn(move || {
-            theirs.close_with(CloseCode::GOING_AWAY, Urgency::Overtaking);
-            theirs.flush_close();
-            theirs.take_seal().is_some()
-        });
-        let first = outbox.abort();
-        wire.run_background();
-        assert!(
-            first != aborter.join().expect("no panic"),
-            "both were the first, or neither"
-        );
-        assert!(
-            replier.join().expect("no panic"),
-            "went on without Close or seal"
-        );
-        wire.run_background();
-        assert_discarded(&outbox, &wire);
-        assert_eq!(count(&wire.frames(), CLOSE), 0);
+        outbox.assert_over(&wire, sent);
+        assert!(wire.frames().iter().all(|frame| frame.opcode == BINARY));
+        assert_eq!(outbox.tell().0.initiator, Initiator::Local);
     });
 }

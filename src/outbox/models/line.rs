@@ -1,72 +1,24 @@
-//! Who waits for room is never left asleep, and nobody passes.
+//! Whoever waits for room gets it, or is told why not; whoever is called to write on does.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::assert_at_rest;
 use super::world::{FRAME, FakeWire, PLENTY, explore, message, numbers};
-use crate::outbox::budget::{Budget, Respect};
-use crate::sync::lock;
-use crate::{Config, Overflow};
+use crate::outbox::Outbox;
+use crate::outbox::outgoing::Outgoing;
+use crate::{Config, Overflow, SendErrorKind};
 
-/// Room that another thread's pump makes wakes who waits for it.
-#[test]
-fn loom_a_pump_makes_room_for_who_waits() {
-    explore(Some(3), || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 1);
-        let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || theirs.send_numbers(1, 2));
-        outbox.send_numbers(0, 1);
-        sender.join().expect("no panic");
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        assert_eq!(
-            (numbers(&frames, 0), numbers(&frames, 1)),
-            (vec![0], vec![0, 1])
-        );
-    });
+/// Waits in line with a message, until its time is over. Returns what went wrong.
+fn wait_in_line(outbox: &Arc<Outbox<FakeWire>>, sender: u8) -> Option<SendErrorKind> {
+    let outgoing = Outgoing::Message(message(sender, 0));
+    let outcome = outbox.wait_in_line(outgoing, || Some(Instant::now()));
+    outcome.err().map(|(kind, _)| kind)
 }
 
-/// The same for two who wait at a time.
+/// Over a full wire two who wait are let in, and write on when they are called.
 #[test]
-fn loom_pumps_make_room_for_two_who_wait() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 1);
-        let senders = [1, 2].map(|sender| {
-            let outbox = Arc::clone(&outbox);
-            wire.spawn(move || outbox.send_numbers(sender, 1))
-        });
-        outbox.send_numbers(0, 1);
-        for sender in senders {
-            sender.join().expect("no panic");
-        }
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        for sender in 0..3 {
-            assert_eq!(numbers(&frames, sender), [0]);
-        }
-    });
-}
-
-/// Over a full wire the first in line polls and pumps; or else the background makes the room.
-#[test]
-fn loom_a_full_wire_lets_who_waits_go_on() {
-    explore(Some(3), || {
-        let (wire, outbox) = FakeWire::with_outbox(0, 1);
-        let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || theirs.send_numbers(1, 3));
-        wire.make_room(1);
-        wire.make_room(PLENTY);
-        wire.run_background();
-        sender.join().expect("no panic");
-        assert_at_rest(&outbox);
-        assert_eq!(numbers(&wire.frames(), 1), [0, 1, 2]);
-    });
-}
-
-/// The same for two who wait, of whom only one polls.
-#[test]
-fn loom_a_full_wire_lets_two_who_wait_go_on() {
-    explore(Some(2), || {
+fn loom_two_who_wait_get_through_a_full_wire() {
+    explore(2, || {
         let (wire, outbox) = FakeWire::with_outbox(0, 1);
         let senders = [1, 2].map(|sender| {
             let outbox = Arc::clone(&outbox);
@@ -78,113 +30,89 @@ fn loom_a_full_wire_lets_two_who_wait_go_on() {
         for sender in senders {
             sender.join().expect("no panic");
         }
-        assert_at_rest(&outbox);
+        outbox.assert_at_rest();
         let frames = wire.frames();
         assert_eq!(
-            (numbers(&frames, 1), numbers(&frames, 2)),
-            (vec![0, 1], vec![0, 1])
+            [1, 2].map(|sender| numbers(&frames, sender)),
+            [[0, 1], [0, 1]]
         );
     });
 }
 
-/// Who never waits takes nothing from who does, and leaves nobody asleep.
+/// Whoever never waits is judged by the limits alone, whether somebody stands in line or not.
 #[test]
-fn loom_try_send_beside_who_waits() {
-    explore(Some(3), || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 1);
+fn loom_a_sender_that_never_waits_beside_one_that_does() {
+    explore(3, || {
+        let (wire, outbox) = FakeWire::configured(0, Config::new().max_queue_bytes(5));
+        outbox.send_numbers(0, 1);
         let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || theirs.send_numbers(1, 2));
-        let sent = outbox.send(message(0, 0), Overflow::HandBack).is_ok();
-        sender.join().expect("no panic");
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        assert_eq!(
-            (numbers(&frames, 0).len(), numbers(&frames, 1)),
-            (sent.into(), vec![0, 1])
-        );
-    });
-}
-
-/// Keeps a record of a line. It is not one of loom's locks: it stands for the moment in which the
-/// thread that writes to it came so far.
-#[derive(Default)]
-struct Record {
-    waiting: Mutex<Vec<u8>>,
-    served: Mutex<Vec<u8>>,
-}
-
-impl Record {
-    fn wait_in_line(&self, budget: &Budget, who: u8) {
-        let place = budget.line_up();
-        lock(&self.waiting).push(who);
-        while place.reserve(1).is_err() {
-            place.wait(1, None);
-        }
-        lock(&self.served).push(who);
-        drop(place);
-        budget.release(1, 1);
-    }
-}
-
-fn budget_of_one() -> Arc<Budget> {
-    let budget = Budget::new(&Config::new().max_queue_messages(1));
-    budget
-        .reserve(1, Respect::Line)
-        .expect("nothing is reserved yet");
-    Arc::new(budget)
-}
-
-/// Those in line are served in the order in which they came.
-#[test]
-fn loom_the_line_is_served_in_order() {
-    explore(Some(3), || {
-        let (budget, record) = (budget_of_one(), Arc::new(Record::default()));
-        let waiters = [1, 2].map(|who| {
-            let (budget, record) = (Arc::clone(&budget), Arc::clone(&record));
-            loom::thread::spawn(move || record.wait_in_line(&budget, who))
+        let waiter = wire.spawn(move || {
+            // Four bytes do not fit before something has left.
+            let sent = theirs.send([1, 0, 0, 0].into(), Some(Overflow::Wait));
+            sent.expect("open");
         });
-        budget.release(1, 1);
-        for waiter in waiters {
-            waiter.join().expect("no panic");
-        }
-        assert_eq!((budget.messages(), budget.bytes()), (0, 0));
-        assert_eq!(*lock(&record.waiting), *lock(&record.served));
-        budget
-            .reserve(1, Respect::Line)
-            .expect("nobody is left in line");
+        let never_wait = |number| outbox.send(message(2, number), Some(Overflow::HandBack));
+        assert!(never_wait(0).is_ok(), "four of five bytes");
+        let refused = never_wait(1).expect_err("six of five bytes");
+        assert_eq!(refused.kind(), SendErrorKind::Full);
+        wire.make_room(PLENTY);
+        wire.run_background();
+        waiter.join().expect("no panic");
+        outbox.assert_at_rest();
+        let frames = wire.frames();
+        assert_eq!([0, 1, 2].map(|sender| numbers(&frames, sender)), [[0]; 3]);
     });
 }
 
-/// While somebody stands in line, nobody passes.
+/// A place in line that times out beside a grant: the message was let in and is written, or it was
+/// not; whoever stands behind moves up.
 #[test]
-fn loom_nobody_passes_the_line() {
-    explore(None, || {
-        let (budget, record) = (budget_of_one(), Arc::new(Record::default()));
-        let (theirs, record_of_theirs) = (Arc::clone(&budget), Arc::clone(&record));
-        let waiter = loom::thread::spawn(move || record_of_theirs.wait_in_line(&theirs, 1));
-        budget.release(1, 1);
-        let waiting = lock(&record.waiting).clone();
-        if budget.reserve(1, Respect::Line).is_ok() {
-            assert!(lock(&record.served).starts_with(&waiting), "passed");
-            budget.release(1, 1);
+fn loom_a_place_in_line_that_times_out() {
+    explore(3, || {
+        let (wire, outbox) = FakeWire::with_outbox(0, 1);
+        outbox.send_numbers(0, 1);
+        let theirs = Arc::clone(&outbox);
+        let hasty = wire.spawn(move || wait_in_line(&theirs, 1));
+        let theirs = Arc::clone(&outbox);
+        let patient = wire.spawn(move || theirs.send_numbers(2, 1));
+        wire.make_room(PLENTY);
+        outbox.time_out();
+        wire.run_background();
+        let outcome = hasty.join().expect("no panic");
+        patient.join().expect("no panic");
+        outbox.assert_at_rest();
+        let written = numbers(&wire.frames(), 1).len();
+        match outcome {
+            None => assert_eq!(written, 1),
+            Some(kind) => assert_eq!((kind, written), (SendErrorKind::Timeout, 0)),
         }
-        waiter.join().expect("no panic");
-        assert_eq!((budget.messages(), budget.bytes()), (0, 0));
+        assert_eq!(numbers(&wire.frames(), 2), [0]);
     });
 }
 
-/// Who gives up lets the next in line move up.
+/// Whoever is called to write on does so, though it has just timed out, or is writing: the call needs
+/// nobody asleep.
 #[test]
-fn loom_who_leaves_the_line_wakes_the_next() {
-    explore(Some(3), || {
-        let (budget, record) = (budget_of_one(), Arc::new(Record::default()));
-        let (theirs, record_of_theirs) = (Arc::clone(&budget), Arc::clone(&record));
-        let waiter = loom::thread::spawn(move || record_of_theirs.wait_in_line(&theirs, 1));
-        let theirs = Arc::clone(&budget);
-        let hasty = loom::thread::spawn(move || drop(theirs.line_up()));
-        budget.release(1, 1);
-        hasty.join().expect("no panic");
-        waiter.join().expect("no panic");
-        assert_eq!((budget.messages(), budget.bytes()), (0, 0));
+fn loom_a_call_to_write_on_is_not_lost() {
+    explore(3, || {
+        let (wire, outbox) = FakeWire::with_outbox(0, 1);
+        outbox.send_numbers(0, 1);
+        let theirs = Arc::clone(&outbox);
+        let waiter = wire.spawn(move || wait_in_line(&theirs, 1));
+        let theirs = Arc::clone(&outbox);
+        let clock = wire.spawn(move || {
+            theirs.assert_kept();
+            theirs.time_out();
+            theirs.assert_kept();
+        });
+        wire.make_room(1);
+        wire.make_room(FRAME - 1);
+        wire.make_room(PLENTY);
+        wire.run_background();
+        let refused = waiter.join().expect("no panic").is_some();
+        clock.join().expect("no panic");
+        outbox.assert_at_rest();
+        let written = numbers(&wire.frames(), 1).len();
+        assert_eq!(written, usize::from(!refused));
     });
 }

@@ -1,150 +1,114 @@
-//! The fragments of a streamed message leave in order, nothing stands between them, and a message
-//! without an end ends the connection.
+//! A streamed message beside everything else that wants the wire.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::world::{BINARY, CLOSE, CONTINUATION, FakeWire, Frame, PLENTY, explore, numbers};
-use super::{assert_at_rest, assert_closed_once, assert_discarded};
+use super::world::{BINARY, CLOSE, CONTINUATION, FRAME, FakeWire, Frame, PLENTY, explore, numbers};
 use crate::CloseCode;
-use crate::outbox::{Outbox, Urgency};
-use crate::protocol::{Fin, Opcode};
+use crate::life::Cause;
+use crate::outbox::Outbox;
+use crate::protocol::{CloseFrame, Fin, Opcode};
 
-/// Is who streams, and the second byte of its fragments counts them.
-const STREAMER: u8 = 9;
+/// The first byte of a fragment; the second counts them.
+const STREAM: u8 = 9;
 
-/// Streams a message of `count` fragments; returns how many were taken.
+/// Streams a message of `count` fragments. Returns how many were taken.
 fn stream(outbox: &Arc<Outbox<FakeWire>>, count: u8) -> u8 {
     let Ok(stream) = outbox.begin_stream(Opcode::Binary) else {
         return 0;
     };
-    for number in 0..count {
-        let fin = if number + 1 == count {
-            Fin::Last
-        } else {
-            Fin::More
-        };
-        let payload = Bytes::copy_from_slice(&[STREAMER, number]);
-        if outbox.send_fragment(&stream, payload, fin).is_err() {
-            return number;
-        }
-    }
-    count
+    let mut taken = 0..count;
+    let refused = taken.find(|number| {
+        let is_last = number + 1 == count;
+        let fin = if is_last { Fin::Last } else { Fin::More };
+        let payload = Bytes::copy_from_slice(&[STREAM, *number]);
+        outbox.send_fragment(stream, payload, fin).is_err()
+    });
+    refused.unwrap_or(count)
 }
 
-/// Returns the fragments as they were written, and asserts that nothing else stands between them.
-fn fragments(frames: &[Frame]) -> Vec<u8> {
-    let of_stream = |frame: &Frame| frame.opcode <= BINARY && frame.payload[0] == STREAMER;
-    let Some(start) = frames.iter().position(of_stream) else {
-        return Vec::new();
-    };
-    let run: Vec<_> = frames[start..]
-        .iter()
-        .take_while(|frame| of_stream(frame))
-        .collect();
-    for (position, frame) in run.iter().enumerate() {
-        let opcode = if position == 0 { BINARY } else { CONTINUATION };
-        assert_eq!(frame.opcode, opcode, "{frames:?}");
-        assert!(!frame.is_final || position + 1 == run.len(), "{frames:?}");
-    }
-    assert_eq!(
-        frames.iter().filter(|frame| of_stream(frame)).count(),
-        run.len()
+/// Returns how many fragments were written. They are in order, and nothing stands between them.
+fn fragments(frames: &[Frame]) -> u8 {
+    let numbers = numbers(frames, STREAM);
+    let of_stream = |frame: &Frame| frame.opcode <= BINARY && frame.payload[0] == STREAM;
+    let run = frames.iter().skip_while(|frame| !of_stream(frame));
+    let run = run.take(numbers.len()).map(|frame| frame.opcode);
+    let opcodes = (0..numbers.len()).map(|at| if at == 0 { BINARY } else { CONTINUATION });
+    assert!(run.eq(opcodes), "{frames:?}");
+    assert!(
+        numbers.iter().copied().eq(0..numbers.len() as u8),
+        "{frames:?}"
     );
-    run.iter().map(|frame| frame.payload[1]).collect()
+    numbers.len() as u8
 }
 
-/// Messages of others go before or behind a streamed message, and none is left behind.
+/// Messages of others go before a streamed message or behind it, over a full wire too.
 #[test]
 fn loom_a_stream_beside_a_sender() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
+    explore(2, || {
+        let (wire, outbox) = FakeWire::with_outbox(FRAME + 1, 8);
         let theirs = Arc::clone(&outbox);
         let streamer = wire.spawn(move || assert_eq!(stream(&theirs, 2), 2));
         outbox.send_numbers(0, 2);
-        streamer.join().expect("no panic");
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        assert_eq!(fragments(&frames), [0, 1]);
-        assert_eq!(numbers(&frames, 0), [0, 1]);
-    });
-}
-
-/// The same over a full wire, with the background.
-#[test]
-fn loom_a_stream_over_a_full_wire() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(1, 8);
-        let theirs = Arc::clone(&outbox);
-        let streamer = wire.spawn(move || assert_eq!(stream(&theirs, 2), 2));
-        outbox.send_numbers(0, 1);
         wire.make_room(PLENTY);
         wire.run_background();
         streamer.join().expect("no panic");
-        assert_at_rest(&outbox);
+        outbox.assert_at_rest();
         let frames = wire.frames();
-        assert_eq!(fragments(&frames), [0, 1]);
-        assert_eq!(numbers(&frames, 0), [0]);
+        assert_eq!((fragments(&frames), numbers(&frames, 0)), (2, vec![0, 1]));
     });
 }
 
-/// A close beside a stream: the message is whole before the Close, or torn by it, and then nothing
-/// of it follows; the Close always leaves.
+/// A close beside a stream and a sender behind it: what is torn stays torn, nothing is written behind
+/// it but the Close, which always leaves; what is not written is counted.
 #[test]
 fn loom_a_close_beside_a_stream() {
-    explore(Some(3), || {
+    explore(2, || {
         let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
         let theirs = Arc::clone(&outbox);
-        let streamer = wire.spawn(move || _ = stream(&theirs, 2));
-        outbox.close_with(CloseCode::NORMAL, Urgency::AfterMessages);
-        streamer.join().expect("no panic");
-        assert_at_rest(&outbox);
-        let frames = wire.frames();
-        assert_closed_once(&frames);
-        let fragments = fragments(&frames);
-        assert_eq!(fragments, Vec::from_iter(0..fragments.len() as u8));
-    });
-}
-
-/// Of what is queued behind a torn message nothing is written, and all of it is counted.
-#[test]
-fn loom_a_close_tears_a_stream_with_messages_behind_it() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
-        let stream = outbox.begin_stream(Opcode::Binary).expect("open");
+        let streamer = wire.spawn(move || stream(&theirs, 2));
         let theirs = Arc::clone(&outbox);
-        let sender = wire.spawn(move || _ = theirs.send_or_closed(1, 0));
-        let theirs = Arc::clone(&outbox);
-        let closer = wire.spawn(move || {
-            theirs.close_with(CloseCode::NORMAL, Urgency::AfterMessages);
-        });
-        let payload = Bytes::from_static(&[STREAMER, 0]);
-        let begun = outbox.send_fragment(&stream, payload, Fin::More).is_ok();
-        sender.join().expect("no panic");
-        closer.join().expect("no panic");
-        assert_at_rest(&outbox);
+        let sender = wire.spawn(move || theirs.send_or_closed(1, 0));
+        outbox.close(CloseFrame::cut_to_fit(CloseCode::NORMAL, ""));
+        let taken = streamer.join().expect("no panic");
+        let sent = usize::from(sender.join().expect("no panic"));
+        outbox.assert_at_rest();
         let frames = wire.frames();
-        assert_closed_once(&frames);
-        assert_eq!(fragments(&frames).len(), usize::from(begun));
-        assert!(!begun || numbers(&frames, 1).is_empty(), "{frames:?}");
+        let is_close = |frame: &Frame| frame.opcode == CLOSE;
+        assert_eq!(frames.iter().position(is_close), Some(frames.len() - 1));
+        assert_eq!(fragments(&frames), taken);
         let counters = outbox.counters();
-        assert_eq!(counters.messages_out, numbers(&frames, 1).len() as u64);
-        assert!(counters.undelivered >= 1, "the stream itself");
+        let written = numbers(&frames, 1).len() + usize::from(taken == 2);
+        assert_eq!(counters.messages_out, written as u64);
+        assert!(counters.undelivered >= (sent - numbers(&frames, 1).len()) as u64);
     });
 }
 
-/// A seal wakes a writer that waits, and leaves nothing behind.
+/// An author that waits for room in the lane is called to write on, and woken by the end.
 #[test]
-fn loom_a_seal_beside_a_stream() {
-    explore(Some(2), || {
-        let (wire, outbox) = FakeWire::with_outbox(1, 8);
-        let theirs = Arc::clone(&outbox);
-        let streamer = wire.spawn(move || _ = stream(&theirs, 2));
-        assert!(outbox.abort());
-        streamer.join().expect("no panic");
-        wire.run_background();
-        assert_discarded(&outbox, &wire);
-        assert!(wire.frames().iter().all(|frame| frame.opcode != CLOSE));
-    });
+fn loom_an_author_that_waits_is_woken() {
+    for cut in [false, true] {
+        explore(2, move || {
+            let (wire, outbox) = FakeWire::with_outbox(1, 8);
+            let theirs = Arc::clone(&outbox);
+            let author = wire.spawn(move || {
+                let stream = theirs.begin_stream(Opcode::Binary)?;
+                let full = Bytes::from_static(&[STREAM; 64 << 10]);
+                theirs.send_fragment(stream, full, Fin::More)?;
+                theirs.send_fragment(stream, Bytes::from_static(&[STREAM]), Fin::Last)
+            });
+            if cut {
+                outbox.cut(Cause::Aborted);
+            }
+            wire.make_room(10);
+            wire.make_room(PLENTY);
+            wire.run_background();
+            let outcome = author.join().expect("no panic");
+            assert!(cut || outcome.is_ok());
+            if !cut {
+                outbox.assert_at_rest();
+            }
+        });
+    }
 }

@@ -1,32 +1,29 @@
-//! The world around a modelled outbox: a wire that can be full, and who waits for it.
+//! The world around a modelled outbox: a wire that can be full or broken, the background that waits
+//! for it, and the clock.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use loom::sync::{Condvar, Mutex, MutexGuard};
+use super::super::queue::Seat;
+use super::super::sync::{Condvar, Mutex, MutexGuard, let_time_pass, lock, wait};
+use crate::outbox::{Cork, Outbox, Rest, Wire};
+use crate::protocol::Role;
+use crate::{Config, Message, Overflow, SendErrorKind};
 
-use crate::outbox::{Alarm, Cork, Outbox, Seal, Urgency, Wire};
-use crate::protocol::{CloseFrame, Opcode, Role};
-use crate::{CloseCode, Config, Message, Overflow, SendErrorKind};
-
-/// Explores every order in which the threads of a model can go. With a bound, those orders in which
-/// a thread is interrupted, while it could go on, at most so many times.
-pub(super) fn explore(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+/// Explores every order in which the threads of a model can go, but for those in which threads that
+/// could go on are interrupted more than `bound` times.
+pub(super) fn explore(bound: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = bound;
+    builder.preemption_bound = Some(bound);
     builder.max_branches = 10_000;
     builder.check(model);
 }
 
-/// Is a wire of which the models see every byte.
-pub(super) struct FakeWire(Arc<World>);
-
-/// Is what the threads of a model share beside the outbox.
+/// A wire of which the models see every byte.
 #[derive(Default)]
-pub(super) struct World {
+pub(super) struct FakeWire {
     state: Mutex<State>,
     moved: Condvar,
 }
@@ -35,14 +32,17 @@ pub(super) struct World {
 struct State {
     room: usize,
     written: Vec<u8>,
+    /// What it has to say of its own accord, a byte each, which leaves first.
+    owed: usize,
+    /// Whether the peer takes nothing any more.
+    broken: bool,
     cut: bool,
-    rung: bool,
     watched: Vec<Arc<Outbox<FakeWire>>>,
     /// How many threads may still ask the background for something.
     busy: usize,
 }
 
-/// One frame of a message of two bytes takes this much.
+/// The frame of a message of two bytes takes this much.
 pub(super) const FRAME: usize = 4;
 /// So much room never gets used up.
 pub(super) const PLENTY: usize = 1 << 20;
@@ -56,74 +56,78 @@ loom::lazy_static! {
     static ref TICKING: Mutex<Vec<Arc<Cork<FakeWire>>>> = Mutex::default();
 }
 
+type World = (Arc<FakeWire>, Arc<Outbox<FakeWire>>);
+
 impl FakeWire {
     /// Makes a wire that takes `room` bytes before it is full, and an outbox that queues as many
     /// messages as `queue`.
-    pub(super) fn with_outbox(room: usize, queue: usize) -> (Arc<Self>, Arc<Outbox<Self>>) {
-        let wire = Arc::new(Self(Arc::default()));
+    pub(super) fn with_outbox(room: usize, queue: usize) -> World {
+        Self::configured(room, Config::new().max_queue_messages(queue))
+    }
+
+    pub(super) fn configured(room: usize, config: Config) -> World {
+        let wire = Arc::new(Self::default());
         wire.make_room(room);
-        let config = Arc::new(Config::new().max_queue_messages(queue));
-        let outbox = Outbox::new(Role::Server, &config, Arc::clone(&wire));
+        let outbox = Outbox::new(Role::Server, &Arc::new(config), Arc::clone(&wire));
         (wire, outbox)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0
-            .state
-            .lock()
-            .expect("a model stops at the first panic")
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut lock(&self.state));
+        self.moved.notify_all();
     }
 
     /// Makes room, as a peer does that reads.
     pub(super) fn make_room(&self, room: usize) {
-        self.state().room += room;
-        self.0.moved.notify_all();
+        self.change(|state| state.room += room);
+    }
+
+    /// Has every write fail from now on.
+    pub(super) fn break_off(&self) {
+        self.change(|state| state.broken = true);
+    }
+
+    /// Gives the wire something to say of its own accord.
+    pub(super) fn owe(&self) {
+        self.change(|state| state.owed += 1);
     }
 
     /// Runs `run` on a thread that the background outlives.
-    pub(super) fn spawn(
+    pub(super) fn spawn<R: 'static>(
         self: &Arc<Self>,
-        run: impl FnOnce() + 'static,
-    ) -> loom::thread::JoinHandle<()> {
+        run: impl FnOnce() -> R + 'static,
+    ) -> loom::thread::JoinHandle<R> {
         let wire = Arc::clone(self);
-        self.state().busy += 1;
+        lock(&self.state).busy += 1;
         loom::thread::spawn(move || {
-            run();
-            wire.state().busy -= 1;
-            wire.0.moved.notify_all();
+            let result = run();
+            wire.change(|state| state.busy -= 1);
+            result
         })
     }
 
-    /// Resumes what is watched, until nobody is left who could have something watched.
+    /// Is the background: resumes what is watched, until nobody is left who could have something
+    /// watched.
     pub(super) fn run_background(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         loop {
-            let writable = state.room > 0 || state.cut;
-            if let Some(outbox) = writable.then(|| state.watched.pop()).flatten() {
+            let watched = state.is_writable().then(|| state.watched.pop()).flatten();
+            if let Some(outbox) = watched {
                 drop(state);
                 outbox.resume();
-                state = self.state();
+                state = lock(&self.state);
             } else if state.busy == 0 {
                 return;
             } else {
-                state = self
-                    .0
-                    .moved
-                    .wait(state)
-                    .expect("a model stops at the first panic");
+                state = wait(&self.moved, state, None);
             }
         }
     }
 
-    /// Lets the peer read everything, and then resumes what is watched.
-    pub(super) fn settle(&self) {
-        self.make_room(PLENTY);
-        self.run_background();
-    }
-
-    /// Returns the frames that were written. None may be torn, unless the wire was cut.
+    /// Returns the frames that were written. None may be torn, unless nothing was taken any more.
     pub(super) fn frames(&self) -> Vec<Frame> {
-        let state = self.state();
+        let state = lock(&self.state);
+        assert!(state.owed == 0 || state.is_over(), "still owed");
         let mut frames = Vec::new();
         let mut rest = &state.written[..];
         while let [head, length, behind @ ..] = rest {
@@ -132,35 +136,43 @@ impl FakeWire {
             };
             frames.push(Frame {
                 opcode: head & 0xf,
-                is_final: head & 0x80 != 0,
                 payload: payload.to_vec(),
             });
             rest = next;
         }
-        assert!(rest.is_empty() || state.cut, "a torn frame: {rest:?}");
+        assert!(rest.is_empty() || state.is_over(), "a torn frame: {rest:?}");
         frames
+    }
+
+    fn take(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = lock(&self.state);
+        if state.is_over() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let paid = state.owed.min(state.room);
+        state.owed -= paid;
+        state.room -= paid;
+        if state.owed > 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(state)
     }
 }
 
-impl Alarm for World {
-    fn ring(&self) {
-        self.state
-            .lock()
-            .expect("a model stops at the first panic")
-            .rung = true;
-        self.moved.notify_all();
+impl State {
+    fn is_over(&self) -> bool {
+        self.broken || self.cut
+    }
+
+    fn is_writable(&self) -> bool {
+        self.room > 0 || self.is_over()
     }
 }
 
 impl Wire for FakeWire {
-    type Alarm = World;
-
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut state = self.state();
+        let mut state = self.take()?;
         let before = state.written.len();
-        if state.cut {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
         for part in parts {
             let taken = part.len().min(state.room);
             state.room -= taken;
@@ -173,49 +185,42 @@ impl Wire for FakeWire {
     }
 
     fn flush(&self) -> io::Result<()> {
-        Ok(())
+        self.take().map(drop)
     }
 
-    fn alarm(&self) -> Option<Arc<World>> {
-        Some(Arc::clone(&self.0))
-    }
-
-    fn wait_writable(&self, alarm: Option<&World>, _: Option<Instant>) {
-        let mut state = self.state();
-        while state.room == 0 && !state.cut && !(alarm.is_some() && state.rung) {
-            state = self
-                .0
-                .moved
-                .wait(state)
-                .expect("a model stops at the first panic");
+    fn wait_writable(&self) {
+        let mut state = lock(&self.state);
+        while !state.is_writable() {
+            state = wait(&self.moved, state, None);
         }
     }
 
-    fn cut(&self) {
-        self.state().cut = true;
-        self.0.moved.notify_all();
-    }
-
-    fn hang_up(&self) {
-        self.cut();
+    fn cut(&self, _: Rest) {
+        self.change(|state| state.cut = true);
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
-        self.state().watched.push(Arc::clone(outbox));
-        self.0.moved.notify_all();
+        self.change(|state| state.watched.push(Arc::clone(outbox)));
     }
 
     fn expect(&self, _: Instant) {}
 
     fn tick(cork: &Arc<Cork<Self>>) {
-        TICKING
-            .lock()
-            .expect("a model stops at the first panic")
-            .push(Arc::clone(cork));
+        lock(&TICKING).push(Arc::clone(cork));
     }
 
-    fn cork() -> Option<Arc<Cork<Self>>> {
-        CORK.with(|cork| cork.borrow().clone())
+    fn is_corked() -> bool {
+        driven().is_some_and(|cork| cork.is_active())
+    }
+
+    fn hold(outbox: &Arc<Outbox<Self>>) {
+        driven().expect("a cork").hold(outbox);
+    }
+
+    fn uncork() {
+        if let Some(cork) = driven() {
+            cork.uncork();
+        }
     }
 
     fn deadline(_: Duration) -> Option<Instant> {
@@ -223,7 +228,11 @@ impl Wire for FakeWire {
     }
 }
 
-/// Says that the calling thread drives the reading end of this cork, with more input at hand.
+fn driven() -> Option<Arc<Cork<FakeWire>>> {
+    CORK.with(|cork| cork.borrow().clone())
+}
+
+/// Has the calling thread drive the reading end of this cork, with more input at hand.
 pub(super) fn drive_with(cork: &Arc<Cork<FakeWire>>) {
     CORK.with(|current| current.replace(Some(Arc::clone(cork))));
     cork.set_active(true);
@@ -231,84 +240,88 @@ pub(super) fn drive_with(cork: &Arc<Cork<FakeWire>>) {
 
 /// Ticks the corks that ask for it, each until it holds nothing, as the background does.
 pub(super) fn tick_corks() {
-    let next = || {
-        TICKING
-            .lock()
-            .expect("a model stops at the first panic")
-            .pop()
-    };
+    let next = || lock(&TICKING).pop();
     while let Some(cork) = next() {
         while cork.tick() || !cork.stop_ticking() {}
     }
 }
 
-/// Is a frame as the peer reads it.
+/// A frame as the peer reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) opcode: u8,
-    pub(super) is_final: bool,
     pub(super) payload: Vec<u8>,
 }
 
 pub(super) const CONTINUATION: u8 = 0;
 pub(super) const BINARY: u8 = 2;
 pub(super) const CLOSE: u8 = 8;
-pub(super) const PING: u8 = 9;
 
 /// Makes message `number` of a sender.
 pub(super) fn message(sender: u8, number: u8) -> Message {
     Message::from([sender, number])
 }
 
-/// Returns the numbers of the messages of one sender, as they were written.
+/// Returns the numbers of the messages or fragments of one sender, as they were written.
 pub(super) fn numbers(frames: &[Frame], sender: u8) -> Vec<u8> {
-    let of_sender = |frame: &&Frame| frame.opcode == BINARY && frame.payload[0] == sender;
-    frames
-        .iter()
-        .filter(of_sender)
-        .map(|frame| frame.payload[1])
-        .collect()
-}
-
-pub(super) fn count(frames: &[Frame], opcode: u8) -> usize {
-    frames.iter().filter(|frame| frame.opcode == opcode).count()
+    let of_sender = |frame: &&Frame| frame.opcode <= BINARY && frame.payload[0] == sender;
+    let of_sender = frames.iter().filter(of_sender);
+    of_sender.map(|frame| frame.payload[1]).collect()
 }
 
 impl Outbox<FakeWire> {
     /// Sends messages `0..count` of a sender, which must succeed.
     pub(super) fn send_numbers(self: &Arc<Self>, sender: u8, count: u8) {
         for number in 0..count {
-            self.send(message(sender, number), Overflow::Wait)
-                .expect("open");
+            assert!(self.send_or_closed(sender, number), "closed");
         }
     }
 
     /// Sends one message unless the outbox is closing; tells whether it was sent.
     pub(super) fn send_or_closed(self: &Arc<Self>, sender: u8, number: u8) -> bool {
-        match self.send(message(sender, number), Overflow::Wait) {
-            Ok(()) => true,
-            Err(error) => {
-                assert_eq!(error.kind(), SendErrorKind::Closed);
-                false
-            }
-        }
+        let sent = self.send(message(sender, number), Some(Overflow::Wait));
+        sent.map_err(|error| assert_eq!(error.kind(), SendErrorKind::Closed))
+            .is_ok()
     }
 
-    pub(super) fn ping(self: &Arc<Self>, number: u8) {
-        self.send_control(Opcode::Ping, Bytes::copy_from_slice(&[number]));
+    /// Has every deadline pass: who waits looks at the clock.
+    pub(super) fn time_out(self: &Arc<Self>) {
+        let_time_pass();
+        self.with_queue(|queue, after| queue.wake_waiting(after));
     }
 
-    pub(super) fn close_with(self: &Arc<Self>, code: CloseCode, urgency: Urgency) -> bool {
-        self.close(
-            CloseFrame {
-                code,
-                reason: String::new(),
-            },
-            urgency,
-        )
+    /// Checks that an unfinished write is not left to nobody.
+    pub(super) fn assert_kept(&self) {
+        let queue = lock(&self.queue);
+        let keepers = queue.keepers;
+        let left = queue.stall.is_some() && matches!(queue.writer, Seat::Here(_));
+        let kept = keepers.pollers > 0 || keepers.background || keepers.called;
+        assert!(!left || kept, "stalled, and nobody waits for the wire");
     }
 
-    pub(super) fn abort(self: &Arc<Self>) -> bool {
-        self.seal(Seal::Aborted)
+    /// Checks an outbox whose threads have all gone: nothing waits, all was released.
+    pub(super) fn assert_at_rest(&self) {
+        let queue = lock(&self.queue);
+        assert!(matches!(queue.writer, Seat::Here(_)) && queue.stall.is_none());
+        assert!(queue.has_nothing_before(), "left behind");
+        let keepers = queue.keepers;
+        assert!(keepers.pollers == 0 && !keepers.background && !keepers.called);
+        assert_eq!((queue.budget.places(), queue.buffered()), (0, 0));
+        assert!(queue.observers == 0 && !queue.corked);
+    }
+
+    /// Checks an outbox whose sending is over and whose threads have all gone: `sent` messages were
+    /// admitted, and each was written or counted.
+    pub(super) fn assert_over(&self, wire: &FakeWire, sent: u64) {
+        let queue = lock(&self.queue);
+        assert!(matches!(queue.writer, Seat::Gone) && queue.stall.is_none());
+        assert_eq!((queue.budget.places(), queue.buffered()), (0, 0));
+        assert_eq!(queue.delivered() + queue.undelivered(), sent);
+        drop(queue);
+        let messages = wire
+            .frames()
+            .into_iter()
+            .filter(|frame| frame.opcode == BINARY);
+        assert_eq!(messages.count() as u64, self.counters().messages_out);
     }
 }

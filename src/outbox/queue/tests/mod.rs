@@ -1,0 +1,257 @@
+//! A queue as a plain value, without any thread.
+
+mod accounting;
+mod admission;
+mod order;
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::Message;
+use crate::outbox::delivery::{Delivery, delivery};
+use crate::outbox::lane::Stream;
+use crate::outbox::pings::Pings;
+use crate::outbox::{Cork, Outbox, Rest, Urgency};
+use crate::protocol::{Encoder, Role};
+use crate::sync::{AtomicBool, Ordering, lock};
+
+/// A wire that takes as many bytes as it has room for, and keeps them.
+#[derive(Default)]
+struct Tape {
+    room: Mutex<usize>,
+    written: Mutex<VecDeque<u8>>,
+    panics: AtomicBool,
+}
+
+impl Tape {
+    fn make_room(&self, room: usize) {
+        *lock(&self.room) += room;
+    }
+
+    /// Takes the whole frames off, each as text: `a`, a fragment `a-`, what follows it `+a`, a control
+    /// frame by its name, a long payload as its length.
+    fn frames(&self) -> Vec<String> {
+        let mut bytes = lock(&self.written);
+        let mut frames = Vec::new();
+        while let Some((head, start, end)) = frame_at(bytes.make_contiguous()) {
+            let frame: Vec<u8> = bytes.drain(..end).collect();
+            frames.push(describe(head, &frame[start..]));
+        }
+        frames
+    }
+}
+
+/// Returns a frame's first byte, and where its payload begins and ends.
+fn frame_at(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+    let head = *bytes.first()?;
+    let (start, length) = match *bytes.get(1)? {
+        126 => (
+            4,
+            u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into(),
+        ),
+        127 => (
+            10,
+            u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize,
+        ),
+        length => (2, length.into()),
+    };
+    (bytes.len() >= start + length).then_some((head, start, start + length))
+}
+
+fn describe(head: u8, payload: &[u8]) -> String {
+    let text = match payload {
+        payload if payload.len() > 125 => payload.len().to_string(),
+        payload => String::from_utf8_lossy(payload).into_owned(),
+    };
+    let more = if head & 0x80 == 0 { "-" } else { "" };
+    match head & 0xf {
+        0 => format!("+{text}{more}"),
+        8 => format!("close {}", u16::from_be_bytes([payload[0], payload[1]])),
+        9 if payload.len() == 8 => "barrier".to_owned(),
+        9 => format!("ping {text}"),
+        10 => format!("pong {text}"),
+        _ => format!("{text}{more}"),
+    }
+}
+
+impl Wire for Tape {
+    fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        assert!(
+            !self.panics.load(Ordering::Relaxed),
+            "a panic that the test asks for"
+        );
+        let (mut room, mut bytes) = (lock(&self.room), lock(&self.written));
+        let before = bytes.len();
+        for part in parts {
+            let taken = part.len().min(*room);
+            *room -= taken;
+            bytes.extend(&part[..taken]);
+        }
+        match bytes.len() - before {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait_writable(&self) {}
+    fn cut(&self, _: Rest) {}
+    fn watch(&self, _: &std::sync::Arc<Outbox<Self>>) {}
+    fn expect(&self, _: Instant) {}
+    fn tick(_: &std::sync::Arc<Cork<Self>>) {}
+    fn is_corked() -> bool {
+        false
+    }
+    fn hold(_: &std::sync::Arc<Outbox<Self>>) {}
+    fn uncork() {}
+    fn deadline(_: Duration) -> Option<Instant> {
+        None
+    }
+}
+
+/// A queue by itself, as the one thread finds it that has the lock.
+struct Fixture {
+    queue: Queue<Tape>,
+    after: Aftermath<Tape>,
+    tape: std::sync::Arc<Tape>,
+}
+
+const PLENTY: usize = 1 << 30;
+
+impl Fixture {
+    fn new(bytes: usize, messages: usize) -> Self {
+        let config = Config::new()
+            .max_queue_bytes(bytes)
+            .max_queue_messages(messages);
+        let tape = std::sync::Arc::new(Tape::default());
+        let writer = Writer::new(Encoder::new(Role::Server), tape.clone());
+        Self {
+            queue: Queue::new(&config, writer, tape.clone()),
+            after: Aftermath::new(),
+            tape,
+        }
+    }
+
+    /// Makes one whose wire takes everything.
+    fn fast(bytes: usize, messages: usize) -> Self {
+        let fixture = Self::new(bytes, messages);
+        fixture.tape.make_room(PLENTY);
+        fixture
+    }
+
+    /// Sends without waiting. Tells whether there was room.
+    fn send(&mut self, text: &str) -> bool {
+        let admitted = self.queue.admits(text.len() as u64, false).is_ok();
+        if admitted {
+            self.push(text);
+        }
+        admitted
+    }
+
+    fn push(&mut self, text: &str) {
+        self.queue.push(Outgoing::Message(text.into()));
+    }
+
+    fn push_tracked(&mut self, text: &str) -> Delivery {
+        let (promise, delivery) = delivery();
+        let tracked = Box::new((Message::from(text), promise));
+        self.queue.push(Outgoing::Tracked(tracked));
+        delivery
+    }
+
+    fn push_barrier(&mut self) -> Delivery {
+        let (promise, delivery) = delivery();
+        self.queue.pings.get_or_insert_with(|| Pings::from(0));
+        self.queue.push(Outgoing::Barrier(promise));
+        delivery
+    }
+
+    fn join(&mut self, text: &str) -> u64 {
+        let bell = Queue::<Tape>::new_bell();
+        self.queue.join_line(Outgoing::Message(text.into()), bell)
+    }
+
+    fn begin_stream(&mut self) -> Stream {
+        let lane = self.queue.lane.get_or_insert_with(|| Box::new(Lane::new()));
+        let stream = lane.begin(Opcode::Text).expect("nobody streams");
+        self.queue.push(Outgoing::Stream);
+        stream
+    }
+
+    fn push_fragment(&mut self, stream: Stream, text: &'static str, fin: Fin) -> bool {
+        let lane = self.queue.lane.as_mut().expect("begun");
+        lane.push(stream, Bytes::from_static(text.as_bytes()), fin)
+    }
+
+    fn ping(&mut self, text: &'static str) {
+        self.queue
+            .push_control(Opcode::Ping, Bytes::from_static(text.as_bytes()));
+    }
+
+    fn close(&mut self, code: u16, urgency: Urgency) {
+        self.queue.close(Initiator::Local, &mut self.after);
+        let close = CloseFrame::cut_to_fit(code.into(), "");
+        self.queue.push_close(close, urgency);
+    }
+
+    /// Takes the writer with the next batch and writes once.
+    fn write(&mut self) -> Vec<String> {
+        let writer = self.queue.take_to_write(&mut self.after);
+        self.write_with(writer)
+    }
+
+    /// Writes on as a keeper does whose socket is writable.
+    fn write_on(&mut self) -> Vec<String> {
+        let writer = self.queue.take_any_writer();
+        self.write_with(writer)
+    }
+
+    fn write_with(&mut self, writer: Option<Box<Writer<Tape>>>) -> Vec<String> {
+        let Some(mut writer) = writer else {
+            return Vec::new();
+        };
+        match writer.write() {
+            Ok(written) => {
+                self.queue.account(written, &mut self.after);
+                if writer.is_done() {
+                    self.queue.put_back(writer);
+                } else {
+                    self.queue.stall(writer, &mut self.after);
+                }
+            }
+            Err(_) => self.queue.refuse(writer, &mut self.after),
+        }
+        self.tape.frames()
+    }
+
+    /// Writes until nothing is left.
+    fn write_all(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        loop {
+            let frames = self.write();
+            if frames.is_empty() {
+                return all;
+            }
+            all.extend(frames);
+        }
+    }
+
+    fn end(&mut self) -> bool {
+        self.queue.end(Cause::Aborted, &mut self.after)
+    }
+}
+
+fn outcome(delivery: &Delivery) -> Result<(), DeliveryError> {
+    delivery.wait_timeout(Duration::ZERO)
+}
+
+const PENDING: Result<(), DeliveryError> = Err(DeliveryError::Pending);
+const FULL: Result<(), SendErrorKind> = Err(SendErrorKind::Full);

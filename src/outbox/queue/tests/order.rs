@@ -1,0 +1,190 @@
+//! What leaves a queue, in which order.
+
+use super::*;
+
+/// Pings overtake the messages, and the program's Close goes behind all that was admitted.
+#[test]
+fn control_frames_go_first_and_the_close_last() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    fixture.push("a");
+    fixture.close(1000, Urgency::AfterMessages);
+    fixture.ping("1");
+    fixture.ping("2");
+    assert_eq!(fixture.write(), ["ping 1", "ping 2", "a", "close 1000"]);
+    assert!(fixture.queue.is_flushed());
+}
+
+/// A reply or a failure overtakes the messages, not the control frames; what it overtakes is given up.
+#[test]
+fn an_overtaking_close_leaves_the_messages_behind() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    fixture.push("a");
+    let overtaken = fixture.push_tracked("b");
+    fixture.close(1000, Urgency::AfterMessages);
+    fixture.ping("1");
+    fixture.close(1002, Urgency::Overtaking);
+    assert_eq!(fixture.write(), ["ping 1", "close 1002"]);
+    let closed = Err(DeliveryError::Closed(1002.into()));
+    assert_eq!(
+        (outcome(&overtaken), fixture.queue.undelivered()),
+        (closed, 2)
+    );
+    assert_eq!((fixture.queue.messages(), fixture.queue.buffered()), (0, 0));
+}
+
+/// Nothing is written behind a Close, and no second one (L5).
+#[test]
+fn nothing_follows_a_close() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    fixture.close(1000, Urgency::AfterMessages);
+    assert_eq!(fixture.write(), ["close 1000"]);
+    assert!(fixture.queue.life.close_left_at().is_some());
+    fixture.ping("1");
+    fixture.close(1002, Urgency::Overtaking);
+    assert!(fixture.write().is_empty() && fixture.queue.is_flushed());
+}
+
+/// A batch ends at 64 KiB, at 1,024 messages, and behind a large message, which leaves uncopied; then
+/// control frames have their turn.
+#[test]
+fn a_batch_ends_for_control_frames() {
+    let mut fixture = Fixture::fast(1 << 30, 1 << 20);
+    let medium = "m".repeat(LARGE - 1);
+    let large = "l".repeat(LARGE);
+    for text in [&medium, &medium, &medium, &medium, &medium, &large] {
+        fixture.push(text);
+    }
+    let (medium, large) = (&*medium.len().to_string(), &*large.len().to_string());
+    assert_eq!(fixture.write(), [medium; 5], "the fifth passes 64 KiB");
+    fixture.push("behind");
+    fixture.ping("between");
+    assert_eq!(fixture.write(), ["ping between", large]);
+    assert_eq!(fixture.write(), ["behind"]);
+    for _ in 0..=BATCH_MESSAGES {
+        fixture.push("");
+    }
+    assert_eq!(
+        [fixture.write().len(), fixture.write().len()],
+        [BATCH_MESSAGES, 1]
+    );
+}
+
+/// A message for which nothing waits goes straight to the writer; any other has to queue.
+#[test]
+fn a_message_with_nothing_before_it_passes_the_channel() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    let message = || Outgoing::Message("a".into());
+    let (mut writer, item) = fixture.queue.take_writer_for(message()).ok().expect("free");
+    assert_eq!(fixture.queue.messages(), 1);
+    assert!(
+        fixture.queue.take_writer_for(message()).is_err(),
+        "the writer is out"
+    );
+    writer.encode(item);
+    assert_eq!(fixture.write_with(Some(writer)), ["a"]);
+    let before: [fn(&mut Fixture); 4] = [
+        |fixture| fixture.push("b"),
+        |fixture| fixture.ping("b"),
+        |fixture| fixture.queue.owes = true,
+        |fixture| {
+            fixture.begin_stream();
+            fixture.write();
+        },
+    ];
+    for wait in before {
+        let mut fixture = Fixture::fast(1 << 20, 8);
+        wait(&mut fixture);
+        assert!(fixture.queue.take_writer_for(message()).is_err());
+    }
+    let (promise, _) = delivery();
+    let barrier = fixture.queue.take_writer_for(Outgoing::Barrier(promise));
+    assert!(matches!(barrier, Err(Outgoing::Barrier(_))));
+    assert!(
+        matches!(fixture.queue.writer, Seat::Here(_)),
+        "it was put back"
+    );
+}
+
+/// What the wire owes is reason enough to write.
+#[test]
+fn what_the_wire_owes_is_written_alone() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    assert!(fixture.queue.take_to_write(&mut fixture.after).is_none());
+    fixture.queue.owes = true;
+    let writer = fixture.queue.take_to_write(&mut fixture.after);
+    assert!(writer.is_some() && !fixture.queue.owes);
+    fixture.write_with(writer);
+    assert!(fixture.queue.is_flushed());
+}
+
+/// The fragments of a message follow each other: what is queued behind it waits, and only control
+/// frames come between.
+#[test]
+fn nothing_but_control_frames_comes_between_fragments() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    fixture.push("before");
+    let stream = fixture.begin_stream();
+    fixture.push("behind");
+    assert!(fixture.push_fragment(stream, "a", Fin::More));
+    assert_eq!(fixture.write(), ["before", "a-"]);
+    fixture.ping("1");
+    assert!(fixture.push_fragment(stream, "b", Fin::More));
+    assert_eq!(fixture.write(), ["ping 1", "+b-"]);
+    assert!(fixture.write().is_empty(), "there is no more of it yet");
+    assert!(fixture.push_fragment(stream, "c", Fin::Last));
+    assert_eq!(fixture.write(), ["+c", "behind"]);
+    assert_eq!(
+        (fixture.queue.delivered(), fixture.queue.budget.places()),
+        (3, 0)
+    );
+    assert!(
+        !fixture.push_fragment(stream, "d", Fin::Last),
+        "it has ended"
+    );
+}
+
+/// A message that has not begun when the connection closes is skipped and counted; what is queued
+/// behind it leaves.
+#[test]
+fn a_stream_that_has_not_begun_is_skipped() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    let stream = fixture.begin_stream();
+    fixture.push("behind");
+    fixture.write();
+    fixture.close(1000, Urgency::AfterMessages);
+    assert_eq!(fixture.write(), ["behind", "close 1000"]);
+    assert_eq!(
+        (fixture.queue.undelivered(), fixture.queue.budget.places()),
+        (1, 0)
+    );
+    assert!(!fixture.push_fragment(stream, "a", Fin::Last));
+}
+
+/// Of one that has begun nothing can follow but the Close: what is queued behind it is given up.
+#[test]
+fn a_torn_stream_gives_up_what_is_behind_it() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    let stream = fixture.begin_stream();
+    assert!(fixture.push_fragment(stream, "a", Fin::More));
+    let behind = fixture.push_tracked("behind");
+    assert_eq!(fixture.write(), ["a-"]);
+    fixture.close(1000, Urgency::AfterMessages);
+    assert_eq!(fixture.write(), ["close 1000"]);
+    assert_eq!(outcome(&behind), Err(DeliveryError::Closed(1000.into())));
+    assert_eq!(
+        (fixture.queue.undelivered(), fixture.queue.budget.places()),
+        (2, 0)
+    );
+}
+
+/// One whose last fragment was queued before the Close is written whole.
+#[test]
+fn a_finished_stream_is_written_before_the_close() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    let stream = fixture.begin_stream();
+    assert!(fixture.push_fragment(stream, "a", Fin::More));
+    assert!(fixture.push_fragment(stream, "b", Fin::Last));
+    fixture.close(1000, Urgency::AfterMessages);
+    assert_eq!(fixture.write_all(), ["a-", "+b", "close 1000"]);
+    assert_eq!(fixture.queue.undelivered(), 0);
+}
