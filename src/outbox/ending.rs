@@ -166,7 +166,7 @@ impl<W: Wire> Queue<W> {
 
     /// Queues a Close that overtakes what waits. That is thrown away at once, as the Close may have to
     /// wait for the socket.
-    fn overtake(&mut self, close: CloseFrame, after: &mut Aftermath<W>) {
+    pub(super) fn overtake(&mut self, close: CloseFrame, after: &mut Aftermath<W>) {
         if !self.life.is_closed() {
             let code = close.code;
             self.push_close(close, Urgency::Overtaking);

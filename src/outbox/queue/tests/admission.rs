@@ -159,3 +159,33 @@ fn the_oldest_message_is_dropped() {
     );
     assert_eq!(fixture.queue.budget.places(), 0);
 }
+
+/// Each policy has its answer to a full queue: whoever drops the oldest always gets in, even where all
+/// there is to drop is being written.
+#[test]
+fn a_full_queue_is_answered_by_the_policy() {
+    let send = |overflows: &[Overflow]| {
+        let tape = std::sync::Arc::new(Tape::default());
+        let config = std::sync::Arc::new(Config::new().max_queue_messages(1));
+        let outbox = Outbox::new(Role::Server, &config, tape.clone());
+        outbox.send("held".into(), None).expect("there is room");
+        let send = |overflow: &Overflow| outbox.send("next".into(), Some(*overflow));
+        let kinds = overflows
+            .iter()
+            .map(|overflow| send(overflow).err().map(|error| error.kind()));
+        let kinds: Vec<_> = kinds.collect();
+        let counters = outbox.counters();
+        (
+            kinds,
+            counters.queued_messages,
+            counters.dropped,
+            outbox.is_closing(),
+        )
+    };
+    let (full, closed) = (Some(SendErrorKind::Full), Some(SendErrorKind::Closed));
+    assert_eq!(send(&[Overflow::HandBack]), (vec![full], 1, 0, false));
+    assert_eq!(send(&[Overflow::DropNewest]), (vec![None], 1, 1, false));
+    let twice = [Overflow::DropOldest; 2];
+    assert_eq!(send(&twice), (vec![None, None], 2, 1, false));
+    assert_eq!(send(&[Overflow::Close]), (vec![closed], 1, 0, true));
+}

@@ -199,7 +199,10 @@ impl Fixture {
     fn close(&mut self, code: u16, urgency: Urgency) {
         self.queue.close(Initiator::Local, &mut self.after);
         let close = CloseFrame::cut_to_fit(code.into(), "");
-        self.queue.push_close(close, urgency);
+        match urgency {
+            Urgency::AfterMessages => self.queue.push_close(close, urgency),
+            Urgency::Overtaking => self.queue.overtake(close, &mut self.after),
+        }
     }
 
     /// Takes the writer with the next batch and writes once.

@@ -14,7 +14,8 @@ fn control_frames_go_first_and_the_close_last() {
     assert!(fixture.queue.is_flushed());
 }
 
-/// A reply or a failure overtakes the messages, not the control frames; what it overtakes is given up.
+/// A reply or a failure overtakes the messages, not the control frames; what it overtakes is given up
+/// at once, as the Close may have to wait for the socket.
 #[test]
 fn an_overtaking_close_leaves_the_messages_behind() {
     let mut fixture = Fixture::fast(1 << 20, 8);
@@ -23,8 +24,9 @@ fn an_overtaking_close_leaves_the_messages_behind() {
     fixture.close(1000, Urgency::AfterMessages);
     fixture.ping("1");
     fixture.close(1002, Urgency::Overtaking);
-    assert_eq!(fixture.write(), ["ping 1", "close 1002"]);
     let closed = Err(DeliveryError::Closed(1002.into()));
+    assert_eq!(outcome(&overtaken), closed, "at once");
+    assert_eq!(fixture.write(), ["ping 1", "close 1002"]);
     assert_eq!(
         (outcome(&overtaken), fixture.queue.undelivered()),
         (closed, 2)
