@@ -23,7 +23,8 @@ impl Subprotocols {
     /// # Errors
     /// Says which of them cannot be the name of a subprotocol.
     pub(crate) fn prefer(&mut self, names: Vec<String>) -> Result<(), String> {
-        check_subprotocols(&names).map_err(|error| error.to_string())?;
+        // A server's are no secrets.
+        check_subprotocols(&names).map_err(|error| format!("{error}: {names:?}"))?;
         self.choose_by(move |request| {
             names
                 .iter()
