@@ -22,6 +22,8 @@ pub(in crate::transport) struct Session {
     has_more: AtomicBool,
     /// How much to ask the socket for at once.
     appetite: AtomicUsize,
+    /// Bytes of ciphertext received since the handshake.
+    received: AtomicU64,
     /// Whether a write waits for the peer's next words: one of the constants below.
     awaiting: AtomicU8,
     /// How many records may leave before the connection is worn out.
@@ -78,6 +80,7 @@ impl Session {
             max_record,
             has_more: AtomicBool::new(true),
             appetite: AtomicUsize::new(*APPETITE.start()),
+            received: AtomicU64::new(0),
             awaiting: AtomicU8::new(NOTHING),
             // What is left then is enough for an orderly close behind what is queued.
             records_left: AtomicU64::new(limit.map_or(u64::MAX, |limit| limit - limit / 64)),
@@ -88,6 +91,12 @@ impl Session {
     /// Tells whether something can be received without the socket.
     pub(in crate::transport) fn has_more(&self) -> bool {
         self.has_more.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes have come from the socket: a record may take long until it is whole.
+    #[allow(dead_code, reason = "the keepalive asks it next")]
+    pub(in crate::transport) fn received(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
     }
 
     /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
@@ -135,6 +144,7 @@ impl Session {
             if length == 0 {
                 return Ok(0);
             }
+            self.received.fetch_add(length as u64, Ordering::Release);
             self.adapt(appetite, length);
             self.wire.feed(&ciphertext);
             self.has_more.store(true, Ordering::Relaxed);
