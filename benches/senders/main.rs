@@ -34,6 +34,7 @@ mod process;
 mod servers;
 #[cfg(target_os = "linux")]
 #[path = "../echo/workload.rs"]
+#[allow(dead_code, reason = "here, there is one connection")]
 mod workload;
 
 #[cfg(target_os = "linux")]

@@ -47,7 +47,7 @@ fn start_senders() -> Result<Sender<Job>, Box<dyn Error>> {
         let waiting = Arc::clone(&waiting);
         thread::Builder::new().spawn(move || {
             while let Some(job) = next(&waiting) {
-                job()
+                job();
             }
         })?;
     }

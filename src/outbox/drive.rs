@@ -234,7 +234,8 @@ impl<W: Wire> Drop for Turn<'_, W> {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
             self.outbox.cut(Cause::Aborted);
-            self.outbox.with_queue(|queue, after| queue.bury(writer, after));
+            self.outbox
+                .with_queue(|queue, after| queue.bury(writer, after));
         }
         std::mem::take(&mut self.spent).dispose();
     }
