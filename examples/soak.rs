@@ -66,7 +66,7 @@ fn talk(url: &str, end: Instant) -> Result<(), Box<dyn Error>> {
     println!("opened");
     while Instant::now() < end {
         match messages.recv_timeout(rand::random_range(Duration::ZERO..PAUSE)) {
-            Err(landline::RecvError::Timeout) => {}
+            Err(landline::RecvTimeoutError::Timeout) => {}
             Err(error) => return Err(error.into()),
             Ok(message) => return Err(format!("{message} came unasked").into()),
         }
