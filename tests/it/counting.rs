@@ -241,6 +241,8 @@ fn newcomers_beyond_the_limit_are_counted() {
     let builder = Server::builder().max_connections(1);
     let server = TestServer::start(builder.on_upgrade(|_, _| {}));
     let _open = RawPeer::client_of(&server);
+    // The 101 is there before it is counted.
+    settled("the first is counted", || server.counters().opened == 1);
     for refused in 1..=3 {
         let head = RawPeer::dial(&server).try_upgrade();
         assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
