@@ -1,7 +1,7 @@
 //! Connecting to a server.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub fn connect<R: IntoOutcome>(
     url: impl AsRef<str>,
     set_up: impl FnOnce(&WebSocket) -> R,
 ) -> Result<WebSocket, Error> {
-    Client::new().connect(url, set_up)
+    DEFAULT.connect(url, set_up)
 }
 
 /// Connects for straight-line code: the handle sends, and the [`Messages`] are read by whoever
@@ -56,8 +56,11 @@ pub fn connect<R: IntoOutcome>(
 /// # Errors
 /// See [`Error`].
 pub fn open(url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
-    Client::new().open(url)
+    DEFAULT.open(url)
 }
+
+/// The client of whoever has none: a `wss://` connection finds the system's roots read already.
+static DEFAULT: LazyLock<Client> = LazyLock::new(Client::new);
 
 /// Makes connections to servers; holds the settings and can be used again and again.
 ///
@@ -75,6 +78,7 @@ pub struct Client {
     config: Arc<Config>,
     headers: HeaderMap,
     subprotocols: Vec<String>,
+    sensitive_subprotocols: Vec<String>,
     connect_timeout: Option<Duration>,
     redirects: usize,
     tls: TlsOptions,
@@ -100,7 +104,8 @@ impl Client {
     }
 
     /// Adds a header to the upgrade request. Host, User-Agent and Authorization replace what would
-    /// be sent otherwise; headers of the handshake itself are refused when connecting.
+    /// be sent otherwise; headers of the handshake itself are refused when connecting. Names are sent
+    /// in the usual capitals, `X-Api-Key`, for devices that compare them to the letter.
     #[must_use]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -129,6 +134,18 @@ impl Client {
         self
     }
 
+    /// Offers subprotocols, behind the others, that are for the URL's own origin alone: those that
+    /// carry a token, as browsers' pages have it for want of headers. A
+    /// [redirect](Self::redirects) to another origin leaves them out.
+    #[must_use]
+    pub fn sensitive_subprotocols(
+        mut self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.sensitive_subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets how long the name lookup and connecting may take; by default as long as the
     /// [`handshake_timeout`](Config::handshake_timeout), which covers them too.
     #[must_use]
@@ -141,10 +158,12 @@ impl Client {
     /// a redirect is [`Error::Refused`] then, and so is the one beyond the last allowed.
     ///
     /// Each is a new connection, under the one
-    /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, the
-    /// headers Authorization, Proxy-Authorization, Cookie and Host and the URL's user and password
-    /// are not sent any more. A Location that cannot be followed is an [`Error::Handshake`]: several
-    /// at once, what is no URL or of another scheme, and from `wss` to `ws` or `http`.
+    /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, these are
+    /// not sent any more: the headers Authorization, Proxy-Authorization, Cookie and Host, those whose
+    /// values are [marked as sensitive](HeaderValue::set_sensitive), the URL's user and password, and
+    /// the [sensitive subprotocols](Self::sensitive_subprotocols). A Location that cannot be followed
+    /// is an [`Error::Handshake`]: several at once, what is no URL or of another scheme, and from `wss`
+    /// to `ws` or `http`.
     #[must_use]
     pub fn redirects(mut self, most: usize) -> Self {
         self.redirects = most;
@@ -209,6 +228,7 @@ impl Client {
         let mut hop = Hop {
             url,
             headers: self.headers.clone(),
+            subprotocols: [&self.subprotocols[..], &self.sensitive_subprotocols].concat(),
             redirects_left: self.redirects,
             deadline: Instant::now() + self.config.handshake_timeout,
         };
@@ -217,6 +237,24 @@ impl Client {
                 return Ok(reader);
             }
         }
+    }
+
+    /// Goes where the response leads, if it leads anywhere and that is allowed.
+    fn follow(&self, hop: &mut Hop, response: &http::Response<()>) -> Result<bool, Error> {
+        if hop.redirects_left == 0 {
+            return Ok(false);
+        }
+        let Some(next) = redirect::target(&hop.url, response)? else {
+            return Ok(false);
+        };
+        hop.redirects_left -= 1;
+        if !redirect::is_same_origin(&hop.url, &next) {
+            // Once left behind it does not come back, though a later hop leads home again.
+            hop.headers = redirect::for_strangers(&hop.headers);
+            hop.subprotocols.clone_from(&self.subprotocols);
+        }
+        hop.url = next;
+        Ok(true)
     }
 
     fn connector(&self) -> Result<&Connector, Error> {
@@ -233,7 +271,7 @@ impl Client {
             true => Some(self.connector()?),
             false => None,
         };
-        let ask = Ask::new(&hop.url, &hop.headers, &self.subprotocols)?;
+        let ask = Ask::new(&hop.url, &hop.headers, &hop.subprotocols)?;
         let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
         let opening = Opening::begin(&socket, &self.config, hop.deadline)
             .map_err(|error| Error::Io(about("setting up the connection", error)))?;
@@ -243,7 +281,7 @@ impl Client {
             opening.connect_tls(connector, host.trim_matches(['[', ']']))?;
         }
         match opening.ask(&ask)? {
-            Answer::Other(response, _) if hop.follow(&response)? => Ok(None),
+            Answer::Other(response, _) if self.follow(hop, &response)? => Ok(None),
             Answer::Other(response, behind) => Err(opening.refused(response, behind)),
             Answer::Upgraded {
                 subprotocol,
@@ -298,28 +336,13 @@ fn parse_url(url: &str) -> Result<Url, Error> {
     })
 }
 
-/// Is where the client asks next, and with what.
+/// Where a client asks next, and with what.
 struct Hop {
     url: Url,
     headers: HeaderMap,
+    subprotocols: Vec<String>,
     redirects_left: usize,
     deadline: Instant,
-}
-
-impl Hop {
-    /// Goes where the response leads, if it leads anywhere and that is allowed.
-    fn follow(&mut self, response: &http::Response<()>) -> Result<bool, Error> {
-        if self.redirects_left == 0 {
-            return Ok(false);
-        }
-        let Some(next) = redirect::target(&self.url, response)? else {
-            return Ok(false);
-        };
-        self.redirects_left -= 1;
-        redirect::strip(&mut self.headers, &self.url, &next);
-        self.url = next;
-        Ok(true)
-    }
 }
 
 impl fmt::Debug for Client {

@@ -9,17 +9,15 @@ use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
 use crate::ending::Ending;
-use crate::memberships::Memberships;
 use crate::life::Cause;
+use crate::memberships::Memberships;
 use crate::outbox::{Outbox, SocketWire};
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::{Ready, Socket};
-use crate::{
-    CloseCode, Config, Counters, Outcome, Timeout, WaitError,
-};
+use crate::{CloseCode, Config, Counters, Outcome, Timeout, WaitError};
 
 /// Is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
@@ -64,7 +62,7 @@ pub(crate) struct Reading {
     /// inside.
     visits: AtomicU64,
     /// Whether a thread reads on to the end.
-    pub(crate) to_the_end: AtomicBool,
+    stays: AtomicBool,
 }
 
 impl Reading {
@@ -72,6 +70,11 @@ impl Reading {
     pub(crate) fn visit(&self) -> Visit<'_> {
         self.count_visit();
         Visit(self)
+    }
+
+    /// Says that from now on a thread reads to the end.
+    pub(crate) fn stay(&self) {
+        self.stays.store(true, Ordering::Relaxed);
     }
 
     fn count_visit(&self) {
@@ -262,7 +265,7 @@ impl Connection {
             let mut until = deadline;
             // A server's thread comes back for its connection.
             let may_be_left = ours || self.role == Role::Client;
-            if may_be_left && !self.reading.to_the_end.load(Ordering::Relaxed) {
+            if may_be_left && !self.reading.stays.load(Ordering::Relaxed) {
                 let Some(next_look) = watch.look(&self.reading, now) else {
                     return Err(WaitError::WouldDeadlock);
                 };

@@ -26,7 +26,8 @@ pub(crate) struct Ending {
 impl Connection {
     /// Fails the connection: the Close overtakes what is queued.
     pub(crate) fn fail(&self, code: CloseCode, reason: &str, error: Error) {
-        self.outbox.fail(CloseFrame::cut_to_fit(code, reason), error);
+        self.outbox
+            .fail(CloseFrame::cut_to_fit(code, reason), error);
     }
 
     /// Fails as the peer broke the protocol.

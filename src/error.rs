@@ -52,7 +52,8 @@ pub enum Error {
     /// about.
     Io(io::Error),
     /// TLS cannot be had: the peer's certificate is not to be trusted, the peer does not speak it, the
-    /// settings cannot be used, or the feature is off. No application data was sent.
+    /// settings cannot be used, or the feature is off. No application data was sent. The text says
+    /// in words what is wrong, then which engine says so and how.
     Tls(String),
 }
 

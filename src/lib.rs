@@ -83,9 +83,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Before any of the program's code runs, pages of other origins are refused, and on a loopback
-//! address requests under foreign names: [`allow_origins`](ServerBuilder::allow_origins) and
-//! [`allow_hosts`](ServerBuilder::allow_hosts) let them in.
+//! Before any of the program's code runs, two kinds of requests get 403: those of pages of other
+//! origins, where they ask for a WebSocket or by a method that may change something, and from this
+//! machine itself those for the name of another. [`allow_origins`](ServerBuilder::allow_origins) and
+//! [`allow_hosts`](ServerBuilder::allow_hosts) let them in; where hosts are named, they are asked of
+//! everybody.
+//!
+//! The head of a request may have 16 KiB, 100 header lines, 8 KiB of path and query, and a hundred
+//! subprotocols.
+//!
+//! Behind a proxy, three things are to be set up. The proxy speaks HTTP/1.1 to the server, passes
+//! Upgrade and Connection on, and Host as it came, with its port. The program lists the names that the
+//! proxy serves by [`allow_hosts`](ServerBuilder::allow_hosts), since a proxy on the same machine asks
+//! from there. And [`trusted_proxies`](ServerBuilder::trusted_proxies) with
+//! [`client_addr_header`](ServerBuilder::client_addr_header) say which header names the clients.
 //!
 //! Plain requests are for a page, a health check or a JSON status beside the WebSockets. Each gets
 //! one reply, and its connection ends. For more take a web framework, such as axum or actix-web,
@@ -112,8 +123,11 @@
 //! Two engines do the arithmetic. The feature `tls`, on by default, is the system's own by
 //! native-tls; take the feature `rustls` where no system library is to be had, and for servers that
 //! speak TLS 1.3, demand client certificates or have several certificates, which native-tls on
-//! OpenSSL cannot. With both, [`TlsEngine`] chooses. The feature `tls-vendored` builds OpenSSL from
-//! source.
+//! OpenSSL cannot. With both, [`TlsEngine`] chooses; it says what only one of them trusts. The feature
+//! `tls-vendored` builds OpenSSL from source.
+//!
+//! A certificate, key or setting that cannot be used is an error at [`bind`](ServerBuilder::bind),
+//! [`set_tls`](Server::set_tls) or when connecting, and says what is wrong with it.
 //!
 //! # Sending
 //!
@@ -240,7 +254,10 @@
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
 //! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
 //! 64 KiB is encrypted ahead of the socket, by the holder of the outbox's lock alone, so that records
-//! keep their order.
+//! keep their order. What an engine has to say of its own accord leaves at once, also before the 101,
+//! and is bounded. A TLS 1.2 server may begin its handshake anew: OpenSSL goes along, and a message
+//! that meets it waits for input; Rustls refuses by an alert. An engine that takes bytes and sends
+//! none, as Rustls does once the keys of a TLS 1.2 connection are used up, is an error.
 //!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
 //! out, and the handshake likewise; neither knows a socket, a clock or a thread, and both roles
@@ -313,11 +330,17 @@
 //! | silence after a ping | Close 1011 "keepalive ping timeout", if its socket takes that at once; then the cut | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | another deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | plain HTTP where TLS is spoken, or the reverse | 400, and what was probably meant | a DEBUG record; a client: [`Error`] |
-//! | a certificate that is not to be trusted | an alert | [`Error::Tls`] |
-//! | a page of another origin, or a foreign name on a loopback address | 403 | a DEBUG record |
+//! | a certificate that is not to be trusted | an alert | [`Error::Tls`], in words, with the engine's own behind |
+//! | TLS that asks for answers and does not read them | the end of the connection | `on_close` 1006 |
+//! | an upgrade, or a method that may change something, from a page of another origin | 403 | a WARN record for the first eight, then DEBUG |
+//! | a foreign Host from this machine itself, or anywhere once hosts are named | 403 | the same |
+//! | an upgrade by HTTP/1.0 | the page that is there, or 426 that names HTTP/1.1 | nothing, or a DEBUG record |
 //! | a request for no route, or none for its method | 404, or 405 with Allow | nothing |
-//! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | nothing |
-//! | a connection beyond the limit, or while stopping | 503 | nothing |
+//! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | a DEBUG record |
+//! | an upgrade that offers no subprotocol which is spoken here | 101 without one, or 400 where one is required | a DEBUG record |
+//! | a proxy's header that does not say clearly who asks | nothing | no [`Request::client_addr`] |
+//! | a connection beyond the limit, or while stopping | 503 | a DEBUG record |
+//! | an answer that is no right 101 | an end without a Close | [`Error::Refused`], or [`Error::Handshake`] |
 //! | a peer that falls behind, with [`Overflow::Close`], in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
 //! | a [`MessageWriter`] dropped before its end | Close 1011 | `on_error`, `on_close` 1011 |
 //! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |
@@ -366,10 +389,13 @@
 //!
 //! By the [`log`](https://docs.rs/log) crate. WARN: a failed callback, a message that no callback
 //! is set for (once a connection), a server that cannot accept for want of descriptors, threads or
-//! memory, a request that the program's code failed to answer. INFO: that it can accept again. DEBUG:
+//! memory, a request that the program's code failed to answer, each of the first eight Hosts and
+//! Origins that a server refuses (once). INFO: that it can accept again. DEBUG:
 //! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
 //! destructor that panicked. No message has a record of its own, and no record contains a header's
-//! value but that of a Host or an Origin that is not allowed.
+//! value but that of a Host or an Origin that is not allowed. Rustls has records of its own, with the
+//! target `rustls`: ERROR and WARN for what a peer does wrong and for keys that are used up, DEBUG and
+//! TRACE for its handshakes.
 //!
 //! Whatever peers, panics and failures say, each record is one line: control characters and those
 //! that turn text around are escaped, and long texts are cut. What errors and events show by

@@ -88,7 +88,8 @@ impl Messages {
     /// come, takes the time that it takes in [`recv`](Self::recv).
     ///
     /// Nobody reads the connection between two calls: call it often, until it says
-    /// [`Empty`](TryRecvError::Empty).
+    /// [`Empty`](TryRecvError::Empty). As this does not wait, keepalive does not judge the peer's
+    /// silence: where that matters, let [`recv_timeout`](Self::recv_timeout) be the pause of the loop.
     ///
     /// ```
     /// # let server = landline::Server::builder().on_upgrade(|ws, _| ws.send("welcome")).bind("127.0.0.1:0")?;

@@ -12,10 +12,10 @@ use http::Response;
 use crate::background::{Timed, Timer};
 use crate::error::about;
 use crate::handshake::{
-    Ask, BadRequest, Body, RequestBody, parse_request, parse_response, wants_upgrade,
+    Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
 };
 use crate::sync::{Mutex, lock};
-use crate::transport::{Acceptor, Connector, Socket};
+use crate::transport::{Acceptor, Connector, Interest, Socket};
 use crate::{Config, Error, Refusal, Timeout};
 
 /// A handshake under way: its socket, and the deadline that cuts it.
@@ -239,9 +239,10 @@ impl OpeningGuard {
     // Not inlined, and so is what follows: see `session::run`.
     #[inline(never)]
     fn read_head(&self, received: &mut Vec<u8>) -> Result<Box<http::Request<()>>, RequestError> {
+        let mut coming = RequestHead::default();
         loop {
             self.recv_some(received)?;
-            if let Some((head, length)) = parse_request(received).map_err(RequestError::Bad)? {
+            if let Some((head, length)) = coming.parse(received).map_err(RequestError::Bad)? {
                 received.drain(..length);
                 return Ok(head);
             }
@@ -287,6 +288,7 @@ impl OpeningGuard {
         self.write(ask.bytes())
             .map_err(|error| self.explain_io(error))?;
         let mut received = Vec::new();
+        let mut coming = ResponseHead::default();
         let (response, length) = loop {
             let got = self
                 .recv(&mut received)
@@ -295,7 +297,7 @@ impl OpeningGuard {
                 let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
                 return Err(self.explain(Error::Io(ended)));
             }
-            if let Some(parsed) = parse_response(&received)? {
+            if let Some(parsed) = coming.parse(&received)? {
                 break parsed;
             }
         };
@@ -310,34 +312,54 @@ impl OpeningGuard {
         })
     }
 
-    /// Makes the error of an answer, with the first of its body, as far as it comes within the
-    /// deadline.
+    /// Makes the error of an answer, with the first of its body: as far as it comes within the
+    /// deadline where its end is known, otherwise within a moment, for such a body ends with the
+    /// connection, and many a server keeps that open.
     pub(crate) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
-        let body = loop {
-            let body = Body::of(&response, &received);
-            if body.complete || !matches!(self.recv(&mut received), Ok(1..)) {
-                break body;
+        let mut body = Body::announced_by(&response);
+        body.take(&received);
+        let until = (!body.has_known_end()).then(|| Instant::now() + ENDLESS_BODY);
+        while !body.is_over() {
+            received.clear();
+            if !matches!(self.recv_until(&mut received, until), Ok(1..)) {
+                break;
             }
-        };
+            body.take(&received);
+        }
         let (head, ()) = response.into_parts();
-        let body = body.bytes;
         Error::Refused(Box::new(Refusal {
             status: head.status,
             headers: head.headers,
-            body,
+            body: body.into_bytes(),
         }))
+    }
+
+    /// Receives until then, or until the handshake's own deadline.
+    fn recv_until(&self, received: &mut Vec<u8>, until: Option<Instant>) -> io::Result<usize> {
+        if until.is_none() {
+            return self.recv(received);
+        }
+        received.reserve(HEAD_STEP);
+        while self.0.socket.wait(Interest::Read, until).readable {
+            // Over TLS what has come may be half a record.
+            match self.0.socket.try_recv(received) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                got => return got,
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     fn recv(&self, received: &mut Vec<u8>) -> io::Result<usize> {
         received.reserve(HEAD_STEP);
-        self.0.socket.recv(received)
+        self.0.socket.recv_answering(received)
     }
 }
 
 /// So much is read at once. More than a thread's malloc cache keeps for itself afterwards.
 const HEAD_STEP: usize = 2 << 10;
-/// RFC 9110, section 10.1.1: the client waits for this before it sends the body.
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// So long the body of a refusal may come that says nowhere where it ends.
+const ENDLESS_BODY: Duration = Duration::from_millis(500);
 const ENDED: &str = "the server closed the connection instead of answering";
 
 #[inline(never)]

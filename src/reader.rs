@@ -114,10 +114,7 @@ impl Reader {
     /// Dispatches everything to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
         self.take_the_wheel();
-        self.connection
-            .reading
-            .to_the_end
-            .store(true, Ordering::Relaxed);
+        self.connection.reading.stay();
         as_connection_thread(|| {
             loop {
                 match self.next_message(&Patience::Endless) {
@@ -141,6 +138,8 @@ impl Reader {
         drive: fn(&mut Self) -> CloseEvent,
     ) -> io::Result<()> {
         let connection = Arc::clone(&self.connection);
+        // Before the thread has begun: if it cannot be had, this is the end.
+        connection.reading.stay();
         let name = format!("landline-{}", connection.id);
         let thread = thread::Builder::new()
             .name(name)

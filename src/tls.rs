@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Is who one side is: a certificate, its chain, and its private key.
+/// Who one side is: a certificate, its chain, and its private key.
 ///
 /// Setters never fail; binding or connecting reports what cannot be used.
 #[derive(Clone)]
@@ -19,7 +19,11 @@ pub(crate) enum IdentitySource {
 }
 
 impl Identity {
-    /// Takes PEM: the certificate followed by those that signed it, and its key in PKCS#8.
+    /// Takes PEM: the certificate followed by those that signed it, and its private key in PKCS#8
+    /// (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC1 (`BEGIN EC PRIVATE KEY`), not
+    /// encrypted. Other text around them is skipped, and one file that holds both may be given twice.
+    /// A key that does not match the first certificate is an error at
+    /// [`bind`](crate::ServerBuilder::bind) and [`set_tls`](crate::Server::set_tls).
     pub fn from_pem(chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (chain, key) = (chain.into(), key.into());
         Self(Arc::new(IdentitySource::Pem { chain, key }))
@@ -41,6 +45,12 @@ impl fmt::Debug for Identity {
 }
 
 /// Names the library that does the arithmetic.
+///
+/// They do not trust the same. OpenSSL alone takes certificates of X.509 version 1, those that have the
+/// host in their common name alone, keys on the curve P-521, RSA keys between 1024 and 2048 bits where
+/// its security level allows them, and more than six intermediate certificates. Rustls alone takes an
+/// intermediate certificate as the only root, and a name with an underscore under a wildcard, which
+/// OpenSSL does not match. Rustls takes no self-signed certificate that is marked as a CA's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsEngine {
@@ -82,6 +92,8 @@ pub struct TlsOptions {
     pub(crate) sni: bool,
     pub(crate) accept_invalid_certs: bool,
     pub(crate) accept_invalid_hostnames: bool,
+    pub(crate) log_keys: bool,
+    pub(crate) max_record_size: usize,
     pub(crate) engine: Option<TlsEngine>,
     pub(crate) finished: Option<crate::transport::NativeConnector>,
 }
@@ -97,6 +109,8 @@ impl TlsOptions {
             sni: true,
             accept_invalid_certs: false,
             accept_invalid_hostnames: false,
+            log_keys: false,
+            max_record_size: MAX_RECORD_SIZE,
             engine: None,
             finished: None,
         }
@@ -133,8 +147,10 @@ impl TlsOptions {
         self
     }
 
-    /// Accepts any certificate, whoever signed it and whether or not it has expired: anybody on the
-    /// way can then read and change everything.
+    /// Accepts any certificate, whoever signed it and whether or not it has expired, and however odd:
+    /// of X.509 version 1, with a weak key, with a wrong signature. Anybody on the way can then read
+    /// and change everything. Rustls checks nothing of what the server shows then; OpenSSL does check
+    /// that the server has its certificate's key.
     pub fn danger_accept_invalid_certs(mut self) -> Self {
         self.accept_invalid_certs = true;
         self
@@ -147,12 +163,30 @@ impl TlsOptions {
         self
     }
 
+    /// Writes the keys of its connections into the file that the environment's `SSLKEYLOGFILE` names,
+    /// for tools such as Wireshark: whoever reads that file can read everything. For
+    /// [`TlsEngine::Rustls`] alone.
+    pub fn danger_log_keys(mut self) -> Self {
+        self.log_keys = true;
+        self
+    }
+
+    /// Sets how many bytes of content a record that is sent holds at most, for servers with small
+    /// buffers (RFC 8449): 64 to 16,384, which is the default.
+    pub fn max_record_size(mut self, bytes: usize) -> Self {
+        self.max_record_size = bytes;
+        self
+    }
+
     /// Chooses the engine; by default [`TlsEngine::Native`] if it is there.
     pub fn engine(mut self, engine: TlsEngine) -> Self {
         self.engine = Some(engine);
         self
     }
 }
+
+/// A record holds at most so much (RFC 8446, section 5.1).
+pub(crate) const MAX_RECORD_SIZE: usize = 16 << 10;
 
 impl Default for TlsOptions {
     fn default() -> Self {
@@ -168,6 +202,8 @@ pub struct ServerTls {
     pub(crate) others: Vec<(String, Identity)>,
     pub(crate) client_roots: Vec<Vec<u8>>,
     pub(crate) min_version: TlsVersion,
+    pub(crate) log_keys: bool,
+    pub(crate) max_record_size: usize,
     pub(crate) engine: Option<TlsEngine>,
     pub(crate) finished: Option<crate::transport::NativeAcceptor>,
 }
@@ -175,11 +211,17 @@ pub struct ServerTls {
 impl ServerTls {
     /// Makes a server be this, for all names.
     pub fn new(identity: Identity) -> Self {
+        Self::of(Some(identity))
+    }
+
+    pub(crate) fn of(identity: Option<Identity>) -> Self {
         Self {
-            identity: Some(identity),
+            identity,
             others: Vec::new(),
             client_roots: Vec::new(),
             min_version: TlsVersion::Tls12,
+            log_keys: false,
+            max_record_size: MAX_RECORD_SIZE,
             engine: None,
             finished: None,
         }
@@ -192,7 +234,8 @@ impl ServerTls {
         self
     }
 
-    /// Lets in only clients with a certificate that one of these, in PEM, has signed. For
+    /// Lets in only clients with a certificate that one of these, in PEM, has signed;
+    /// [`Request::peer_certificates`](crate::Request::peer_certificates) has it then. For
     /// [`TlsEngine::Rustls`] alone.
     pub fn require_client_certificates(mut self, roots: impl Into<Vec<u8>>) -> Self {
         self.client_roots.push(roots.into());
@@ -203,6 +246,21 @@ impl ServerTls {
     /// [`TlsEngine::Native`] on OpenSSL, as native-tls sets it up.
     pub fn min_version(mut self, version: TlsVersion) -> Self {
         self.min_version = version;
+        self
+    }
+
+    /// Writes the keys of its connections into the file that the environment's `SSLKEYLOGFILE` names,
+    /// for tools such as Wireshark: whoever reads that file can read everything. For
+    /// [`TlsEngine::Rustls`] alone.
+    pub fn danger_log_keys(mut self) -> Self {
+        self.log_keys = true;
+        self
+    }
+
+    /// Sets how many bytes of content a record that is sent holds at most, for clients with small
+    /// buffers (RFC 8449): 64 to 16,384, which is the default.
+    pub fn max_record_size(mut self, bytes: usize) -> Self {
+        self.max_record_size = bytes;
         self
     }
 

@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-
 pub(crate) use self::deadlines::{Deadlines, Facts, Verdict};
 use crate::record::error;
 use crate::sync::lock;
@@ -122,7 +121,7 @@ impl Timer {
         lock(&REGISTRY).watch(self.id, socket, &outbox)
     }
 
-    /// Ends the enrolment, and the watch with it.
+    /// Ends the enrolment, and the watch with it: the background gives its socket back at once.
     pub(crate) fn dismiss(&self) {
         let mut registry = lock(&REGISTRY);
         let unwatched = registry.unwatch(self.id);

@@ -60,8 +60,7 @@ fn resumes_who_can_write() {
 /// With the enrolment, the background gives up its references at once; afterwards it takes none.
 #[test]
 fn gives_the_socket_back() {
-    let deaf = Deaf::new();
-    let timer = enrolled();
+    let (deaf, timer) = (Deaf::new(), enrolled());
     let socket = deaf.full_socket();
     let kept = Arc::downgrade(&socket);
     let resumed = watch(&timer, &socket);
@@ -121,7 +120,6 @@ fn ticks_look_at_no_waiting_socket() {
         .map(|(timer, socket)| watch(timer, socket))
         .collect();
     let many = cost_of_ticks();
-    println!("{TICKS} ticks with no socket: {few:?}, with {COUNT}: {many:?}");
     assert!(many < 4 * few, "no socket: {few:?}, {COUNT}: {many:?}");
     assert!(
         resumed

@@ -14,54 +14,92 @@ const MAX_BODY: usize = 16 << 10;
 /// one byte take six, so theirs are all found, however they are cut.
 const MAX_CODED: usize = 8 * MAX_BODY;
 
-/// Holds as much of a body as has come.
-#[derive(Debug, PartialEq, Eq)]
+/// A body while it comes in: its first 16 KiB.
+#[derive(Debug)]
 pub(crate) struct Body {
-    /// The first 16 KiB at most.
-    pub(crate) bytes: Bytes,
-    /// Whether it is known to end here, or no more of it is wanted. Otherwise it ends with the
-    /// connection.
-    pub(crate) complete: bool,
+    bytes: Vec<u8>,
+    coding: Coding,
+}
+
+/// Says how much is still to come.
+#[derive(Debug)]
+enum Coding {
+    /// Nothing, or nothing that is wanted.
+    Over,
+    /// So many bytes.
+    Length(u64),
+    /// All up to the last chunk; so many bytes have been looked at.
+    Chunked(Chunked, usize),
+    /// All until the connection ends.
+    ToTheEnd,
 }
 
 impl Body {
-    /// Reads the body from the bytes behind the head of the response. To be called again as more
-    /// of them come, until it is complete or the connection has ended.
-    pub(crate) fn of(response: &Response<()>, received: &[u8]) -> Self {
-        // RFC 9112 6.3: the rules in their order: by status, chunked, Content-Length, to the end.
+    /// Begins the body that the head of a response announces.
+    pub(crate) fn announced_by(response: &Response<()>) -> Self {
+        Self {
+            bytes: Vec::new(),
+            coding: Coding::of(response),
+        }
+    }
+
+    /// Takes bytes that have come behind the head, or behind those that came before.
+    pub(crate) fn take(&mut self, received: &[u8]) {
+        let wanted = match &mut self.coding {
+            Coding::Over => 0,
+            Coding::Length(left) => usize::try_from(*left).unwrap_or(MAX_BODY),
+            Coding::ToTheEnd => MAX_BODY,
+            Coding::Chunked(chunked, looked_at) => {
+                *looked_at += received.len();
+                // What cannot be decoded ends the body.
+                let broken = chunked.decode(received, &mut self.bytes).is_err();
+                if broken || chunked.has_all_data() || *looked_at >= MAX_CODED {
+                    self.coding = Coding::Over;
+                }
+                0
+            }
+        };
+        let taken = received.len().min(wanted);
+        self.bytes.extend_from_slice(&received[..taken]);
+        if let Coding::Length(left) = &mut self.coding {
+            *left -= taken as u64;
+        }
+        if self.bytes.len() >= MAX_BODY || matches!(self.coding, Coding::Length(0)) {
+            self.bytes.truncate(MAX_BODY);
+            self.coding = Coding::Over;
+        }
+    }
+
+    /// Tells whether it is known to end here, or no more of it is wanted.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.coding, Coding::Over | Coding::Length(0))
+    }
+
+    /// Tells whether the head says where it ends. Otherwise it ends with the connection.
+    pub(crate) fn has_known_end(&self) -> bool {
+        !matches!(self.coding, Coding::ToTheEnd)
+    }
+
+    /// Returns what has come of it.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes.into()
+    }
+}
+
+impl Coding {
+    /// RFC 9112 6.3: the rules in their order: by status, chunked, Content-Length, to the end.
+    fn of(response: &Response<()>) -> Self {
         if has_none(response.status()) {
-            return Self::take(&[], 0);
+            return Self::Over;
         }
         if fields::has_token(response.headers(), TRANSFER_ENCODING, "chunked") {
-            return Self::from_chunks(received);
+            return Self::Chunked(Chunked::new(u64::MAX), 0);
         }
         let length = match occurrence(response.headers(), CONTENT_LENGTH) {
             Occurrence::Once(value) => framing::content_length(value.as_bytes()),
             _ => None,
         };
-        Self::take(received, length.unwrap_or(u64::MAX))
-    }
-
-    fn take(received: &[u8], length: u64) -> Self {
-        let wanted = usize::try_from(length).unwrap_or(MAX_BODY).min(MAX_BODY);
-        let taken = received.len().min(wanted);
-        Self {
-            bytes: Bytes::copy_from_slice(&received[..taken]),
-            complete: taken == wanted,
-        }
-    }
-
-    /// Decodes chunks. What cannot be decoded ends the body.
-    fn from_chunks(received: &[u8]) -> Self {
-        let mut bytes = Vec::new();
-        let mut chunked = Chunked::new(u64::MAX);
-        let broken = chunked.decode(received, &mut bytes).is_err();
-        let enough = bytes.len() >= MAX_BODY || received.len() >= MAX_CODED;
-        bytes.truncate(MAX_BODY);
-        Self {
-            bytes: bytes.into(),
-            complete: broken || enough || chunked.has_all_data(),
-        }
+        length.map_or(Self::ToTheEnd, Self::Length)
     }
 }
 

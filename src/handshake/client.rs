@@ -6,7 +6,7 @@ use http::header::{
     SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
@@ -62,9 +62,12 @@ impl Ask {
         check_subprotocols(subprotocols)?;
         let key = generate_key();
         let mut bytes = request_line(url);
+        write_host(&mut bytes, url, headers);
         write_handshake(&mut bytes, &key, subprotocols);
         write_defaults(&mut bytes, url, headers)?;
-        fields::write_all(&mut bytes, headers);
+        for (name, value) in headers.iter().filter(|(name, _)| *name != HOST) {
+            fields::write_named(&mut bytes, name, value);
+        }
         bytes.extend_from_slice(b"\r\n");
         Ok(Self {
             bytes,
@@ -116,6 +119,8 @@ impl Ask {
         match occurrence(headers, SEC_WEBSOCKET_PROTOCOL) {
             // RFC 6455 4.1 leaves it to the program whether it goes on without one.
             Occurrence::Absent => Ok(None),
+            // Servers that choose none may say so by an empty value.
+            Occurrence::Once(chosen) if chosen.is_empty() => Ok(None),
             // RFC 6455 11.3.4: once at most in a response.
             Occurrence::Repeated => handshake("the server chose several subprotocols"),
             Occurrence::Once(chosen) => {
@@ -157,17 +162,18 @@ fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     fields::refuse_any(headers, &OWNED)
 }
 
-/// RFC 6455 4.1: subprotocols are tokens, and all different.
+/// RFC 6455 4.1: subprotocols are tokens, and all different. The errors show none: some are secrets.
 pub(crate) fn check_subprotocols(subprotocols: &[String]) -> Result<(), Error> {
     for (position, name) in subprotocols.iter().enumerate() {
+        let number = position + 1;
         if !fields::is_token(name.as_bytes()) {
             return Err(Error::Invalid(format!(
-                "the subprotocol {name:?} is not a token"
+                "subprotocol {number} is not a token (RFC 9110, section 5.6.2)"
             )));
         }
         if subprotocols[..position].contains(name) {
             return Err(Error::Invalid(format!(
-                "the subprotocol {name} is there twice"
+                "subprotocol {number} is there before"
             )));
         }
     }
@@ -177,6 +183,16 @@ pub(crate) fn check_subprotocols(subprotocols: &[String]) -> Result<(), Error> {
 fn request_line(url: &Url) -> Vec<u8> {
     let target = &url[Position::BeforePath..Position::AfterQuery];
     format!("GET {target} HTTP/1.1\r\n").into_bytes()
+}
+
+/// RFC 9110 7.2: Host is the first field. RFC 6455 4.1: it is the host, and the port if that is not
+/// the default one; the program may say otherwise.
+fn write_host(out: &mut Vec<u8>, url: &Url, headers: &HeaderMap) {
+    let own = &url[Position::BeforeHost..Position::AfterPort];
+    let host = headers
+        .get(HOST)
+        .map_or(own.as_bytes(), HeaderValue::as_bytes);
+    fields::write(out, "Host", host);
 }
 
 fn write_handshake(out: &mut Vec<u8>, key: &str, subprotocols: &[String]) {
@@ -189,12 +205,8 @@ fn write_handshake(out: &mut Vec<u8>, key: &str, subprotocols: &[String]) {
     }
 }
 
-/// Writes the fields that the program may replace, where it does not.
+/// Writes the other fields that the program may replace, where it does not.
 fn write_defaults(out: &mut Vec<u8>, url: &Url, headers: &HeaderMap) -> Result<(), Error> {
-    if !headers.contains_key(HOST) {
-        // RFC 6455 4.1: the host, and the port if it is not the default one.
-        fields::write(out, "Host", &url[Position::BeforeHost..Position::AfterPort]);
-    }
     if !headers.contains_key(USER_AGENT) {
         let agent = concat!("landline/", env!("CARGO_PKG_VERSION"));
         fields::write(out, "User-Agent", agent);

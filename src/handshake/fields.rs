@@ -60,11 +60,36 @@ pub(super) fn write(out: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes every field of the map.
-pub(super) fn write_all(out: &mut Vec<u8>, headers: &HeaderMap) {
-    for (name, value) in headers {
-        write(out, name.as_str(), value);
+/// Writes a field whose name came in lower case.
+pub(super) fn write_named(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    write(out, &capitals(name.as_str()), value);
+}
+
+/// Returns a field's name in its usual capitals. RFC 9110 5.1: case makes no difference, but many
+/// devices compare names to the letter.
+fn capitals(name: &str) -> String {
+    const UNUSUAL: [(&str, &str); 4] = [
+        ("dnt", "DNT"),
+        ("etag", "ETag"),
+        ("te", "TE"),
+        ("www-authenticate", "WWW-Authenticate"),
+    ];
+    if let Some((_, usual)) = UNUSUAL.iter().find(|(lower, _)| *lower == name) {
+        return (*usual).to_owned();
     }
+    if let Some(rest) = name.strip_prefix("sec-websocket-") {
+        return format!("Sec-WebSocket-{}", capitals(rest));
+    }
+    let mut begins = true;
+    let capital = |char: char| {
+        let begun = std::mem::replace(&mut begins, char == '-');
+        if begun {
+            char.to_ascii_uppercase()
+        } else {
+            char
+        }
+    };
+    name.chars().map(capital).collect()
 }
 
 /// Refuses a program's headers that contain one of these.

@@ -38,28 +38,22 @@ fn check_codings(headers: &HeaderMap) -> Result<(), BadRequest> {
             return Ok(());
         }
     }
-    let codings: Vec<_> = fields::elements(headers, TRANSFER_ENCODING).collect();
-    match codings.split_last() {
+    // RFC 9112 6.3: 400 where chunked is not the last coding. 6.1: it is applied once at most.
+    let codings = || fields::elements(headers, TRANSFER_ENCODING);
+    let before = codings().take_while(|coding| !is_chunked(coding)).count();
+    let ends_with_chunked = before > 0 && codings().count() == before + 1;
+    if ends_with_chunked && codings().all(fields::is_token) {
         // RFC 9112 6.1: 501 for a coding that is not understood.
-        Some((last, others @ [_, ..])) if is_chunked(last) && are_others(others) => {
-            Err(BadRequest::new(
-                StatusCode::NOT_IMPLEMENTED,
-                "only chunked is understood as Transfer-Encoding",
-            ))
-        }
-        // RFC 9112 6.3: 400 where chunked is not the last coding.
-        _ => Err(BadRequest::malformed("the Transfer-Encoding is malformed")),
+        return Err(BadRequest::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "only chunked is understood as Transfer-Encoding",
+        ));
     }
+    Err(BadRequest::malformed("the Transfer-Encoding is malformed"))
 }
 
 fn is_chunked(coding: &[u8]) -> bool {
     coding.eq_ignore_ascii_case(b"chunked")
-}
-
-/// RFC 9112 6.1: chunked is applied once at most.
-fn are_others(codings: &[&[u8]]) -> bool {
-    let mut codings = codings.iter();
-    codings.all(|coding| fields::is_token(coding) && !is_chunked(coding))
 }
 
 /// Tells whether a checked request announces a body.

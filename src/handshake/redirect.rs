@@ -1,7 +1,7 @@
 //! Where a client goes when the server sends it elsewhere (RFC 9110, section 15.4).
 
 use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use url::Url;
 
 use super::client::{handshake, is_secure};
@@ -28,15 +28,17 @@ pub(crate) fn target(from: &Url, response: &Response<()>) -> Result<Option<Url>,
     }
 }
 
-/// Removes what was meant for the host of `from` alone, unless `to` is of the same origin.
-pub(crate) fn strip(headers: &mut HeaderMap, from: &Url, to: &Url) {
-    if is_same_origin(from, to) {
-        return;
-    }
+/// Returns those of the headers that may leave for another origin: none that was meant for the first
+/// host alone, and none that the program has marked as sensitive.
+pub(crate) fn for_strangers(headers: &HeaderMap) -> HeaderMap {
     // RFC 9110 15.4: fields that were added by the program may be removed, above all credentials.
-    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST] {
-        headers.remove(name);
-    }
+    const OWN: [HeaderName; 4] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST];
+    let may_leave =
+        |(name, value): &(&HeaderName, &HeaderValue)| !OWN.contains(name) && !value.is_sensitive();
+    let leaving = headers.iter().filter(may_leave);
+    let mut left = HeaderMap::new();
+    leaving.for_each(|(name, value)| _ = left.append(name, value.clone()));
+    left
 }
 
 /// RFC 9110 15.4: the statuses that redirect by themselves. All of them keep a GET a GET.
@@ -66,7 +68,7 @@ fn resolve(from: &Url, location: &[u8]) -> Result<Url, Error> {
 }
 
 /// RFC 6454 4: scheme, host and port; `http` stands for `ws` here, `https` for `wss`.
-fn is_same_origin(one: &Url, other: &Url) -> bool {
+pub(crate) fn is_same_origin(one: &Url, other: &Url) -> bool {
     is_secure(one).ok() == is_secure(other).ok()
         && one.host() == other.host()
         && one.port_or_known_default() == other.port_or_known_default()

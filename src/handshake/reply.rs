@@ -2,7 +2,7 @@
 //! gets that is not even one for the program to judge. The connection ends with either.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 
 use super::fields::{self, Occurrence, occurrence};
 use super::framing;
@@ -26,9 +26,17 @@ impl BadRequest {
         }
     }
 
-    /// Makes the 426 for a request that asks for no upgrade where there is nothing else.
-    pub(crate) const fn upgrade_required() -> Self {
-        Self::new(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket server")
+    /// Makes the 426 for a request of this version that asks for no upgrade where there is nothing
+    /// else.
+    pub(crate) fn upgrade_required(version: Version) -> Self {
+        // RFC 9110 7.8: the Upgrade of HTTP/1.0 MUST be ignored, and old proxies speak only that.
+        let reason = if version < Version::HTTP_11 {
+            "this is a WebSocket server: it needs HTTP/1.1, also from a proxy before it \
+             (nginx: proxy_http_version 1.1)"
+        } else {
+            "this is a WebSocket server"
+        };
+        Self::new(StatusCode::UPGRADE_REQUIRED, reason)
     }
 
     /// Makes a 400.
@@ -96,7 +104,7 @@ pub(crate) fn write(
     let mut out = begin(status, date);
     write_connection(&mut out, headers);
     for (name, value) in headers.iter().filter(|(name, _)| !OWNED.contains(name)) {
-        fields::write(&mut out, name.as_str(), value);
+        fields::write_named(&mut out, name, value);
     }
     let body = if allows_body(status) { body } else { &[] };
     if let Some(length) = content_length(status, headers, body, without_body) {

@@ -8,6 +8,9 @@ use super::chunked::{ChunkError, Chunked};
 use super::reply::BadRequest;
 use super::{fields, framing};
 
+/// RFC 9110, section 10.1.1: the client waits for this before it goes on.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// Holds what is still to come of a body.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
@@ -94,17 +97,24 @@ fn bad_chunk(error: ChunkError) -> BadRequest {
     }
 }
 
+/// Tells whether the client waits for a 100.
+///
+/// # Errors
 /// RFC 9110 10.1.1: 417 for an expectation that cannot be met; HTTP/1.0 has none.
-fn expects_continue(head: &Request<()>) -> Result<bool, BadRequest> {
+pub(super) fn expects_continue<B>(head: &Request<B>) -> Result<bool, BadRequest> {
     if head.version() < Version::HTTP_11 {
         return Ok(false);
     }
     let known = |element: &[u8]| element.eq_ignore_ascii_case(b"100-continue");
-    if !fields::elements(head.headers(), EXPECT).all(known) {
+    let mut expectations = fields::elements(head.headers(), EXPECT).map(known);
+    let Some(first) = expectations.next() else {
+        return Ok(false);
+    };
+    if !first || !expectations.all(|known| known) {
         return Err(BadRequest::new(
             StatusCode::EXPECTATION_FAILED,
             "the expectation is not known",
         ));
     }
-    Ok(head.headers().contains_key(EXPECT))
+    Ok(true)
 }

@@ -10,20 +10,51 @@ const MAX_METHOD: usize = 32;
 /// RFC 9112 3: at least 8000 octets of request line are recommended.
 const MAX_TARGET: usize = 8 << 10;
 
-/// Checks the beginning of a request line, or more; what is not there yet may still come.
-///
-/// The verdict is that of the first wrong byte, so it is the same however the bytes are cut.
-pub(super) fn check(bytes: &[u8]) -> Result<(), BadRequest> {
-    let Some(bytes) = METHOD.skip(bytes)? else {
-        return Ok(());
-    };
-    let Some(bytes) = TARGET.skip(bytes)? else {
-        return Ok(());
-    };
-    check_version(bytes)
+/// A request line, as far as it has been checked.
+#[derive(Debug, Default)]
+pub(super) struct RequestLine {
+    /// How many parts have ended.
+    parts: usize,
+    /// Where the next part begins, and up to where it is right.
+    begin: usize,
+    end: usize,
 }
 
-/// Describes a part of the line that ends with a space.
+impl RequestLine {
+    /// Checks the beginning of a request line, or more of the same; what is not there yet may still
+    /// come.
+    ///
+    /// The verdict is that of the first wrong byte, so it is the same however the bytes are cut.
+    pub(super) fn check(&mut self, line: &[u8]) -> Result<(), BadRequest> {
+        while let Some(part) = [METHOD, TARGET].get(self.parts) {
+            if !self.pass(part, line)? {
+                return Ok(());
+            }
+        }
+        check_version(&line[self.begin..])
+    }
+
+    /// Goes behind a part and its space; returns false if the part has not ended yet.
+    fn pass(&mut self, part: &Part, line: &[u8]) -> Result<bool, BadRequest> {
+        let allowed = |byte: &&u8| (part.allows)(**byte);
+        self.end += line[self.end..].iter().take_while(allowed).count();
+        let length = self.end - self.begin;
+        if length > part.max {
+            return Err(part.too_long);
+        }
+        match line.get(self.end) {
+            None => return Ok(false),
+            Some(b' ') if length > 0 => {}
+            Some(_) => return Err(part.wrong),
+        }
+        self.parts += 1;
+        self.end += 1;
+        self.begin = self.end;
+        Ok(true)
+    }
+}
+
+/// A part of the line that ends with a space.
 struct Part {
     allows: fn(u8) -> bool,
     max: usize,
@@ -45,22 +76,6 @@ const TARGET: Part = Part {
     wrong: BadRequest::malformed("the request line is malformed"),
     too_long: BadRequest::new(StatusCode::URI_TOO_LONG, "the request target is too long"),
 };
-
-impl Part {
-    /// Returns what follows the part and its space, or `None` if the part has not ended yet.
-    fn skip<'a>(&self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, BadRequest> {
-        let allowed = |byte: &&u8| (self.allows)(**byte);
-        let length = bytes.iter().take_while(allowed).count();
-        if length > self.max {
-            return Err(self.too_long);
-        }
-        match bytes.get(length) {
-            None => Ok(None),
-            Some(b' ') if length > 0 => Ok(Some(&bytes[length + 1..])),
-            Some(_) => Err(self.wrong),
-        }
-    }
-}
 
 /// RFC 9112 2.3: `HTTP/` DIGIT `.` DIGIT. RFC 9110 15.6.6: 505 is for a major version that is not
 /// spoken here; 1.2 and up, which nobody ever defined, are refused with it.

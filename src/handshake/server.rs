@@ -10,6 +10,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::fields::{self, Occurrence, occurrence};
 use super::framing;
 use super::reply::BadRequest;
+use super::request_body::{CONTINUE, expects_continue};
 use crate::Error;
 
 /// Tells whether a request asks for a WebSocket at all, if only wrongly; otherwise it is plain
@@ -20,19 +21,22 @@ pub(crate) fn wants_upgrade<B>(request: &Request<B>) -> bool {
         && fields::has_token(request.headers(), UPGRADE, "websocket")
 }
 
-/// Holds what a server has to know of a valid upgrade request to accept it.
+/// A valid upgrade request, with what it takes to accept it.
 #[derive(Debug)]
 pub(crate) struct UpgradeRequest {
     accept_key: String,
-    subprotocols: Vec<String>,
+    expects_continue: bool,
 }
+
+/// How many subprotocols a request may offer.
+const MAX_SUBPROTOCOLS: usize = 100;
 
 impl UpgradeRequest {
     /// Judges a request (RFC 6455, section 4.2.1).
     ///
     /// # Errors
     /// Returns 426 for plain HTTP, which all of HTTP/1.0 is, and for another version of the protocol,
-    /// 405 for another method than GET, otherwise 400.
+    /// 405 for another method than GET, 417 for an unknown expectation, otherwise 400.
     pub(crate) fn of<B>(request: &Request<B>) -> Result<Self, BadRequest> {
         let headers = request.headers();
         check_upgrade(request).map_err(|bad| bad.answering(request.method()))?;
@@ -43,55 +47,58 @@ impl UpgradeRequest {
         }
         Ok(Self {
             accept_key: derive_accept_key(key(headers)?),
-            subprotocols: offered_subprotocols(headers)?,
+            expects_continue: expects_continue(request)?,
         })
     }
 
-    #[cfg(test)]
-    /// Returns the subprotocols that the client offers, in its order of preference, each once.
-    pub(crate) fn subprotocols(&self) -> &[String] {
-        &self.subprotocols
-    }
-
-    /// Returns the bytes of the 101, with the chosen subprotocol and the program's headers.
+    /// Returns the bytes of the 101, with the chosen one of the offered subprotocols and the program's
+    /// headers, and of the 100 before it, if one is awaited.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] for a subprotocol that was not offered and for a header that the
     /// handshake itself sets or that would announce a body.
     pub(crate) fn response(
         &self,
+        offered: &[String],
         subprotocol: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Vec<u8>, Error> {
         check_program_headers(headers)?;
-        let mut out = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        let mut out = Vec::new();
+        // RFC 9110 7.8: where 100-continue is expected, a 100 MUST be sent before the 101.
+        if self.expects_continue {
+            out.extend_from_slice(CONTINUE);
+        }
+        out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
         fields::write(&mut out, "Upgrade", "websocket");
         fields::write(&mut out, "Connection", "Upgrade");
         fields::write(&mut out, "Sec-WebSocket-Accept", &self.accept_key);
         if let Some(chosen) = subprotocol {
-            self.check_offered(chosen)?;
+            check_offered(offered, chosen)?;
             fields::write(&mut out, "Sec-WebSocket-Protocol", chosen);
         }
-        fields::write_all(&mut out, headers);
+        for (name, value) in headers {
+            fields::write_named(&mut out, name, value);
+        }
         out.extend_from_slice(b"\r\n");
         Ok(out)
     }
+}
 
-    /// RFC 6455 4.2.2: the subprotocol is one of those that the client offered.
-    fn check_offered(&self, chosen: &str) -> Result<(), Error> {
-        if self.subprotocols.iter().any(|offered| offered == chosen) {
-            return Ok(());
-        }
-        Err(Error::Invalid(format!(
-            "the client did not offer the subprotocol {chosen:?}"
-        )))
+/// RFC 6455 4.2.2: the subprotocol is one of those that the client offered.
+fn check_offered(offered: &[String], chosen: &str) -> Result<(), Error> {
+    if offered.iter().any(|offered| offered == chosen) {
+        return Ok(());
     }
+    Err(Error::Invalid(format!(
+        "the client did not offer the subprotocol {chosen:?}"
+    )))
 }
 
 /// RFC 6455 4.2.1: GET of HTTP/1.1 or higher, with Upgrade and Connection.
 fn check_upgrade<B>(request: &Request<B>) -> Result<(), BadRequest> {
     if !wants_upgrade(request) {
-        return Err(BadRequest::upgrade_required());
+        return Err(BadRequest::upgrade_required(request.version()));
     }
     if request.method() != Method::GET {
         return Err(BadRequest::not_get());
@@ -138,9 +145,16 @@ fn is_key(key: &[u8]) -> bool {
 
 /// Returns the subprotocols that a request offers, in its order, each once (RFC 6455, section
 /// 11.3.4: a list of tokens, perhaps over several lines).
+///
+/// # Errors
+/// Returns 400 for what is no such list, and for a longer one than anybody needs: each name would
+/// be looked for among all before it.
 pub(crate) fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, BadRequest> {
     let mut offered: Vec<String> = Vec::new();
-    for element in fields::elements(headers, SEC_WEBSOCKET_PROTOCOL) {
+    for (position, element) in fields::elements(headers, SEC_WEBSOCKET_PROTOCOL).enumerate() {
+        if position == MAX_SUBPROTOCOLS {
+            return Err(BadRequest::malformed("too many subprotocols are offered"));
+        }
         if !fields::is_token(element) {
             return Err(BadRequest::malformed("Sec-WebSocket-Protocol is malformed"));
         }

@@ -3,6 +3,7 @@
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use super::fields::{Occurrence, occurrence};
 use super::reply::BadRequest;
@@ -34,13 +35,15 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Returns path and query as they came, nothing decoded.
+    /// Returns path and query as they came, nothing decoded, but for the characters that no URI has
+    /// and that many clients send all the same: those are encoded.
     pub(super) fn uri(&self) -> Result<Uri, BadRequest> {
         // RFC 9112 3.2: no form of the target has a fragment. The parser would cut it off.
         if self.path_and_query.contains('#') {
             return Err(BAD_TARGET);
         }
-        let parsed = PathAndQuery::try_from(self.path_and_query.as_str());
+        let encoded = utf8_percent_encode(&self.path_and_query, RAW).to_string();
+        let parsed = PathAndQuery::try_from(encoded);
         Ok(parsed.map_err(|_| BAD_TARGET)?.into())
     }
 
@@ -65,6 +68,9 @@ impl<'a> Target<'a> {
         Ok(())
     }
 }
+
+/// RFC 3986 2 has no room for these; RFC 9112 3.2 leaves it open what is done about them.
+const RAW: &AsciiSet = &AsciiSet::EMPTY.add(b'"').add(b'<').add(b'>').add(b'`');
 
 const BAD_TARGET: BadRequest = BadRequest::malformed("the request target is malformed");
 

@@ -4,16 +4,30 @@ mod answers;
 mod asks;
 mod bodies;
 mod limits;
+mod mutations;
 mod plain;
 mod redirects;
 mod replies;
 mod requests;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+
+use super::{BadRequest, RequestHead, ResponseHead};
+use crate::Error;
 
 /// The fields of a request that must be accepted; the key is that of RFC 6455, section 1.3.
 const FIELDS: &str = "Host: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+
+/// Reads the head of a request that has come so far.
+fn parse_request(bytes: &[u8]) -> Result<Option<(Box<Request<()>>, usize)>, BadRequest> {
+    RequestHead::default().parse(bytes)
+}
+
+/// Reads the head of a response that has come so far.
+fn parse_response(bytes: &[u8]) -> Result<Option<(Response<()>, usize)>, Error> {
+    ResponseHead::default().parse(bytes)
+}
 
 /// Feeds a parser whole, in halves and byte by byte, as far as it wants; the verdicts must agree.
 #[track_caller]

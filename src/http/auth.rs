@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_NOPAD};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use subtle::{Choice, ConstantTimeEq};
@@ -41,11 +41,11 @@ use crate::header::only_text;
 #[must_use = "it asks nobody by itself"]
 pub struct BasicAuth {
     challenge: HeaderValue,
-    users: Vec<(String, String)>,
+    users: Vec<(String, Vec<u8>)>,
     verify: Option<Verify>,
 }
 
-type Verify = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
+type Verify = Box<dyn Fn(&str, &[u8]) -> bool + Send + Sync>;
 
 impl BasicAuth {
     /// Makes one that lets nobody in yet. The realm is what browsers show when they ask.
@@ -57,15 +57,16 @@ impl BasicAuth {
         }
     }
 
-    /// Lets a user in. Name and password are compared in a time that does not tell how much of them
-    /// was right.
-    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
-        self.users.push((name.into(), password.into()));
+    /// Lets a user in. The password may be any bytes, as the keys of devices are. Name and password
+    /// are compared in a time that does not tell how much of them was right.
+    pub fn user(mut self, name: impl Into<String>, password: impl AsRef<[u8]>) -> Self {
+        self.users.push((name.into(), password.as_ref().to_vec()));
         self
     }
 
     /// Sets who else is let in: those for whose name and password it returns true. It may block, on
-    /// a database say.
+    /// a database say. It is asked only for passwords that are text without control characters (RFC
+    /// 7617, section 2).
     ///
     /// ```
     /// # use landline::BasicAuth;
@@ -73,7 +74,20 @@ impl BasicAuth {
     /// let auth = BasicAuth::new("members").verify(|name, password| is_member(name, password));
     /// # let _ = auth;
     /// ```
-    pub fn verify(mut self, verify: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+    pub fn verify(self, verify: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.verify_bytes(move |name, password| {
+            let text = std::str::from_utf8(password).ok();
+            text.filter(|text| !text.contains(char::is_control))
+                .is_some_and(|password| verify(name, password))
+        })
+    }
+
+    /// Sets the same in place of [`verify`](Self::verify), for passwords of any bytes: charging
+    /// stations, for one, have keys of 20 random bytes.
+    pub fn verify_bytes(
+        mut self,
+        verify: impl Fn(&str, &[u8]) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.verify = Some(Box::new(verify));
         self
     }
@@ -100,9 +114,9 @@ impl BasicAuth {
         }
     }
 
-    fn lets_in(&self, name: &str, password: &str) -> bool {
+    fn lets_in(&self, name: &str, password: &[u8]) -> bool {
         let is_user = self.users.iter().fold(Choice::from(0), |found, user| {
-            found | (is_same(&user.0, name) & is_same(&user.1, password))
+            found | (is_same(user.0.as_bytes(), name.as_bytes()) & is_same(&user.1, password))
         });
         bool::from(is_user)
             || self
@@ -134,31 +148,35 @@ fn challenge(realm: &str) -> HeaderValue {
 }
 
 /// Reads name and password, which come once or not at all.
-fn credentials(request: &Request) -> Option<(String, String)> {
+fn credentials(request: &Request) -> Option<(String, Vec<u8>)> {
     let header = only_text(request.headers(), AUTHORIZATION)?;
     let (scheme, encoded) = header.split_once(' ')?;
     // RFC 9110 11.1: a scheme's case does not matter.
     if !scheme.eq_ignore_ascii_case("Basic") {
         return None;
     }
-    let decoded = BASE64.decode(encoded.trim_matches(' ').as_bytes()).ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    // RFC 7617 2: neither has control characters, and the name no colon.
-    let (name, password) = decoded
-        .split_once(':')
-        .filter(|_| !decoded.contains(char::is_control))?;
-    Some((name.to_owned(), password.to_owned()))
+    let encoded = encoded.trim_matches(' ').as_bytes();
+    // RFC 4648 3.2: padding may be left out only where that is said. Devices leave it out.
+    let decoded = BASE64
+        .decode(encoded)
+        .or_else(|_| BASE64_NOPAD.decode(encoded));
+    let decoded = decoded.ok()?;
+    // RFC 7617 2: the name has neither a colon nor control characters.
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    let name = std::str::from_utf8(&decoded[..colon]).ok()?;
+    let allowed = !name.contains(char::is_control);
+    allowed.then(|| (name.to_owned(), decoded[colon + 1..].to_vec()))
 }
 
 /// Compares in a time that depends on the given text alone.
-fn is_same(expected: &str, given: &str) -> Choice {
+fn is_same(expected: &[u8], given: &[u8]) -> Choice {
     let filled = expected
-        .bytes()
-        .chain(std::iter::repeat(0))
+        .iter()
+        .chain(std::iter::repeat(&0))
         .take(given.len());
     let same = filled
-        .zip(given.bytes())
-        .fold(Choice::from(1), |same, (a, b)| same & a.ct_eq(&b));
+        .zip(given)
+        .fold(Choice::from(1), |same, (a, b)| same & a.ct_eq(b));
     same & expected.len().ct_eq(&given.len())
 }
 
@@ -242,8 +260,39 @@ mod tests {
         assert_eq!(check(&auth, &[]), None);
         assert_eq!(check(&auth, &["Basic YTpi", "Basic YTpi"]), None);
         let all = BasicAuth::new("r").verify(|_, _| true);
-        for malformed in [&b"a\xFF:b"[..], b"no colon", b"a\n:b", b"a:b\x7F"] {
+        for malformed in [
+            &b"a\xFF:b"[..],
+            b"no colon",
+            b"a\n:b",
+            b"a:b\x7F",
+            b"a:b\xFF",
+        ] {
             assert_eq!(check(&all, &[&basic(malformed)]), None);
+        }
+    }
+
+    /// A password of any bytes is compared and shown to a closure as such; padding may be missing
+    /// (RFC 4648, section 3.2).
+    #[test]
+    fn keys_of_devices() {
+        const KEY: [u8; 20] = *b"\0\x01:\xff\xfe\x7f\n0123456789abc";
+        let credentials = [b"station-7:", &KEY[..]].concat();
+        let other = [&credentials[..29], b"d"].concat();
+        let known = BasicAuth::new("r").user("station-7", KEY);
+        let asked = BasicAuth::new("r").verify_bytes(|name, key| name == "station-7" && key == KEY);
+        for auth in [known, asked] {
+            for header in [
+                basic(&credentials),
+                basic(&credentials).trim_end_matches('=').to_owned(),
+            ] {
+                assert_eq!(check(&auth, &[&header]).as_deref(), Some("station-7"));
+            }
+            assert_eq!(check(&auth, &[&basic(&other)]), None);
+        }
+        for (unpadded, comes_in) in [("YWI6Yw", true), ("YWI6Yw==", true), ("YWI6Yw=", false)] {
+            let auth = BasicAuth::new("r").user("ab", "c");
+            let header = format!("Basic {unpadded}");
+            assert_eq!(check(&auth, &[&header]).is_some(), comes_in, "{unpadded}");
         }
     }
 

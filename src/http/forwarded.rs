@@ -4,21 +4,30 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::host::split_port;
 
-/// Is one proxy's word: the address that it was asked from, if it names one.
+/// One proxy's word: the address that it was asked from, if it names one.
 type Hop = Option<IpAddr>;
 
-/// Returns what one line of Forwarded says, in its order: the nearest hop is the last. A line that
-/// cannot be read says nothing.
+/// How many hops are read: more than any chain of proxies has, and fewer than a client can make up.
+pub(super) const MAX_HOPS: usize = 32;
+
+/// Returns what one line of Forwarded says, the nearest hops first. A line that cannot be read says
+/// nothing.
 pub(super) fn forwarded_hops(line: &str) -> Vec<Hop> {
-    match split_unquoted(line, ',') {
-        Some(elements) => non_empty(elements.into_iter()).map(forwarded_for).collect(),
-        None => vec![None],
+    if !ends_unquoted(line) {
+        return vec![None];
     }
+    // Only from its beginning is it known what of a line is quoted.
+    let elements = || non_empty(split_unquoted(line, ','));
+    let far = elements().count().saturating_sub(MAX_HOPS);
+    let mut hops: Vec<_> = elements().skip(far).map(forwarded_for).collect();
+    hops.reverse();
+    hops
 }
 
 /// Returns what one line of X-Forwarded-For says, likewise.
 pub(super) fn x_forwarded_for_hops(line: &str) -> Vec<Hop> {
-    non_empty(line.split(',')).map(address).collect()
+    let nearest_first = non_empty(line.rsplit(','));
+    nearest_first.take(MAX_HOPS).map(address).collect()
 }
 
 /// RFC 9110 5.6.1.2: empty elements are ignored.
@@ -30,8 +39,7 @@ fn non_empty<'a>(elements: impl Iterator<Item = &'a str>) -> impl Iterator<Item 
 
 /// RFC 7239 4: an element is pairs of a token and a value; each token at most once.
 fn forwarded_for(element: &str) -> Hop {
-    let pairs = split_unquoted(element, ';')?;
-    let mut values = pairs.iter().filter_map(|pair| {
+    let mut values = split_unquoted(element, ';').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         name.trim_ascii()
             .eq_ignore_ascii_case("for")
@@ -41,16 +49,20 @@ fn forwarded_for(element: &str) -> Hop {
     address(&unquoted(value)?)
 }
 
-/// Splits where the delimiter does not stand in a quoted string; `None` if one does not end.
-fn split_unquoted(text: &str, delimiter: char) -> Option<Vec<&str>> {
+/// Splits where the delimiter does not stand in a quoted string.
+fn split_unquoted(text: &str, delimiter: char) -> impl Iterator<Item = &str> {
     let mut quotes = Quotes::default();
-    let parts = text
-        .split(|char| !quotes.contain(char) && char == delimiter)
-        .collect();
-    (!quotes.open).then_some(parts)
+    text.split(move |char| !quotes.contain(char) && char == delimiter)
 }
 
-/// Follows quoted strings (RFC 9110, section 5.6.4).
+/// Tells whether all quoted strings of a text end in it.
+fn ends_unquoted(text: &str) -> bool {
+    let mut quotes = Quotes::default();
+    text.chars().for_each(|char| _ = quotes.contain(char));
+    !quotes.open
+}
+
+/// A place among quoted strings (RFC 9110, section 5.6.4).
 #[derive(Default)]
 struct Quotes {
     open: bool,
@@ -123,7 +135,8 @@ mod tests {
 
     fn shown(hops: &[Hop]) -> String {
         let shown = |hop: &Hop| hop.map_or("-".to_owned(), |address| address.to_string());
-        hops.iter().map(shown).collect::<Vec<_>>().join(" ")
+        // As they stand in the line: the farthest first.
+        hops.iter().rev().map(shown).collect::<Vec<_>>().join(" ")
     }
 
     /// Forwarded names an address with `for`, quoted or not, with or without port; a hop that names

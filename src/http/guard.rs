@@ -1,26 +1,29 @@
 //! The guard before the program: which pages, and under which names, may reach it.
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
-use super::host::{HostPattern, HostPort, is_loopback};
+use super::host::{HostPattern, HostPort, is_this_machine};
 use super::origin::{Origin, OriginPattern};
+use super::warnings::Warnings;
 use super::{Reply, Request};
 use crate::header::only_text;
-use crate::record::debug;
+use crate::record::Foreign;
 
-/// Holds who may ask. Browsers let every page ask any server, and leave it to the server to say no:
-/// to pages of other origins (RFC 6455, section 10.2), and to names that somebody's DNS has bound to
-/// this machine.
+/// The rules for who may ask. Browsers let every page ask any server, and leave it to the server to
+/// say no: to pages of other origins (RFC 6455, section 10.2), and to names that somebody's DNS has
+/// bound to this machine.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     any_origin: bool,
+    null_origin: bool,
     origins: Vec<OriginPattern>,
     hosts: Vec<HostPattern>,
+    warnings: Warnings,
 }
 
 impl Guard {
-    /// Lets an origin in, or those of all subdomains.
+    /// Lets an origin in, or those that a pattern stands for.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -35,7 +38,12 @@ impl Guard {
         self.any_origin = true;
     }
 
-    /// Lets requests in that are for this name.
+    /// Lets pages in whose origin the browser keeps to itself.
+    pub(crate) fn allow_null_origin(&mut self) {
+        self.null_origin = true;
+    }
+
+    /// Lets requests in that are for this name, and from then on judges the names of all.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -53,28 +61,38 @@ impl Guard {
 
     /// Judges a request before the program sees it; an error is what it gets instead.
     ///
-    /// `on_loopback` says that the server listens only for this machine, so that a request for any
-    /// other name can but come from a page whose DNS has been bound anew.
+    /// `on_loopback` says that it came from this machine itself, so that any other name in it can
+    /// but be one that a page's DNS has bound anew.
     pub(crate) fn judge(&self, request: &Request, on_loopback: bool) -> Result<(), Reply> {
         let headers = request.headers();
         let host = only_text(headers, HOST).and_then(HostPort::parse);
-        if on_loopback && !self.allows_host(headers, host.as_ref()) {
-            return Err(refuse(
-                headers,
-                HOST,
-                "this host is not allowed",
-                "allow_hosts",
-            ));
+        let judges_host = on_loopback || !self.hosts.is_empty();
+        if judges_host && !self.allows_host(headers, host.as_ref()) {
+            return Err(self.refuse_host(headers));
         }
-        if request.is_upgrade() && !self.allows_origin(headers, host.as_ref()) {
-            return Err(refuse(
-                headers,
-                ORIGIN,
-                "this origin is not allowed",
-                "allow_origins",
-            ));
+        // RFC 9110 9.2.1: safe methods change nothing, and browsers keep the replies to them from
+        // foreign pages.
+        let changes_something = request.is_upgrade() || !request.method().is_safe();
+        if changes_something && !self.allows_origin(headers, host.as_ref()) {
+            return Err(self.refuse_origin(headers));
         }
         Ok(())
+    }
+
+    fn refuse_host(&self, headers: &HeaderMap) -> Reply {
+        let why = format!("its Host {} is not allowed", shown(headers, HOST));
+        let hint = "ServerBuilder::allow_hosts lets it in, where it is a name of this server";
+        self.warnings.tell(&why, hint);
+        Reply::text("this host is not allowed\n").with_status(403)
+    }
+
+    fn refuse_origin(&self, headers: &HeaderMap) -> Reply {
+        let (origin, host) = (shown(headers, ORIGIN), shown(headers, HOST));
+        let why = format!("its Origin {origin} is not that of its Host {host}");
+        let hint = "ServerBuilder::allow_origins lets it in; a proxy has to pass Host on with its \
+            port (nginx: proxy_set_header Host $http_host)";
+        self.warnings.tell(&why, hint);
+        Reply::text("this origin is not allowed\n").with_status(403)
     }
 
     fn allows_host(&self, headers: &HeaderMap, host: Option<&HostPort>) -> bool {
@@ -82,7 +100,7 @@ impl Guard {
             // Only HTTP/1.0 comes without a Host, and no browser without either.
             return !headers.contains_key(HOST) && !headers.contains_key(ORIGIN);
         };
-        is_loopback(host)
+        is_this_machine(host)
             || self.hosts.iter().any(|allowed| allowed.matches(host))
             || self.origins.iter().any(|allowed| allowed.is_of_host(host))
     }
@@ -91,37 +109,42 @@ impl Guard {
         if self.any_origin || !headers.contains_key(ORIGIN) {
             return true;
         }
-        let Some(origin) = only_text(headers, ORIGIN).and_then(Origin::parse) else {
+        let Some(text) = only_text(headers, ORIGIN) else {
             return false;
         };
-        host.is_some_and(|host| origin.is_same_host(host))
-            || self.origins.iter().any(|allowed| allowed.matches(&origin))
+        if text == "null" {
+            return self.null_origin;
+        }
+        Origin::parse(text).is_some_and(|origin| {
+            host.is_some_and(|host| origin.is_same_host(host))
+                || self.origins.iter().any(|allowed| allowed.matches(&origin))
+        })
     }
 }
 
-/// So much of a refused header goes into the log.
-const LOGGED: usize = 128;
-
-fn refuse(headers: &HeaderMap, name: http::HeaderName, why: &str, setting: &str) -> Reply {
-    let value = headers
-        .get(&name)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let shown = value[..value.len().min(LOGGED)].escape_ascii();
-    debug!("a request was refused: 403 {why}: \"{shown}\" (see ServerBuilder::{setting})");
-    Reply::text(format!("{why}\n")).with_status(403)
+/// Returns a header's value for the log.
+fn shown(headers: &HeaderMap, name: HeaderName) -> String {
+    headers.get(name).map_or_else(
+        || "(none)".to_owned(),
+        |value| format!("{:?}", Foreign(value.as_bytes().escape_ascii())),
+    )
 }
 
 fn not_an_origin(text: &str) -> String {
     let hint = match text {
-        "null" | "*" => "; danger_allow_any_origin lets everybody in",
+        "null" => "; danger_allow_null_origin lets it in",
+        "*" => "; danger_allow_any_origin lets everybody in",
         _ => "",
     };
-    format!("{text:?} is not an origin, such as https://example.com or https://*.example.com{hint}")
+    format!(
+        "{text:?} is not an origin, such as https://example.com, https://*.example.com or \
+         http://localhost:*{hint}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use http::header::UPGRADE;
 
     use super::*;
@@ -239,8 +262,8 @@ mod tests {
         }
     }
 
-    /// A server that listens only for its own machine answers only to that machine's names, to
-    /// allowed ones, and to those of allowed origins.
+    /// A request from the own machine is for one of that machine's names, for an allowed one, or for
+    /// that of an allowed origin. Where hosts are allowed, so is every request.
     #[test]
     fn hosts_on_loopback() {
         let origins: &[&str] = &["https://app.example", "https://*.wild.example"];
@@ -250,6 +273,8 @@ mod tests {
             (true, true, "127.0.0.1:9001"),
             (true, true, "[::1]:9001"),
             (true, true, "app.localhost"),
+            (true, true, "0.0.0.0:9001"),
+            (true, true, "[::]:9001"),
             (false, false, "evil.example:9001"),
             (false, false, ""),
             (false, true, "app.example:9001"),
@@ -263,6 +288,8 @@ mod tests {
         for (bare, listed, host) in names {
             check(&Guard::default(), true, bare, host, "-");
             check(&guard(origins, hosts), true, listed, host, "-");
+            check(&guard(origins, hosts), false, listed, host, "-");
+            check(&guard(origins, NO_HOSTS), false, true, host, "-");
             check(&Guard::default(), false, true, host, "-");
         }
         // The page of a rebound name is of the same host: the name gives it away.
@@ -280,27 +307,64 @@ mod tests {
             "evil.example",
             "http://evil.example",
         );
+        check(
+            &guard(NO_ORIGINS, &["a.example"]),
+            false,
+            false,
+            "evil.example",
+            "http://evil.example",
+        );
         check(&Guard::default(), true, false, "-", "http://localhost");
+        // The origins of programs name no hosts.
+        let programs = &["vscode-webview://*", "tauri://evil.example", "file://"];
+        check(&guard(programs, NO_HOSTS), true, false, "evil.example", "-");
     }
 
-    /// Plain requests are judged by their Host alone.
+    /// `null` is let in by a setting of its own alone.
+    #[test]
+    fn null_origin() {
+        let mut guard = guard(&["https://*.example", "file://", "app://*"], NO_HOSTS);
+        check(&guard, false, false, "a.example", "null");
+        guard.allow_null_origin();
+        check(&guard, false, true, "a.example", "null");
+        check(&guard, false, false, "a.example", "NULL");
+        check(&guard, false, false, "a.example", "https://b.invalid");
+    }
+
+    /// Plain requests are judged by their Host, and those that may change something by their Origin.
     #[test]
     fn plain_requests() {
         let guard = Guard::default();
         let table = [
-            (true, true, "localhost", "https://b.example"),
-            (true, false, "evil.example", "-"),
-            (true, false, "-", "http://localhost"),
-            (false, true, "evil.example", "https://b.example"),
+            (true, true, false, "localhost", "https://b.example"),
+            (true, false, false, "evil.example", "-"),
+            (true, false, false, "-", "http://localhost"),
+            (false, true, false, "evil.example", "https://b.example"),
+            (false, true, false, "a.example", "null"),
+            (false, true, true, "a.example", "-"),
+            (false, true, true, "a.example", "https://a.example"),
         ];
-        for (on_loopback, expected, host, origin) in table {
-            let request = request(host.as_bytes(), origin.as_bytes(), false);
-            assert_eq!(
-                guard.judge(&request, on_loopback).is_ok(),
-                expected,
-                "{host} {origin}"
-            );
+        for (on_loopback, safe, unsafe_too, host, origin) in table {
+            for method in ["GET", "HEAD", "OPTIONS", "TRACE"] {
+                let request = request_by(method, host, origin);
+                let admitted = guard.judge(&request, on_loopback).is_ok();
+                assert_eq!(admitted, safe, "{method} {host} {origin}");
+            }
+            for method in ["POST", "PUT", "PATCH", "DELETE", "get", "BREW"] {
+                let request = request_by(method, host, origin);
+                let admitted = guard.judge(&request, on_loopback).is_ok();
+                assert_eq!(admitted, unsafe_too, "{method} {host} {origin}");
+            }
         }
+    }
+
+    fn request_by(method: &str, host: &str, origin: &str) -> Request {
+        let (mut parts, body) = http::Request::new(bytes::Bytes::new()).into_parts();
+        parts.headers = request(host.as_bytes(), origin.as_bytes(), false)
+            .headers()
+            .clone();
+        parts.method = method.parse().unwrap();
+        Request::from(http::Request::from_parts(parts, body))
     }
 
     /// What is not an origin or a host is said to be none.
@@ -312,8 +376,12 @@ mod tests {
             "*",
             "null",
             "example.com",
-            "https://example.com/",
+            "https://example.com/a",
             "https://*",
+            "http://*:*",
+            "http://",
+            "file://:*",
+            "https://a.example:80:*",
             "a b://c",
         ] {
             let error = guard.allow_origin(text).unwrap_err();

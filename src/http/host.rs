@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use url::Host;
 
-/// Is a host and perhaps a port, as Host and Origin name them (RFC 9110, section 7.2).
+/// A host and perhaps a port, as Host and Origin name them (RFC 9110, section 7.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostPort {
     pub(super) host: Host,
@@ -14,13 +14,26 @@ pub(super) struct HostPort {
 impl HostPort {
     /// Reads a host as browsers do: case, IDNA and the spellings of an address do not matter.
     pub(super) fn parse(text: &str) -> Option<Self> {
+        Self::parse_by(text, |host| plain(host).or_else(|| Host::parse(host).ok()))
+    }
+
+    /// Reads a host of a scheme that gives its hosts a meaning of its own: any text is a name.
+    pub(super) fn parse_opaque(text: &str) -> Option<Self> {
+        Self::parse_by(text, |host| Host::parse_opaque(host).ok())
+    }
+
+    fn parse_by(text: &str, parse: impl Fn(&str) -> Option<Host>) -> Option<Self> {
         let (host, port) = split_port(text);
+        let host = Some(host).filter(|host| (1..=MAX_HOST).contains(&host.len()))?;
         Some(Self {
-            host: plain(host).or_else(|| Host::parse(host).ok())?,
+            host: parse(host)?,
             port: port_number(port)?,
         })
     }
 }
+
+/// RFC 1035 2.3.4: names have at most 255 bytes.
+const MAX_HOST: usize = 255;
 
 /// Reads what needs no Unicode tables past them: they would cost each connection's thread a page of
 /// its stack.
@@ -59,19 +72,24 @@ fn port_number(text: &str) -> Option<Option<u16>> {
 }
 
 /// Tells whether a host is this machine by its very name, so that nobody's DNS can claim it
-/// (RFC 6761, section 6.3).
-pub(super) fn is_loopback(host: &Host) -> bool {
+/// (RFC 6761, section 6.3). So is the unspecified address, which leads to this machine too, and by
+/// which a server is known that listens everywhere.
+pub(super) fn is_this_machine(host: &Host) -> bool {
     match host {
         Host::Domain(name) => {
             let name = name.strip_suffix('.').unwrap_or(name);
             name == "localhost" || name.ends_with(".localhost")
         }
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => IpAddr::from(*address).to_canonical().is_loopback(),
+        Host::Ipv4(address) => is_own(IpAddr::from(*address)),
+        Host::Ipv6(address) => is_own(IpAddr::from(*address).to_canonical()),
     }
 }
 
-/// Is a host that a setting allows, or all subdomains of one.
+fn is_own(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
+}
+
+/// A host that a setting allows, or all subdomains of one.
 #[derive(Clone, Debug)]
 pub(super) struct HostPattern {
     host: Host,
@@ -81,11 +99,24 @@ pub(super) struct HostPattern {
 impl HostPattern {
     /// Reads a host, or `*.` and a name, and the port behind it.
     pub(super) fn parse(text: &str) -> Option<(Self, Option<u16>)> {
+        Self::parse_by(text, HostPort::parse)
+    }
+
+    /// Reads the same for a scheme that gives its hosts a meaning of its own.
+    pub(super) fn parse_opaque(text: &str) -> Option<(Self, Option<u16>)> {
+        Self::parse_by(text, HostPort::parse_opaque)
+    }
+
+    fn parse_by(
+        text: &str,
+        parse: impl Fn(&str) -> Option<HostPort>,
+    ) -> Option<(Self, Option<u16>)> {
         let (subdomains, rest) = match text.strip_prefix("*.") {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let HostPort { host, port } = HostPort::parse(rest).filter(|_| !rest.contains('*'))?;
+        let named = Some(rest).filter(|rest| !rest.contains('*'));
+        let HostPort { host, port } = named.and_then(parse)?;
         // An address has no subdomains.
         let sensible = !subdomains || matches!(host, Host::Domain(_));
         sensible.then_some((Self { host, subdomains }, port))
@@ -132,14 +163,17 @@ mod tests {
             "", ":", ":80", "a:b", "a:+8", "a:65536", "a:80:80", "[::1", "::1", "[::1]x", "[]",
             "]:1", "a b", "a/b", "u@a", "a\n", "a?", "[::1]]", "[é]", "é]é:é",
         ];
+        let long = "a.".repeat(128);
+        assert!(HostPort::parse(&long[..255]).is_some());
+        assert_eq!(HostPort::parse(&format!("{long}a")), None);
         for text in bad {
             assert_eq!(HostPort::parse(text), None, "{text:?}");
         }
     }
 
-    /// Loopback is what needs no DNS to be this machine; what only looks like it is not.
+    /// A name of this machine is what needs no DNS to be that; what only looks like it is not.
     #[test]
-    fn loopback_names() {
+    fn names_of_this_machine() {
         let table = [
             (
                 true,
@@ -147,11 +181,11 @@ mod tests {
             ),
             (
                 true,
-                "127.1 [::1] [::ffff:127.0.0.1] localhost:80 [::1]:9001",
+                "127.1 [::1] [::ffff:127.0.0.1] localhost:80 [::1]:9001 0.0.0.0 [::] [::ffff:0.0.0.0]",
             ),
             (
                 false,
-                "localhost.example notlocalhost 127.0.0.1.example 0.0.0.0 10.0.0.1 [::]",
+                "localhost.example notlocalhost 127.0.0.1.example 0.0.0.1 10.0.0.1 [::2]",
             ),
             (false, "[::ffff:10.0.0.1] example.com localhost.. 128.0.0.1"),
         ];
@@ -159,7 +193,7 @@ mod tests {
             for text in texts.split(' ') {
                 let host = HostPort::parse(text).map(|parsed| parsed.host);
                 assert_eq!(
-                    host.is_some_and(|host| is_loopback(&host)),
+                    host.is_some_and(|host| is_this_machine(&host)),
                     expected,
                     "{text}"
                 );

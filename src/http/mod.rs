@@ -10,12 +10,14 @@ mod origin;
 mod paths;
 mod pattern;
 mod proxies;
+mod query;
 mod reply;
 mod request;
 mod route;
 mod router;
 mod subprotocols;
 mod upgrade;
+mod warnings;
 
 pub use auth::BasicAuth;
 pub(crate) use guard::Guard;

@@ -4,24 +4,37 @@ use url::Host;
 
 use super::host::{HostPattern, HostPort};
 
-/// Is the origin of a page: scheme, host and port. `null` is none.
+/// The origin of a page: scheme, host and port. `null` is none.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
-    host: Host,
+    /// None for pages of files.
+    host: Option<Host>,
     /// The scheme's own where none is named; none for schemes that have none.
     port: Option<u16>,
 }
 
 impl Origin {
-    /// Reads what Origin holds (RFC 6454, section 7.1); of several origins none is read.
+    /// Reads what Origin holds (RFC 6454, section 7.1); of several origins none is read. A slash at
+    /// its end, which no browser sends, makes no difference.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = split_scheme(text)?;
-        let HostPort { host, port } = HostPort::parse(rest)?;
+        if rest.is_empty() && !is_web(&scheme) {
+            return Some(Self {
+                scheme,
+                host: None,
+                port: None,
+            });
+        }
+        let HostPort { host, port } = if is_web(&scheme) {
+            HostPort::parse(rest)
+        } else {
+            HostPort::parse_opaque(rest)
+        }?;
         Some(Self {
             port: port.or(default_port(&scheme)),
+            host: Some(host),
             scheme,
-            host,
         })
     }
 
@@ -30,12 +43,14 @@ impl Origin {
     /// a Host without one means.
     pub(super) fn is_same_host(&self, host: &HostPort) -> bool {
         default_port(&self.scheme).is_some_and(|default| {
-            self.host == host.host && self.port == Some(host.port.unwrap_or(default))
+            self.host.as_ref() == Some(&host.host)
+                && self.port == Some(host.port.unwrap_or(default))
         })
     }
 }
 
-/// Splits the scheme off, in lower case; `ws` and `wss` are what `http` and `https` become.
+/// Splits the scheme off, in lower case, and a slash at the end; `ws` and `wss` are what `http` and
+/// `https` become.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     // RFC 3986, section 3.1.
@@ -49,7 +64,12 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
         scheme if scheme == "wss" => "https".to_owned(),
         scheme => scheme,
     };
-    Some((scheme, rest))
+    Some((scheme, rest.strip_suffix('/').unwrap_or(rest)))
+}
+
+/// Tells whether hosts of the scheme are those of the Internet.
+fn is_web(scheme: &str) -> bool {
+    default_port(scheme).is_some()
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -60,32 +80,88 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Is an origin that a setting allows, or those of all subdomains of a host.
+/// Those origins that a setting allows.
 #[derive(Debug)]
 pub(super) struct OriginPattern {
     scheme: String,
-    host: HostPattern,
-    port: Option<u16>,
+    hosts: Hosts,
+    ports: Ports,
+}
+
+#[derive(Debug)]
+enum Hosts {
+    /// The scheme has none: `file://`.
+    None,
+    /// `*`, for schemes of programs, whose hosts nobody can know beforehand.
+    Any,
+    Like(HostPattern),
+}
+
+#[derive(Debug)]
+enum Ports {
+    Any,
+    Only(Option<u16>),
 }
 
 impl OriginPattern {
+    /// Reads an origin. `*` stands for every port, `*.` for subdomains, and `*` alone for every host
+    /// where the scheme is not of the web, which anybody has a page of.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = split_scheme(text)?;
-        let (host, port) = HostPattern::parse(rest)?;
+        let (rest, any_port) = match rest.strip_suffix(":*") {
+            Some(rest) => (rest, true),
+            None => (rest, false),
+        };
+        let (hosts, port) = match rest {
+            "" | "*" if is_web(&scheme) => return None,
+            "" if any_port => return None,
+            "" => (Hosts::None, None),
+            "*" => (Hosts::Any, None),
+            _ => Hosts::parse(rest, &scheme)?,
+        };
+        if any_port && port.is_some() {
+            return None;
+        }
+        let ports = if any_port {
+            Ports::Any
+        } else {
+            Ports::Only(port.or(default_port(&scheme)))
+        };
         Some(Self {
-            port: port.or(default_port(&scheme)),
             scheme,
-            host,
+            hosts,
+            ports,
         })
     }
 
     pub(super) fn matches(&self, origin: &Origin) -> bool {
-        self.scheme == origin.scheme && self.port == origin.port && self.host.matches(&origin.host)
+        let right_host = match (&self.hosts, &origin.host) {
+            (Hosts::None, None) => true,
+            (Hosts::Any, Some(_)) => true,
+            (Hosts::Like(pattern), Some(host)) => pattern.matches(host),
+            _ => false,
+        };
+        let right_port = match self.ports {
+            Ports::Any => true,
+            Ports::Only(port) => port == origin.port,
+        };
+        self.scheme == origin.scheme && right_host && right_port
     }
 
     /// Tells whether pages of this origin come from that host, whatever the port.
     pub(super) fn is_of_host(&self, host: &Host) -> bool {
-        self.host.matches(host)
+        is_web(&self.scheme) && matches!(&self.hosts, Hosts::Like(pattern) if pattern.matches(host))
+    }
+}
+
+impl Hosts {
+    fn parse(text: &str, scheme: &str) -> Option<(Self, Option<u16>)> {
+        let (pattern, port) = if is_web(scheme) {
+            HostPattern::parse(text)
+        } else {
+            HostPattern::parse_opaque(text)
+        }?;
+        Some((Self::Like(pattern), port))
     }
 }
 
@@ -160,7 +236,6 @@ mod tests {
             "http:/a",
             "http://",
             "1a://b",
-            "http://a/",
             "http://a/b",
             "http://u@a",
             "http://a b",
@@ -169,7 +244,8 @@ mod tests {
             "http://a?",
             "http://a#",
             "http://a:x",
-            "file://",
+            "http:///",
+            "http://a//",
             "http://a, http://b",
             "é://a",
         ];
@@ -221,6 +297,27 @@ mod tests {
                 "chrome-extension://abcdef",
                 "chrome-extension://abcdef",
                 "chrome-extension://abcdeg",
+            ),
+            (
+                "vscode-webview://*",
+                "vscode-webview://1k0abc vscode-webview://0x123456789abcdef/",
+                "vscode-webview:// https://1k0abc",
+            ),
+            ("file://", "file:// file:/// FILE://", "file://a http://a"),
+            (
+                "http://localhost:*",
+                "http://localhost http://localhost:3000 ws://localhost:1/",
+                "https://localhost:3000 http://a.localhost:3000 http://127.0.0.1",
+            ),
+            (
+                "https://*.a.example:*/",
+                "https://b.a.example:1 https://b.a.example",
+                "https://a.example:1 http://b.a.example",
+            ),
+            (
+                "https://a.example/",
+                "https://a.example https://a.example/",
+                "https://b.example/",
             ),
         ];
         for (pattern, good, bad) in table {

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::forwarded::{forwarded_hops, x_forwarded_for_hops};
+use super::forwarded::{MAX_HOPS, forwarded_hops, x_forwarded_for_hops};
 
-/// Holds whose word is taken for who asks.
+/// Those whose word is taken for who asks, and the header that they give it in.
 #[derive(Debug, Default)]
-pub(crate) struct TrustedProxies(Vec<Network>);
-
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) struct TrustedProxies {
+    networks: Vec<Network>,
+    header: Option<HeaderName>,
+}
 
 impl TrustedProxies {
     /// Trusts an address, or a network in CIDR notation (RFC 4632, section 3.1).
@@ -22,56 +23,49 @@ impl TrustedProxies {
         let network = Network::parse(text).ok_or_else(|| {
             format!("{text:?} is not an address or a network, such as 10.0.0.0/8")
         })?;
-        self.0.push(network);
+        self.networks.push(network);
         Ok(())
     }
 
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(address))
+    /// Sets the one header that the proxies write. All others are as the client sent them.
+    pub(crate) fn set_header(&mut self, header: HeaderName) {
+        self.header = Some(header);
     }
 
-    /// Returns who asks: the peer, or if that is a trusted proxy, the last in the chain of proxies
-    /// whose address one of them has vouched for.
-    ///
-    /// Most proxies write one of the two headers and let the other pass as the client sent it. So
-    /// where both are there and disagree, neither is believed.
-    pub(crate) fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.networks
+            .iter()
+            .any(|network| network.contains(address))
+    }
+
+    /// Returns who asks: the peer, or if that is a trusted proxy, the nearest address in the proxies'
+    /// header that is none of theirs. There is none where the header is missing, names no such
+    /// address, or cannot be read as far as that.
+    pub(crate) fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
-            return peer;
+            return Some(peer);
         }
-        let forwarded = self.follow(peer, headers, &FORWARDED, forwarded_hops);
-        let x_forwarded = self.follow(peer, headers, &X_FORWARDED_FOR, x_forwarded_for_hops);
-        match (forwarded, x_forwarded) {
-            (Some(one), Some(other)) if one != other => peer,
-            (one, other) => one.or(other).unwrap_or(peer),
-        }
-    }
-
-    /// Follows the chain from the nearest hop, as far as who speaks is trusted.
-    fn follow(
-        &self,
-        peer: IpAddr,
-        headers: &HeaderMap,
-        name: &HeaderName,
-        hops: fn(&str) -> Vec<Option<IpAddr>>,
-    ) -> Option<IpAddr> {
-        headers.get(name)?;
+        let name = self.header.as_ref()?;
+        let hops = if *name == FORWARDED {
+            forwarded_hops
+        } else {
+            x_forwarded_for_hops
+        };
         let hops = |line: &HeaderValue| line.to_str().map_or_else(|_| vec![None], hops);
-        let nearest_first = headers.get_all(name).iter().rev();
-        let mut client = peer;
-        for hop in nearest_first.flat_map(|line| hops(line).into_iter().rev()) {
-            let Some(address) = hop else { break };
-            client = address;
+        let nearest_first = headers.get_all(name).iter().rev().flat_map(hops);
+        for hop in nearest_first.take(MAX_HOPS) {
+            // Who does not say whom it was asked by, ends the chain without a client.
+            let address = hop?;
             if !self.contains(address) {
-                break;
+                return Some(address);
             }
         }
-        Some(client)
+        None
     }
 }
 
-/// Is an address, or all that share its first bits.
+/// An address, or all that share its first bits.
 #[derive(Clone, Copy, Debug)]
 struct Network {
     address: IpAddr,
@@ -170,118 +164,81 @@ mod tests {
         }
     }
 
-    /// The client is the right-most address that is no trusted proxy, as far as trusted ones vouch.
+    /// The client is the nearest address in the proxies' header that is no trusted one; what does not
+    /// say so clearly names none. Other headers say nothing.
     #[test]
     fn clients() {
-        let trusted: &[&str] = &["10.0.0.0/8", "::1"];
-        let nobody: &[&str] = &[];
-        // Who is trusted, the peer, the lines of Forwarded and of X-Forwarded-For, the client.
-        type Row<'a> = (
-            &'a [&'a str],
-            &'a str,
-            &'a [&'a str],
-            &'a [&'a str],
-            &'a str,
-        );
-        let table: [Row<'_>; 19] = [
-            (
-                nobody,
-                "10.0.0.1",
-                &["for=1.1.1.1"],
-                &["2.2.2.2"],
-                "10.0.0.1",
-            ),
-            (trusted, "9.9.9.9", &["for=1.1.1.1"], &[], "9.9.9.9"),
-            (trusted, "10.0.0.1", &[], &[], "10.0.0.1"),
-            (trusted, "::ffff:10.0.0.1", &[], &["1.1.1.1"], "1.1.1.1"),
-            (trusted, "10.0.0.1", &["for=1.1.1.1"], &[], "1.1.1.1"),
-            (
-                trusted,
-                "::1",
-                &["for=7.7.7.7, for=1.1.1.1, for=10.0.0.2"],
-                &[],
-                "1.1.1.1",
-            ),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=1.1.1.1", "for=10.0.0.3,for=10.0.0.2"],
-                &[],
-                "1.1.1.1",
-            ),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=10.0.0.3, for=10.0.0.2"],
-                &[],
-                "10.0.0.3",
-            ),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=1.1.1.1, for=_hidden, for=10.0.0.2"],
-                &[],
-                "10.0.0.2",
-            ),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=1.1.1.1, for=unknown"],
-                &[],
-                "10.0.0.1",
-            ),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=\"9.9.9.9", "for=1.1.1.1"],
-                &[],
-                "1.1.1.1",
-            ),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=\"9.9.9.9, for=1.1.1.1"],
-                &[],
-                "10.0.0.1",
-            ),
-            (trusted, "10.0.0.1", &[""], &[], "10.0.0.1"),
-            (trusted, "10.0.0.1", &[], &["9.9.9.9, 1.1.1.1"], "1.1.1.1"),
-            (
-                trusted,
-                "10.0.0.1",
-                &[],
-                &["9.9.9.9", "2001:db8::1, 10.0.0.2"],
-                "2001:db8::1",
-            ),
-            (trusted, "10.0.0.1", &[], &["1.1.1.1, junk"], "10.0.0.1"),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=1.1.1.1"],
-                &["1.1.1.1"],
-                "1.1.1.1",
-            ),
-            (
-                trusted,
-                "10.0.0.1",
-                &["for=9.9.9.9"],
-                &["1.1.1.1"],
-                "10.0.0.1",
-            ),
-            (trusted, "10.0.0.1", &["\u{e9}"], &[], "10.0.0.1"),
+        // The lines of the header, and the client; "-" for none.
+        let forwarded: [(&[&str], &str); 13] = [
+            (&[], "-"),
+            (&[""], "-"),
+            (&["for=1.1.1.1"], "1.1.1.1"),
+            (&["for=7.7.7.7, for=1.1.1.1, for=10.0.0.2"], "1.1.1.1"),
+            (&["for=1.1.1.1", "for=10.0.0.3,for=10.0.0.2"], "1.1.1.1"),
+            (&["for=10.0.0.3, for=10.0.0.2"], "-"),
+            (&["for=1.1.1.1, for=_hidden, for=10.0.0.2"], "-"),
+            (&["for=1.1.1.1, for=unknown"], "-"),
+            (&["for=1.1.1.1;for=2.2.2.2"], "-"),
+            (&["for=\"9.9.9.9", "for=1.1.1.1"], "1.1.1.1"),
+            (&["for=\"9.9.9.9, for=1.1.1.1"], "-"),
+            (&["for=1.1.1.1", "for=\"10.0.0.2"], "-"),
+            (&["\u{e9}"], "-"),
         ];
-        for (trusted, peer, forwarded, x_forwarded, expected) in table {
-            let mut headers = HeaderMap::new();
-            for (name, lines) in [
-                (FORWARDED, forwarded),
-                (X_FORWARDED_FOR.clone(), x_forwarded),
-            ] {
-                for line in lines {
-                    headers.append(&name, HeaderValue::from_str(line).unwrap());
-                }
-            }
-            let client = trusting(trusted).client_of(peer.parse().unwrap(), &headers);
-            assert_eq!(client.to_string(), expected, "{peer} {headers:?}");
+        for (lines, expected) in forwarded {
+            assert_client("Forwarded", lines, expected);
         }
+        let x_forwarded_for: [(&[&str], &str); 7] = [
+            (&["1.1.1.1"], "1.1.1.1"),
+            (&["9.9.9.9, 1.1.1.1"], "1.1.1.1"),
+            (&["9.9.9.9", "2001:db8::1, 10.0.0.2"], "2001:db8::1"),
+            (&["1.1.1.1, junk"], "-"),
+            (&["1.1.1.1, junk, 10.0.0.2"], "-"),
+            (&["junk, 1.1.1.1"], "1.1.1.1"),
+            (&["10.0.0.2"], "-"),
+        ];
+        for (lines, expected) in x_forwarded_for {
+            assert_client("X-Forwarded-For", lines, expected);
+            assert_client("X-Real-IP", lines, expected);
+        }
+        // A client may write as much as it likes before what the proxy adds.
+        let long = format!("{}1.1.1.1", "9.9.9.9, ".repeat(1_800));
+        assert_client("X-Forwarded-For", &[&long], "1.1.1.1");
+        let long = format!("{}for=1.1.1.1", "for=9.9.9.9, ".repeat(1_200));
+        assert_client("Forwarded", &[&long], "1.1.1.1");
+        let chain = format!("1.1.1.1{}", ", 10.0.0.2".repeat(MAX_HOPS - 1));
+        assert_client("X-Forwarded-For", &[&chain], "1.1.1.1");
+        assert_client("X-Forwarded-For", &[&format!("{chain}, 10.0.0.2")], "-");
+    }
+
+    /// Expects this client behind a trusted peer, whatever the other headers say, and the peer itself
+    /// where that is not trusted.
+    #[track_caller]
+    fn assert_client(name: &str, lines: &[&str], expected: &str) {
+        let mut headers = HeaderMap::new();
+        for header in ["forwarded", "x-forwarded-for", "x-real-ip", "client-ip"] {
+            let forged = if header == "forwarded" {
+                "for=6.6.6.6"
+            } else {
+                "6.6.6.6"
+            };
+            headers.insert(header, HeaderValue::from_static(forged));
+        }
+        let name: HeaderName = name.parse().unwrap();
+        headers.remove(&name);
+        for line in lines {
+            headers.append(&name, HeaderValue::from_str(line).unwrap());
+        }
+        let mut proxies = trusting(&["10.0.0.0/8", "::1"]);
+        let of = |proxies: &TrustedProxies, peer: &str| {
+            let client = proxies.client_of(peer.parse().unwrap(), &headers);
+            client.map_or("-".to_owned(), |client| client.to_string())
+        };
+        assert_eq!(of(&proxies, "10.0.0.1"), "-", "no header is named");
+        proxies.set_header(name.clone());
+        for peer in ["10.0.0.1", "::1", "::ffff:10.0.0.1"] {
+            assert_eq!(of(&proxies, peer), expected, "{name}: {lines:?}");
+        }
+        assert_eq!(of(&proxies, "9.9.9.9"), "9.9.9.9");
+        assert_eq!(of(&trusting(&[]), "10.0.0.1"), "10.0.0.1");
     }
 }

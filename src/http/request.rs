@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
-use url::form_urlencoded;
 
+use super::query::Query;
 use crate::Server;
-use crate::handshake::{offered_subprotocols, wants_upgrade};
+use crate::handshake::{BadRequest, offered_subprotocols, wants_upgrade};
 
-/// Is the HTTP request that a connection began with: for an upgrade, or for a page beside it.
+/// The HTTP request that a connection began with: for an upgrade, or for a page beside it.
 ///
 /// A program's own tests make one from an [`http::Request`]:
 ///
@@ -29,10 +29,16 @@ pub struct Request {
     head: Box<http::Request<Bytes>>,
     peer_addr: SocketAddr,
     local_addr: SocketAddr,
+    peer_certificates: Vec<Bytes>,
     server: Server,
     parameters: Vec<(String, String)>,
-    subprotocols: Vec<String>,
-    query: OnceLock<Vec<(String, String)>>,
+    is_upgrade: bool,
+    // Made when they are first asked for, after the guard: who is refused costs none of it.
+    subprotocols: OnceLock<Result<Vec<String>, BadRequest>>,
+    query: OnceLock<Query>,
+    client_addr: OnceLock<Option<IpAddr>>,
+    /// The first values that are no UTF-8, by name, with replacement characters.
+    lossy: OnceLock<Vec<(String, String)>>,
 }
 
 impl Request {
@@ -42,15 +48,18 @@ impl Request {
         local_addr: SocketAddr,
         server: Server,
     ) -> Self {
-        let subprotocols = offered_subprotocols(head.headers()).unwrap_or_default();
         Self {
+            is_upgrade: wants_upgrade(&head),
             head,
             peer_addr,
             local_addr,
+            peer_certificates: Vec::new(),
             server,
             parameters: Vec::new(),
-            subprotocols,
+            subprotocols: OnceLock::new(),
             query: OnceLock::new(),
+            client_addr: OnceLock::new(),
+            lossy: OnceLock::new(),
         }
     }
 
@@ -64,7 +73,8 @@ impl Request {
         self.head.method()
     }
 
-    /// Returns the path, as it came: still percent-encoded.
+    /// Returns the path, as it came: still percent-encoded. `"`, `<`, `>` and `` ` ``, which no path
+    /// has unencoded (RFC 3986, section 3.3), are taken and encoded here.
     #[must_use]
     pub fn path(&self) -> &str {
         self.head.uri().path()
@@ -74,20 +84,14 @@ impl Request {
     #[must_use]
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query_pairs()
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 
     /// Returns the names and values of the query, decoded as forms are, in their order.
-    #[must_use]
-    pub fn query_pairs(&self) -> &[(String, String)] {
-        self.query.get_or_init(|| {
-            let query = self.head.uri().query().unwrap_or_default();
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect()
-        })
+    pub fn query_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let query = || Query::parse(self.head.uri().query().unwrap_or_default());
+        self.query.get_or_init(query).pairs()
     }
 
     /// Returns what a path parameter of the route stands for, percent-decoded: `7` for `{room}` of
@@ -119,11 +123,32 @@ impl Request {
         self.head.headers()
     }
 
-    /// Returns the first value of a header, if it is there and is text. The name's case does not
-    /// matter.
+    /// Returns the first value of a header, or `None` if it is not there. The name's case does not
+    /// matter. A value that is not UTF-8 has replacement characters (U+FFFD), so that different ones
+    /// may look the same: [`header_bytes`](Self::header_bytes) tells them apart.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.headers().get(name)?.to_str().ok()
+        let bytes = self.header_bytes(name)?;
+        std::str::from_utf8(bytes).ok().or_else(|| self.lossy(name))
+    }
+
+    /// Returns the bytes of the first value of a header, or `None` if it is not there.
+    #[must_use]
+    pub fn header_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.headers().get(name).map(HeaderValue::as_bytes)
+    }
+
+    fn lossy(&self, name: &str) -> Option<&str> {
+        let texts = self.lossy.get_or_init(|| {
+            let names = self.headers().keys().map(HeaderName::as_str);
+            let firsts = names.filter_map(|name| Some((name, self.header_bytes(name)?)));
+            firsts
+                .filter(|(_, value)| std::str::from_utf8(value).is_err())
+                .map(|(name, value)| (name.into(), String::from_utf8_lossy(value).into()))
+                .collect()
+        });
+        let found = texts.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, text)| text.as_str())
     }
 
     /// Returns the origin of the page that asks, or `None` if the client names none: browsers
@@ -134,16 +159,24 @@ impl Request {
     }
 
     /// Returns the subprotocols that the client offers, in its order of preference (RFC 6455,
-    /// section 1.9).
+    /// section 1.9). A hundred at most: an upgrade request with more gets 400.
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
-        &self.subprotocols
+        self.offer().unwrap_or_default()
     }
 
-    /// Tells whether the client asks for a WebSocket. HTTP/1.0 cannot.
+    /// Returns the same, or what is wrong with the list.
+    pub(crate) fn offer(&self) -> Result<&[String], BadRequest> {
+        let parse = || offered_subprotocols(self.headers());
+        let offer = self.subprotocols.get_or_init(parse).as_ref();
+        offer.map(Vec::as_slice).map_err(|bad| *bad)
+    }
+
+    /// Tells whether the client asks for a WebSocket. HTTP/1.0 cannot: what asks by it is plain HTTP
+    /// (RFC 9110, section 7.8).
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
-        wants_upgrade(&self.head)
+        self.is_upgrade
     }
 
     /// Returns the body; empty for an upgrade.
@@ -171,16 +204,17 @@ impl Request {
     }
 
     /// Returns the client's IP address: the peer's, or if that is one of the
-    /// [trusted proxies](crate::ServerBuilder::trusted_proxies), the right-most address in
-    /// Forwarded (RFC 7239), or else X-Forwarded-For, that is none of them. It goes no further than
-    /// a proxy that names no address; where both headers are there and disagree, it is the peer's.
+    /// [trusted proxies](crate::ServerBuilder::trusted_proxies), the right-most address in [their
+    /// header](crate::ServerBuilder::client_addr_header) that is none of them. It is never that of a
+    /// trusted proxy: `None` where the header is missing, names nobody else, or cannot be read that
+    /// far.
     ///
     /// An IPv4 address within IPv6, as sockets for both have them, is given as IPv4.
     #[must_use]
-    pub fn client_addr(&self) -> IpAddr {
-        self.server
-            .trusted_proxies()
-            .client_of(self.peer_addr.ip(), self.headers())
+    pub fn client_addr(&self) -> Option<IpAddr> {
+        let proxies = self.server.trusted_proxies();
+        let client = || proxies.client_of(self.peer_addr.ip(), self.headers());
+        *self.client_addr.get_or_init(client)
     }
 
     /// Returns the address of our end of the socket.
@@ -193,6 +227,18 @@ impl Request {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.server.is_tls()
+    }
+
+    /// Returns the certificates that the client has shown over TLS, in DER, its own first; none unless
+    /// the server [asks for them](crate::ServerTls::require_client_certificates). They are checked by
+    /// then. native-tls shows the first alone.
+    #[must_use]
+    pub fn peer_certificates(&self) -> &[Bytes] {
+        &self.peer_certificates
+    }
+
+    pub(crate) fn set_peer_certificates(&mut self, certificates: Vec<Vec<u8>>) {
+        self.peer_certificates = certificates.into_iter().map(Bytes::from).collect();
     }
 
     /// Returns the server that the request came to, to stop it or to find its connections. It does

@@ -8,7 +8,7 @@ use super::{Reply, Request};
 use crate::handshake::check_subprotocols;
 use crate::record::debug;
 
-/// Chooses for upgrades that have not chosen themselves.
+/// Chooses a subprotocol for upgrades that have not chosen themselves.
 #[derive(Default)]
 pub(crate) struct Subprotocols {
     choose: Option<Choose>,
@@ -23,7 +23,8 @@ impl Subprotocols {
     /// # Errors
     /// Says which of them cannot be the name of a subprotocol.
     pub(crate) fn prefer(&mut self, names: Vec<String>) -> Result<(), String> {
-        check_subprotocols(&names).map_err(|error| error.to_string())?;
+        // A server's are no secrets.
+        check_subprotocols(&names).map_err(|error| format!("{error}: {names:?}"))?;
         self.choose_by(move |request| {
             names
                 .iter()
@@ -58,6 +59,14 @@ impl Subprotocols {
             debug!("a request was refused: 400 no subprotocol");
             return Reply::text("a subprotocol is required, none that is offered is spoken here\n")
                 .with_status(StatusCode::BAD_REQUEST);
+        }
+        if upgrade.subprotocol.is_none() && !request.subprotocols().is_empty() {
+            // Without their names: some clients put tokens there.
+            let offered = request.subprotocols().len();
+            debug!(
+                "none of the {offered} offered subprotocols is spoken here: the upgrade goes on \
+                 without, and browsers fail the connection then"
+            );
         }
         reply
     }

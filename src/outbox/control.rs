@@ -76,7 +76,11 @@ impl Control {
     }
 
     fn drop_newest(&mut self, opcode: Opcode) {
-        if let Some(position) = self.frames.iter().rposition(|(queued, _)| *queued == opcode) {
+        if let Some(position) = self
+            .frames
+            .iter()
+            .rposition(|(queued, _)| *queued == opcode)
+        {
             if let Some((_, payload)) = self.frames.remove(position) {
                 self.bytes -= payload.len() + OVERHEAD;
             }
@@ -104,7 +108,10 @@ mod tests {
         assert_eq!(frames.len(), MAX_BYTES / (4 + OVERHEAD));
         assert_eq!(frames[0].0, Opcode::Ping);
         assert_eq!(frames[1].1[..], 0_u32.to_be_bytes());
-        assert_eq!(frames.back().map(|frame| &frame.1[..]), Some(&999_u32.to_be_bytes()[..]));
+        assert_eq!(
+            frames.back().map(|frame| &frame.1[..]),
+            Some(&999_u32.to_be_bytes()[..])
+        );
         assert!(control.is_empty());
     }
 

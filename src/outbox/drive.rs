@@ -10,6 +10,7 @@ use super::sync::{MutexGuard, Ordering, lock, wait};
 use super::writer::{Spent, Writer};
 use super::{Outbox, Wire};
 use crate::life::Cause;
+use crate::transport::wants_input;
 
 /// So much beyond its own message a turn writes for others, so that nobody is conscripted into
 /// another's flood and no connection delays another's time.
@@ -53,11 +54,10 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn publish(&self, queue: &Queue<W>) {
-        let stalled = queue.stall.is_some() && matches!(queue.writer, Seat::Here(_));
         let hints = [
             (!queue.life.is_open(), CLOSING),
             (queue.life.is_cut(), CUT),
-            (stalled, STALLED),
+            (queue.is_stalled(), STALLED),
         ];
         let set = hints.into_iter().filter(|(is_set, _)| *is_set);
         let hints = set.fold(0, |hints, (_, hint)| hints | hint);
@@ -110,7 +110,7 @@ impl<W: Wire> Outbox<W> {
     /// [end polling](Self::end_polling) then.
     pub(crate) fn begin_polling(self: &Arc<Self>) -> Option<Arc<W>> {
         self.with_queue(|queue, _| {
-            if queue.stall.is_none() || !matches!(queue.writer, Seat::Here(_)) {
+            if !queue.is_stalled() {
                 return None;
             }
             let wire = queue.wire.clone()?;
@@ -148,7 +148,7 @@ impl<W: Wire> Outbox<W> {
             if queue.is_flushed() {
                 return;
             }
-            if matches!(queue.writer, Seat::Taken) {
+            if matches!(queue.writer, Seat::Taken) || queue.keepers.input {
                 drop(self.observe(queue, None));
             }
         }
@@ -191,6 +191,9 @@ impl<W: Wire> Turn<'_, W> {
             Ok(written) => {
                 self.share = self.share.saturating_sub(written.length);
                 queue.account(written, &mut after);
+                if writer.is_worn_out() {
+                    queue.retire(&mut after);
+                }
                 None
             }
             Err(error) => Some(error),
@@ -199,6 +202,14 @@ impl<W: Wire> Turn<'_, W> {
             _ if queue.life.is_sending_over() => queue.bury(writer, &mut after),
             Some(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 queue.refuse(writer, &mut after);
+            }
+            // Input may have come since.
+            Some(error) if wants_input(&error) && !queue.owes => {
+                queue.await_input(writer, &mut after);
+            }
+            Some(error) if wants_input(&error) => {
+                queue.refill(&mut writer, &mut after);
+                self.writer = Some(writer);
             }
             Some(error) => {
                 queue.lose(error, &mut after);
@@ -223,7 +234,8 @@ impl<W: Wire> Drop for Turn<'_, W> {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
             self.outbox.cut(Cause::Aborted);
-            self.outbox.with_queue(|queue, after| queue.bury(writer, after));
+            self.outbox
+                .with_queue(|queue, after| queue.bury(writer, after));
         }
         std::mem::take(&mut self.spent).dispose();
     }

@@ -95,7 +95,11 @@ impl<W: Wire> Outbox<W> {
         let wire = queue.wire.clone().filter(|_| cut);
         self.unlock(queue, after);
         if let Some(wire) = wire {
-            wire.cut(if said_all { Rest::Sent } else { Rest::Discarded });
+            wire.cut(if said_all {
+                Rest::Sent
+            } else {
+                Rest::Discarded
+            });
         }
         cut
     }

@@ -52,7 +52,7 @@ use bytes::Bytes;
 use self::control::Urgency;
 pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
-use self::drive::{CLOSING, CUT, STALLED};
+use self::drive::{CLOSING, CUT, FAIR_SHARE, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::lane::Stream;
 use self::queue::Queue;
@@ -68,6 +68,10 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Writes what the wire has to say of its own accord, such as TLS does, without blocking.
     fn flush(&self) -> io::Result<()>;
+    /// Tells whether it will soon take no more, as TLS does at the end of its keys.
+    fn is_worn_out(&self) -> bool {
+        false
+    }
     /// Blocks until more may be taken, or the socket is cut.
     fn wait_writable(&self);
     /// Wakes whoever reads or waits for the socket.
@@ -136,10 +140,11 @@ impl<W: Wire> Outbox<W> {
         self.write_waiting();
     }
 
-    /// Lets leave what the wire has to say of its own accord.
+    /// Lets leave what the wire has to say of its own accord, and what has waited for its input.
     pub(crate) fn flush_wire(self: &Arc<Self>) {
-        self.with_queue(|queue, _| queue.owes = !queue.life.is_sending_over());
-        self.write_waiting();
+        if let Some(writer) = self.with_queue(Queue::owe) {
+            self.drive(writer, FAIR_SHARE);
+        }
     }
 
     /// Sets what sends do from now on when the queue is full.

@@ -133,7 +133,9 @@ impl<W: Wire> Outbox<W> {
         let pings = queue.pings.as_mut();
         let answered = pings.map(|pings| pings.answered(payload));
         let resolved = answered.into_iter().flatten();
-        let awaited: Vec<_> = resolved.filter_map(|promise| promise.resolve(Ok(()))).collect();
+        let awaited: Vec<_> = resolved
+            .filter_map(|promise| promise.resolve(Ok(())))
+            .collect();
         drop(queue);
         for awaited in awaited {
             awaited.wake();

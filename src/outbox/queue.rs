@@ -14,11 +14,11 @@ use super::line::{Bell, Line};
 use super::outgoing::Outgoing;
 use super::pings::Pings;
 use super::sync::Arc;
-use super::writer::{Item, Writer};
 use super::write_buffer::{LARGE, Written};
+use super::writer::{Item, Writer};
 use crate::life::{Cause, Life};
 use crate::protocol::{CloseFrame, Fin, Opcode};
-use crate::{Config, DeliveryError, Initiator, Overflow, SendErrorKind};
+use crate::{CloseCode, Config, DeliveryError, Initiator, Overflow, SendErrorKind};
 
 /// A connection's sending queue, and where the connection stands.
 pub(super) struct Queue<W> {
@@ -84,14 +84,18 @@ pub(super) struct Keepers {
     pub(super) background: bool,
     /// A sender that waits for room, and has been called to write.
     pub(super) called: bool,
+    /// The reading end, as TLS writes no more before something has come.
+    pub(super) input: bool,
 }
 
 impl Keepers {
     fn is_empty(self) -> bool {
-        self.pollers == 0 && !self.background && !self.called
+        self.pollers == 0 && !self.background && !self.called && !self.input
     }
 }
 
+/// The reason a peer is told where TLS has used up its keys.
+const WORN_OUT: &str = "the keys of this TLS connection are used up";
 /// So much progress restarts the write deadline.
 const PROGRESS: u64 = 64 << 10;
 /// So many bytes are taken from the queue for one write, or so many messages.
@@ -138,7 +142,11 @@ impl<W: Wire> Queue<W> {
             return Err(SendErrorKind::Closed);
         }
         let fits = self.budget.fits(weight) && (!waits || self.line.is_empty());
-        if fits { Ok(()) } else { Err(SendErrorKind::Full) }
+        if fits {
+            Ok(())
+        } else {
+            Err(SendErrorKind::Full)
+        }
     }
 
     /// Queues something, whether it fits or not.
@@ -290,7 +298,11 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    fn next_item(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<(Item, u64)> {
+    fn next_item(
+        &mut self,
+        writer: &mut Writer<W>,
+        after: &mut Aftermath<W>,
+    ) -> Option<(Item, u64)> {
         loop {
             if self.streaming {
                 if let Some((opcode, fin, payload)) = self.lane.as_mut()?.take() {
@@ -399,7 +411,8 @@ impl<W: Wire> Queue<W> {
         }
         if written.fragments > 0 {
             let lane = self.lane.as_mut();
-            let bell = lane.and_then(|lane| lane.release(written.fragment_bytes, written.fragments));
+            let bell =
+                lane.and_then(|lane| lane.release(written.fragment_bytes, written.fragments));
             after.ring_all(bell);
         }
     }
@@ -408,6 +421,29 @@ impl<W: Wire> Queue<W> {
     pub(super) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
         self.refused = true;
         self.stall(writer, after);
+    }
+
+    /// Puts the writer back with what TLS does not take before something has come: the reading end has it
+    /// written on then.
+    pub(super) fn await_input(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+        self.keepers.input = true;
+        self.stall(writer, after);
+    }
+
+    /// Takes note that the wire has something to say of its own accord, or that input has come which a
+    /// write waits for. Returns the writer if there is something to be written.
+    pub(super) fn owe(&mut self, after: &mut Aftermath<W>) -> Option<Box<Writer<W>>> {
+        self.owes = !self.life.is_sending_over();
+        if std::mem::take(&mut self.keepers.input) {
+            return self.take_any_writer();
+        }
+        self.take_to_write(after)
+    }
+
+    /// Tells whether an unfinished write waits for room in the socket.
+    pub(super) fn is_stalled(&self) -> bool {
+        let waits = self.stall.is_some() && matches!(self.writer, Seat::Here(_));
+        waits && !self.keepers.input
     }
 
     /// Puts the writer back with what it has left, and leaves it to whoever waits for the socket: never
@@ -425,7 +461,7 @@ impl<W: Wire> Queue<W> {
 
     /// Has the background wait for the socket, if nobody does.
     pub(super) fn find_keeper(&mut self, after: &mut Aftermath<W>) {
-        if self.stall.is_some() && self.keepers.is_empty() && matches!(self.writer, Seat::Here(_)) {
+        if self.is_stalled() && self.keepers.is_empty() {
             if let Some(wire) = &self.wire {
                 self.keepers.background = true;
                 after.watch(wire);
@@ -469,6 +505,14 @@ impl<W: Wire> Queue<W> {
             self.wake_waiting(after);
         }
         first
+    }
+
+    /// Begins the closing handshake before the wire takes no more.
+    pub(super) fn retire(&mut self, after: &mut Aftermath<W>) {
+        if self.close(Initiator::Local, after) {
+            let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, WORN_OUT);
+            self.push_close(close, super::Urgency::AfterMessages);
+        }
     }
 
     pub(super) fn wake_waiting(&self, after: &mut Aftermath<W>) {

@@ -55,10 +55,11 @@ impl Wire for SocketWire {
     }
 
     fn flush(&self) -> io::Result<()> {
-        if self.socket.is_tls() {
-            self.socket.try_send(&[])?;
-        }
-        Ok(())
+        self.socket.flush()
+    }
+
+    fn is_worn_out(&self) -> bool {
+        self.socket.is_worn_out()
     }
 
     fn wait_writable(&self) {

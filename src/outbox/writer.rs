@@ -121,6 +121,11 @@ impl<W: Wire> Writer<W> {
         }
     }
 
+    /// Tells whether the wire will soon take no more.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.wire.is_worn_out()
+    }
+
     /// Gives all memory back. What a connection keeps at rest, many keep; and whoever sends to one
     /// after the other finds the memory of the last for the next, near in the caches.
     pub(super) fn rest(&mut self) {

@@ -1,13 +1,16 @@
 //! Whom a server lets in, before any of the program's code runs.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::HeaderName;
 
 use super::ServerBuilder;
 use crate::http::{Guard, Subprotocols, TrustedProxies};
 use crate::transport::Socket;
 use crate::{Error, Reply, Request};
 
-/// Holds the settings.
+/// The settings.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
     guard: Guard,
@@ -26,10 +29,13 @@ impl Admission {
             .map_or(Ok(self), |invalid| Err(Error::Invalid(invalid)))
     }
 
-    /// Judges a request to the server that listens on this address; an error is what it gets.
-    pub(super) fn judge(&self, request: &Request, bound: SocketAddr) -> Result<(), Reply> {
-        self.guard
-            .judge(request, bound.ip().to_canonical().is_loopback())
+    /// Judges a request; an error is what it gets.
+    pub(super) fn judge(&self, request: &Request) -> Result<(), Reply> {
+        // By the accepted socket: a server that listens everywhere is reached from this machine too.
+        let on_loopback = request.local_addr().ip().to_canonical().is_loopback();
+        // A proxy on this machine passes on what it was asked for.
+        let is_proxy = self.proxies.contains(request.peer_addr().ip());
+        self.guard.judge(request, on_loopback && !is_proxy)
     }
 
     /// Returns whom a connection counts for, and how many one may have; `None` if nobody counts. A
@@ -37,7 +43,7 @@ impl Admission {
     pub(super) fn quota(&self, socket: &Socket) -> Option<(IpAddr, usize)> {
         let limit = self.max_connections_per_ip?;
         let peer = socket.peer_addr().ip().to_canonical();
-        (!self.proxies.contains(peer)).then_some((peer, limit))
+        (!self.proxies.contains(peer)).then_some((household(peer), limit))
     }
 
     fn note(&mut self, result: Result<(), String>) {
@@ -47,16 +53,30 @@ impl Admission {
     }
 }
 
+/// Returns the address that stands for all that one client may take. RFC 6177 2: of IPv6 everybody
+/// gets a network, the last 64 bits of which are theirs to choose.
+fn household(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// Whom it lets in.
 impl ServerBuilder {
-    /// Lets the pages of these origins open connections, too. By default only those of the same
-    /// host may, and clients that are no browsers and send no Origin; everybody else gets 403
-    /// before any code of the program runs (RFC 6455, section 10.2).
+    /// Lets the pages of these origins open connections and send what may change something, too. By
+    /// default only those of the same host may, and clients that are no browsers and send no Origin.
+    /// Everybody else gets 403 before any code of the program runs (RFC 6455, section 10.2), for an
+    /// upgrade and for every method but GET, HEAD, OPTIONS and TRACE.
     ///
     /// An origin is a scheme, a host and perhaps a port, `https://example.com` or
     /// `http://localhost:3000`. `https://*.example.com` stands for all subdomains, but not for
-    /// `https://example.com` itself. The same host means the same name and port as in the Host
-    /// header; the scheme may differ, for proxies that end TLS. Called again, it adds.
+    /// `https://example.com` itself, `http://localhost:*` for every port, `file://` for files, and
+    /// `vscode-webview://*` for all that have a scheme that is not of the web. For `null` see
+    /// [`danger_allow_null_origin`](Self::danger_allow_null_origin).
+    ///
+    /// The same host means the same name and port as in the Host header; the scheme may differ, for
+    /// proxies that end TLS. A proxy therefore has to pass Host on as it came. Called again, it adds.
     ///
     /// ```
     /// # use landline::Server;
@@ -78,27 +98,73 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets requests for these hosts in, too, where the server is bound to a loopback address.
+    /// Lets in the pages whose origin is `null`, too. Any website gets that origin, by a sandboxed
+    /// frame, so this lets in as many as
+    /// [`danger_allow_any_origin`](Self::danger_allow_any_origin) does.
+    pub fn danger_allow_null_origin(mut self) -> Self {
+        self.admission.guard.allow_null_origin();
+        self
+    }
+
+    /// Answers only to these hosts, to those of [allowed origins](Self::allow_origins), and to
+    /// `localhost`, names below it, loopback addresses, 0.0.0.0 and `[::]`. Every other Host gets
+    /// 403.
     ///
-    /// Such a server is meant for its own machine, so it answers only to `localhost`, names below
-    /// it, and loopback addresses, and to the hosts of [allowed origins](Self::allow_origins).
-    /// Everybody else gets 403: a website whose name is suddenly bound to 127.0.0.1 would otherwise
-    /// be of the same host. Name the public hosts here if a proxy on the same machine passes their
-    /// Host on. `*.example.com` stands for all subdomains; ports are not compared. Called again, it
-    /// adds.
+    /// Without it that holds for connections from this machine itself, those whose local address is a
+    /// loopback address: a website whose name is suddenly bound to 127.0.0.1 would otherwise be of the
+    /// same host. Connections over a network are judged only if hosts are named here: do so for a
+    /// server that browsers reach within a private network.
+    ///
+    /// A proxy on the same machine that passes Host on needs its public names listed here, or to be
+    /// one of the [trusted proxies](Self::trusted_proxies), whose Host is judged only if hosts are
+    /// named here. `*.example.com` stands for all subdomains; ports are not compared. Called again,
+    /// it adds.
     pub fn allow_hosts(self, hosts: impl IntoIterator<Item = impl ToString>) -> Self {
         self.admit_each(hosts, |admission, host| admission.guard.allow_host(host))
     }
 
     /// Trusts these proxies, addresses or networks such as `10.0.0.0/8`, to say who their clients
-    /// are: [`Request::client_addr`]. Called again, it adds.
+    /// are, in the header that [`client_addr_header`](Self::client_addr_header) names, and to be
+    /// asked for other names than this machine's. Called again, it adds.
+    ///
+    /// A trusted loopback address covers every program of this machine, browsers too: name the
+    /// hosts that the proxy serves by [`allow_hosts`](Self::allow_hosts) as well.
     pub fn trusted_proxies(self, proxies: impl IntoIterator<Item = impl ToString>) -> Self {
         self.admit_each(proxies, |admission, proxy| admission.proxies.add(proxy))
     }
 
+    /// Names the one header in which the [trusted proxies](Self::trusted_proxies) say who their
+    /// clients are: `X-Forwarded-For`, `X-Real-IP`, another of that form, or `Forwarded` (RFC 7239).
+    /// [`Request::client_addr`] reads it.
+    ///
+    /// Name the one that the proxy writes or adds to. All others it passes on as the client made
+    /// them up.
+    ///
+    /// ```
+    /// # use landline::{Reply, Server};
+    /// let builder = Server::builder()
+    ///     .trusted_proxies(["10.0.0.7"])
+    ///     .client_addr_header("X-Forwarded-For")
+    ///     .on_request(|request| match request.client_addr() {
+    ///         Some(client) => Reply::text(client.to_string()),
+    ///         None => Reply::new(400),
+    ///     });
+    /// # let _ = builder;
+    /// ```
+    pub fn client_addr_header<N>(mut self, name: N) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Display>,
+    {
+        let named = name.try_into();
+        let set = named.map(|name| self.admission.proxies.set_header(name));
+        self.admission
+            .note(set.map_err(|error| format!("client_addr_header: {error}")));
+        self
+    }
+
     /// Sets how many connections one IP address may have at once, those in their handshake
-    /// included; who comes then gets 503. Unlimited by default. [Trusted
-    /// proxies](Self::trusted_proxies) do not count.
+    /// included; who comes then gets 503. Of IPv6, the addresses that share their first 64 bits count
+    /// as one. Unlimited by default. [Trusted proxies](Self::trusted_proxies) do not count.
     pub fn max_connections_per_ip(mut self, connections: usize) -> Self {
         self.admission.max_connections_per_ip = Some(connections);
         self
@@ -107,8 +173,9 @@ impl ServerBuilder {
     /// Sets the subprotocols that are spoken, in order of preference: the first that the client
     /// offers, too, is chosen, and is [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) on
     /// both ends. With none in common the connection goes on without, unless
-    /// [required](Self::require_subprotocol). What an [`Upgrade`](crate::Upgrade) chooses itself
-    /// comes first.
+    /// [required](Self::require_subprotocol); there is a DEBUG record then, for browsers, Node and
+    /// Bun fail a connection that chooses none of what they offer (RFC 6455, section 4.1, leaves it to
+    /// them). What an [`Upgrade`](crate::Upgrade) chooses itself comes first.
     ///
     /// ```
     /// # use landline::Server;
@@ -151,5 +218,25 @@ impl ServerBuilder {
             self.admission.note(admitted);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of IPv6 the first 64 bits count, of IPv4 all.
+    #[test]
+    fn households() {
+        for (address, stands_for) in [
+            ("192.0.2.77", "192.0.2.77"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+            ("::1", "::"),
+        ] {
+            let household = household(address.parse().unwrap());
+            assert_eq!(household.to_string(), stands_for, "{address}");
+        }
     }
 }

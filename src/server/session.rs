@@ -83,6 +83,9 @@ fn shake_hands(
             if refusal.turns_away() {
                 shared.roster.count_refused();
             }
+            if let Refusal::Bad(bad) = &refusal {
+                debug!("a request was refused: {} {}", bad.status, bad.reason);
+            }
             if let Some(bytes) = refusal.bytes() {
                 let _ = opening.write(&bytes);
                 socket.finish_writing();
@@ -113,7 +116,8 @@ fn accept(
     let (head, pipelined) = read_request(opening, shared)?;
     let server = Server::uncounted(shared);
     let (peer, local) = (socket.peer_addr(), socket.local_addr());
-    let request = Box::new(Request::new(head, peer, local, server));
+    let mut request = Box::new(Request::new(head, peer, local, server));
+    request.set_peer_certificates(socket.peer_certificates());
     decide(opening, request, pipelined, shared)
 }
 
@@ -125,15 +129,20 @@ fn decide(
     pipelined: Vec<u8>,
     shared: &Shared,
 ) -> Result<Accepted, Refusal> {
+    if let Err(refusal) = shared.admission.judge(&request) {
+        return Err(Refusal::Answered(refusal, request.method().clone()));
+    }
     let asked = asked_upgrade(&request)?;
-    let admitted = shared.admission.judge(&request, shared.local_addr);
-    let mut reply = admitted.map_or_else(|refusal| refusal, |()| answer(shared, &mut request));
+    let mut reply = answer(shared, &mut request);
     let Some(mut upgrade) = reply.upgrade.take() else {
         return Err(Refusal::Answered(reply, request.method().clone()));
     };
-    let asked = asked.ok_or_else(|| BadRequest::upgrade_required().answering(request.method()))?;
+    let asked = asked.ok_or_else(|| {
+        BadRequest::upgrade_required(request.head().version()).answering(request.method())
+    })?;
+    let chosen = upgrade.subprotocol.as_deref();
     let response = asked
-        .response(upgrade.subprotocol.as_deref(), &upgrade.headers)
+        .response(request.subprotocols(), chosen, &upgrade.headers)
         .map_err(|error| Refusal::Answered(failed(&request, &error), Method::GET))?;
     opening.write(&response).map_err(|_| Refusal::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
@@ -155,10 +164,7 @@ fn read_request(
     match opening.read_request(shared.config.max_body_size) {
         Ok(_) if !opening.begin_answer() => Err(STOPPING.into()),
         Ok(read) => Ok(read),
-        Err(RequestError::Bad(bad)) => {
-            debug!("a request was refused: {} {}", bad.status, bad.reason);
-            Err(bad.into())
-        }
+        Err(RequestError::Bad(bad)) => Err(bad.into()),
         Err(RequestError::Lost) if shared.roster.is_stopping() => Err(STOPPING.into()),
         Err(RequestError::Lost) => Err(Refusal::Lost),
     }
@@ -166,10 +172,12 @@ fn read_request(
 
 /// Judges an upgrade request before the program sees it; `None` for plain HTTP.
 fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest> {
-    if request.is_upgrade() {
-        return UpgradeRequest::of(request.head()).map(Some);
+    if !request.is_upgrade() {
+        return Ok(None);
     }
-    Ok(None)
+    let asked = UpgradeRequest::of(request.head())?;
+    request.offer()?;
+    Ok(Some(asked))
 }
 
 /// Asks the program, for its subprotocol too.

@@ -17,6 +17,6 @@ pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};
 use socket::poll_all;
-pub(crate) use socket::{Interest, Ready, Socket};
+pub(crate) use socket::{Interest, Ready, Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
 
-use super::tls::{self, Acceptor, Connector, Mistake, Session, Wire};
+use super::tls::{self, Acceptor, Connector, Session};
 use crate::Error;
 
 /// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
@@ -85,6 +85,8 @@ impl Socket {
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
+    /// `WouldBlock` says that TLS [owes](Self::owes) something now, which is to leave before the next
+    /// read.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.recv_plain(buffer, RecvFlags::empty())
     }
@@ -106,12 +108,36 @@ impl Socket {
         Ok(length)
     }
 
+    /// Reads like [`recv`](Self::recv), and writes what TLS has to say meanwhile, blocking.
+    pub(crate) fn recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        loop {
+            let received = self.recv(buffer);
+            let flushed = self.flush_all();
+            match received {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => flushed?,
+                // What has come counts, whether or not the peer still takes anything.
+                received => return received,
+            }
+        }
+    }
+
+    fn flush_all(&self) -> io::Result<()> {
+        while let Err(error) = self.flush() {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(error);
+            }
+            self.wait_raw(Interest::Write, None);
+        }
+        Ok(())
+    }
+
     /// Writes as much as the kernel takes just now, or returns `WouldBlock`; then the same bytes
-    /// must come again.
+    /// must come again. An error that [`wants_input`] ends when more has been received. With TLS, what
+    /// counts as taken has left as ciphertext; it is never 0 for bytes that are not none.
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.get() {
             None => self.try_send_raw(parts),
-            Some(tls) => tls.try_send(parts, |bytes| self.try_send_raw(&[IoSlice::new(bytes)])),
+            Some(tls) => tls.try_send(parts, |bytes| self.try_send_bytes(bytes)),
         }
     }
 
@@ -177,7 +203,7 @@ impl Socket {
     /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
     pub(crate) fn say_end(&self) {
         if let Some(tls) = self.tls.get() {
-            tls.end(|bytes| self.try_send_raw(&[IoSlice::new(bytes)]));
+            tls.end(|bytes| self.try_send_bytes(bytes));
         }
     }
 
@@ -242,41 +268,67 @@ impl Socket {
         self.tls.get().map_or(0, |tls| tls.received())
     }
 
-    /// Tells whether a TLS engine has something to say of its own accord.
+    /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
+    /// be tried again. It is asked after every read.
     pub(crate) fn owes(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.has_outgoing())
+        self.tls.get().is_some_and(|tls| tls.owes())
+    }
+
+    /// Writes what TLS has to say of its own accord, without blocking. What of a write has not left
+    /// yet goes first.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let tls = self.tls.get();
+        tls.map_or(Ok(()), |tls| tls.flush(|bytes| self.try_send_bytes(bytes)))
+    }
+
+    /// Tells whether the connection is to be closed, as TLS will soon take no more records.
+    pub(crate) fn is_worn_out(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.is_worn_out())
+    }
+
+    /// Returns the certificates that the peer has shown, in DER, its own first.
+    pub(crate) fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        self.tls
+            .get()
+            .map_or_else(Vec::new, |tls| tls.peer_certificates())
     }
 
     /// Does the TLS handshake with a server of this name or address, blocking.
     pub(crate) fn connect_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
-        const MISTAKE: Mistake = Mistake {
-            reply: b"",
-            error: "the server does not speak TLS on this port, ws:// was probably meant",
-        };
-        let wire = Wire::default();
-        self.shake_hands(connector.begin(host, wire.clone())?, wire, &MISTAKE)
+        self.begin_tls(connector.connect(host, self)?);
+        Ok(())
     }
 
     /// Does the TLS handshake with a client, blocking.
     pub(crate) fn accept_tls(&self, acceptor: &Acceptor) -> Result<(), Error> {
-        const MISTAKE: Mistake = Mistake {
-            reply: b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
-                Content-Type: text/plain; charset=utf-8\r\nContent-Length: 45\r\n\r\n\
-                this port speaks TLS: use https:// or wss://\n",
-            error: "the client does not speak TLS, http:// or ws:// was probably meant",
-        };
-        let wire = Wire::default();
-        self.shake_hands(acceptor.begin(wire.clone())?, wire, &MISTAKE)
-    }
-
-    fn shake_hands(&self, step: tls::Step, wire: Wire, mistake: &Mistake) -> Result<(), Error> {
-        let send = |bytes: &[u8]| self.send_all_by(bytes, |parts| self.try_send_raw(parts));
-        let receive = |buffer: &mut Vec<u8>| self.recv_with(buffer, RecvFlags::empty());
-        let session = tls::shake_hands(step, wire, mistake, send, receive)?;
-        // There is one handshake a socket.
-        let _ = self.tls.set(Box::new(session));
+        self.begin_tls(acceptor.accept(self)?);
         Ok(())
     }
+
+    fn begin_tls(&self, session: Session) {
+        // There is one handshake a socket.
+        let _ = self.tls.set(Box::new(session));
+    }
+
+    fn try_send_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send_raw(&[IoSlice::new(bytes)])
+    }
+}
+
+impl tls::Line for Socket {
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send_all_by(bytes, |parts| self.try_send_raw(parts))
+    }
+
+    fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv_with(buffer, RecvFlags::empty())
+    }
+}
+
+/// Tells whether a write must wait for what the peer says next, which is read as ever, and not for
+/// room in the socket: a TLS peer does its handshake anew. [`Socket::owes`] says when to try again.
+pub(crate) fn wants_input(error: &io::Error) -> bool {
+    tls::wants_input(error)
 }
 
 impl Interest {

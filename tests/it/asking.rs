@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 use std::thread;
 
+use http::HeaderValue;
 use landline::{BasicAuth, Client, Config, Error, Refusal, Reply, Server, Timeout, Upgrade};
 
 use crate::support::*;
@@ -69,7 +70,13 @@ fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
 fn headers_arrive() {
     let raw = RawServer::new();
     let plain = request_of(&Client::new(), &raw, &raw.url());
-    assert_eq!(values(&plain, "host"), [&raw.url()["ws://".len()..]]);
+    // RFC 9110 7.2: Host comes first.
+    let begin = format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\n",
+        &raw.url()["ws://".len()..]
+    );
+    assert!(plain.starts_with(&begin), "{plain}");
+    assert_eq!(values(&plain, "host").len(), 1);
     let agent = values(&plain, "user-agent");
     assert!(
         agent.len() == 1 && agent[0].starts_with("landline/"),
@@ -86,6 +93,9 @@ fn headers_arrive() {
         .header("X-Empty", "");
     let url = raw.url().replace("ws://", "ws://ada:lovelace@");
     let request = request_of(&client, &raw, &url);
+    assert!(request.starts_with("GET / HTTP/1.1\r\nHost: b.example\r\n"));
+    // Devices compare names to the letter.
+    assert!(request.contains("\r\nX-Room: one\r\n") && request.contains("\r\nAuthorization: "));
     for (name, expected) in [
         ("host", &["b.example"][..]),
         ("user-agent", &["me"]),
@@ -316,7 +326,8 @@ fn subprotocols_are_those_offered() {
         (&offering, chose("other"), None),
         (&offering, chose("Chat"), None),
         (&offering, chose("v2.chat, chat"), None),
-        (&offering, chose(""), None),
+        // Some servers say so that they chose none.
+        (&offering, chose(""), Some(None)),
         (
             &offering,
             chose("chat").replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: v2.chat\r\n\r\n"),
@@ -506,6 +517,10 @@ fn credentials_stay_with_their_origin() {
     let client = client
         .header("Host", "a.example")
         .header("X-Own", "1")
+        .header("X-Own", sensitive("2"))
+        .header("X-Api-Key", sensitive("3"))
+        .subprotocols(["chat"])
+        .sensitive_subprotocols(["token.4"])
         .redirects(2);
     let userinfo = Client::new().redirects(2);
     let with = |url: String, userinfo: &str| url.replace("ws://", &format!("ws://{userinfo}@"));
@@ -539,7 +554,11 @@ fn credentials_stay_with_their_origin() {
                 kept,
                 "{request}"
             );
-            assert_eq!(field(request, "x-own"), Some("1"));
+            let expected = if kept { &["1", "2"][..] } else { &["1"] };
+            assert_eq!(values(request, "x-own"), expected);
+            assert_eq!(field(request, "x-api-key"), kept.then_some("3"));
+            let offered = if kept { "chat, token.4" } else { "chat" };
+            assert_eq!(field(request, "sec-websocket-protocol"), Some(offered));
         }
         let (requests, outcome) = ask(&userinfo, &with(own.url(), "ada:lovelace"), &answers);
         outcome.unwrap();
@@ -548,6 +567,13 @@ fn credentials_stay_with_their_origin() {
             assert_eq!(field(request, "authorization"), expected, "{request}");
         }
     }
+}
+
+/// Makes a header's value that is marked as sensitive.
+fn sensitive(value: &'static str) -> HeaderValue {
+    let mut value = HeaderValue::from_static(value);
+    value.set_sensitive(true);
+    value
 }
 
 /// One deadline covers all redirects together.

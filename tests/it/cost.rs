@@ -1,6 +1,8 @@
 //! What connections cost: threads, wake-ups, memory, descriptors, signals. Each test counts in a
 //! process of its own.
 
+mod heads;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};

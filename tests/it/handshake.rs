@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::thread;
+use std::time::Duration;
 
 use landline::{Client, Config, Error, Refusal};
 
@@ -296,7 +297,7 @@ fn bad_answers_are_handshake_errors() {
         ("SSH-2.0-OpenSSH_9.2\r\n".into(), "does not speak HTTP"),
         ("\u{15}\u{3}\u{1}\0\u{2}\u{2}F".into(), "TLS"),
         (
-            format!("HTTP/1.1 200 OK\r\n{}", "X: a\r\n".repeat(4000)),
+            format!("HTTP/1.1 200 OK\r\n{}", "X: a\r\n".repeat(6000)),
             "too large",
         ),
         (
@@ -381,6 +382,60 @@ fn refusals_tell_status_headers_and_body() {
             "{answer}"
         );
         assert_eq!(headers["x-why"], "you");
+    }
+}
+
+/// A refusal that does not say where its body ends is told as soon as its head is there, though the
+/// server keeps the connection open, with what comes of the body within a moment.
+#[test]
+fn refusals_without_a_length_are_told_at_once() {
+    let config = Config::new().handshake_timeout(Duration::from_secs(10 * 60 * 60));
+    let client = Client::new().config(config);
+    for (answer, body) in [
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", ""),
+        (
+            "HTTP/1.0 403 Forbidden\r\nContent-Length: x\r\n\r\nno way",
+            "no way",
+        ),
+    ] {
+        let raw = RawServer::new();
+        let (client, url) = (client.clone(), raw.url());
+        let connecting = thread::spawn(move || client.open(url).map(drop).unwrap_err());
+        let mut peer = raw.accept();
+        peer.read_head();
+        peer.send_bytes(answer);
+        settled("the refusal is told", || connecting.is_finished());
+        let error = connecting.join().unwrap();
+        let Error::Refused(refusal) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(
+            (refusal.status.as_u16(), &*refusal.body),
+            (403, body.as_bytes())
+        );
+        drop(peer);
+    }
+}
+
+/// What answers stand in the wild opens a connection: folded fields, a hundred and more of them, an
+/// empty subprotocol.
+#[test]
+fn odd_answers_open_connections() {
+    let and = |lines: &str| SWITCHING.replace("\r\n\r\n", &format!("\r\n{lines}\r\n"));
+    for answer in [
+        and("X-Folded: a\r\n b\r\n\tc\r\n"),
+        SWITCHING.replace("Accept: ", "Accept:\r\n "),
+        and(&"X-Many: a\r\n".repeat(124)),
+        and(&format!("X-Long: {}\r\n", "a".repeat(32_000))),
+        and("Sec-WebSocket-Protocol: \r\n"),
+    ] {
+        let raw = RawServer::new();
+        thread::scope(|scope| {
+            let connecting = scope.spawn(|| landline::open(raw.url()).map(drop));
+            let (_peer, _request) = raw.answer_with(&answer);
+            let shown = &answer[..answer.len().min(300)];
+            connecting.join().unwrap().expect(shown);
+        });
     }
 }
 

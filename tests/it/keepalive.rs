@@ -119,8 +119,8 @@ fn peer_that_makes_room_stays() {
 }
 
 /// A record that takes long to come whole is life all the while, though nothing can be read of it.
-#[cfg(feature = "tls")]
 #[test]
+#[cfg(feature = "tls")]
 fn record_that_trickles_in_is_life() {
     for role in ROLES {
         let config = lively().ping_timeout(ms(400));

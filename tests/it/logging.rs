@@ -102,7 +102,7 @@ fn failures_are_told_once() {
     let logger = Logger::install(|_| {});
     for role in ROLES {
         let mut met = Meeting::of(role, Config::new(), |ws| {
-            ws.on_text(|_, _| panic!("boom 1"))
+            ws.on_text(|_, _| panic!("boom 1"));
         });
         met.peer.send_text("x");
         assert_eq!(met.peer.read_close(), Some(1011));

@@ -4,6 +4,7 @@
 mod admission;
 mod bodies;
 mod heads;
+mod mutations;
 mod replies;
 mod upgrades;
 

@@ -4,9 +4,9 @@ use http::{HeaderMap, Response};
 use tungstenite::handshake::derive_accept_key;
 use url::Url;
 
-use super::feed;
+use super::{feed, parse_response};
 use crate::Error;
-use crate::handshake::{Ask, Body, parse_response};
+use crate::handshake::{Ask, Body};
 
 /// Makes an ask with the subprotocols `chat` and `v2`, and the right answer's accept field.
 fn ask() -> (Ask, String) {
@@ -75,6 +75,24 @@ fn answers() {
             Some("v2"),
             format!("{good}Sec-WebSocket-Protocol:  v2 \r\n"),
         ),
+        // None is chosen.
+        (Some(""), format!("{good}Sec-WebSocket-Protocol:\r\n")),
+        (Some(""), format!("{good}Sec-WebSocket-Protocol: \t\r\n")),
+        // Folded fields are read as one line (RFC 9112, section 5.2).
+        (Some(""), format!("{good}X: a\r\n b\r\n\tc\n d\r\n")),
+        (
+            Some("chat"),
+            format!("{good}Sec-WebSocket-Protocol:\r\n\tchat\r\n \r\n"),
+        ),
+        (
+            Some("v2"),
+            format!(
+                "{}Sec-WebSocket-Protocol: v2\r\n",
+                good.replace(": ", ":\r\n ")
+            ),
+        ),
+        (None, format!("{good}Sec-WebSocket-Protocol: ch\r\n at\r\n")),
+        (None, format!("{line} X: a\r\n{UPGRADE}{accept}")),
         (None, format!("HTTP/1.0 101 OK\r\n{UPGRADE}{accept}")),
         (None, format!("HTTP/1.1 200 OK\r\n{UPGRADE}{accept}")),
         (None, format!("{line}Connection: Upgrade\r\n{accept}")),
@@ -99,7 +117,6 @@ fn answers() {
         (None, format!("{good}Sec-WebSocket-Protocol: other\r\n")),
         (None, format!("{good}Sec-WebSocket-Protocol: Chat\r\n")),
         (None, format!("{good}Sec-WebSocket-Protocol: chat, v2\r\n")),
-        (None, format!("{good}Sec-WebSocket-Protocol:\r\n")),
         (
             None,
             format!("{good}Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n"),
@@ -109,7 +126,6 @@ fn answers() {
             format!("{good}Sec-WebSocket-Protocol: a\u{1b}[31m\r\n"),
         ),
         (None, format!("{good}X : a\r\n")),
-        (None, format!("{good}X: a\r\n b\r\n")),
         (None, format!("{good}X: a\0\r\n")),
         (None, format!("HTTP/1.1 99 OK\r\n{UPGRADE}{accept}")),
         (None, format!("HTTP/1.1 0101 OK\r\n{UPGRADE}{accept}")),
@@ -167,6 +183,16 @@ fn what_follows_the_head_is_kept() {
     assert_eq!(&bytes[length.unwrap()..], frames);
 }
 
+/// Folded fields become spaces (RFC 9112, section 5.2).
+#[test]
+fn folds_become_spaces() {
+    let head = "200 OK\r\nA: b\r\n c\r\n \t d\r\nE:\r\n f \r\n \r\nG: h\n i";
+    let response = response(head);
+    for (name, value) in [("a", "b   c   \t d"), ("e", "f"), ("g", "h  i")] {
+        assert_eq!(response.headers()[name], value);
+    }
+}
+
 fn response(head: &str) -> Response<()> {
     let bytes = format!("HTTP/1.1 {head}\r\n\r\n");
     parse_response(bytes.as_bytes()).unwrap().unwrap().0
@@ -213,9 +239,11 @@ fn bodies() {
             false,
         ),
     ] {
-        let found = Body::of(&response(head), received.as_bytes());
-        assert_eq!(found.bytes, body, "{head:?} {received:?}");
-        assert_eq!(found.complete, complete, "{head:?} {received:?}");
+        for pieces in [usize::MAX, 1] {
+            let (bytes, over) = read_body(head, received.as_bytes(), pieces);
+            assert_eq!(bytes, body.as_bytes(), "{head:?} {received:?}");
+            assert_eq!(over, complete, "{head:?} {received:?}");
+        }
     }
 }
 
@@ -234,11 +262,26 @@ fn bodies_are_cut() {
         (coding, &chunks, 16_384),
         (coding, &extension, 0),
     ] {
-        let body = Body::of(&response(head), received);
-        assert_eq!(
-            (body.bytes.len(), body.complete),
-            (length, true),
-            "{head:?}"
-        );
+        for pieces in [usize::MAX, 1, 1000] {
+            let (bytes, over) = read_body(head, received, pieces);
+            assert_eq!((bytes.len(), over), (length, true), "{head:?}");
+        }
     }
+}
+
+/// Reads a body in pieces of so many bytes; tells whether it is over, too.
+fn read_body(head: &str, received: &[u8], pieces: usize) -> (Vec<u8>, bool) {
+    let mut body = Body::announced_by(&response(head));
+    received.chunks(pieces).for_each(|piece| body.take(piece));
+    let over = body.is_over();
+    (body.into_bytes().to_vec(), over)
+}
+
+/// What says where a body ends is the status, its chunks, or its length.
+#[test]
+fn known_ends() {
+    let known = |head: &str| Body::announced_by(&response(head)).has_known_end();
+    assert!(known("204") && known("400\r\nContent-Length: 3"));
+    assert!(known("400\r\nTransfer-Encoding: chunked"));
+    assert!(!known("400") && !known("400\r\nContent-Length: x"));
 }

@@ -3,9 +3,9 @@
 use http::HeaderMap;
 use url::Url;
 
-use super::header_map;
+use super::{header_map, parse_request, parse_response};
 use crate::Error;
-use crate::handshake::{Ask, UpgradeRequest, is_secure, parse_request, parse_response};
+use crate::handshake::{Ask, UpgradeRequest, is_secure, offered_subprotocols};
 
 fn ask(url: &str) -> Ask {
     Ask::new(&Url::parse(url).unwrap(), &HeaderMap::new(), &[]).unwrap()
@@ -122,7 +122,7 @@ fn program_headers() {
         ("user-agent", "me"),
         ("origin", "https://c.example"),
         ("authorization", "Bearer x"),
-        ("x-own", "1"),
+        ("x-api-key", "1"),
     ]);
     let url = Url::parse("ws://user:pass@a.example/").unwrap();
     let ask = Ask::new(&url, &headers, &[]).unwrap();
@@ -131,9 +131,31 @@ fn program_headers() {
         ("User-Agent", "me"),
         ("Origin", "https://c.example"),
         ("Authorization", "Bearer x"),
-        ("x-own", "1"),
+        ("X-Api-Key", "1"),
     ] {
         assert_eq!(field(&ask, name), Some(value));
+        // Devices match names to the letter.
+        let line = format!("\r\n{name}: {value}\r\n");
+        assert!(text(&ask).contains(&line), "{}", text(&ask));
+    }
+}
+
+/// Host is the first field, the program's too (RFC 9110, section 7.2).
+#[test]
+fn host_comes_first() {
+    let url = Url::parse("ws://user:pass@a.example/").unwrap();
+    let offers = ["chat".to_owned()];
+    for (headers, host) in [
+        (header_map(&[("x", "1")]), "a.example"),
+        (
+            header_map(&[("x", "1"), ("host", "b.example")]),
+            "b.example",
+        ),
+    ] {
+        let ask = Ask::new(&url, &headers, &offers).unwrap();
+        let begin = format!("GET / HTTP/1.1\r\nHost: {host}\r\n");
+        assert!(text(&ask).starts_with(&begin), "{}", text(&ask));
+        assert_eq!(field(&ask, "Host"), Some(host));
     }
 }
 
@@ -201,10 +223,15 @@ fn both_sides_agree() {
             let (request, length) = parse_request(ask.bytes()).unwrap().unwrap();
             assert_eq!(length, ask.bytes().len());
             assert_eq!(request.uri().path(), url.path());
-            assert_eq!(request.uri().query(), url.query());
+            // URLs leave it as it is in a query, where no URI has it.
+            let query = url.query().map(|query| query.replace('`', "%60"));
+            assert_eq!(request.uri().query(), query.as_deref());
             let upgrade = UpgradeRequest::of(&request).unwrap();
-            assert_eq!(upgrade.subprotocols(), offers);
-            let bytes = upgrade.response(chosen, &HeaderMap::new()).unwrap();
+            let offered = offered_subprotocols(request.headers()).unwrap();
+            assert_eq!(offered, offers);
+            let bytes = upgrade
+                .response(&offered, chosen, &HeaderMap::new())
+                .unwrap();
             let (response, length) = parse_response(&bytes).unwrap().unwrap();
             assert_eq!(length, bytes.len());
             assert_eq!(ask.verify(&response).unwrap().as_deref(), chosen);

@@ -2,7 +2,8 @@
 
 use http::Request;
 
-use crate::handshake::{BadRequest, RequestBody, parse_request};
+use super::parse_request;
+use crate::handshake::{BadRequest, RequestBody};
 
 /// Bodies in these tests may have so many bytes.
 const LIMIT: usize = 10;

@@ -1,7 +1,12 @@
-//! The limits of heads: 16 KiB, 100 lines, 8 KiB of target.
+//! The limits of heads: 16 KiB, 100 lines, 8 KiB of target; of responses 32 KiB and 128 lines.
 
-use super::{FIELDS, feed};
-use crate::handshake::{parse_request, parse_response};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::handshake::RequestHead;
+
+use super::{FIELDS, feed, parse_request, parse_response};
 
 const MAX_HEAD: usize = 16 << 10;
 
@@ -59,6 +64,27 @@ fn target_size() {
     assert_eq!(status(line(8192).trim_end().as_bytes()), 0);
 }
 
+/// A head that comes byte by byte is read once, not once for each byte.
+#[test]
+fn dripping_heads_are_read_once() {
+    let long = "a".repeat(7_000);
+    let slow = [
+        format!("GET /{long} HTTP/1.1\r\n{FIELDS}X: {long}"),
+        "\n".repeat(16_000),
+        format!("GET / HTTP/1.1\r\n{}", "a\r\n".repeat(5_000)),
+    ];
+    for head in slow {
+        let before = clock_gettime(ClockId::ThreadCPUTime);
+        let mut coming = RequestHead::default();
+        for length in 0..head.len() {
+            assert!(coming.parse(&head.as_bytes()[..length]).unwrap().is_none());
+        }
+        let cost = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - before).unwrap();
+        // Read anew with each byte they take seconds, without optimization.
+        assert!(cost < Duration::from_millis(500), "{cost:?}");
+    }
+}
+
 /// Bombs are refused at the limit, whatever they are made of.
 #[test]
 fn bombs() {
@@ -75,9 +101,10 @@ fn bombs() {
     }
 }
 
-/// The same limits hold for responses, and interim ones count.
+/// The head of a response may have 32 KiB and 128 header lines, and interim ones count.
 #[test]
 fn responses() {
+    const MAX_HEAD: usize = 32 << 10;
     let verdict = |bytes: &[u8]| {
         feed(bytes, |bytes| match parse_response(bytes) {
             Ok(None) => None,
@@ -94,8 +121,8 @@ fn responses() {
             .is_err()
     );
     let lines = |lines| format!("HTTP/1.1 101\r\n{}\r\n", "X: a\r\n".repeat(lines));
-    assert!(verdict(lines(100).as_bytes()).unwrap().is_ok());
-    assert!(verdict(lines(101).as_bytes()).unwrap().is_err());
+    assert!(verdict(lines(128).as_bytes()).unwrap().is_ok());
+    assert!(verdict(lines(129).as_bytes()).unwrap().is_err());
     let interim = |times| "HTTP/1.1 100\r\n\r\n".repeat(times);
     assert_eq!(verdict(interim(8).as_bytes()), None);
     assert!(verdict(interim(9).as_bytes()).unwrap().is_err());

@@ -1,6 +1,6 @@
 //! Plain requests, head and body together: what a server of HTTP/1 takes, and what it refuses.
 
-use crate::handshake::{BadRequest, RequestBody, parse_request, wants_upgrade};
+use crate::handshake::{BadRequest, RequestBody, RequestHead, wants_upgrade};
 
 /// Bodies in these tests may have so many bytes.
 const LIMIT: usize = 100;
@@ -32,8 +32,9 @@ fn try_read<'a>(
     received: &mut Vec<u8>,
     pieces: &mut impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<String>, BadRequest> {
+    let mut coming = RequestHead::default();
     let (head, length) = loop {
-        if let Some(parsed) = parse_request(received)? {
+        if let Some(parsed) = coming.parse(received)? {
             break parsed;
         }
         let Some(piece) = pieces.next() else {
@@ -108,6 +109,14 @@ fn methods_and_targets() {
         (
             "GET http://a.example/b HTTP/1.1\r\nHost: c\r\n\r\n",
             "GET /b",
+        ),
+        (
+            "GET /\"<>`{}?\"<>` HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /%22%3C%3E%60{}?%22%3C%3E%60",
+        ),
+        (
+            "GET http://a?\"<>`|^\\ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /?%22%3C%3E%60|^\\",
         ),
         ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "501"),
         ("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", "501"),

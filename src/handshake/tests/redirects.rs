@@ -1,11 +1,11 @@
 //! Where redirects lead.
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use url::Url;
 
-use super::header_map;
+use super::{header_map, parse_response};
 use crate::Error;
-use crate::handshake::{parse_response, redirect};
+use crate::handshake::redirect;
 
 fn response(status: u16, lines: &str) -> Response<()> {
     let bytes = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
@@ -122,16 +122,19 @@ fn refused_locations() {
         }
     }
     let mut headers = HeaderMap::new();
-    headers.insert("location", http::HeaderValue::from_bytes(b"/\xff").unwrap());
+    headers.insert("location", HeaderValue::from_bytes(b"/\xff").unwrap());
     let mut response = response(302, "");
     *response.headers_mut() = headers;
     assert!(redirect::target(&url("ws://a.example/"), &response).is_err());
 }
 
-/// Credentials and the Host override are for one origin; everything else goes along.
+/// Credentials, the Host override and what is marked as sensitive are for one origin; everything else
+/// goes along.
 #[test]
 fn headers_stay_with_their_origin() {
-    let all = header_map(&[
+    let mut secret = HeaderValue::from_static("token");
+    secret.set_sensitive(true);
+    let mut all = header_map(&[
         ("authorization", "Bearer x"),
         ("proxy-authorization", "Basic x"),
         ("cookie", "a=b"),
@@ -140,18 +143,25 @@ fn headers_stay_with_their_origin() {
         ("origin", "https://d.example"),
         ("x-own", "1"),
     ]);
+    all.insert("x-api-key", secret.clone());
+    all.append("x-own", secret);
     let rest = header_map(&[("origin", "https://d.example"), ("x-own", "1")]);
-    for (to, expected) in [
-        ("ws://a.example/b", &all),
-        ("http://a.example:80/", &all),
-        ("ws://b.example/", &rest),
-        ("ws://a.example:81/", &rest),
-        ("wss://a.example/", &rest),
-        ("wss://a.example:80/", &rest),
-        ("ws://a.a.example/", &rest),
+    assert_eq!(redirect::for_strangers(&all), rest);
+}
+
+/// An origin is scheme, host and port; `http` is `ws` (RFC 6454, section 4).
+#[test]
+fn origins() {
+    let from = url("ws://a.example/");
+    for (to, same) in [
+        ("ws://a.example/b", true),
+        ("http://a.example:80/", true),
+        ("ws://b.example/", false),
+        ("ws://a.example:81/", false),
+        ("wss://a.example/", false),
+        ("wss://a.example:80/", false),
+        ("ws://a.a.example/", false),
     ] {
-        let mut headers = all.clone();
-        redirect::strip(&mut headers, &url("ws://a.example/"), &url(to));
-        assert_eq!(&headers, expected, "{to}");
+        assert_eq!(redirect::is_same_origin(&from, &url(to)), same, "{to}");
     }
 }

@@ -2,23 +2,27 @@
 
 use http::{HeaderMap, Request, StatusCode};
 
-use super::{FIELDS, header_map};
+use super::{FIELDS, header_map, parse_request, parse_response};
 use crate::Error;
-use crate::handshake::{Body, UpgradeRequest, parse_request, parse_response, reply, wants_upgrade};
+use crate::handshake::{Body, UpgradeRequest, offered_subprotocols, reply, wants_upgrade};
 
 fn request(lines: &str) -> Box<Request<()>> {
     let bytes = format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n");
     parse_request(bytes.as_bytes()).unwrap().unwrap().0
 }
 
-fn upgrade(lines: &str) -> UpgradeRequest {
-    UpgradeRequest::of(&request(lines)).unwrap()
+/// The bytes of the 101 to an upgrade request with these lines besides its own.
+fn response(lines: &str, chosen: Option<&str>, headers: &HeaderMap) -> Result<Vec<u8>, Error> {
+    let request = request(lines);
+    let offered = offered_subprotocols(request.headers()).unwrap();
+    let upgrade = UpgradeRequest::of(&request).unwrap();
+    upgrade.response(&offered, chosen, headers)
 }
 
 /// The 101 answers the key of RFC 6455, section 1.3, as it says there.
 #[test]
 fn the_101_carries_the_accept_key() {
-    let bytes = upgrade("").response(None, &HeaderMap::new()).unwrap();
+    let bytes = response("", None, &HeaderMap::new()).unwrap();
     let expected = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
     assert_eq!(String::from_utf8(bytes).unwrap(), expected);
@@ -27,21 +31,98 @@ fn the_101_carries_the_accept_key() {
 /// The 101 carries the program's headers, repeated ones too, and the chosen subprotocol.
 #[test]
 fn the_101_carries_what_the_program_adds() {
-    let upgrade = upgrade("Sec-WebSocket-Protocol: b, a\r\nSec-WebSocket-Protocol: c,b\r\n");
-    assert_eq!(upgrade.subprotocols(), ["b", "a", "c"]);
+    let lines = "Sec-WebSocket-Protocol: b, a\r\nSec-WebSocket-Protocol: c,b\r\n";
     let headers = header_map(&[("set-cookie", "a=1"), ("set-cookie", "b=2")]);
-    let bytes = upgrade.response(Some("a"), &headers).unwrap();
+    let bytes = response(lines, Some("a"), &headers).unwrap();
     let text = String::from_utf8(bytes).unwrap();
-    let end = "\r\nSec-WebSocket-Protocol: a\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\n";
+    let end = "\r\nSec-WebSocket-Protocol: a\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n";
     assert!(text.ends_with(end), "{text}");
+}
+
+/// Each subprotocol counts once, in the client's order, and a request offers a hundred at most.
+#[test]
+fn offers() {
+    let offered = |list: &str| {
+        let lines = format!("Sec-WebSocket-Protocol: {list}\r\n");
+        offered_subprotocols(request(&lines).headers())
+    };
+    assert_eq!(
+        offered("b, a\r\nSec-WebSocket-Protocol:, c,b").unwrap(),
+        ["b", "a", "c"]
+    );
+    assert_eq!(offered("").unwrap(), [""; 0]);
+    let many = |count: usize| {
+        let names: Vec<_> = (0..count).map(|number| format!("p{number}")).collect();
+        names.join(",")
+    };
+    assert_eq!(offered(&many(100)).unwrap().len(), 100);
+    assert_eq!(offered(&many(101)).unwrap_err().status, 400);
+    // Those that count for nothing are looked at all the same.
+    assert_eq!(offered(&"a,".repeat(101)).unwrap_err().status, 400);
+    assert_eq!(offered(&",".repeat(8 << 10)).unwrap(), [""; 0]);
+}
+
+/// Where 100-continue is expected, a 100 comes before the 101 (RFC 9110, section 7.8), and 417 for an
+/// expectation that nobody knows (10.1.1).
+#[test]
+fn expectations_of_upgrades() {
+    for (expect, begin) in [
+        ("", "HTTP/1.1 101 "),
+        ("Expect:\r\n", "HTTP/1.1 101 "),
+        (
+            "Expect: 100-continue\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 ",
+        ),
+        (
+            "expect: , 100-Continue\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 ",
+        ),
+    ] {
+        let bytes = response(expect, None, &HeaderMap::new()).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with(begin), "{expect}: {text}");
+    }
+    for unknown in ["x", "100-continue, x", "100-continue=1"] {
+        let request = request(&format!("Expect: {unknown}\r\n"));
+        assert_eq!(UpgradeRequest::of(&request).unwrap_err().status, 417);
+    }
+}
+
+/// The program's headers go out in the usual capitals, in the 101 as in other replies.
+#[test]
+fn names_have_the_usual_capitals() {
+    let names = [
+        "X-Api-Key",
+        "WWW-Authenticate",
+        "ETag",
+        "Set-Cookie",
+        "X-1a-B_c",
+        "-X--Y-",
+    ];
+    let headers: Vec<_> = names.iter().map(|name| (*name, "1")).collect();
+    let headers = header_map(&headers);
+    let upgrade = response("", None, &headers).unwrap();
+    let reply = reply::write(StatusCode::OK, &headers, b"", false, None);
+    for bytes in [upgrade, reply] {
+        let text = String::from_utf8(bytes).unwrap();
+        for name in ["X-Api-Key", "WWW-Authenticate", "ETag", "Set-Cookie"] {
+            assert!(text.contains(&format!("\r\n{name}: 1\r\n")), "{text}");
+        }
+        assert!(text.contains("\r\nX-1a-B_c: 1\r\n"), "{text}");
+        assert!(text.contains("\r\n-X--Y-: 1\r\n"), "{text}");
+    }
+    let version = header_map(&[("sec-websocket-version", "13")]);
+    let reply = reply::write(StatusCode::UPGRADE_REQUIRED, &version, b"", false, None);
+    let text = String::from_utf8(reply).unwrap();
+    assert!(text.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{text}");
 }
 
 /// The program cannot choose a subprotocol that was not offered, nor set the handshake's headers.
 #[test]
 fn the_101_refuses_what_contradicts_it() {
-    let upgrade = upgrade("Sec-WebSocket-Protocol: chat\r\n");
+    const CHAT: &str = "Sec-WebSocket-Protocol: chat\r\n";
     for other in ["Chat", "", "chat, x", "a\r\nb"] {
-        let error = upgrade.response(Some(other), &HeaderMap::new());
+        let error = response(CHAT, Some(other), &HeaderMap::new());
         assert!(matches!(error, Err(Error::Invalid(what)) if !what.contains('\n')));
     }
     for name in [
@@ -54,7 +135,7 @@ fn the_101_refuses_what_contradicts_it() {
         "transfer-encoding",
         "upgrade",
     ] {
-        let error = upgrade.response(None, &header_map(&[(name, "0")]));
+        let error = response(CHAT, None, &header_map(&[(name, "0")]));
         assert!(matches!(error, Err(Error::Invalid(_))), "{name}");
     }
 }
@@ -108,6 +189,12 @@ fn refusals_are_whole_responses() {
     let fields =
         "Connection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
     check_reply(&refusal.reply(Some(DATE)), "426 Upgrade Required", fields);
+    // RFC 9110 7.8: to HTTP/1.0 there is no upgrade, and the text says what there would be by 1.1.
+    let old = format!("GET / HTTP/1.0\r\n{FIELDS}\r\n");
+    let old = parse_request(old.as_bytes()).unwrap().unwrap().0;
+    let refusal = UpgradeRequest::of(&old).unwrap_err();
+    assert!(refusal.reason.contains("HTTP/1.1"), "{}", refusal.reason);
+    check_reply(&refusal.reply(Some(DATE)), "426 Upgrade Required", fields);
 }
 
 #[track_caller]
@@ -125,7 +212,7 @@ fn check_reply(reply: &[u8], status: &str, fields: &str) {
         head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())),
         "{text}"
     );
-    assert!(body.len() > 5 && body.len() < 100, "{text}");
+    assert!(body.len() > 5 && body.len() < 120, "{text}");
 }
 
 /// The answer to HEAD has no body (RFC 9110, section 9.3.2), whoever refuses it.
@@ -190,7 +277,7 @@ fn replies_of_the_program() {
         let reply = reply::write(status, &headers, body.as_bytes(), without_body, Some(DATE));
         let (first, fields, body) = parts(&reply);
         assert_eq!(first, format!("HTTP/1.1 {line}"));
-        let mut expected = vec![CLOSE.to_owned(), "x: a".into(), "x: b".into()];
+        let mut expected = vec![CLOSE.to_owned(), "X: a".into(), "X: b".into()];
         expected.extend(length.map(|length| format!("Content-Length: {length}")));
         assert_eq!((fields, body.as_str()), (expected, sent), "{line}");
     }
@@ -244,8 +331,9 @@ fn replies_are_responses() {
         let bytes = reply::write(status, &headers, body.as_bytes(), false, Some(DATE));
         let (response, length) = parse_response(&bytes).unwrap().unwrap();
         assert_eq!(response.status(), status);
-        let read = Body::of(&response, &bytes[length..]);
-        assert!(read.complete);
-        assert_eq!(read.bytes, body);
+        let mut read = Body::announced_by(&response);
+        read.take(&bytes[length..]);
+        assert!(read.is_over());
+        assert_eq!(read.into_bytes(), body);
     }
 }

@@ -2,8 +2,8 @@
 
 use http::{Request, Version};
 
-use super::{FIELDS, feed};
-use crate::handshake::{BadRequest, UpgradeRequest, parse_request};
+use super::{FIELDS, feed, parse_request};
+use crate::handshake::{BadRequest, UpgradeRequest, offered_subprotocols};
 
 /// The fields of a good request but its first, the Host.
 const NO_HOST: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -31,7 +31,11 @@ fn line(line: &str) -> String {
 fn verdict(bytes: &[u8]) -> Option<Result<usize, BadRequest>> {
     feed(bytes, |bytes| match parse_request(bytes) {
         Ok(None) => None,
-        Ok(Some((request, length))) => Some(UpgradeRequest::of(&request).map(|_| length)),
+        Ok(Some((request, length))) => {
+            let upgrade = UpgradeRequest::of(&request);
+            let offered = upgrade.and_then(|_| offered_subprotocols(request.headers()));
+            Some(offered.map(|_| length))
+        }
         Err(bad) => Some(Err(bad)),
     })
 }
@@ -317,6 +321,7 @@ fn upgrades() {
         ),
         (400, with("Sec-WebSocket-Protocol: a b\r\n")),
         (400, with("Sec-WebSocket-Protocol: \"a\"\r\n")),
+        (417, with("Expect: x\r\n")),
         (
             101,
             with("Sec-WebSocket-Extensions: permessage-deflate\r\n"),

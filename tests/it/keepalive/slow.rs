@@ -120,6 +120,8 @@ impl Linked {
                 let (peer, ws) = TlsPeer::meet_by(&raw, &url, &trusting(), |_| ());
                 (AnyPeer::Secure(Box::new(peer)), ws, None)
             }
+            #[cfg(all(feature = "tls", feature = "rustls"))]
+            Way::Rustls(_) => panic!("the peers are OpenSSL's"),
         };
         let (sender, got) = mpsc::channel();
         thread::spawn(move || {

@@ -6,50 +6,7 @@ use std::thread;
 use landline::{Client, CloseCode, Config, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::patient;
 use crate::support::*;
-
-/// More than any system takes for a send buffer, so that it cannot be set.
-const UNSETTABLE: usize = usize::MAX;
-
-/// A server that cannot set a socket up never says 101: the peer is refused, and the program hears
-/// of no connection.
-#[test]
-fn socket_that_cannot_be_set_up_is_refused_before_the_101() {
-    let (sender, upgraded) = mpsc::channel();
-    let server = TestServer::with(patient().send_buffer(UNSETTABLE), move |ws| {
-        let events = Recorder::new();
-        events.record_all(ws);
-        let _ = sender.send(events);
-    });
-    for _ in 0..10 {
-        let mut peer = RawPeer::dial(&server);
-        peer.send_bytes(upgrade_request(server.local_addr()));
-        let (bytes, _) = peer.read_to_end();
-        let said = String::from_utf8_lossy(&bytes);
-        if said.starts_with("HTTP/1.1 101 ") {
-            // It was set up after all: then the program hears of the end.
-            let events = upgraded.recv_timeout(ms(1_000));
-            events.expect("a 101, and no on_close for it").next_close();
-        }
-    }
-    assert_eq!(server.connection_count(), 0);
-}
-
-/// A client that cannot set its socket up fails to connect, and does so before it has asked.
-#[test]
-fn client_that_cannot_set_up_its_socket_does_not_ask() {
-    let raw = RawServer::new();
-    let client = Client::new().config(patient().send_buffer(UNSETTABLE));
-    let url = raw.url();
-    thread::scope(|scope| {
-        let connecting = scope.spawn(move || client.open(url).map(drop));
-        let mut peer = raw.accept();
-        let (asked, _) = peer.read_to_end();
-        assert_eq!(String::from_utf8_lossy(&asked), "", "it has asked");
-        assert!(connecting.join().unwrap().is_err());
-    });
-}
 
 /// A client that gets no thread after the 101 fails to connect, and the `on_close` that was set by
 /// then has run.

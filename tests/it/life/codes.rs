@@ -2,6 +2,7 @@
 //! whoever began, clean or not (RFC 6455, sections 7.1.5 and 7.1.6); else 1006.
 
 use std::sync::Mutex;
+use std::thread;
 
 use landline::{
     Client, CloseCode, CloseEvent, Config, Initiator, Outcome, Overflow, Timeout, WebSocket,
@@ -371,7 +372,7 @@ fn refusal_is_told_though_somebody_sends() {
     for way in ALL_WAYS.iter().copied() {
         let mut met = AnyMeeting::of(way, patient(), |_| {});
         let ws = met.ws.clone();
-        let sending = std::thread::spawn(move || while ws.send(vec![7; 600_000]).is_ok() {});
+        let sending = thread::spawn(move || while ws.send(vec![7; 600_000]).is_ok() {});
         settled("it is full", || met.ws.buffered_amount() > 0);
         met.peer.say_close(1009, "at most 1 MiB");
         met.peer.hang_up(HangUp::Close);
@@ -438,6 +439,25 @@ fn deadline_does_not_hide_a_close() {
         verdicts.compare(&format!("{way:?}"), codes, (None, Some(1009.into()), false));
     }
     verdicts.assert_right();
+}
+
+/// The time for an answer to our Close begins when that has left: a peer that takes long to read what
+/// goes before it is not late.
+#[test]
+fn close_timeout_begins_when_our_close_has_left() {
+    let timeout = ms(2_000);
+    for way in WAYS.iter().copied() {
+        let mut met = AnyMeeting::of(way, patient().close_timeout(timeout), |_| {});
+        met.ws.send(vec![7; 8 << 20]).unwrap();
+        met.ws.close_with(4001, "ours").unwrap();
+        thread::sleep(timeout + timeout / 2);
+        assert_eq!(met.peer.read_to_close(), Some(4001), "{way:?}");
+        met.peer.say_close(4002, "theirs");
+        drop(met.peer);
+        let event = closed_once(&met.events, &met.ws);
+        assert!(event.is_clean(), "{way:?} {event:?}");
+        assert_eq!((event.timeout(), event.undelivered()), (None, 0), "{way:?}");
+    }
 }
 
 /// A laggard that we close keeps 1008, whatever it answers.

@@ -1,6 +1,9 @@
 //! Request lines, targets and header lines (RFC 9112, sections 2, 3 and 5).
 
+use landline::Server;
+
 use super::{Program, answer_all, get, refuse_all, with};
+use crate::support::*;
 
 /// A request line is a method, a target and a version, one space apart (RFC 9112, sections 2 and 3).
 #[test]
@@ -109,6 +112,8 @@ fn odd_heads_are_taken() {
             get("GET /%2e%2E/%zz//;b?c HTTP/1.1"),
             "GET /%2e%2E/%zz//;b ",
         ),
+        // What no URI has and many send (RFC 9112, section 3.2).
+        (get("GET /a\"<b>`?\"<c>` HTTP/1.1"), "GET /a%22%3Cb%3E%60 "),
         (get("GET http://localhost HTTP/1.1"), "GET / "),
         (get("GET HTTP://localhost:80/a?b HTTP/1.1"), "GET /a "),
         (
@@ -140,6 +145,29 @@ fn odd_heads_are_taken() {
         ),
         (with("PUT / HTTP/1.0", "Expect: x\r\n"), "PUT / "),
     ]);
+}
+
+/// A header is never absent that is there: UTF-8, as proxies that sign users on send it, is text, and
+/// anything else is text with replacement characters, and bytes.
+#[test]
+fn values_are_text_and_bytes() {
+    let server = TestServer::start(Server::builder().on_request(|request| {
+        let text = request.header("X-User").unwrap_or("nobody").to_owned();
+        let bytes = request.header_bytes("x-user").unwrap_or_default();
+        assert_eq!(String::from_utf8_lossy(bytes), text.replace("nobody", ""));
+        text
+    }));
+    for (value, text) in [
+        (&b"X-User: J\xc3\xbcrgen\r\n"[..], "J\u{fc}rgen"),
+        (b"X-User: J\xfcrgen\r\nX-User: ada\r\n", "J\u{fffd}rgen"),
+        (b"X-User: ada\r\nX-User: J\xfcrgen\r\n", "ada"),
+        (b"X-User:\r\n", ""),
+        (b"X-Other: \xff\r\n", "nobody"),
+    ] {
+        let request = [b"GET / HTTP/1.1\r\nHost: localhost\r\n", value, b"\r\n"].concat();
+        let reply = exchange(&server, Pace::Whole, request);
+        assert_eq!((reply.status, &*reply.body), (200, text));
+    }
 }
 
 /// Of a head too large no more is awaited than its limit: it is refused then, whatever it is made of

@@ -80,7 +80,7 @@ fn odd_upgrades_are_accepted() {
         ("GET / ", "GET ws://localhost "),
         ("GET / ", "\r\nGET / "),
         ("Host: ", "Content-Length: 0\r\nHost: "),
-        ("Host: ", "Expect: 100-continue\r\nHost: "),
+        ("Host: ", "Expect: \r\nHost: "),
         (
             "Host: ",
             "Sec-WebSocket-Extensions: permessage-deflate\r\nHost: ",
@@ -95,6 +95,54 @@ fn odd_upgrades_are_accepted() {
             Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
         );
         assert_eq!(field(&head, "sec-websocket-extensions"), None);
+    }
+}
+
+/// An upgrade that expects a 100 gets it first (RFC 9110, section 7.8), unless it is refused; one that
+/// expects anything else gets 417 (section 10.1.1).
+#[test]
+fn expectations_of_upgrades_are_met() {
+    let program = Program::start();
+    let good = upgrade_request(program.server.local_addr());
+    let expecting = |what: &str| good.replacen("Host: ", &format!("Expect: {what}\r\nHost: "), 1);
+    for pace in PACES {
+        let mut peer = RawPeer::dial(&program.server);
+        peer.send_at(pace, expecting("100-Continue").as_bytes());
+        assert_eq!(peer.read_head(), "HTTP/1.1 100 Continue\r\n\r\n");
+        assert!(peer.read_head().starts_with("HTTP/1.1 101 "));
+        peer.send_text("hello");
+        assert_eq!(peer.read_frame(), Frame::text("hello"));
+        assert_eq!(program.calls.so_far().len(), 1);
+    }
+    let client = landline::Client::new().header("Expect", "100-continue");
+    drop(client.open(program.server.url()).unwrap());
+    program.calls.next();
+    program.refuse(417, expecting("x").as_bytes());
+    program.refuse(417, expecting("100-continue, x").as_bytes());
+    let bad = expecting("100-continue").replace("Version: 13", "Version: 8");
+    let mut peer = RawPeer::dial(&program.server);
+    peer.send_bytes(bad);
+    assert!(peer.read_head().starts_with("HTTP/1.1 426 "));
+}
+
+/// An upgrade by HTTP/1.0, as nginx sends one by default, is plain HTTP (RFC 9110, section 7.8): a page
+/// is served, and where there is only a WebSocket, the 426 says that it needs HTTP/1.1.
+#[test]
+fn http_1_0_gets_pages() {
+    let router = Router::new()
+        .get("/", |_| "a page")
+        .websocket("/", |ws, _| echo(ws))
+        .websocket("/ws", |ws, _| echo(ws));
+    let server = TestServer::start(Server::builder().router(router));
+    let request = upgrade_request(server.local_addr()).replace("HTTP/1.1", "HTTP/1.0");
+    for pace in PACES {
+        let page = exchange(&server, pace, &request);
+        page.assert_whole();
+        assert_eq!((page.status, &*page.body), (200, "a page"));
+        let refused = exchange(&server, pace, request.replace("GET / ", "GET /ws "));
+        refused.assert_whole();
+        assert_eq!(refused.status, 426);
+        assert!(refused.body.contains("it needs HTTP/1.1"), "{refused:?}");
     }
 }
 

@@ -3,6 +3,8 @@
 mod control;
 mod events;
 mod exchange;
+#[cfg(all(feature = "tls", target_os = "linux"))]
+pub(crate) mod keys;
 mod logger;
 mod meeting;
 mod own_socket;
@@ -30,18 +32,21 @@ pub(crate) use self::own_socket::own_socket;
 pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
+#[cfg(all(feature = "tls", feature = "rustls"))]
+pub(crate) use self::process::alone_with;
 pub(crate) use self::process::{
     Resources, alone, cpu_time, open_fds, resident_kib, settle_asleep, threads, threads_named,
 };
 pub(crate) use self::pulled::Pulled;
 pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
+    with_accept_key,
 };
 pub(crate) use self::server::TestServer;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{
     Authority, CONNECTOR, Certificate, LOCAL, TRUSTED, TlsEnd, TlsMeeting, TlsPeer, acceptor,
-    connect_error, params, secure, secure_echo, secure_url, trust, trusting, trusting_by,
+    connect_error, engines, params, secure, secure_echo, secure_url, trust, trusting, trusting_by,
 };
 pub(crate) use self::ways::{
     ALL_WAYS, AnyMeeting, AnyPeer, HANG_UPS, HangUp, WAYS, Way, meet_open,

@@ -125,6 +125,12 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// parallel, so only there what is counted or limited is the test's own.
 #[track_caller]
 pub(crate) fn alone<F: FnOnce()>(body: F) {
+    alone_with(&[], body);
+}
+
+/// Does as [`alone`] does, in an environment that has these variables too.
+#[track_caller]
+pub(crate) fn alone_with<F: FnOnce()>(variables: &[(&str, &Path)], body: F) {
     let name = test_name::<F>();
     if env::var(ALONE).is_ok_and(|alone| alone == name) {
         return body();
@@ -138,6 +144,7 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
             "--include-ignored",
         ])
         .env(ALONE, name)
+        .envs(variables.iter().copied())
         // What is freed is given back to the system, not kept for the next.
         .env("MALLOC_MMAP_THRESHOLD_", "131072")
         .stdin(Stdio::null())

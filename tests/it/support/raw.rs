@@ -182,6 +182,12 @@ impl RawPeer {
         Self::of(TcpStream::connect(server).unwrap(), true)
     }
 
+    /// Takes a connection to a server.
+    #[track_caller]
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self::of(stream, true)
+    }
+
     /// Connects with a receive buffer of about this size, so that little fits in when nobody reads.
     #[track_caller]
     pub(crate) fn dial_with_buffer(server: &Server, bytes: usize) -> Self {
@@ -194,9 +200,15 @@ impl RawPeer {
     /// Connects from another of this machine's loopback addresses.
     #[track_caller]
     pub(crate) fn dial_from(server: &Server, address: IpAddr) -> Self {
+        Self::dial_at(server.local_addr(), address)
+    }
+
+    /// Connects to an address, likewise.
+    #[track_caller]
+    pub(crate) fn dial_at(server: SocketAddr, address: IpAddr) -> Self {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&socket, &SocketAddr::from((address, 0))).unwrap();
-        rustix::net::connect(&socket, &server.local_addr()).unwrap();
+        rustix::net::connect(&socket, &server).unwrap();
         Self::of(socket.into(), true)
     }
 
@@ -386,6 +398,13 @@ impl RawPeer {
         let _ = self.stream.read(&mut [0; SIP]);
     }
 
+    /// Takes at most so many bytes and forgets them, likewise; waits for the first but a moment.
+    pub(crate) fn gulp(&mut self, bytes: usize) {
+        let moment = super::ms(10);
+        self.stream.set_read_timeout(Some(moment)).unwrap();
+        let _ = self.stream.read(&mut vec![0; bytes]);
+    }
+
     fn take_frame(&mut self) -> Option<Frame> {
         Frame::take_from(&mut self.received, !self.masks)
     }
@@ -522,8 +541,9 @@ impl RawServer {
 pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n";
 
+/// Puts the right key for a request in place of `ACCEPT`.
 #[track_caller]
-fn with_accept_key(answer: &str, request: &str) -> String {
+pub(crate) fn with_accept_key(answer: &str, request: &str) -> String {
     let key = field(request, "sec-websocket-key").expect("no key");
     answer.replace("ACCEPT", &derive_accept_key(key.as_bytes()))
 }

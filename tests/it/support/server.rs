@@ -16,6 +16,12 @@ impl TestServer {
         Self(builder.bind("127.0.0.1:0").unwrap())
     }
 
+    /// Starts what was built on all of this machine's IPv4 addresses.
+    #[track_caller]
+    pub(crate) fn start_everywhere(builder: ServerBuilder) -> Self {
+        Self(builder.bind("0.0.0.0:0").unwrap())
+    }
+
     /// Starts a server that sends every message back.
     #[track_caller]
     pub(crate) fn echo() -> Self {

@@ -59,7 +59,7 @@ pub(crate) fn params(holder: &str, names: &[&str]) -> CertificateParams {
 /// Is a certificate with its key.
 pub(crate) struct Certificate {
     pub(crate) pem: String,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Certificate {
@@ -70,6 +70,10 @@ impl Certificate {
             pem: params.self_signed(&key).unwrap().pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -92,6 +96,15 @@ pub(crate) fn trusting() -> Client {
 /// Makes a client that trusts [`TRUSTED`] alone, with this engine.
 pub(crate) fn trusting_by(engine: TlsEngine) -> Client {
     Client::new().tls(trust(&TRUSTED).engine(engine))
+}
+
+/// Returns the engines that there are.
+pub(crate) fn engines() -> Vec<TlsEngine> {
+    let mut engines = vec![TlsEngine::Native];
+    if cfg!(feature = "rustls") {
+        engines.push(TlsEngine::Rustls);
+    }
+    engines
 }
 
 /// Starts a server that is who [`LOCAL`] says.

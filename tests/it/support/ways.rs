@@ -10,7 +10,7 @@ use landline::{Client, Config, Messages, Server, WebSocket};
 use rustix::net::sockopt;
 
 use super::{
-    End, Frame, Meeting, PATIENCE, Probe, RawPeer, RawServer, Recorder, Role, TestServer, opcode,
+    End, Frame, Meeting, Probe, RawPeer, RawServer, Recorder, Role, TestServer, ms, opcode,
 };
 #[cfg(feature = "tls")]
 use super::{TlsEnd, TlsMeeting, TlsPeer, trusting_by};
@@ -261,10 +261,10 @@ impl AnyPeer {
     }
 
     /// Takes at most so many bytes as they come over TCP, and forgets them: no frame can be read any
-    /// more.
+    /// more. Waits for the first but a moment.
     pub(crate) fn gulp(&mut self, bytes: usize) {
         let mut tcp = self.tcp();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_read_timeout(Some(ms(10))).unwrap();
         let _ = tcp.read(&mut vec![0; bytes]);
     }
 

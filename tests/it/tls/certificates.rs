@@ -231,8 +231,8 @@ fn plain_server_takes_no_certificate() {
     assert!(landline::open(server.url()).is_ok());
 }
 
-/// A server that asks for a client's certificate gets the one that the client was given, and serves
-/// nobody who has none that it trusts.
+/// A server that asks for a client's certificate gets the one that the client was given, in DER, and
+/// serves nobody who has none that it trusts.
 #[test]
 #[cfg(feature = "rustls")]
 fn client_shows_its_certificate() {
@@ -240,20 +240,86 @@ fn client_shows_its_certificate() {
     let tls = ServerTls::new(LOCAL.identity())
         .require_client_certificates(TRUSTED.pem())
         .engine(TlsEngine::Rustls);
-    let server = Server::builder()
-        .tls(tls)
-        .on_request(|_| Reply::forbidden());
+    let (sender, shown) = std::sync::mpsc::channel();
+    let server = Server::builder().tls(tls).on_request(move |request| {
+        let _ = sender.send(request.peer_certificates().to_vec());
+        Reply::forbidden()
+    });
     let server = TestServer::start(server);
     let own = || params("client", &["client"]);
     for engine in [TlsEngine::Native, TlsEngine::Rustls] {
         let options = trust(&TRUSTED).engine(engine);
-        let known = options.clone().identity(TRUSTED.sign(own()).identity());
+        let certificate = TRUSTED.sign(own());
+        let known = options.clone().identity(certificate.identity());
         assert_eq!(verdict(known, server.url()), Ok(()), "{engine:?}");
+        let native = native_tls::Certificate::from_pem(certificate.pem.as_bytes());
+        // OpenSSL shows the authority's behind it.
+        let der = native.unwrap().to_der().unwrap();
+        assert_eq!(next(&shown).first().unwrap(), &der, "{engine:?}");
         let unknown = Authority::new("unknown").sign(own()).identity();
         for options in [options.clone(), options.identity(unknown)] {
             let error = connect_error(&Client::new().tls(options), server.url());
-            assert!(!matches!(error, Error::Refused(_)), "{engine:?}: {error:?}");
-            println!("{engine:?} without a certificate that is trusted: {error}");
+            let Error::Tls(text) = error else {
+                panic!("{engine:?}: {error:?}");
+            };
+            let says = ["does not trust our certificate", "must show a certificate"];
+            assert!(
+                says.iter().any(|says| text.contains(says)),
+                "{engine:?}: {text}"
+            );
         }
     }
+}
+
+/// Who shows no certificate has none, over TLS and without it.
+#[test]
+fn others_have_no_certificates() {
+    let page = |request: &mut landline::Request| request.peer_certificates().len().to_string();
+    let secure = secure(Server::builder().on_request(page));
+    let mut peer = TlsPeer::dial(&secure);
+    peer.send_bytes("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(peer.read_reply().body, "0");
+    let plain = TestServer::start(Server::builder().on_request(page));
+    assert_eq!(fetch(&plain, "GET /", &[]).body, "0");
+}
+
+/// Records of the keys are written where that was asked for, and nowhere else.
+#[test]
+#[cfg(feature = "rustls")]
+fn keys_are_logged_in_danger() {
+    use landline::{ServerTls, TlsEngine};
+    let path = std::env::temp_dir().join(format!("landline-keys-{}", std::process::id()));
+    alone_with(&[("SSLKEYLOGFILE", &path)], || {
+        let path = std::path::PathBuf::from(std::env::var_os("SSLKEYLOGFILE").unwrap());
+        let lines = || {
+            std::fs::read_to_string(&path)
+                .unwrap_or_default()
+                .lines()
+                .count()
+        };
+        let server = |change: fn(ServerTls) -> ServerTls| {
+            let tls = change(ServerTls::new(LOCAL.identity()).engine(TlsEngine::Rustls));
+            TestServer::start(
+                Server::builder()
+                    .tls(tls)
+                    .on_request(|_| Reply::forbidden()),
+            )
+        };
+        let (silent, telling) = (server(|tls| tls), server(ServerTls::danger_log_keys));
+        let options = trust(&TRUSTED).engine(TlsEngine::Rustls);
+        verdict(options.clone(), silent.url()).unwrap();
+        assert_eq!(lines(), 0);
+        verdict(options.clone(), telling.url()).unwrap();
+        let by_server = lines();
+        assert!(by_server > 0);
+        verdict(options.danger_log_keys(), silent.url()).unwrap();
+        assert!(lines() > by_server);
+        let native = trust(&TRUSTED).danger_log_keys().engine(TlsEngine::Native);
+        assert!(
+            verdict(native, silent.url())
+                .unwrap_err()
+                .contains("only rustls")
+        );
+        std::fs::remove_file(&path).unwrap();
+    });
 }

@@ -1,4 +1,8 @@
-//! The engine of the system, by native-tls: the one file that names it.
+//! The engine of the system, by native-tls: the one folder that names it.
+
+mod pkcs8;
+mod proof;
+mod words;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,7 +11,12 @@ use native_tls::{
     HandshakeError, MidHandshakeTlsStream, Protocol, TlsAcceptor, TlsConnector, TlsStream,
 };
 
-use super::{Engine, Handshake, Step, Wire};
+use self::pkcs8::{chain_pem, key_pem};
+use self::proof::prove;
+pub(super) use self::words::explain_name;
+use self::words::{explain, tls};
+use super::handshake::{Handshake, Step};
+use super::{Engine, Wire, pem};
 use crate::tls::IdentitySource;
 use crate::{Error, Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 
@@ -49,12 +58,9 @@ impl ServerTls {
     /// Takes a finished acceptor of the native-tls crate: all other settings are its own.
     pub fn from_native_tls(acceptor: TlsAcceptor) -> Self {
         Self {
-            identity: None,
-            others: Vec::new(),
-            client_roots: Vec::new(),
-            min_version: TlsVersion::Tls12,
             engine: Some(TlsEngine::Native),
             finished: Some(NativeAcceptor(acceptor)),
+            ..Self::of(None)
         }
     }
 }
@@ -63,6 +69,9 @@ impl Connector {
     pub(super) fn new(options: &TlsOptions) -> Result<Self, Error> {
         if let Some(NativeConnector(connector)) = &options.finished {
             return Ok(Self(connector.clone()));
+        }
+        if options.log_keys {
+            return Err(only_rustls("logging keys"));
         }
         let mut builder = TlsConnector::builder();
         builder
@@ -73,7 +82,8 @@ impl Connector {
             .danger_accept_invalid_hostnames(options.accept_invalid_hostnames);
         builder.request_alpns(&[ALPN]);
         for pem in &options.roots {
-            let roots = native_tls::Certificate::stack_from_pem(pem).map_err(tls)?;
+            let pem = pem::plain_lines(pem);
+            let roots = native_tls::Certificate::stack_from_pem(&pem).map_err(tls)?;
             if roots.is_empty() {
                 return Err(Error::Tls("no certificate in the roots to add".into()));
             }
@@ -82,7 +92,9 @@ impl Connector {
             }
         }
         if let Some(own) = &options.identity {
-            builder.identity(identity(own)?);
+            let own = identity(own)?;
+            prove(&TlsAcceptor::new(own.clone()).map_err(tls)?)?;
+            builder.identity(own);
         }
         builder.build().map(Self).map_err(tls)
     }
@@ -97,12 +109,17 @@ impl Acceptor {
         if let Some(NativeAcceptor(acceptor)) = &options.finished {
             return Ok(Self(acceptor.clone()));
         }
-        let only_rustls = |what: &str| Err(Error::Tls(format!("{what}: only rustls can")));
-        if !options.others.is_empty() {
-            return only_rustls("several certificates");
-        }
-        if !options.client_roots.is_empty() {
-            return only_rustls("demanding client certificates");
+        for (is_wanted, what) in [
+            (!options.others.is_empty(), "several certificates"),
+            (
+                !options.client_roots.is_empty(),
+                "demanding client certificates",
+            ),
+            (options.log_keys, "logging keys"),
+        ] {
+            if is_wanted {
+                return Err(only_rustls(what));
+            }
         }
         let Some(own) = &options.identity else {
             return Err(Error::Tls("a server needs a certificate".into()));
@@ -111,7 +128,9 @@ impl Acceptor {
         builder
             .min_protocol_version(Some(version(options.min_version)))
             .accept_alpn(&[ALPN]);
-        builder.build().map(Self).map_err(tls)
+        let acceptor = builder.build().map_err(tls)?;
+        prove(&acceptor)?;
+        Ok(Self(acceptor))
     }
 
     pub(super) fn begin(&self, wire: Wire) -> Result<Step, Error> {
@@ -120,6 +139,10 @@ impl Acceptor {
 }
 
 const ALPN: &str = "http/1.1";
+
+fn only_rustls(what: &str) -> Error {
+    Error::Tls(format!("{what}: only rustls can"))
+}
 
 fn version(version: TlsVersion) -> Protocol {
     match version {
@@ -130,16 +153,15 @@ fn version(version: TlsVersion) -> Protocol {
 
 fn identity(identity: &Identity) -> Result<native_tls::Identity, Error> {
     match &*identity.0 {
-        IdentitySource::Pem { chain, key } => native_tls::Identity::from_pkcs8(chain, key),
+        IdentitySource::Pem { chain, key } => {
+            let (chain, key) = pem::identity(chain, key)?;
+            native_tls::Identity::from_pkcs8(&chain_pem(&chain), &key_pem(&key)?)
+        }
         IdentitySource::Pkcs12 { archive, password } => {
             native_tls::Identity::from_pkcs12(archive, password)
         }
     }
     .map_err(tls)
-}
-
-fn tls(error: native_tls::Error) -> Error {
-    Error::Tls(error.to_string())
 }
 
 fn step(result: Result<TlsStream<Wire>, HandshakeError<Wire>>) -> Result<Step, Error> {
@@ -160,17 +182,17 @@ struct Stream(TlsStream<Wire>);
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.0.read(buffer).map_err(explain)
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.write(bytes).map_err(explain)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.flush().map_err(explain)
     }
 }
 
@@ -181,5 +203,18 @@ impl Engine for Stream {
 
     fn end(&mut self) {
         let _ = self.0.shutdown();
+    }
+
+    /// The first alone: native-tls shows no more.
+    fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        let first = self.0.peer_certificate().ok().flatten();
+        first
+            .and_then(|first| first.to_der().ok())
+            .into_iter()
+            .collect()
+    }
+
+    fn record_limit(&self) -> Option<u64> {
+        None
     }
 }

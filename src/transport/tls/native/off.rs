@@ -1,6 +1,7 @@
 //! Stands in for native-tls where the feature is off: the same names, and an error that says so.
 
-use super::{Step, Wire};
+use super::Wire;
+use super::handshake::Step;
 use crate::{Error, ServerTls, TlsOptions};
 
 /// Cannot be had.
@@ -41,4 +42,8 @@ fn missing() -> Error {
         "landline was built without TLS: it needs its feature `tls` or `rustls`"
     };
     Error::Tls(what.into())
+}
+
+pub(super) fn explain_name(_: &str, text: String) -> String {
+    text
 }

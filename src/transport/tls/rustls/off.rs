@@ -1,6 +1,7 @@
 //! Stands in for rustls where the feature is off: the same names, and an error that says so.
 
-use super::{Step, Wire};
+use super::Wire;
+use super::handshake::Step;
 use crate::{Error, ServerTls, TlsOptions};
 
 pub(crate) enum Connector {}

@@ -1,0 +1,53 @@
+//! Records of what is refused: loud at first, for whoever sets a server up, and quiet for whoever
+//! fills its log.
+
+use crate::record::{debug, warn};
+use crate::sync::{Mutex, lock};
+
+/// How many different refusals are told at WARN, each once.
+const LOUD: usize = 8;
+
+/// The refusals that have been told at WARN.
+#[derive(Debug, Default)]
+pub(super) struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    /// Tells that a request was refused: at WARN when this is one of the first eight different
+    /// refusals and was not told yet, otherwise at DEBUG.
+    pub(super) fn tell(&self, why: &str, hint: &str) {
+        if self.is_new(why) {
+            warn!("a request was refused with 403: {why} ({hint})");
+        } else {
+            debug!("a request was refused with 403: {why}");
+        }
+    }
+
+    // L1: the logger runs when the lock is free again.
+    fn is_new(&self, why: &str) -> bool {
+        let mut told = lock(&self.0);
+        let new = told.len() < LOUD && !told.iter().any(|one| one == why);
+        if new {
+            told.push(why.to_owned());
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each of the first eight refusals is loud once; more of them are kept by nobody.
+    #[test]
+    fn the_first_eight_are_loud_once() {
+        let warnings = Warnings::default();
+        let numbers = |numbers: std::ops::Range<u32>| {
+            let loud = numbers.filter(|number| warnings.is_new(&number.to_string()));
+            loud.collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(0..5), [0, 1, 2, 3, 4]);
+        assert_eq!(numbers(0..100), [5, 6, 7]);
+        assert_eq!(numbers(0..100), [0; 0]);
+        assert_eq!(lock(&warnings.0).len(), LOUD);
+    }
+}

@@ -1,0 +1,62 @@
+//! The proof that a server's settings can be used: native-tls itself does not compare a key with its
+//! certificate.
+
+use std::sync::LazyLock;
+
+use native_tls::{TlsAcceptor, TlsConnector};
+
+use super::step;
+use crate::Error;
+use crate::transport::tls::Wire;
+use crate::transport::tls::handshake::Step;
+
+/// Believes whatever it is shown. The system's roots, which native-tls reads for every connector,
+/// take most of its time.
+static CREDULOUS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
+    let mut builder = TlsConnector::builder();
+    builder
+        .danger_accept_invalid_certs(true)
+        .danger_accept_invalid_hostnames(true)
+        .disable_built_in_roots(true);
+    builder.build().map_err(|error| error.to_string())
+});
+
+/// So many flights each side has at most.
+const FLIGHTS: usize = 5;
+
+/// Does a handshake in memory. The client in it checks by the certificate what was signed by the key.
+pub(super) fn prove(acceptor: &TlsAcceptor) -> Result<(), Error> {
+    let connector = CREDULOUS
+        .as_ref()
+        .map_err(|error| Error::Tls(error.clone()))?;
+    let (near, far) = (Wire::default(), Wire::default());
+    let mut client = step(connector.connect("localhost", near.clone()))?;
+    far.feed(&near.take_outgoing());
+    let mut server = step(acceptor.accept(far.clone())).map_err(unusable)?;
+    for _ in 0..FLIGHTS {
+        near.feed(&far.take_outgoing());
+        client = advance(client).map_err(unusable)?;
+        far.feed(&near.take_outgoing());
+        server = advance(server).map_err(unusable)?;
+    }
+    match (client, server) {
+        (Step::Done(_), Step::Done(_)) => Ok(()),
+        _ => Err(Error::Tls(
+            "native-tls came to no end of a handshake".into(),
+        )),
+    }
+}
+
+fn advance(step: Step) -> Result<Step, Error> {
+    match step {
+        Step::More(handshake) => handshake.advance(),
+        done => Ok(done),
+    }
+}
+
+fn unusable(error: Error) -> Error {
+    Error::Tls(format!(
+        "no handshake succeeds with this certificate and private key, mostly as the key does not \
+         match the first certificate of the chain: {error}"
+    ))
+}

@@ -1,0 +1,153 @@
+//! One connection's state above the wire.
+
+use std::io::{self, Read, Write};
+
+use rustls::{Connection, SupportedCipherSuite};
+
+use super::words::{describe, tls};
+use crate::Error;
+use crate::transport::tls::handshake::{Handshake, Step};
+use crate::transport::tls::{Engine, Wire};
+
+/// One connection's state and its wire, from its first byte on.
+pub(super) struct Stream {
+    connection: Connection,
+    wire: Wire,
+    /// Whether a read finds something without more from the wire: bytes, the end, or what broke it.
+    has_buffered: bool,
+    /// What broke it; told behind the bytes that came before.
+    broken: Option<rustls::Error>,
+}
+
+pub(super) fn step(mut stream: Stream) -> Result<Step, Error> {
+    stream.say().map_err(Error::Io)?;
+    while stream.connection.is_handshaking() {
+        match stream.take_some() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Step::More(Box::new(stream)));
+            }
+            Err(error) => return Err(Error::Tls(error.to_string())),
+            Ok(()) => {}
+        }
+        if let Some(error) = stream.broken {
+            return Err(tls(error));
+        }
+    }
+    Ok(Step::Done(Box::new(stream)))
+}
+
+impl Stream {
+    pub(super) fn new(connection: impl Into<Connection>, wire: Wire) -> Self {
+        let mut connection = connection.into();
+        // All that it has to say is put onto the wire at once: nothing waits inside.
+        connection.set_buffer_limit(None);
+        Self {
+            connection,
+            wire,
+            has_buffered: false,
+            broken: None,
+        }
+    }
+
+    /// Takes some of what has come onto the wire, and puts onto it what that asks for. `WouldBlock`
+    /// when nothing has come.
+    fn take_some(&mut self) -> io::Result<()> {
+        if self.connection.read_tls(&mut self.wire)? == 0 {
+            // Else a handshake would wait for it forever.
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer ended TLS with close_notify",
+            ));
+        }
+        if let Err(error) = self.connection.process_new_packets() {
+            self.broken = Some(error);
+        }
+        self.look();
+        // After an error, too: the alert that says why.
+        self.say()
+    }
+
+    fn look(&mut self) {
+        let found = self.connection.reader().into_first_chunk().is_ok();
+        self.has_buffered = found || self.broken.is_some();
+    }
+
+    /// Puts onto the wire all that there is to say.
+    fn say(&mut self) -> io::Result<()> {
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut self.wire)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match &self.broken {
+            None => Ok(()),
+            Some(error) => Err(io::Error::new(io::ErrorKind::InvalidData, describe(error))),
+        }
+    }
+}
+
+impl Handshake for Stream {
+    fn advance(self: Box<Self>) -> Result<Step, Error> {
+        step(*self)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.connection.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => {
+                    self.look();
+                    return done;
+                }
+            }
+            self.check()?;
+            self.take_some()?;
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        let length = self.connection.writer().write(bytes)?;
+        if length == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.say()?;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.say()
+    }
+}
+
+impl Engine for Stream {
+    fn has_buffered(&self) -> bool {
+        self.has_buffered
+    }
+
+    fn end(&mut self) {
+        self.connection.send_close_notify();
+        // To memory: it cannot fail.
+        let _ = self.say();
+    }
+
+    fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        let shown = self.connection.peer_certificates().unwrap_or_default();
+        shown.iter().map(|shown| shown.to_vec()).collect()
+    }
+
+    /// A suite of TLS 1.2 has one key a connection; with TLS 1.3 rustls renews it by itself.
+    fn record_limit(&self) -> Option<u64> {
+        match self.connection.negotiated_cipher_suite() {
+            Some(SupportedCipherSuite::Tls12(suite)) => Some(suite.common.confidentiality_limit),
+            _ => None,
+        }
+        .filter(|limit| *limit < u64::MAX)
+    }
+}

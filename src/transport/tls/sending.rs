@@ -1,0 +1,152 @@
+//! What is encrypted: plain bytes cut into records, and ciphertext that has not wholly left.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+/// Cuts plain bytes into records. One that lies in several parts is gathered: a short header shares
+/// a record with what stands behind it.
+pub(super) struct Records<'a> {
+    parts: &'a [IoSlice<'a>],
+    /// How much of the first part was taken.
+    taken: usize,
+    /// How much may still be taken.
+    left: usize,
+    size: usize,
+}
+
+impl<'a> Records<'a> {
+    /// Cuts the first bytes, at most `total`, into records of this size.
+    pub(super) fn new(parts: &'a [IoSlice<'a>], total: usize, size: usize) -> Self {
+        Self {
+            parts,
+            taken: 0,
+            left: total,
+            size,
+        }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Cow<'a, [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let size = self.size.min(self.left);
+        let mut record: Cow<'a, [u8]> = Cow::default();
+        while record.len() < size {
+            let Some((part, behind)) = self.parts.split_first() else {
+                break;
+            };
+            let rest = &part[self.taken..];
+            let piece = &rest[..rest.len().min(size - record.len())];
+            if piece.len() == rest.len() {
+                (self.parts, self.taken) = (behind, 0);
+            } else {
+                self.taken += piece.len();
+            }
+            match &mut record {
+                record if record.is_empty() => *record = Cow::Borrowed(piece),
+                record => record.to_mut().extend_from_slice(piece),
+            }
+        }
+        self.left -= record.len();
+        (!record.is_empty()).then_some(record)
+    }
+}
+
+/// Ciphertext that has not wholly left yet.
+#[derive(Default)]
+pub(super) struct Sending {
+    ciphertext: Vec<u8>,
+    sent: usize,
+    /// The records that have not left, the first first.
+    records: VecDeque<Record>,
+    /// How many plain bytes have left and were not told yet.
+    left: usize,
+}
+
+/// A stretch of ciphertext that stands for plain bytes.
+pub(super) struct Record {
+    /// Where it ends in the ciphertext.
+    pub(super) end: usize,
+    /// How many plain bytes it stands for.
+    pub(super) plain: usize,
+}
+
+impl Sending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ciphertext.is_empty()
+    }
+
+    /// Takes what is to be sent next, once all before it has left.
+    pub(super) fn load(&mut self, mut records: VecDeque<Record>, ciphertext: Vec<u8>) {
+        if let Some(last) = records.back_mut() {
+            // What the engine had to say behind it leaves before the caller may think all has.
+            last.end = ciphertext.len();
+        }
+        (self.records, self.ciphertext, self.sent) = (records, ciphertext, 0);
+    }
+
+    /// Sends all of it, or as much as the socket takes before it fails.
+    pub(super) fn send_by(&mut self, send: impl Fn(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+        while self.sent < self.ciphertext.len() {
+            self.sent += send(&self.ciphertext[self.sent..])?;
+            self.count_left();
+        }
+        // Given back, as an idle connection keeps nothing.
+        self.load(VecDeque::new(), Vec::new());
+        Ok(())
+    }
+
+    fn count_left(&mut self) {
+        let sent = self.sent;
+        let left = self.records.partition_point(|record| record.end <= sent);
+        let plain: usize = self.records.drain(..left).map(|record| record.plain).sum();
+        self.left += plain;
+    }
+
+    /// Returns how many plain bytes have wholly left since the last time: the peer can read them.
+    pub(super) fn take_left(&mut self) -> usize {
+        std::mem::take(&mut self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record is filled from the parts in their order, across their bounds, and empty parts are
+    /// none.
+    #[test]
+    fn records_are_filled_across_parts() {
+        let cut = |parts: &[&[u8]], total, size| -> Vec<Vec<u8>> {
+            let parts: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            let records = Records::new(&parts, total, size);
+            records.map(Cow::into_owned).collect()
+        };
+        assert_eq!(cut(&[b"ab", b"cdefg"], 64, 4), [&b"abcd"[..], b"efg"]);
+        assert_eq!(cut(&[b"abcd", b"", b"e"], 64, 4), [&b"abcd"[..], b"e"]);
+        assert_eq!(cut(&[b"", b"abc"], 64, 4), [b"abc"]);
+        assert_eq!(cut(&[b"ab", b"cdefg"], 5, 4), [&b"abcd"[..], b"e"]);
+        assert!(cut(&[b"", b""], 64, 4).is_empty() && cut(&[], 64, 4).is_empty());
+    }
+
+    /// A record counts once its last byte has left, also where what was owed stands behind it.
+    #[test]
+    fn records_count_when_they_have_left() {
+        let mut sending = Sending::default();
+        let records = [Record { end: 10, plain: 3 }, Record { end: 20, plain: 4 }];
+        sending.load(records.into(), vec![0; 25]);
+        let full = || io::Error::from(io::ErrorKind::WouldBlock);
+        for (takes, left) in [(9, 0), (1, 3), (14, 0), (1, 4)] {
+            let rest = std::cell::Cell::new(takes);
+            let take = |_: &[u8]| match rest.take() {
+                0 => Err(full()),
+                takes => Ok(takes),
+            };
+            assert_eq!(sending.send_by(take).is_ok(), left == 4);
+            assert_eq!(sending.take_left(), left);
+        }
+        assert!(sending.is_empty());
+    }
+}

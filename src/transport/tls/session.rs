@@ -1,0 +1,330 @@
+//! One connection's TLS, past its handshake.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use super::sending::{Record, Records, Sending};
+use super::wire::Tally;
+use super::{Engine, Wire};
+use crate::sync::{Mutex, lock};
+use crate::tls::MAX_RECORD_SIZE;
+
+/// One connection's TLS, past its handshake.
+pub(in crate::transport) struct Session {
+    engine: Mutex<Box<dyn Engine>>,
+    wire: Wire,
+    /// How many plain bytes a record holds at most.
+    max_record: usize,
+    /// Whether the engine may have more to give without more from the socket.
+    has_more: AtomicBool,
+    /// How much to ask the socket for at once.
+    appetite: AtomicUsize,
+    /// Bytes of ciphertext received since the handshake.
+    received: AtomicU64,
+    /// Whether a write waits for the peer's next words: one of the constants below.
+    awaiting: AtomicU8,
+    /// How many records may leave before the connection is worn out.
+    records_left: AtomicU64,
+    /// Only the holder of the writing side touches it (L2).
+    sending: Mutex<Sending>,
+}
+
+/// No write waits for input.
+const NOTHING: u8 = 0;
+/// A write has met a handshake that the peer began anew.
+const INPUT: u8 = 1;
+/// Something has come since.
+const RETRY: u8 = 2;
+
+/// So much is encrypted ahead of the socket.
+const AHEAD: usize = 64 << 10;
+/// So much may be owed to a peer that does not read it; what an honest one asks for is a few bytes.
+const MAX_OWED: usize = 64 << 10;
+/// What is asked of the socket at rest, and at most.
+pub(super) const APPETITE: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
+
+/// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1): it
+/// goes on once more has been received, and does not wait for room.
+#[derive(Debug)]
+struct InputWanted;
+
+impl fmt::Display for InputWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer does its TLS handshake anew, what is sent waits for it")
+    }
+}
+
+impl Error for InputWanted {}
+
+/// Tells whether a write waits for input.
+pub(in crate::transport) fn wants_input(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|error| error.is::<InputWanted>())
+}
+
+/// Makes the error of bytes that an engine took and threw away: Rustls does at the end of its keys.
+fn swallowed() -> io::Error {
+    io::Error::other("TLS has used up its keys and sends nothing more")
+}
+
+impl Session {
+    pub(super) fn new(engine: Box<dyn Engine>, wire: Wire, max_record: usize) -> Self {
+        let limit = engine.record_limit();
+        Self {
+            engine: Mutex::new(engine),
+            wire,
+            max_record,
+            has_more: AtomicBool::new(true),
+            appetite: AtomicUsize::new(*APPETITE.start()),
+            received: AtomicU64::new(0),
+            awaiting: AtomicU8::new(NOTHING),
+            // What is left then is enough for an orderly close behind what is queued.
+            records_left: AtomicU64::new(limit.map_or(u64::MAX, |limit| limit - limit / 64)),
+            sending: Mutex::default(),
+        }
+    }
+
+    /// Tells whether something can be received without the socket.
+    pub(in crate::transport) fn has_more(&self) -> bool {
+        self.has_more.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes have come from the socket: a record may take long until it is whole.
+    #[allow(dead_code, reason = "the keepalive asks it next")]
+    pub(in crate::transport) fn received(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
+    }
+
+    /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
+    /// be tried again.
+    pub(in crate::transport) fn owes(&self) -> bool {
+        self.wire.owed() > 0 || self.awaiting.load(Ordering::Acquire) == RETRY
+    }
+
+    /// Tells whether the connection is to be closed, as its keys will soon be used up.
+    #[allow(dead_code, reason = "see Socket::is_worn_out")]
+    pub(in crate::transport) fn is_worn_out(&self) -> bool {
+        self.records_left.load(Ordering::Relaxed) == 0
+    }
+
+    /// Returns the certificates that the peer has shown, in DER, its own first.
+    pub(in crate::transport) fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        lock(&self.engine).peer_certificates()
+    }
+
+    /// Reads into the spare capacity of `buffer`; `receive` asks the socket. `WouldBlock` also where
+    /// something has come to be owed, so that it leaves before the caller sleeps.
+    pub(in crate::transport) fn recv(
+        &self,
+        buffer: &mut Vec<u8>,
+        receive: impl Fn(&mut Vec<u8>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut has_fed = false;
+        loop {
+            match self.decrypt(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            if has_fed && self.owes() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            if self.wire.owed() > MAX_OWED {
+                return Err(io::Error::other(
+                    "the peer has TLS answer it and does not read the answers",
+                ));
+            }
+            let appetite = self.appetite.load(Ordering::Relaxed);
+            let mut ciphertext = Vec::with_capacity(appetite);
+            // L1: no lock is held while this blocks.
+            let length = receive(&mut ciphertext)?;
+            if length == 0 {
+                return Ok(0);
+            }
+            self.received.fetch_add(length as u64, Ordering::Release);
+            self.adapt(appetite, length);
+            self.wire.feed(&ciphertext);
+            self.has_more.store(true, Ordering::Relaxed);
+            has_fed = true;
+        }
+    }
+
+    /// Asks for more after a socket that had more than asked for, and for little after one that had
+    /// little.
+    fn adapt(&self, appetite: usize, length: usize) {
+        let next = if length == appetite {
+            appetite * 2
+        } else {
+            length.next_power_of_two()
+        };
+        let next = next.clamp(*APPETITE.start(), *APPETITE.end());
+        self.appetite.store(next, Ordering::Relaxed);
+    }
+
+    fn decrypt(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        if !self.has_more() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let start = buffer.len();
+        let mut engine = lock(&self.engine);
+        let mut last = Err(io::ErrorKind::WouldBlock.into());
+        let mut more = true;
+        while more && buffer.len() < buffer.capacity() {
+            last = read_spare(&mut **engine, buffer);
+            more = matches!(last, Ok(1..)) && (self.wire.has_incoming() || engine.has_buffered());
+        }
+        // The engine's lock makes this one step with what was read.
+        let _ = self
+            .awaiting
+            .compare_exchange(INPUT, RETRY, Ordering::AcqRel, Ordering::Relaxed);
+        drop(engine);
+        // The next call finds the end or the error behind these bytes; the socket has no more to say.
+        self.has_more
+            .store(more || is_last_word(&last), Ordering::Relaxed);
+        match buffer.len() - start {
+            0 => last,
+            length => Ok(length),
+        }
+    }
+
+    /// Writes as much as the socket takes of what was encrypted, and encrypts more once all of it
+    /// has left. Returns how many plain bytes have left in whole records: the same bytes but those
+    /// must come again, with more behind them if need be. What is owed leaves with them. An error
+    /// that [`wants_input`] says that reading must go on first.
+    pub(in crate::transport) fn try_send(
+        &self,
+        parts: &[IoSlice<'_>],
+        send: impl Fn(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut sending = lock(&self.sending);
+        let mut encrypted = None;
+        loop {
+            let sent = sending.send_by(&send);
+            // After an error the rest comes again with the next call.
+            match sending.take_left() {
+                0 => sent?,
+                plain => return Ok(plain),
+            }
+            if let Some(encrypted) = encrypted {
+                return encrypted;
+            }
+            encrypted = Some(self.encrypt(parts, &mut sending).map(|()| 0));
+        }
+    }
+
+    /// Writes what is owed and what of a write has not left yet; the latter counts as left with the
+    /// next write.
+    pub(in crate::transport) fn flush(
+        &self,
+        send: impl Fn(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let mut sending = lock(&self.sending);
+        let _ = self
+            .awaiting
+            .compare_exchange(RETRY, NOTHING, Ordering::AcqRel, Ordering::Relaxed);
+        sending.send_by(&send)?;
+        sending.load(VecDeque::new(), self.wire.take_outgoing());
+        sending.send_by(&send)
+    }
+
+    /// Loads what is owed and as much of the parts as is encrypted ahead.
+    fn encrypt(&self, parts: &[IoSlice<'_>], sending: &mut Sending) -> io::Result<()> {
+        let mut engine = lock(&self.engine);
+        let mut records = VecDeque::new();
+        let mut written = Ok(());
+        for record in Records::new(parts, AHEAD, self.max_record) {
+            written = self.encrypt_record(&mut **engine, &record, &mut records);
+            if written.is_err() {
+                break;
+            }
+        }
+        let written = written.and_then(|()| self.write(|| engine.flush()).map(drop));
+        let awaiting = match &written {
+            Err(error) if wants_input(error) => INPUT,
+            _ => NOTHING,
+        };
+        self.awaiting.store(awaiting, Ordering::Release);
+        sending.load(records, self.wire.take_outgoing());
+        written
+    }
+
+    fn encrypt_record(
+        &self,
+        engine: &mut dyn Engine,
+        mut rest: &[u8],
+        records: &mut VecDeque<Record>,
+    ) -> io::Result<()> {
+        while !rest.is_empty() {
+            let (plain, tally) = self.write(|| engine.write(rest))?;
+            if plain == 0 || tally.payload < plain {
+                return Err(swallowed());
+            }
+            self.wear(tally.records);
+            rest = &rest[plain..];
+            let end = tally.end;
+            records.push_back(Record { end, plain });
+        }
+        Ok(())
+    }
+
+    /// Has the engine write. It sees nothing of what has come: reading alone goes on with a handshake
+    /// that the peer began anew, as OpenSSL fails over data that it meets in one while it writes.
+    fn write<R>(&self, write: impl FnOnce() -> io::Result<R>) -> io::Result<(R, Tally)> {
+        let (written, tally) = self.wire.run_write(write);
+        match written {
+            Ok(written) => Ok((written, tally)),
+            // A write to memory blocks only there.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::other(InputWanted))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts records off: only the writing side does.
+    fn wear(&self, records: u64) {
+        let left = self.records_left.load(Ordering::Relaxed);
+        let left = left.saturating_sub(records);
+        self.records_left.store(left, Ordering::Relaxed);
+    }
+
+    /// Says that nothing follows, as the last thing; not behind what has not left.
+    pub(in crate::transport) fn end(&self, send: impl Fn(&[u8]) -> io::Result<usize>) {
+        let sending = lock(&self.sending);
+        if !sending.is_empty() {
+            return;
+        }
+        lock(&self.engine).end();
+        // Best effort: nobody waits for it.
+        let _ = send(&self.wire.take_outgoing());
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// Reads into the spare capacity of `buffer`, at most a record's worth, as that is zeroed first.
+fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let start = buffer.len();
+    buffer.resize(buffer.capacity().min(start + MAX_RECORD_SIZE), 0);
+    let read = engine.read(&mut buffer[start..]);
+    buffer.truncate(start + read.as_ref().copied().unwrap_or(0));
+    read
+}
+
+/// Tells whether nothing can follow: `close_notify` (RFC 8446, section 6.1) or an error.
+fn is_last_word(read: &io::Result<usize>) -> bool {
+    match read {
+        Ok(length) => *length == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(test)]
+mod tests;
