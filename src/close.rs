@@ -135,18 +135,17 @@ pub struct CloseEvent {
 }
 
 impl CloseEvent {
-    /// Returns the code that the connection ended with: that of whoever began, or
-    /// [`ABNORMAL`](CloseCode::ABNORMAL) where the closing handshake was not completed, even if one
-    /// Close was seen: [`received_code`](Self::received_code) tells.
-    ///
-    /// A failure keeps its own code (1002, 1007, 1008, 1009, 1011) whether or not the peer answered it.
+    /// Returns the code that the connection ended with. A failure that the peer could be told has its
+    /// own (1002, 1007, 1008, 1009, 1011), whether or not the peer answered it. Else it is that of the
+    /// peer's Close, whoever began and whether or not ours left (RFC 6455, section 7.1.5). Where none
+    /// came, it is [`ABNORMAL`](CloseCode::ABNORMAL).
     #[must_use]
     pub fn code(&self) -> CloseCode {
         self.code
     }
 
-    /// Returns the reason that belongs to the code: the peer's where the peer began, otherwise our
-    /// own, or what the peer did wrong. Often empty.
+    /// Returns the reason that belongs to the code: the peer's, our own, or what the peer did wrong.
+    /// Often empty.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
@@ -191,8 +190,8 @@ impl CloseEvent {
         self.undelivered
     }
 
-    /// Tells whether nothing went wrong: a clean close with 1000, 1001 or no code, or any other
-    /// that the program began and the peer answered.
+    /// Tells whether nothing went wrong: the connection ended with 1000, 1001 or no code, or the
+    /// program asked for its end by a close. A failure, a deadline and an abort are not ordinary.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         let ordinary = [

@@ -9,7 +9,7 @@ use super::{Cork, Outbox, Rest, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
 use crate::transport::{Interest, Socket};
 
-/// Is the sending side's view of a connection's socket.
+/// The sending side's view of a connection's socket.
 pub(crate) struct SocketWire {
     pub(crate) socket: Arc<Socket>,
     pub(crate) timer: Arc<Timer>,

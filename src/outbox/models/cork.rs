@@ -56,25 +56,3 @@ fn loom_ticks_let_everything_leave() {
         assert_eq!(all, (vec![0, 1], vec![0]));
     });
 }
-
-/// A tick beside the uncorking and what is held next.
-#[test]
-fn loom_a_tick_beside_an_uncorking() {
-    explore(3, || {
-        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
-        let cork = Cork::new();
-        let (theirs, their_cork) = (Arc::clone(&outbox), Arc::clone(&cork));
-        let reader = wire.spawn(move || {
-            drive_with(&their_cork);
-            theirs.send_numbers(1, 1);
-            their_cork.uncork();
-            assert!(theirs.send_or_closed(1, 1));
-            their_cork.uncork();
-        });
-        cork.tick();
-        cork.tick();
-        reader.join().expect("no panic");
-        outbox.assert_at_rest();
-        assert_eq!(numbers(&wire.frames(), 1), [0, 1]);
-    });
-}

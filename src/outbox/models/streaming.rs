@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::world::{BINARY, CLOSE, CONTINUATION, FRAME, FakeWire, Frame, PLENTY, explore, numbers};
 use crate::CloseCode;
 use crate::life::Cause;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Wire};
 use crate::protocol::{CloseFrame, Fin, Opcode};
 
 /// The first byte of a fragment; the second counts them.
@@ -85,7 +85,8 @@ fn loom_a_close_beside_a_stream() {
     });
 }
 
-/// An author that waits for room in the lane is called to write on, and woken by the end.
+/// An author that waits for room in the lane is called to write on, woken where a reader that polls has
+/// written on, and woken by the end.
 #[test]
 fn loom_an_author_that_waits_is_woken() {
     for cut in [false, true] {
@@ -98,12 +99,20 @@ fn loom_an_author_that_waits_is_woken() {
                 theirs.send_fragment(stream, full, Fin::More)?;
                 theirs.send_fragment(stream, Bytes::from_static(&[STREAM]), Fin::Last)
             });
+            let (theirs, their_wire) = (Arc::clone(&outbox), Arc::clone(&wire));
+            let reader = wire.spawn(move || {
+                if theirs.begin_polling().is_some() {
+                    their_wire.wait_writable();
+                    theirs.end_polling(true);
+                }
+            });
             if cut {
                 outbox.cut(Cause::Aborted);
             }
             wire.make_room(10);
             wire.make_room(PLENTY);
             wire.run_background();
+            reader.join().expect("no panic");
             let outcome = author.join().expect("no panic");
             assert!(cut || outcome.is_ok());
             if !cut {

@@ -106,7 +106,7 @@ impl FakeWire {
         })
     }
 
-    /// Is the background: resumes what is watched, until nobody is left who could have something
+    /// Plays the background: resumes what is watched, until nobody is left who could have something
     /// watched.
     pub(super) fn run_background(&self) {
         let mut state = lock(&self.state);

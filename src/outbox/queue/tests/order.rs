@@ -42,6 +42,7 @@ fn nothing_follows_a_close() {
     assert_eq!(fixture.write(), ["close 1000"]);
     assert!(fixture.queue.life.close_left_at().is_some());
     fixture.ping("1");
+    fixture.close(1001, Urgency::AfterMessages);
     fixture.close(1002, Urgency::Overtaking);
     assert!(fixture.write().is_empty() && fixture.queue.is_flushed());
 }
