@@ -220,13 +220,24 @@
 //! nothing wakes an idle connection but its own ping. A client from [`open`] has not even that
 //! thread: whoever calls `recv` is it, until the [`Messages`] are dropped before the handle is.
 //!
-//! **Who sends, writes.** A message goes into the connection's channel. Then its sender tries the
-//! lock of the outbox: if nobody else is writing, it writes what is queued into the socket, without
-//! blocking; if somebody is, that one looks for work again after unlocking and takes the message
-//! along. So there is no writer thread and no hand-over, and what many threads send at once leaves
-//! in few writes. A message that finds nothing before it is spared the way through the channel. A full socket is never left to nobody: under the lock it is settled who waits for
-//! it, a sender that needs room, the connection's thread in place of its sleep, or the background.
-//! The outbox is model-checked with loom.
+//! **Whoever sends, writes.** A connection's sending side is a queue and a writer. The queue lies behind
+//! one short lock: where the connection stands, the messages that wait in a channel, the control frames,
+//! and who waits for room. The writer is a value: an encoder, a write buffer and the socket. A sender
+//! locks, is admitted, takes the writer if it is there and unlocks; it writes without blocking; it locks
+//! again, counts what has left, and takes what waits by then or puts the writer back. If the writer is
+//! not there, somebody is writing, and looks into the queue under the same lock before putting it back:
+//! nothing is left behind. So there is no writer thread and no hand-over, what many threads send at once
+//! leaves in few writes, and the lock is never held across a system call or foreign code. A message that
+//! finds the queue empty is written directly.
+//!
+//! A socket that takes no more leaves the writer in the queue, and somebody waits for the socket: the
+//! connection's own thread in place of its sleep, a sender that waits for room, or else the background.
+//! A turn of writing ends after 256 KiB beyond one's own message, so no connection delays another.
+//!
+//! **A full queue is full for everybody alike.** Whoever never waits (`try_send`, groups, the policies
+//! that drop or close) is judged by the limits alone. Senders that wait stand in line with their
+//! messages, and are let in, in order, once the queue is half empty; the first of them, at the latest,
+//! when as much has left as the queue may hold, beyond the limits if need be.
 //!
 //! **Bursts leave in one write.** While more complete messages lie in the read buffer, what
 //! callbacks send is only queued, to whichever connection; it leaves when the buffer is used up,
@@ -253,7 +264,7 @@
 //! would starve every writer. So the engine runs over a wire in memory, under a short lock: what the
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
 //! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
-//! 64 KiB is encrypted ahead of the socket, by the holder of the outbox's lock alone, so that records
+//! 64 KiB is encrypted ahead of the socket, by the holder of the writer alone, so that records
 //! keep their order. What an engine has to say of its own accord leaves at once, also before the 101,
 //! and is bounded. A TLS 1.2 server may begin its handshake anew: OpenSSL goes along, and a message
 //! that meets it waits for input; Rustls refuses by an alert. An engine that takes bytes and sends
@@ -266,25 +277,31 @@
 //! ## The life of a connection
 //!
 //! ```text
-//! handshake ──▶ open ──▶ closing ──▶ sealed ──▶ finished
-//!                 └─── cut or lost ────▲
+//!                        ┌─ sending: open ──▶ closing ──▶ Close encoded ──▶ over ─┐
+//! handshake ──▶ (101) ──▶┤                                                        ├──▶ finished
+//!                        └─ reading: open ─────────────────────▶ over or cut ─────┘
 //! ```
 //!
-//! - *handshake*: under one deadline, on the connection's thread (a client: the calling one). The
-//!   101 goes out whole before anything else may.
-//! - *open*: from here on, `on_close` will run. The set-up closure runs before anything is read, so
-//!   no message is missed.
-//! - *closing*: by anybody, as one bit in the same word that counts what is queued, so that every
-//!   send is before it or fails. The program's own Close leaves after what was sent before it. A
-//!   reply to the peer's Close, and a Close that reports a failure, overtake what still waits.
-//!   Messages that come after our Close are still delivered, until the peer's.
-//! - *sealed*: by anybody, once, under the outbox's lock. It records why, refuses and discards what
-//!   is left, wakes all who wait, and cuts the socket. Where nothing is left to say, because both
-//!   Closes were seen or our failure was told, the socket is not cut but closed in order, the
-//!   server's end first.
-//! - *finished*: by who drives the reading end. It gives up the socket, leaves all groups, runs
+//! Sending and reading end apart, and one type, behind the queue's lock, says how far each is.
+//!
+//! - *handshake*: under one deadline, on the connection's thread (a client: the calling one). Whatever
+//!   can fail in opening fails before the 101, which goes out whole before anything else may. From then
+//!   on `on_close` will run. The set-up closure runs before anything is read, so no message is missed.
+//! - *closing*: begun by anybody. Every send is admitted before it or fails. The program's own Close
+//!   leaves after what was admitted. A reply to the peer's Close, and a Close that reports a failure,
+//!   overtake what still waits, which is given up at once. Messages that come after our Close are still
+//!   delivered, until the peer's.
+//! - *sending over*: once, and the reason is kept. What is queued is discarded and counted, and all who
+//!   wait are woken. After a failed write the connection is read on, to the end of the peer's input, to
+//!   its Close, or to a silence of [`close_timeout`](Config::close_timeout).
+//! - *reading over*: by the peer's Close, or by the end of its input, behind which what was queued still
+//!   leaves. A deadline, `abort` and `stop` *cut*: they end both at once and discard input.
+//! - *finished*: by whoever drives the reading end. It gives up the socket, leaves all groups, runs
 //!   `on_error` if something failed, then `on_close`, empties the callbacks, and lets `wait_closed`
 //!   return.
+//!
+//! The code that is told: that of a failure, if the peer could still be told; else the one of the first
+//! Close received, whoever began (RFC 6455, sections 7.1.5 and 7.1.6); else 1006.
 //!
 //! ## The laws
 //!
@@ -292,7 +309,7 @@
 //!
 //! - **L1** No lock is held across a call that blocks, nor across foreign code: callbacks, the drop
 //!   of a closure or a payload, a logger.
-//! - **L2** Only who drives the reading end reads the socket. Only the holder of the outbox's lock
+//! - **L2** Only the thread that drives the reading end reads the socket. Only the holder of the writer
 //!   writes it, and never blocks in that.
 //! - **L3** The callbacks of a connection run on the thread that drives it, one at a time, in the
 //!   order of the wire. `on_close` runs exactly once, last, after the connection has given up its
@@ -361,7 +378,7 @@
 //! Beyond that, a connection holds at most, on its heap:
 //!
 //! - *to be written*: twice [`max_queue_bytes`](Config::max_queue_bytes) of payload, or twice the
-//!   largest message sent, if that is larger: what waits, and what has just left and is let go when
+//!   largest message sent, if that is larger, and one message that was taken over the limit: what waits, and what has just left and is let go when
 //!   its writer is done; some 100 bytes for each of
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
@@ -417,8 +434,9 @@
 //! handshake/                         requests and responses as text; no I/O
 //! transport/                         the system: sockets, waiting, dialling, limits
 //! background/                        the one thread that keeps the time
-//! outbox/                            the sending side: channel, budget, room, pump, cork,
-//!                                    deliveries, streams, pings of our own
+//! life                               where a connection stands, up to its close event
+//! outbox/                            the sending side: queue, writer, line, cork, deliveries, streams,
+//!                                    pings of our own
 //! counters                           what is counted
 //! connection, callbacks, reader,     what one connection shares; its slots; its loop; which groups
 //! memberships, ending                it is in; how it ends

@@ -1,6 +1,7 @@
 //! The pings that this side sends of its own accord, known again by their pongs.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,21 @@ struct Ping {
     barrier: Option<Promise>,
 }
 
-/// A ping's payload: its number, big-endian.
-pub(super) type Payload = [u8; 8];
+/// A ping's payload: its number in hexadecimal, as there are peers that take payloads for text.
+pub(super) type Payload = [u8; 16];
+
+fn encode(number: u64) -> Payload {
+    let mut payload = Payload::default();
+    // It has room for all digits.
+    let _ = write!(&mut payload[..], "{number:016x}");
+    payload
+}
+
+fn decode(payload: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(payload).ok()?;
+    let is_ours = digits.len() == Payload::default().len();
+    u64::from_str_radix(digits, 16).ok().filter(|_| is_ours)
+}
 
 impl Pings {
     /// Makes the numbers, from a random one on.
@@ -59,15 +73,14 @@ impl Pings {
             sent_at: Instant::now(),
             barrier,
         });
-        self.first.wrapping_add(number).to_be_bytes()
+        encode(self.first.wrapping_add(number))
     }
 
     /// Takes note of a pong, if it is one of ours. It answers the pings before its own too (RFC
     /// 6455, section 5.5.3). Returns whom that tells something.
     fn answered(&mut self, payload: &[u8]) -> Vec<Promise> {
-        let number = Payload::try_from(payload).map(u64::from_be_bytes);
-        let number = number.map(|number| number.wrapping_sub(self.first));
-        let Some(number) = number.ok().filter(|number| *number < self.sent) else {
+        let number = decode(payload).map(|number| number.wrapping_sub(self.first));
+        let Some(number) = number.filter(|number| *number < self.sent) else {
             return Vec::new();
         };
         let answered = self
@@ -145,5 +158,26 @@ impl<W: Wire> Outbox<W> {
     /// Returns what the last answered ping of our own took.
     pub(crate) fn latency(&self) -> Option<Duration> {
         lock(&self.queue).pings.as_ref()?.latency
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ping's payload is text, and its pong is known again; no other pong is.
+    #[test]
+    fn payloads_are_text_and_known_again() {
+        for first in [0, 7, u64::MAX] {
+            let mut pings = Pings::from(first);
+            let payloads = [(); 3].map(|()| pings.next(None));
+            assert!(payloads.iter().flatten().all(u8::is_ascii_alphanumeric));
+            assert!(payloads[0] != payloads[1] && payloads[1] != payloads[2]);
+            pings.answered(b"0000000000000099");
+            pings.answered(b"pong");
+            assert!(pings.latency.is_none());
+            pings.answered(&payloads[2]);
+            assert!(pings.latency.is_some());
+        }
     }
 }

@@ -72,6 +72,7 @@ impl Certificate {
         }
     }
 
+    #[cfg(feature = "rustls")]
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
