@@ -72,7 +72,7 @@ fn describe(head: u8, payload: &[u8]) -> String {
     match head & 0xf {
         0 => format!("+{text}{more}"),
         8 => format!("close {}", u16::from_be_bytes([payload[0], payload[1]])),
-        9 if payload.len() == 8 => "barrier".to_owned(),
+        9 if payload.len() == 16 => "barrier".to_owned(),
         9 => format!("ping {text}"),
         10 => format!("pong {text}"),
         _ => format!("{text}{more}"),
