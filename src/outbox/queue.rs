@@ -253,6 +253,11 @@ impl<W: Wire> Queue<W> {
         }
     }
 
+    /// Tells whether the writer is there and does not wait for the socket.
+    pub(super) fn has_idle_writer(&self) -> bool {
+        self.stall.is_none() && matches!(self.writer, Seat::Here(_))
+    }
+
     /// Tells whether nothing is to be written before what comes now.
     pub(super) fn has_nothing_before(&self) -> bool {
         self.channel.is_empty() && self.control.is_empty() && !self.streaming && !self.owes
@@ -366,8 +371,7 @@ impl<W: Wire> Queue<W> {
         if self.life.is_sending_over() || self.life.close_left_at().is_some() {
             return true;
         }
-        let rests = matches!(self.writer, Seat::Here(_)) && self.stall.is_none();
-        rests && self.channel.is_empty() && self.control.is_empty() && !self.has_fragment()
+        self.has_idle_writer() && self.channel.is_empty() && self.control.is_empty() && !self.has_fragment()
     }
 
     fn has_fragment(&self) -> bool {

@@ -69,7 +69,12 @@ impl<W: Wire> Outbox<W> {
                 Ok(())
             }
             Err(SendErrorKind::Full) => {
+                // What waits for the socket makes no room now.
+                let may_leave = queue.has_idle_writer() || overflow == Overflow::Wait;
                 drop(queue);
+                if may_leave {
+                    self.let_all_leave();
+                }
                 self.queue_when_full(outgoing, overflow)
             }
             Err(kind) => Err((kind, outgoing)),
@@ -117,13 +122,12 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Queues what found the queue full, once everything that can leave has left.
+    /// Queues what found the queue full, or does what the policy says.
     fn queue_when_full(
         self: &Arc<Self>,
         outgoing: Outgoing,
         overflow: Overflow,
     ) -> Result<(), Rejected> {
-        self.let_all_leave();
         if overflow == Overflow::Wait {
             return self.wait_in_line(outgoing, || W::deadline(self.config.write_timeout));
         }
@@ -138,22 +142,24 @@ impl<W: Wire> Outbox<W> {
                     (SendErrorKind::Full, Overflow::DropNewest) => {
                         queue.dropped += 1;
                         after.give_up(outgoing, DeliveryError::Dropped);
-                        return Ok(());
+                        return Ok(None);
                     }
                     _ => return Err((kind, outgoing)),
                 }
             }
             queue.push(outgoing);
-            Ok(())
+            Ok(queue.take_to_write(after))
         });
-        self.write_waiting();
         match outcome {
+            Ok(Some(writer)) => self.drive(writer, FAIR_SHARE),
             Err((SendErrorKind::Full, outgoing)) if overflow == Overflow::Close => {
                 self.fail_slow();
-                Err((SendErrorKind::Closed, outgoing))
+                return Err((SendErrorKind::Closed, outgoing));
             }
-            outcome => outcome,
+            Err(rejected) => return Err(rejected),
+            Ok(None) => {}
         }
+        Ok(())
     }
 
     /// Lets leave what is queued here, and what this thread holds back anywhere.
