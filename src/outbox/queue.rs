@@ -371,7 +371,10 @@ impl<W: Wire> Queue<W> {
         if self.life.is_sending_over() || self.life.close_left_at().is_some() {
             return true;
         }
-        self.has_idle_writer() && self.channel.is_empty() && self.control.is_empty() && !self.has_fragment()
+        self.has_idle_writer()
+            && self.channel.is_empty()
+            && self.control.is_empty()
+            && !self.has_fragment()
     }
 
     fn has_fragment(&self) -> bool {

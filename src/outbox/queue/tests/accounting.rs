@@ -190,3 +190,21 @@ fn a_panic_in_writing_ends_the_connection() {
     assert_eq!((counters.queued_messages, counters.queued_bytes), (0, 0));
     assert_eq!(outbox.tell().0.undelivered, 1);
 }
+
+/// A wire that will soon take no more is closed in order, behind what was sent before that shows.
+#[test]
+fn a_worn_out_wire_is_closed_in_order() {
+    let tape = std::sync::Arc::new(Tape::default());
+    tape.make_room(PLENTY);
+    let config = std::sync::Arc::new(Config::new());
+    let outbox = Outbox::new(Role::Server, &config, tape.clone());
+    outbox.send("fresh".into(), None).unwrap();
+    assert!(!outbox.is_closing());
+    tape.is_worn_out.store(true, Ordering::Relaxed);
+    outbox.send("the last".into(), None).unwrap();
+    assert_eq!(tape.frames(), ["fresh", "the last", "close 1001"]);
+    let refused = outbox
+        .send("late".into(), None)
+        .map_err(|error| error.kind());
+    assert_eq!(refused, Err(SendErrorKind::Closed));
+}

@@ -26,6 +26,7 @@ struct Tape {
     room: Mutex<usize>,
     written: Mutex<VecDeque<u8>>,
     panics: AtomicBool,
+    is_worn_out: AtomicBool,
 }
 
 impl Tape {
@@ -100,6 +101,10 @@ impl Wire for Tape {
 
     fn flush(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn is_worn_out(&self) -> bool {
+        self.is_worn_out.load(Ordering::Relaxed)
     }
 
     fn wait_writable(&self) {}
