@@ -1,5 +1,6 @@
 //! The slots that callbacks stand in.
 
+use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, OnceLock};
@@ -207,16 +208,18 @@ pub(crate) fn named<T>(name: &str, run: impl FnOnce() -> Outcome<T>) -> Outcome<
 
 /// Runs user code; a panic becomes an error with its message.
 pub(crate) fn catch<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned());
-        // Dropping what was thrown may throw again; it is forgotten instead.
-        mem::forget(panic);
-        Err(Failure::from(format!(
-            "panicked: {}",
-            text.as_deref().unwrap_or("no message")
-        )))
-    })
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(failure_of(panic)))
+}
+
+// Not inlined: a callback that does not panic needs none of its stack.
+#[inline(never)]
+fn failure_of(panic: Box<dyn Any + Send>) -> Failure {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    // Dropping what was thrown may throw again; it is forgotten instead.
+    mem::forget(panic);
+    let text = text.as_deref().unwrap_or("no message");
+    Failure::from(format!("panicked: {text}"))
 }

@@ -493,6 +493,8 @@ impl Failure {
     }
 
     /// Says whose failure it is.
+    // Not inlined: a callback that does not fail needs none of its stack.
+    #[inline(never)]
     pub(crate) fn of(self, name: &str) -> Self {
         Self(format!("{name}: {}", self.0))
     }

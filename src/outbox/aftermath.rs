@@ -1,111 +1,108 @@
 //! What is to be done once a queue is unlocked: [`Aftermath`].
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::delivery::{Awaited, Promise};
 use super::line::Bell;
 use super::outgoing::Outgoing;
-use super::writer::{Spent, Writer};
+use super::writer::{Writer, dispose};
 use super::{Outbox, Wire};
-use crate::DeliveryError;
+use crate::{DeliveryError, Message};
 
 /// What a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
-/// code (L1).
-pub(super) struct Aftermath<W> {
-    bells: Vec<Bell>,
-    awaited: Vec<Awaited>,
-    spent: Spent,
-    look_expected: Option<std::sync::Arc<W>>,
-    close_expected: Option<(std::sync::Arc<W>, Instant)>,
-    progress_expected: Option<(std::sync::Arc<W>, Instant)>,
-    watched: Option<std::sync::Arc<W>>,
-    writer: Option<Box<Writer<W>>>,
+/// code (L1). Mostly nothing.
+pub(super) struct Aftermath<W>(Vec<Task<W>>);
+
+enum Task<W> {
+    Ring(Bell),
+    Wake(Awaited),
+    Dispose(Message),
+    Look(Arc<W>),
+    ExpectClose(Arc<W>, Instant),
+    ExpectProgress(Arc<W>, Instant),
+    Watch(Arc<W>),
+    Bury(Box<Writer<W>>),
 }
 
 impl<W: Wire> Aftermath<W> {
     pub(super) fn new() -> Self {
-        Self {
-            bells: Vec::new(),
-            awaited: Vec::new(),
-            spent: Spent::default(),
-            look_expected: None,
-            close_expected: None,
-            progress_expected: None,
-            watched: None,
-            writer: None,
-        }
+        Self(Vec::new())
     }
 
     /// Wakes a thread.
     pub(super) fn ring(&mut self, bell: Bell) {
-        self.bells.push(bell);
+        self.0.push(Task::Ring(bell));
     }
 
     /// Wakes threads.
     pub(super) fn ring_all(&mut self, bells: impl IntoIterator<Item = Bell>) {
-        self.bells.extend(bells);
+        self.0.extend(bells.into_iter().map(Task::Ring));
     }
 
     /// Resolves a promise, and wakes whoever waits for it.
     pub(super) fn resolve(&mut self, promise: Promise, outcome: Result<(), DeliveryError>) {
-        self.awaited.extend(promise.resolve(outcome));
+        self.0.extend(promise.resolve(outcome).map(Task::Wake));
     }
 
     /// Gives up what will not be written, and drops its payload.
     pub(super) fn give_up(&mut self, outgoing: Outgoing, why: DeliveryError) {
         let (payload, awaited) = outgoing.give_up(why);
-        self.spent.add(payload);
-        self.awaited.extend(awaited);
+        self.0.extend(awaited.map(Task::Wake));
+        self.0.extend(payload.map(Task::Dispose));
     }
 
     /// Has the background look at the connection.
-    pub(super) fn expect_look(&mut self, wire: &Option<std::sync::Arc<W>>) {
-        self.look_expected = wire.clone();
+    pub(super) fn expect_look(&mut self, wire: &Option<Arc<W>>) {
+        self.0.extend(wire.clone().map(Task::Look));
     }
 
     /// Has the background look again when the peer's Close is overdue.
-    pub(super) fn expect_close(&mut self, since: Instant, wire: &Option<std::sync::Arc<W>>) {
-        self.close_expected = wire.clone().map(|wire| (wire, since));
+    pub(super) fn expect_close(&mut self, since: Instant, wire: &Option<Arc<W>>) {
+        let wire = wire.clone();
+        self.0
+            .extend(wire.map(|wire| Task::ExpectClose(wire, since)));
     }
 
     /// Has the background look again when progress is overdue.
-    pub(super) fn expect_progress(&mut self, since: Instant, wire: &Option<std::sync::Arc<W>>) {
-        self.progress_expected = wire.clone().map(|wire| (wire, since));
+    pub(super) fn expect_progress(&mut self, since: Instant, wire: &Option<Arc<W>>) {
+        let wire = wire.clone();
+        self.0
+            .extend(wire.map(|wire| Task::ExpectProgress(wire, since)));
     }
 
     /// Has the background wait for the socket.
-    pub(super) fn watch(&mut self, wire: &std::sync::Arc<W>) {
-        self.watched = Some(std::sync::Arc::clone(wire));
+    pub(super) fn watch(&mut self, wire: &Arc<W>) {
+        self.0.push(Task::Watch(Arc::clone(wire)));
     }
 
     /// Drops a writer that is not needed any more.
     pub(super) fn bury(&mut self, writer: Box<Writer<W>>) {
-        self.writer = Some(writer);
+        self.0.push(Task::Bury(writer));
     }
 
     /// Does all of it.
-    pub(super) fn run(self, outbox: &std::sync::Arc<Outbox<W>>) {
-        for bell in self.bells {
-            bell.notify_all();
+    pub(super) fn run(self, outbox: &Arc<Outbox<W>>) {
+        if !self.0.is_empty() {
+            self.run_tasks(outbox);
         }
-        if let Some(wire) = self.look_expected {
-            wire.expect(Instant::now());
-        }
-        if let Some((wire, since)) = self.close_expected {
-            wire.expect(since + outbox.config.close_timeout);
-        }
-        if let Some((wire, since)) = self.progress_expected {
-            wire.expect(since + outbox.config.write_timeout);
-        }
-        if let Some(wire) = self.watched {
-            wire.watch(outbox);
-        }
-        for awaited in self.awaited {
-            awaited.wake();
-        }
-        self.spent.dispose();
-        if let Some(mut writer) = self.writer {
-            writer.take_spent().dispose();
+    }
+
+    // Not inlined: a connection that only sleeps would keep the stack that this needs.
+    #[inline(never)]
+    fn run_tasks(self, outbox: &Arc<Outbox<W>>) {
+        let config = &outbox.config;
+        for task in self.0 {
+            match task {
+                Task::Ring(bell) => bell.notify_all(),
+                Task::Wake(awaited) => awaited.wake(),
+                Task::Dispose(payload) => dispose(payload),
+                Task::Look(wire) => wire.expect(Instant::now()),
+                Task::ExpectClose(wire, since) => wire.expect(since + config.close_timeout),
+                Task::ExpectProgress(wire, since) => wire.expect(since + config.write_timeout),
+                Task::Watch(wire) => wire.watch(outbox),
+                Task::Bury(mut writer) => writer.take_spent().dispose(),
+            }
         }
     }
 }

@@ -123,6 +123,8 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Queues what found the queue full, or does what the policy says.
+    // Not inlined: see `Aftermath::run_tasks`.
+    #[inline(never)]
     fn queue_when_full(
         self: &Arc<Self>,
         outgoing: Outgoing,

@@ -178,15 +178,18 @@ impl Spent {
         self.more.extend(other.more);
     }
 
-    /// Drops them, each by itself: what an owner's `Drop` throws must neither end this thread, which
-    /// may be anybody's, nor meet the next one's.
+    /// Drops them, each by itself.
     pub(super) fn dispose(self) {
-        for message in self.first.into_iter().chain(self.more) {
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
-            if let Err(panic) = dropped {
-                error!("a payload panicked when it was dropped");
-                std::mem::forget(panic);
-            }
-        }
+        self.first.into_iter().chain(self.more).for_each(dispose);
+    }
+}
+
+/// Drops a payload. What its owner's `Drop` throws must neither end this thread, which may be
+/// anybody's, nor meet the next one's.
+pub(super) fn dispose(payload: Message) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    if let Err(panic) = dropped {
+        error!("a payload panicked when it was dropped");
+        std::mem::forget(panic);
     }
 }
