@@ -9,25 +9,16 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::outgoing::Outgoing;
 
 /// What waits, in its order.
+#[derive(Default)]
 pub(super) struct Channel {
-    sender: Sender<Outgoing>,
-    receiver: Receiver<Outgoing>,
+    /// Made with the first that has to wait: most connections never need it.
+    ends: Option<(Sender<Outgoing>, Receiver<Outgoing>)>,
     /// What was taken from the channel and has its turn before all that is in there.
     ahead: VecDeque<Outgoing>,
     length: usize,
 }
 
 impl Channel {
-    pub(super) fn new() -> Self {
-        let (sender, receiver) = unbounded();
-        Self {
-            sender,
-            receiver,
-            ahead: VecDeque::new(),
-            length: 0,
-        }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -37,8 +28,9 @@ impl Channel {
     }
 
     pub(super) fn push(&mut self, outgoing: Outgoing) {
+        let (sender, _) = self.ends.get_or_insert_with(unbounded);
         // Sending fails only without a receiver, and we hold one.
-        if self.sender.send(outgoing).is_ok() {
+        if sender.send(outgoing).is_ok() {
             self.length += 1;
         }
     }
@@ -48,10 +40,7 @@ impl Channel {
             // The channel, which is far away in memory, is not asked.
             return None;
         }
-        let outgoing = self
-            .ahead
-            .pop_front()
-            .or_else(|| self.receiver.try_recv().ok())?;
+        let outgoing = self.ahead.pop_front().or_else(|| self.receive())?;
         self.length -= 1;
         Some(outgoing)
     }
@@ -63,7 +52,7 @@ impl Channel {
             self.length -= 1;
             return Some(oldest);
         }
-        while let Ok(outgoing) = self.receiver.try_recv() {
+        while let Some(outgoing) = self.receive() {
             if outgoing.is_droppable() {
                 self.length -= 1;
                 return Some(outgoing);
@@ -71,6 +60,11 @@ impl Channel {
             self.ahead.push_back(outgoing);
         }
         None
+    }
+
+    fn receive(&self) -> Option<Outgoing> {
+        let (_, receiver) = self.ends.as_ref()?;
+        receiver.try_recv().ok()
     }
 }
 

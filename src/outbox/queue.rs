@@ -106,7 +106,7 @@ impl<W: Wire> Queue<W> {
     pub(super) fn new(config: &Config, writer: Writer<W>, wire: std::sync::Arc<W>) -> Self {
         Self {
             life: Life::new(),
-            channel: Channel::new(),
+            channel: Channel::default(),
             control: Control::default(),
             lane: None,
             streaming: false,
