@@ -57,7 +57,8 @@ fn readers_of_5_to_40_kib_a_second() {
                     let after = begin.elapsed();
                     assert!(
                         sent.is_ok(),
-                        "{way:?} at {rate} KiB/s is cut after {after:?}"
+                        "{way:?} at {rate} KiB/s fails after {after:?}: {:?}",
+                        sent.map_err(|error| error.kind())
                     );
                 }
             });
