@@ -185,15 +185,19 @@ impl<W: Wire> Queue<W> {
         left
     }
 
-    /// Lets in those who wait for room, from a half-empty queue on, as many as fit; and the first
-    /// one, beyond the limits, that has waited for a whole queue's worth of writing.
+    /// Lets in those who wait for room, as many as fit, from a half-empty queue on: nobody is woken for
+    /// each message that leaves. And the first one, beyond the limits, that has waited for a whole
+    /// queue's worth of writing.
     fn grant(&mut self, after: &mut Aftermath<W>) {
         if self.line.is_empty() || !self.life.is_open() {
             return;
         }
-        if !self.budget.is_low() && !self.line.is_overdue(&self.budget) {
-            return;
+        if self.budget.is_low() || self.line.is_overdue(&self.budget) {
+            self.grant_room(after);
         }
+    }
+
+    fn grant_room(&mut self, after: &mut Aftermath<W>) {
         while let Some((outgoing, bell)) = self.line.grant(&self.budget) {
             self.push(outgoing);
             after.ring(bell);
@@ -453,6 +457,10 @@ impl<W: Wire> Queue<W> {
     pub(super) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
         self.refused = true;
         self.stall(writer, after);
+        if self.life.is_open() {
+            // At the pace of a slow peer it may take longer than anybody waits until half is empty.
+            self.grant_room(after);
+        }
     }
 
     /// Puts the writer back with what TLS does not take before something has come: the reading end has it

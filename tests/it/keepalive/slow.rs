@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use landline::{Group, Server, ServerBuilder, WebSocket};
+use landline::{Config, Group, Server, ServerBuilder, Timeout, WebSocket};
 use rustix::net::sockopt;
 
 use crate::support::*;
@@ -39,7 +39,7 @@ fn links_of_32_kb_a_second() {
 }
 
 /// Peers that read 5, 10 or 40 KiB a second of all that there is are not cut within two minutes, and no
-/// more are members of a group, to which less is sent than they read.
+/// more are members of a group, to which less is sent than they read. No send waits in vain for room.
 #[test]
 #[ignore = "takes two minutes"]
 fn readers_of_5_to_40_kib_a_second() {
@@ -78,6 +78,27 @@ fn readers_of_5_to_40_kib_a_second() {
             let open = met.iter().filter(|met| met.ws.is_open()).count();
             assert_eq!(open, WAYS.len());
         });
+    });
+}
+
+/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 30 s and at most a
+/// quarter of that.
+#[test]
+#[ignore = "takes half a minute"]
+fn peers_that_read_nothing_are_cut_in_time() {
+    thread::scope(|scope| {
+        for &way in ALL_WAYS {
+            scope.spawn(move || {
+                let met = AnyMeeting::deaf(way, Config::new());
+                let begin = Instant::now();
+                while met.ws.send(vec![0; KIB]).is_ok() {}
+                let event = met.ws.wait_closed_timeout(PATIENCE).unwrap();
+                let after = begin.elapsed();
+                assert_eq!(event.timeout(), Some(Timeout::Write), "{way:?}");
+                let expected = Duration::from_secs(30)..Duration::from_secs(40);
+                assert!(expected.contains(&after), "{way:?} after {after:?}");
+            });
+        }
     });
 }
 
