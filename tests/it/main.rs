@@ -30,6 +30,7 @@ mod routing;
 mod sends;
 mod settings;
 mod smoke;
+mod splitting;
 mod stop;
 mod support;
 mod tidy;
