@@ -8,6 +8,7 @@ use super::outgoing::Outgoing;
 use super::writer::{Spent, Writer};
 use super::{Outbox, Wire};
 use crate::DeliveryError;
+use crate::background::STEPS;
 
 /// What a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
 /// code (L1).
@@ -95,7 +96,7 @@ impl<W: Wire> Aftermath<W> {
             wire.expect(since + outbox.config.close_timeout);
         }
         if let Some((wire, since)) = self.progress_expected {
-            wire.expect(since + outbox.config.write_timeout);
+            wire.expect(since + outbox.config.write_timeout / STEPS);
         }
         if let Some(wire) = self.watched {
             wire.watch(outbox);

@@ -486,6 +486,15 @@ impl<W: Wire> Queue<W> {
         waits && !self.keepers.input
     }
 
+    /// Takes the writer to try a full socket again; not with our Close, which would stand in the kernel
+    /// of a peer that reads nothing as if it had been told.
+    pub(super) fn take_stalled_writer(&mut self) -> Option<Box<Writer<W>>> {
+        if self.is_stalled() && !self.life.is_closed() {
+            return self.take_any_writer();
+        }
+        None
+    }
+
     /// Puts the writer back with what it has left, and leaves it to whoever waits for the socket: never
     /// to nobody.
     pub(super) fn stall(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
