@@ -23,6 +23,7 @@ mod life;
 mod logging;
 mod overflow;
 mod panics;
+mod peers;
 mod proxies;
 mod reading;
 mod requests;

@@ -72,7 +72,13 @@ fn larger_messages_leave_in_fragments_of_that_size() {
     for &way in ALL_WAYS {
         for max_frame in [125, FRAME, 64 * KIB] {
             let mut met = AnyMeeting::deaf(way, splitting(max_frame).max_queue_bytes(LONG));
-            for length in [0, max_frame, max_frame + 1, 2 * max_frame, 5 * max_frame + 7] {
+            for length in [
+                0,
+                max_frame,
+                max_frame + 1,
+                2 * max_frame,
+                5 * max_frame + 7,
+            ] {
                 for message in [
                     Message::from(text(length)),
                     Message::from(text(length).into_bytes()),
@@ -127,7 +133,8 @@ fn control_frames_leave_between_fragments() {
             let delivery = met.ws.send_tracked(&message).unwrap();
             assert_eq!(delivery.wait_timeout(ms(0)), Err(DeliveryError::Pending));
             met.peer.send(&Frame::new(PING, "theirs"));
-            met.events.find(|event| *event == Event::Ping(b"theirs".into()));
+            met.events
+                .find(|event| *event == Event::Ping(b"theirs".into()));
             met.ws.ping("ours").unwrap();
             let (frames, mut between) = read_message(&mut met.peer);
             if split {
@@ -169,7 +176,11 @@ fn an_overtaking_close_leaves_in_the_middle() {
         assert_eq!(close.close_code(), Some(4000), "{way:?}");
         assert!(!frames.is_empty() && frames.len() < LONG / FRAME);
         let event = met.events.next_close();
-        assert_eq!((event.undelivered(), event.is_clean()), (2, true), "{way:?}");
+        assert_eq!(
+            (event.undelivered(), event.is_clean()),
+            (2, true),
+            "{way:?}"
+        );
     }
 }
 

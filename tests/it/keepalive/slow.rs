@@ -81,10 +81,10 @@ fn readers_of_5_to_40_kib_a_second() {
     });
 }
 
-/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 30 s and at most a
-/// quarter of that.
+/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 40 s and at most a
+/// quarter of that more.
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "takes forty seconds"]
 fn peers_that_read_nothing_are_cut_in_time() {
     thread::scope(|scope| {
         for &way in ALL_WAYS {
@@ -95,7 +95,7 @@ fn peers_that_read_nothing_are_cut_in_time() {
                 let event = met.ws.wait_closed_timeout(PATIENCE).unwrap();
                 let after = begin.elapsed();
                 assert_eq!(event.timeout(), Some(Timeout::Write), "{way:?}");
-                let expected = Duration::from_secs(30)..Duration::from_secs(40);
+                let expected = Duration::from_secs(40)..Duration::from_secs(52);
                 assert!(expected.contains(&after), "{way:?} after {after:?}");
             });
         }
@@ -109,10 +109,7 @@ fn peers_that_read_nothing_are_cut_in_time() {
 #[ignore = "takes half a minute"]
 fn pongs_leave_between_short_frames() {
     const LENGTH: usize = 1 << 20;
-    let table = [
-        (Some(8 * KIB), (LENGTH, None)),
-        (None, (0, Some(1011))),
-    ];
+    let table = [(Some(8 * KIB), (LENGTH, None)), (None, (0, Some(1011)))];
     thread::scope(|scope| {
         for (role, (max_frame, expected)) in
             ROLES.iter().flat_map(|role| table.map(|row| (role, row)))
@@ -170,12 +167,15 @@ impl Pinging {
         let thread = thread::spawn(move || {
             // Nobody pongs unasked: this waits for the end, or for 4 s.
             while heard.recv_timeout(PATIENT) == Err(RecvTimeoutError::Timeout) {
-                stream.write_all(&ping).unwrap();
+                if stream.write_all(&ping).is_err() {
+                    break;
+                }
                 match heard.recv_timeout(PATIENT) {
                     Ok(()) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                     Err(RecvTimeoutError::Timeout) => {
-                        stream.write_all(&close).unwrap();
+                        // It may be gone already.
+                        let _ = stream.write_all(&close);
                         let _ = stream.shutdown(Shutdown::Both);
                         return Some(1011);
                     }

@@ -112,7 +112,11 @@ fn a_split_message_is_released_with_its_last_fragment() {
     let delivery = fixture.push_tracked(&long(3 * LARGE));
     for left in [2, 1, 0] {
         fixture.write();
-        let room = if left == 0 { (0, 0) } else { (1, 3 * LARGE as u64) };
+        let room = if left == 0 {
+            (0, 0)
+        } else {
+            (1, 3 * LARGE as u64)
+        };
         assert_eq!((fixture.queue.messages(), fixture.queue.buffered()), room);
         assert_eq!(fixture.queue.delivered(), u64::from(left == 0));
         let expected = if left == 0 { Ok(()) } else { PENDING };
