@@ -251,7 +251,10 @@ impl Linked {
         thread::spawn(move || {
             while let Some(frame) = reading.read_frame_or_end() {
                 match frame.opcode {
-                    opcode::PING => reading.send(&Frame::new(opcode::PONG, frame.payload)),
+                    // Landline may be gone.
+                    opcode::PING => {
+                        drop(reading.try_send(&Frame::new(opcode::PONG, frame.payload)))
+                    }
                     _ => drop(sender.send(frame.payload.len())),
                 }
             }

@@ -13,7 +13,7 @@ const LENGTH: usize = 200 * 1_000;
 enum Ending {
     /// By a FIN alone.
     Fin,
-    /// By a close_notify of TLS alone.
+    /// By a `close_notify` of TLS alone.
     #[cfg(feature = "tls")]
     Notify,
     /// By both.
