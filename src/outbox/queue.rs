@@ -486,10 +486,10 @@ impl<W: Wire> Queue<W> {
         waits && !self.keepers.input
     }
 
-    /// Takes the writer to try a full socket again; not with our Close, which would stand in the kernel
-    /// of a peer that reads nothing as if it had been told.
+    /// Takes the writer to try a full socket again; not once the connection is closing, as our Close
+    /// would stand in the kernel of a peer that reads nothing as if it had been told.
     pub(super) fn take_stalled_writer(&mut self) -> Option<Box<Writer<W>>> {
-        if self.is_stalled() && !self.life.is_closed() {
+        if self.is_stalled() && self.life.is_open() {
             return self.take_any_writer();
         }
         None
