@@ -26,6 +26,7 @@ pub struct Config {
     pub(crate) overflow: Overflow,
     pub(crate) send_buffer: Option<usize>,
     pub(crate) tcp_notsent_lowat: Option<usize>,
+    pub(crate) max_outgoing_frame: Option<usize>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -37,6 +38,8 @@ pub struct Config {
 
 /// Is longer than any program runs, and short enough to be added to any moment.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// The largest payload of a control frame, which no limit touches (RFC 6455, section 5.5).
+const MAX_CONTROL: usize = 125;
 /// Keeps a short ping interval from being a flood.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -54,9 +57,10 @@ impl Config {
             overflow: Overflow::Wait,
             send_buffer: None,
             tcp_notsent_lowat: Some(128 << 10),
+            max_outgoing_frame: None,
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(60),
-            write_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(40),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(40),
             close_timeout: Duration::from_secs(5),
@@ -154,6 +158,21 @@ impl Config {
         self
     }
 
+    /// Sets the largest frame that is sent, in bytes of payload, 125 at least; by default, or with `None`,
+    /// a message is one frame, however large. Larger messages leave in fragments (RFC 6455, section
+    /// 5.4), with pings and pongs between them.
+    ///
+    /// Some peers take only short frames: WebSocket-Node 64 KiB. And on a slow link a pong does not
+    /// wait for the end of a long message then. Of what is sent at most 16 KiB, or one larger frame,
+    /// stands before it on this side, and in the kernel what
+    /// [`tcp_notsent_lowat`](Self::tcp_notsent_lowat) lets in. But not all peers take fragments, see
+    /// [`peers`](crate::peers).
+    #[must_use]
+    pub fn max_outgoing_frame(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.max_outgoing_frame = bytes.into().map(|bytes| bytes.max(MAX_CONTROL));
+        self
+    }
+
     /// Sets how long the handshake may take, TLS and HTTP together and on the client the name
     /// lookup and connecting too; 10 s by default. Zero is an error when binding or connecting.
     #[must_use]
@@ -172,11 +191,12 @@ impl Config {
     }
 
     /// Sets how long the peer may refuse what is to be written without taking 64 KiB of it, and how
-    /// long [`send`](crate::WebSocket::send) waits for room; 30 s by default. Zero is an error when
+    /// long [`send`](crate::WebSocket::send) waits for room; 40 s by default. Zero is an error when
     /// binding or connecting.
     ///
-    /// A peer's kernel takes what comes in steps of up to some 125 KB: a shorter timeout than the peer
-    /// needs for so much cuts peers that do read.
+    /// A peer's kernel takes what comes in steps: Linux's often opens its window only when all that it
+    /// holds has been read, 130 to 180 KB by default. A shorter timeout than the peer needs for so
+    /// much cuts peers that do read. 40 s are enough for 5 KiB a second.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout.min(FOREVER);

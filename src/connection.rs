@@ -332,6 +332,7 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timed for Connection {
     fn check(&self, now: Instant) -> Option<Instant> {
+        self.outbox.retry();
         let mut ready = None;
         while !self.outbox.is_cut() {
             let facts = self.facts(now, ready);

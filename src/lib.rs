@@ -176,7 +176,8 @@
 //!
 //! **A message that is too large to hold** is written piece by piece by a [`MessageWriter`]
 //! ([`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer)), and read
-//! so by a [`MessageReader`] ([`recv_reader`](Messages::recv_reader)).
+//! so by a [`MessageReader`] ([`recv_reader`](Messages::recv_reader)). Whole messages leave as one frame
+//! each, or in fragments of at most [`Config::max_outgoing_frame`].
 //!
 //! # Blocking
 //!
@@ -209,7 +210,7 @@
 //! `recv`, the peer's silence does not count. But nobody answers its pings then, so it may give up
 //! on us, most after 40 s, Deno after 30: who computes for long hands the message to another thread
 //! first. Peers are the same: many libraries answer no ping while their program works, and such a peer
-//! is cut after [`ping_timeout`](Config::ping_timeout), 40 s by default.
+//! is cut after [`ping_timeout`](Config::ping_timeout), 40 s by default. [`peers`] says which.
 //!
 //! # Design
 //!
@@ -255,7 +256,7 @@
 //! Deadlines judge the peer by what it did, and nobody unheard. A pong counts from before its ping has
 //! left. What our own kernel takes is no life of the peer's, unless the socket had refused bytes. Before
 //! a verdict of silence the socket is asked whether it is readable, before one of a stall whether it is
-//! writable. A look that comes late, as the process or the machine stood still, begins each running
+//! writable, and a full one is tried again at each look: Linux says writable later than it takes bytes. A look that comes late, as the process or the machine stood still, begins each running
 //! watch anew, once. A message's own payload is its progress, and nothing else. Every socket has
 //! `TCP_NOTSENT_LOWAT` ([`Config::tcp_notsent_lowat`]), so that little stands before a ping, and a slow
 //! reader is seen to read.
@@ -459,6 +460,9 @@ compile_error!("landline runs on Unix only, for now");
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[doc = include_str!("peers.md")]
+pub mod peers {}
 
 mod background;
 mod callbacks;

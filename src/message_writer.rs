@@ -30,7 +30,9 @@ use crate::{SendError, SendErrorKind, WebSocket};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Some 16 KiB gather before a fragment leaves, or what there is at [`flush`](Write::flush). While
+/// Some 16 KiB gather before a fragment leaves, or less where
+/// [`max_outgoing_frame`](crate::Config::max_outgoing_frame) says so, or what there is at
+/// [`flush`](Write::flush). While
 /// more than 64 KiB of fragments wait for a slow peer, writing waits, at most
 /// [`write_timeout`](crate::Config::write_timeout). Other messages of the connection queue behind
 /// the streamed one until it is [finished](Self::finish); pings and pongs go on. A program that
@@ -52,17 +54,20 @@ pub struct MessageWriter {
     ws: WebSocket,
     stream: Stream,
     is_text: bool,
+    /// So much makes a fragment.
+    fragment: usize,
     /// What is no fragment yet.
     buffer: Vec<u8>,
     finished: bool,
 }
 
-/// So much makes a fragment.
+/// So much makes a fragment, unless frames are to be shorter.
 const FRAGMENT: usize = 16 << 10;
 
 impl MessageWriter {
     pub(crate) fn begin(ws: &WebSocket, opcode: Opcode) -> Result<Self, SendError> {
         let outbox = &ws.connection().outbox;
+        let max_frame = outbox.max_frame().unwrap_or(FRAGMENT);
         let stream = outbox
             .begin_stream(opcode)
             .map_err(|kind| SendError::new(kind, None))?;
@@ -70,6 +75,7 @@ impl MessageWriter {
             ws: ws.clone(),
             stream,
             is_text: opcode == Opcode::Text,
+            fragment: max_frame.min(FRAGMENT),
             buffer: Vec::new(),
             finished: false,
         })
@@ -126,10 +132,10 @@ impl Write for MessageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Also before a fragment leaves: from now on it is this thread that must not wait behind it.
         self.ws.connection().outbox.take_over_stream();
-        if self.buffer.len() >= FRAGMENT {
+        if self.buffer.len() >= self.fragment {
             self.send_fragment(Fin::More)?;
         }
-        let room = FRAGMENT.saturating_sub(self.buffer.len());
+        let room = self.fragment.saturating_sub(self.buffer.len());
         let length = bytes.len().min(room);
         self.buffer.extend_from_slice(&bytes[..length]);
         Ok(length)

@@ -73,7 +73,7 @@ const PROGRESS: u64 = 64 << 10;
 const SHORTEST: Duration = Duration::from_millis(20);
 /// In so many steps a watch is looked at. A look that comes more than a step late says that this side
 /// was held up, perhaps the whole machine: the peer may have had as little time.
-const STEPS: u32 = 4;
+pub(crate) const STEPS: u32 = 4;
 
 /// A stretch of time in which the peer should have done something.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::deadlines::{Deadlines, Facts, Verdict};
+pub(crate) use self::deadlines::{Deadlines, Facts, STEPS, Verdict};
 use crate::record::error;
 use crate::sync::lock;
 use crate::transport::{Poller, Socket};

@@ -8,6 +8,7 @@ use super::line::Bell;
 use super::outgoing::Outgoing;
 use super::writer::{Writer, dispose};
 use super::{Outbox, Wire};
+use crate::background::STEPS;
 use crate::{DeliveryError, Message};
 
 /// What a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
@@ -99,7 +100,9 @@ impl<W: Wire> Aftermath<W> {
                 Task::Dispose(payload) => dispose(payload),
                 Task::Look(wire) => wire.expect(Instant::now()),
                 Task::ExpectClose(wire, since) => wire.expect(since + config.close_timeout),
-                Task::ExpectProgress(wire, since) => wire.expect(since + config.write_timeout),
+                Task::ExpectProgress(wire, since) => {
+                    wire.expect(since + config.write_timeout / STEPS);
+                }
                 Task::Watch(wire) => wire.watch(outbox),
                 Task::Bury(mut writer) => writer.take_spent().dispose(),
             }

@@ -93,6 +93,18 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
+    /// Tries an unfinished write again, though nobody has been told that the socket takes more. Linux says
+    /// so only once half of `TCP_NOTSENT_LOWAT` is free, but takes more from the first byte on: the
+    /// windows that a slow peer opens may be smaller.
+    pub(crate) fn retry(self: &Arc<Self>) {
+        if !self.is_stalled() {
+            return;
+        }
+        if let Some(writer) = self.with_queue(|queue, _| queue.take_stalled_writer()) {
+            self.drive(writer, FAIR_SHARE);
+        }
+    }
+
     /// Writes on if this thread, which waits for room, has been called to: the socket takes more.
     pub(super) fn answer_call<'a>(
         self: &'a Arc<Self>,

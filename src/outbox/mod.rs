@@ -14,7 +14,7 @@
 //! | in | is |
 //! |---|---|
 //! | `send`, `stream` | how a message gets in, or what a full queue does to it |
-//! | `queue`, of `budget`, `channel`, `control`, `lane`, `line`, `outgoing`, `pings` | what waits, and its rules |
+//! | `queue`, of `budget`, `channel`, `control`, `lane`, `line`, `outgoing`, `pings`, `split` | what waits, and its rules |
 //! | `drive`, `writer`, `write_buffer` | writing it |
 //! | `aftermath` | what a rule asks to be done after unlocking |
 //! | `cork` | holding it back for the rest of a burst |
@@ -37,6 +37,7 @@ mod outgoing;
 mod pings;
 mod queue;
 mod send;
+mod split;
 mod stream;
 mod sync;
 mod wire;

@@ -13,9 +13,10 @@ use super::lane::Lane;
 use super::line::{Bell, Line};
 use super::outgoing::Outgoing;
 use super::pings::Pings;
+use super::split::Split;
 use super::sync::Arc;
-use super::write_buffer::{LARGE, Written};
-use super::writer::{Item, Writer};
+use super::write_buffer::{LARGE, Role, Written};
+use super::writer::{Fragment, Item, Writer};
 use crate::life::{Cause, Life};
 use crate::protocol::{CloseFrame, Fin, Opcode};
 use crate::{CloseCode, Config, DeliveryError, Initiator, Overflow, SendErrorKind};
@@ -29,6 +30,12 @@ pub(super) struct Queue<W> {
     pub(super) lane: Option<Box<Lane>>,
     /// Whether a streamed message is being written: what is in the channel waits for its end.
     streaming: bool,
+    /// The message that leaves in fragments just now.
+    split: Option<Box<Split>>,
+    /// A message with more bytes than that is split.
+    max_frame: usize,
+    /// So many bytes are taken from the queue for one write.
+    batch: u64,
     pub(super) budget: Budget,
     /// How many of the budget's places are no messages, but barriers.
     barriers: u64,
@@ -98,18 +105,23 @@ impl Keepers {
 const WORN_OUT: &str = "the keys of this TLS connection are used up";
 /// So much progress restarts the write deadline.
 const PROGRESS: u64 = 64 << 10;
-/// So many bytes are taken from the queue for one write, or so many messages.
-const BATCH: u64 = 64 << 10;
+/// At most so many bytes are taken from the queue for one write, and so many messages.
+const BATCH: usize = 64 << 10;
 const BATCH_MESSAGES: usize = 1_024;
 
 impl<W: Wire> Queue<W> {
     pub(super) fn new(config: &Config, writer: Writer<W>, wire: std::sync::Arc<W>) -> Self {
+        let max_frame = config.max_outgoing_frame.unwrap_or(usize::MAX);
         Self {
             life: Life::new(),
             channel: Channel::default(),
             control: Control::default(),
             lane: None,
             streaming: false,
+            split: None,
+            max_frame,
+            // Whoever wants short frames wants the control frames soon.
+            batch: max_frame.clamp(LARGE, BATCH) as u64,
             budget: Budget::new(config),
             barriers: 0,
             line: Line::default(),
@@ -173,15 +185,19 @@ impl<W: Wire> Queue<W> {
         left
     }
 
-    /// Lets in those who wait for room, from a half-empty queue on, as many as fit; and the first
-    /// one, beyond the limits, that has waited for a whole queue's worth of writing.
+    /// Lets in those who wait for room, as many as fit, from a half-empty queue on: nobody is woken for
+    /// each message that leaves. And the first one, beyond the limits, that has waited for a whole
+    /// queue's worth of writing.
     fn grant(&mut self, after: &mut Aftermath<W>) {
         if self.line.is_empty() || !self.life.is_open() {
             return;
         }
-        if !self.budget.is_low() && !self.line.is_overdue(&self.budget) {
-            return;
+        if self.budget.is_low() || self.line.is_overdue(&self.budget) {
+            self.grant_room(after);
         }
+    }
+
+    fn grant_room(&mut self, after: &mut Aftermath<W>) {
         while let Some((outgoing, bell)) = self.line.grant(&self.budget) {
             self.push(outgoing);
             after.ring(bell);
@@ -228,13 +244,13 @@ impl<W: Wire> Queue<W> {
         None
     }
 
-    /// Takes the writer for a whole message that nothing is to be written before, and which so need
-    /// not pass the channel. Hands back what has to.
+    /// Takes the writer for a message of one frame that nothing is to be written before, and which so
+    /// need not pass the channel. Hands back what has to.
     pub(super) fn take_writer_for(
         &mut self,
         outgoing: Outgoing,
     ) -> Result<(Box<Writer<W>>, Item), Outgoing> {
-        if !self.has_nothing_before() {
+        if !self.has_nothing_before() || outgoing.weight() > self.max_frame as u64 {
             return Err(outgoing);
         }
         let Some(writer) = self.take_writer() else {
@@ -260,7 +276,8 @@ impl<W: Wire> Queue<W> {
 
     /// Tells whether nothing is to be written before what comes now.
     pub(super) fn has_nothing_before(&self) -> bool {
-        self.channel.is_empty() && self.control.is_empty() && !self.streaming && !self.owes
+        let no_message = self.channel.is_empty() && self.split.is_none() && !self.streaming;
+        no_message && self.control.is_empty() && !self.owes
     }
 
     /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
@@ -287,7 +304,7 @@ impl<W: Wire> Queue<W> {
     fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) {
         let (mut bytes, mut messages) = (0, 0);
         writer.expect(self.channel.len().min(BATCH_MESSAGES));
-        while bytes < BATCH && messages < BATCH_MESSAGES {
+        while bytes < self.batch && messages < BATCH_MESSAGES {
             let Some((item, weight)) = self.next_item(writer, after) else {
                 // All that was admitted before our Close has left, or never will.
                 let drained = !self.streaming && self.channel.is_empty();
@@ -313,14 +330,32 @@ impl<W: Wire> Queue<W> {
                 if let Some((opcode, fin, payload)) = self.lane.as_mut()?.take() {
                     self.streaming = fin == Fin::More;
                     let weight = payload.len() as u64;
-                    return Some((Item::Fragment(opcode, fin, payload), weight));
+                    let role = Role::Fragment { weight, fin };
+                    let fragment = Fragment {
+                        opcode,
+                        fin,
+                        payload,
+                        role,
+                    };
+                    return Some((Item::Fragment(Box::new(fragment)), weight));
                 }
                 self.abandon_stream(writer, after)?;
                 continue;
             }
+            if let Some(split) = &mut self.split {
+                let fragment = split.take(self.max_frame);
+                let weight = fragment.payload.len() as u64;
+                if fragment.fin == Fin::Last {
+                    self.split = None;
+                }
+                return Some((Item::Fragment(Box::new(fragment)), weight));
+            }
             let outgoing = self.channel.pop()?;
             let weight = outgoing.weight();
             match outgoing.into_message() {
+                Ok((message, promise)) if message.len() > self.max_frame => {
+                    self.split = Some(Box::new(Split::new(message, promise)));
+                }
                 Ok((message, promise)) => return Some((Item::Message(message, promise), weight)),
                 // Whoever confirms has begun the numbers.
                 Err(Outgoing::Barrier(promise)) => {
@@ -378,7 +413,8 @@ impl<W: Wire> Queue<W> {
     }
 
     fn has_fragment(&self) -> bool {
-        self.streaming && self.lane.as_ref().is_some_and(|lane| lane.has_next())
+        let streamed = self.streaming && self.lane.as_ref().is_some_and(|lane| lane.has_next());
+        streamed || self.split.is_some()
     }
 }
 
@@ -428,6 +464,10 @@ impl<W: Wire> Queue<W> {
     pub(super) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
         self.refused = true;
         self.stall(writer, after);
+        if self.life.is_open() {
+            // At the pace of a slow peer it may take longer than anybody waits until half is empty.
+            self.grant_room(after);
+        }
     }
 
     /// Puts the writer back with what TLS does not take before something has come: the reading end has it
@@ -451,6 +491,15 @@ impl<W: Wire> Queue<W> {
     pub(super) fn is_stalled(&self) -> bool {
         let waits = self.stall.is_some() && matches!(self.writer, Seat::Here(_));
         waits && !self.keepers.input
+    }
+
+    /// Takes the writer to try a full socket again; not once the connection is closing, as our Close
+    /// would stand in the kernel of a peer that reads nothing as if it had been told.
+    pub(super) fn take_stalled_writer(&mut self) -> Option<Box<Writer<W>>> {
+        if self.is_stalled() && self.life.is_open() {
+            return self.take_any_writer();
+        }
+        None
     }
 
     /// Puts the writer back with what it has left, and leaves it to whoever waits for the socket: never
@@ -532,6 +581,11 @@ impl<W: Wire> Queue<W> {
         let why = *self.unsendable.get_or_insert(why);
         if std::mem::take(&mut self.streaming) {
             self.discard_one(Outgoing::Stream, why, after);
+        }
+        if let Some(split) = self.split.take() {
+            self.budget.release(split.weight(), 1);
+            self.undelivered += 1;
+            after.give_up(split.into_rest(), why);
         }
         while let Some(outgoing) = self.channel.pop() {
             self.discard_one(outgoing, why, after);

@@ -39,6 +39,11 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
+    /// Returns how many bytes of payload a frame may have.
+    pub(crate) fn max_frame(&self) -> Option<usize> {
+        self.config.max_outgoing_frame
+    }
+
     /// Records that this thread writes the streamed message from now on.
     pub(crate) fn take_over_stream(&self) {
         self.with_lane(Lane::take_over);

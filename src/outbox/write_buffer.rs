@@ -47,7 +47,9 @@ pub(super) enum Role {
         weight: u64,
         promise: Option<Promise>,
     },
-    /// A fragment: its room in the lane; the last one's end is its message's.
+    /// A fragment of a split message, but not the last, which stands for the message.
+    Part,
+    /// A fragment of a streamed message: its room in the lane; the last one's end is its message's.
     Fragment { weight: u64, fin: Fin },
     /// A ping that has a place among the messages.
     Barrier,
@@ -95,7 +97,7 @@ impl Written {
                 self.barriers += 1;
             }
             Role::Close => self.close = true,
-            Role::Control => {}
+            Role::Part | Role::Control => {}
         }
     }
 

@@ -34,7 +34,17 @@ pub(super) enum Item {
     Barrier(pings::Payload),
     Close(CloseFrame),
     Message(Message, Option<Promise>),
-    Fragment(Opcode, Fin, Bytes),
+    /// Apart, as it would make every item larger.
+    Fragment(Box<Fragment>),
+}
+
+/// A fragment of a message.
+pub(super) struct Fragment {
+    pub(super) opcode: Opcode,
+    pub(super) fin: Fin,
+    pub(super) payload: Bytes,
+    /// What its end releases.
+    pub(super) role: Role,
 }
 
 impl<W: Wire> Writer<W> {
@@ -112,10 +122,10 @@ impl<W: Wire> Writer<W> {
                 let spent = buffer.push_data(encoder, kind, message, role);
                 self.spent.add(spent);
             }
-            Item::Fragment(opcode, fin, payload) => {
-                let weight = payload.len() as u64;
-                let (message, role) = (Message::Binary(payload), Role::Fragment { weight, fin });
-                let spent = buffer.push_data(encoder, (opcode, fin), message, role);
+            Item::Fragment(fragment) => {
+                let kind = (fragment.opcode, fragment.fin);
+                let payload = Message::Binary(fragment.payload);
+                let spent = buffer.push_data(encoder, kind, payload, fragment.role);
                 self.spent.add(spent);
             }
         }

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod codes;
+mod half_closed;
 mod leftovers;
 mod unread;
 

@@ -8,5 +8,6 @@ mod cork;
 mod ending;
 mod handing;
 mod line;
+mod splitting;
 mod streaming;
 mod world;

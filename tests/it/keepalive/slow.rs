@@ -3,11 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use landline::{Group, Server, ServerBuilder, WebSocket};
+use landline::{Client, Config, Group, Server, ServerBuilder, Timeout, WebSocket};
 use rustix::net::sockopt;
 
 use crate::support::*;
@@ -39,7 +39,7 @@ fn links_of_32_kb_a_second() {
 }
 
 /// Peers that read 5, 10 or 40 KiB a second of all that there is are not cut within two minutes, and no
-/// more are members of a group, to which less is sent than they read.
+/// more are members of a group, to which less is sent than they read. No send waits in vain for room.
 #[test]
 #[ignore = "takes two minutes"]
 fn readers_of_5_to_40_kib_a_second() {
@@ -57,7 +57,8 @@ fn readers_of_5_to_40_kib_a_second() {
                     let after = begin.elapsed();
                     assert!(
                         sent.is_ok(),
-                        "{way:?} at {rate} KiB/s is cut after {after:?}"
+                        "{way:?} at {rate} KiB/s fails after {after:?}: {:?}",
+                        sent.map_err(|error| error.kind())
                     );
                 }
             });
@@ -78,6 +79,129 @@ fn readers_of_5_to_40_kib_a_second() {
             assert_eq!(open, WAYS.len());
         });
     });
+}
+
+/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 40 s and at most a
+/// quarter of that more.
+#[test]
+#[ignore = "takes forty seconds"]
+fn peers_that_read_nothing_are_cut_in_time() {
+    thread::scope(|scope| {
+        for &way in ALL_WAYS {
+            scope.spawn(move || {
+                let met = AnyMeeting::deaf(way, Config::new());
+                let begin = Instant::now();
+                while met.ws.send(vec![0; KIB]).is_ok() {}
+                let event = met.ws.wait_closed_timeout(PATIENCE).unwrap();
+                let after = begin.elapsed();
+                assert_eq!(event.timeout(), Some(Timeout::Write), "{way:?}");
+                let expected = Duration::from_secs(40)..Duration::from_secs(52);
+                assert!(expected.contains(&after), "{way:?} after {after:?}");
+            });
+        }
+    });
+}
+
+/// A peer that pings every 4 s, and closes with 1011 where no pong comes within 4 s, gets 1 MiB over
+/// 32 kB a second in short frames, with little in the kernel: pongs leave between them. In one frame it
+/// is too much for its patience.
+#[test]
+#[ignore = "takes half a minute"]
+fn pongs_leave_between_short_frames() {
+    const LENGTH: usize = 1 << 20;
+    let table = [(Some(8 * KIB), (LENGTH, None)), (None, (0, Some(1011)))];
+    thread::scope(|scope| {
+        for (role, (max_frame, expected)) in
+            ROLES.iter().flat_map(|role| table.map(|row| (role, row)))
+        {
+            scope.spawn(move || {
+                let config = Config::new().tcp_notsent_lowat(16 * KIB);
+                let config = config.max_outgoing_frame(max_frame);
+                let (peer, ws, _server) = meet_behind_link(*role, config);
+                ws.send(vec![0; LENGTH]).unwrap();
+                let pinging = Pinging::begin(&peer);
+                let got = pinging.read(peer, LENGTH);
+                assert_eq!(got, expected, "{role:?} in frames of {max_frame:?}");
+                ws.abort();
+            });
+        }
+    });
+}
+
+fn meet_behind_link(role: Role, config: Config) -> (RawPeer, WebSocket, Option<TestServer>) {
+    let link = |target| link(target, 32_000, Some(4 * KIB));
+    match role {
+        Role::Server => {
+            let (sender, receiver) = mpsc::channel();
+            let builder = Server::builder().config(config);
+            let server = TestServer::start(builder.on_upgrade(move |ws, _| {
+                let _ = sender.send(ws.clone());
+            }));
+            let mut peer = RawPeer::connect_to(link(server.local_addr()));
+            peer.upgrade();
+            (peer, next(&receiver), Some(server))
+        }
+        Role::Client => {
+            let raw = RawServer::new();
+            let url = format!("ws://{}", link(raw.local_addr()));
+            let client = Client::new().config(config);
+            let (peer, ws) = raw.answering(|_| client.connect(url, |_| ()).unwrap());
+            (peer, ws, None)
+        }
+    }
+}
+
+/// The keepalive of a peer: a ping every 4 s, of which each has 4 s for its pong.
+struct Pinging {
+    pongs: mpsc::Sender<()>,
+    thread: thread::JoinHandle<Option<u16>>,
+}
+
+impl Pinging {
+    fn begin(peer: &RawPeer) -> Self {
+        const PATIENT: Duration = Duration::from_secs(4);
+        let mut stream = peer.stream.try_clone().unwrap();
+        let ping = peer.encode(&Frame::new(opcode::PING, "4 s"));
+        let close = peer.encode(&Frame::new(opcode::CLOSE, 1011_u16.to_be_bytes()));
+        let (pongs, heard) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            // Nobody pongs unasked: this waits for the end, or for 4 s.
+            while heard.recv_timeout(PATIENT) == Err(RecvTimeoutError::Timeout) {
+                if stream.write_all(&ping).is_err() {
+                    break;
+                }
+                match heard.recv_timeout(PATIENT) {
+                    Ok(()) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {
+                        // It may be gone already.
+                        let _ = stream.write_all(&close);
+                        let _ = stream.shutdown(Shutdown::Both);
+                        return Some(1011);
+                    }
+                }
+            }
+            None
+        });
+        Self { pongs, thread }
+    }
+
+    /// Reads a message of this length. Returns how much came in whole frames, and with which code the
+    /// peer has closed, if it has.
+    fn read(self, mut peer: RawPeer, length: usize) -> (usize, Option<u16>) {
+        peer.stream.set_read_timeout(None).unwrap();
+        let mut got = 0;
+        while got < length {
+            match peer.read_frame_or_end() {
+                Ok(frame) if frame.opcode == opcode::PONG => drop(self.pongs.send(())),
+                Ok(frame) if frame.opcode == opcode::PING => {}
+                Ok(frame) => got += frame.payload.len(),
+                Err(_) => break,
+            }
+        }
+        drop(self.pongs);
+        (got, self.thread.join().unwrap())
+    }
 }
 
 /// Landline with default settings, and behind a slow link a peer that reads and answers pings.
@@ -127,7 +251,10 @@ impl Linked {
         thread::spawn(move || {
             while let Some(frame) = reading.read_frame_or_end() {
                 match frame.opcode {
-                    opcode::PING => reading.send(&Frame::new(opcode::PONG, frame.payload)),
+                    // Landline may be gone.
+                    opcode::PING => {
+                        drop(reading.try_send(&Frame::new(opcode::PONG, frame.payload)))
+                    }
                     _ => drop(sender.send(frame.payload.len())),
                 }
             }

@@ -55,6 +55,24 @@ fn progress_restarts_a_stall() {
     assert!(fixture.queue.stall.is_none());
 }
 
+/// A full socket is tried again only by what is stalled, and not while the connection is closing.
+#[test]
+fn a_full_socket_is_tried_again_unless_closing() {
+    let mut fixture = Fixture::new(1 << 20, 8);
+    assert!(fixture.queue.take_stalled_writer().is_none());
+    fixture.push("12345");
+    fixture.write();
+    let writer = fixture.queue.take_stalled_writer();
+    assert!(writer.is_some() && fixture.queue.take_stalled_writer().is_none());
+    fixture.tape.make_room(PLENTY);
+    assert_eq!(fixture.write_with(writer), ["12345"]);
+    let mut fixture = Fixture::new(1 << 20, 8);
+    fixture.push("12345");
+    fixture.write();
+    fixture.close(1000, Urgency::Overtaking);
+    assert!(fixture.queue.is_stalled() && fixture.queue.take_stalled_writer().is_none());
+}
+
 /// A stalled writer lies there for its keepers alone: the background, unless somebody polls.
 #[test]
 fn a_stalled_writer_is_left_to_a_keeper() {

@@ -59,6 +59,22 @@ fn the_line_moves_up_in_order_from_half_empty_on() {
     );
 }
 
+/// Where the socket refuses more, whoever fits is let in at once: half of the queue may take a slow peer
+/// longer than anybody waits.
+#[test]
+fn a_refusal_lets_in_those_who_fit() {
+    let mut fixture = Fixture::new(10, 8);
+    fixture.push("12");
+    fixture.push("345678");
+    let tickets = ["90", "ab", "c"].map(|text| fixture.join(text));
+    fixture.tape.make_room("12".len() + 2);
+    assert_eq!(fixture.write(), ["12"]);
+    let waiting = |fixture: &Fixture| tickets.map(|ticket| fixture.queue.is_in_line(ticket));
+    assert_eq!(waiting(&fixture), [true; 3], "eight of ten bytes");
+    assert!(fixture.write_on().is_empty());
+    assert_eq!(waiting(&fixture), [false, false, true]);
+}
+
 /// Whoever has been the first in line for a queue's worth of writing is let in beyond the limits, once;
 /// what left before it came does not count.
 #[test]

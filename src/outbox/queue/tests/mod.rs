@@ -3,6 +3,7 @@
 mod accounting;
 mod admission;
 mod order;
+mod split;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -133,13 +134,15 @@ const PLENTY: usize = 1 << 30;
 
 impl Fixture {
     fn new(bytes: usize, messages: usize) -> Self {
-        let config = Config::new()
-            .max_queue_bytes(bytes)
-            .max_queue_messages(messages);
+        let config = Config::new().max_queue_bytes(bytes);
+        Self::of(&config.max_queue_messages(messages))
+    }
+
+    fn of(config: &Config) -> Self {
         let tape = std::sync::Arc::new(Tape::default());
         let writer = Writer::new(Encoder::new(Role::Server), tape.clone());
         Self {
-            queue: Queue::new(&config, writer, tape.clone()),
+            queue: Queue::new(config, writer, tape.clone()),
             after: Aftermath::new(),
             tape,
         }

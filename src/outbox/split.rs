@@ -1,0 +1,64 @@
+//! A message that is too large for one frame: [`Split`].
+
+use bytes::Bytes;
+
+use super::budget::weight;
+use super::delivery::Promise;
+use super::outgoing::Outgoing;
+use super::write_buffer::Role;
+use super::writer::Fragment;
+use crate::Message;
+use crate::protocol::{Fin, Opcode};
+
+/// The message whose fragments leave one after the other, and what of it is still to be taken. Its room
+/// is released with its last fragment.
+pub(super) struct Split {
+    /// That of the next fragment (RFC 6455, section 5.4).
+    opcode: Opcode,
+    rest: Bytes,
+    weight: u64,
+    promise: Option<Promise>,
+}
+
+impl Split {
+    pub(super) fn new(message: Message, promise: Option<Promise>) -> Self {
+        Self {
+            opcode: Opcode::of(&message),
+            weight: weight(&message),
+            rest: message.into_bytes(),
+            promise,
+        }
+    }
+
+    /// Takes the next fragment, of at most so many bytes.
+    pub(super) fn take(&mut self, max_frame: usize) -> Fragment {
+        let payload = self.rest.split_to(self.rest.len().min(max_frame));
+        let opcode = std::mem::replace(&mut self.opcode, Opcode::Continuation);
+        let (fin, role) = if self.rest.is_empty() {
+            let (weight, promise) = (self.weight, self.promise.take());
+            (Fin::Last, Role::Message { weight, promise })
+        } else {
+            (Fin::More, Role::Part)
+        };
+        Fragment {
+            opcode,
+            fin,
+            payload,
+            role,
+        }
+    }
+
+    /// Returns what the message takes of the budget's bytes.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Gives up the rest.
+    pub(super) fn into_rest(self) -> Outgoing {
+        let rest = Message::Binary(self.rest);
+        match self.promise {
+            Some(promise) => Outgoing::Tracked(Box::new((rest, promise))),
+            None => Outgoing::Message(rest),
+        }
+    }
+}
