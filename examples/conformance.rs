@@ -84,7 +84,6 @@ fn update_reports(client: &Client, base: &str) -> Result<(), Box<dyn Error>> {
 fn config() -> Config {
     Config::new()
         .max_message_size(64 << 20)
-        .max_frame_size(64 << 20)
         .ping_interval(None)
 }
 

@@ -18,8 +18,9 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) max_message_size: usize,
-    pub(crate) max_frame_size: usize,
+    pub(crate) max_frame_size: Option<usize>,
     pub(crate) max_fragments: usize,
+    pub(crate) accept_unmasked_frames: bool,
     pub(crate) max_body_size: usize,
     pub(crate) max_queue_bytes: usize,
     pub(crate) max_queue_messages: usize,
@@ -46,8 +47,9 @@ impl Config {
     pub fn new() -> Self {
         Self {
             max_message_size: 16 << 20,
-            max_frame_size: 16 << 20,
+            max_frame_size: None,
             max_fragments: 131_072,
+            accept_unmasked_frames: false,
             max_body_size: 64 << 10,
             max_queue_bytes: 1 << 20,
             max_queue_messages: 1_024,
@@ -73,12 +75,13 @@ impl Config {
         self
     }
 
-    /// Sets the largest single frame taken from the peer, in bytes of payload; 16 MiB by default.
-    /// 0 takes only empty ones. A larger one closes the connection with 1009, at its header, unless its message is read
-    /// through a [`MessageReader`](crate::MessageReader).
+    /// Sets the largest single frame taken from the peer, in bytes of payload; by default a frame may
+    /// be as large as its message. 0 takes only empty ones. A larger one closes the connection with
+    /// 1009, at its header, unless its message is read through a
+    /// [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
-        self.max_frame_size = bytes;
+        self.max_frame_size = Some(bytes);
         self
     }
 
@@ -88,6 +91,18 @@ impl Config {
     #[must_use]
     pub fn max_fragments(mut self, fragments: usize) -> Self {
         self.max_fragments = fragments.max(1);
+        self
+    }
+
+    /// Has a server take frames that are not masked, too, as some small clients send their pongs or
+    /// all they have; off by default. A client's connections are as before.
+    ///
+    /// RFC 6455, section 5.1, demands of a server that it closes on such a frame, which is 1002 here.
+    /// The masks keep a page in a browser from writing bytes of its choice past a careless proxy
+    /// (section 10.3): accept such frames where only your own devices connect.
+    #[must_use]
+    pub fn accept_unmasked_frames(mut self, accept: bool) -> Self {
+        self.accept_unmasked_frames = accept;
         self
     }
 

@@ -12,6 +12,7 @@ use crate::ending::Ending;
 use crate::life::Cause;
 use crate::memberships::Memberships;
 use crate::outbox::{Outbox, SocketWire};
+use crate::process::Process;
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
@@ -24,6 +25,7 @@ use crate::{CloseCode, Config, Counters, Outcome, Timeout, WaitError};
 pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) role: Role,
+    owner: Process,
     pub(crate) subprotocol: Option<String>,
     pub(crate) peer_addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
@@ -137,6 +139,7 @@ impl Connection {
         let connection = Arc::new(Self {
             id,
             role,
+            owner: Process::this(),
             subprotocol,
             peer_addr: socket.peer_addr(),
             local_addr: socket.local_addr(),
@@ -160,6 +163,11 @@ impl Connection {
             connection.id, connection.peer_addr
         );
         connection
+    }
+
+    /// Tells whether it is this process's own: a forked child leaves those of its parent alone.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner.is_this()
     }
 
     /// Waits for the peer to say that it has taken what was sent before.
@@ -247,6 +255,10 @@ impl Connection {
 
     /// Waits for the end, after `on_close` has returned.
     pub(crate) fn wait_finished(&self, deadline: Option<Instant>) -> Result<CloseEvent, WaitError> {
+        if !self.is_own() {
+            // Who ends it is in another process.
+            return Err(WaitError::WouldDeadlock);
+        }
         let this = thread::current().id();
         let mut watch = ReadingWatch {
             visits: 0,
@@ -362,6 +374,9 @@ impl Drop for Life {
     /// that ends would otherwise lose what it has sent.
     fn drop(&mut self) {
         let connection = &self.0;
+        if !connection.is_own() {
+            return;
+        }
         if connection.event().is_none() && !connection.outbox.is_cut() {
             connection.close(CloseCode::NORMAL, "");
             connection.end_by(

@@ -32,11 +32,13 @@ pub enum Error {
     Handshake(String),
     /// A deadline passed; the connection was cut.
     Timeout(Timeout),
-    /// The peer broke the protocol; it was told by a Close frame with this code.
+    /// The peer broke the protocol. It was told by a Close frame with this code, unless ours had left
+    /// before: then nobody can be told any more, and the connection ends with 1006.
     Protocol {
-        /// The code the peer was told: 1002, 1007 or 1009.
+        /// The code that tells it: 1002, 1007 or 1009.
         code: CloseCode,
-        /// What was wrong, for people.
+        /// What was wrong, for people. Of a Close with a code that may not be sent it names the number
+        /// and the reason.
         what: String,
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011. The text begins

@@ -464,6 +464,7 @@ mod messages;
 mod opening;
 mod outbox;
 mod patience;
+mod process;
 mod protocol;
 mod random;
 mod reader;

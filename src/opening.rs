@@ -14,6 +14,7 @@ use crate::error::about;
 use crate::handshake::{
     Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
 };
+use crate::random::renew_after_fork;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Interest, Socket};
 use crate::{Config, Error, Refusal, Timeout};
@@ -67,6 +68,7 @@ impl Opening {
         config: &Config,
         deadline: Instant,
     ) -> io::Result<OpeningGuard> {
+        renew_after_fork();
         if let Some(bytes) = config.send_buffer {
             socket.set_send_buffer(bytes)?;
         }

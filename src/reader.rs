@@ -431,6 +431,7 @@ impl Reader {
     /// 7.1.1).
     fn end_closed(&mut self) -> CloseEvent {
         self.uncork();
+        self.connection.outbox.note_end();
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
             // Both Closes are there: servers that wait for our end of the stream need not any more.
@@ -447,6 +448,7 @@ impl Reader {
     /// unread input does not destroy the code.
     fn end_violated(&mut self, violation: Violation) -> CloseEvent {
         self.uncork();
+        self.connection.outbox.note_end();
         self.connection.fail_violated(violation);
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
@@ -460,6 +462,7 @@ impl Reader {
     /// leaves, if the peer still takes it.
     fn end_lost(&mut self, error: Option<io::Error>) -> CloseEvent {
         self.uncork();
+        self.connection.outbox.note_end();
         match error {
             Some(error) => self.connection.outbox.lose(error),
             None => self.connection.outbox.end_input(),
@@ -501,7 +504,7 @@ const MAX_LEFTOVER_READS: usize = 64;
 impl Drop for Reader {
     /// Ends a connection that nobody can drive any more: even so, `on_close` runs.
     fn drop(&mut self) {
-        if self.socket.is_some() {
+        if self.socket.is_some() && self.connection.is_own() {
             self.connection.outbox.cut(Cause::Aborted);
             let _ = catch(|| {
                 self.finish();

@@ -439,3 +439,24 @@ fn nothing_is_read_behind_the_end() {
         }
     }
 }
+
+/// Who raises the largest message raises the largest frame with it, in one frame or in several; a
+/// limit that is set lower holds.
+#[test]
+fn frame_limit_follows_the_message_limit() {
+    const MORE: usize = 17 << 20;
+    for role in ROLES {
+        let config = Config::new().max_message_size(MORE).ping_interval(None);
+        let (mut met, events) = Meeting::recorded(role, config.clone());
+        met.peer.send(&Frame::new(BINARY, vec![0; MORE]));
+        assert_eq!(events.next(), Event::Binary(vec![0; MORE]), "{role:?}");
+        met.peer.send(&Frame::new(BINARY, vec![0; 1]).unfinished());
+        let continuation = framed(FIN | CONTINUATION, role.peer_masks(), &vec![0; MORE]);
+        let _ = met.peer.try_send_bytes(&continuation[..14]);
+        assert_eq!(met.peer.read_close(), Some(1009), "{role:?}");
+        let (mut met, _events) = Meeting::recorded(role, config.max_frame_size(MORE - 1));
+        let frame = framed(FIN | BINARY, role.peer_masks(), &vec![0; MORE]);
+        let _ = met.peer.try_send_bytes(&frame[..14]);
+        assert_eq!(met.peer.read_close(), Some(1009), "{role:?}");
+    }
+}
