@@ -135,11 +135,11 @@ pub struct CloseEvent {
 }
 
 impl CloseEvent {
-    /// Returns the code that the connection ended with: that of whoever began, or
-    /// [`ABNORMAL`](CloseCode::ABNORMAL) where the closing handshake was not completed, even if one
-    /// Close was seen: [`received_code`](Self::received_code) tells.
+    /// Returns the code that the connection ended with: that of the peer's Close, whoever began
+    /// (RFC 6455, section 7.1.5), or [`ABNORMAL`](CloseCode::ABNORMAL) where none came.
     ///
-    /// A failure keeps its own code (1002, 1007, 1008, 1009, 1011) whether or not the peer answered it.
+    /// A failure that was found before our Close had left has its own code (1002, 1007, 1008, 1009,
+    /// 1011) whether or not the peer answered it.
     #[must_use]
     pub fn code(&self) -> CloseCode {
         self.code

@@ -200,6 +200,12 @@ impl Config {
 
     /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never, 1 ms at
     /// least. Zero is an error when binding or connecting.
+    ///
+    /// A few peers do not know pings; `None` is for them. Node's inspector, wsocket for Python,
+    /// websocket-server and nodejs-websocket hang up at one, aria2 answers each with an error text, and
+    /// the pongs of paho-mqtt for Python have no mask, for which a server may set
+    /// [`accept_unmasked_frames`](Self::accept_unmasked_frames). Where a connection ends within a
+    /// second after a ping to a peer that has never answered one, its DEBUG record says so.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.ping_interval = interval.into().map(|interval| match interval {

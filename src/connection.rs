@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use http::Response;
+
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
@@ -26,7 +28,7 @@ pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) role: Role,
     owner: Process,
-    pub(crate) subprotocol: Option<String>,
+    pub(crate) agreed: Agreed,
     pub(crate) peer_addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
@@ -45,6 +47,14 @@ pub(crate) struct Connection {
     pub(crate) ending: Mutex<Ending>,
     /// Told when the connection has ended, and when its reading end is parked.
     pub(crate) moved: Condvar,
+}
+
+/// What the handshake has brought.
+#[derive(Default)]
+pub(crate) struct Agreed {
+    pub(crate) subprotocol: Option<String>,
+    /// The server's 101, at a client. Apart: a server's connections have none.
+    pub(crate) response: Option<Box<Response<()>>>,
 }
 
 /// Is what the reading end tells the background.
@@ -77,6 +87,11 @@ impl Reading {
     /// Says that from now on a thread reads to the end.
     pub(crate) fn stay(&self) {
         self.stays.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether a thread reads to the end.
+    pub(crate) fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
     }
 
     fn count_visit(&self) {
@@ -128,7 +143,7 @@ impl Connection {
         role: Role,
         socket: &Arc<Socket>,
         config: &Arc<Config>,
-        subprotocol: Option<String>,
+        agreed: Agreed,
         timer: Arc<Timer>,
     ) -> Arc<Self> {
         let wire = SocketWire {
@@ -140,7 +155,7 @@ impl Connection {
             id,
             role,
             owner: Process::this(),
-            subprotocol,
+            agreed,
             peer_addr: socket.peer_addr(),
             local_addr: socket.local_addr(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
@@ -277,7 +292,7 @@ impl Connection {
             let mut until = deadline;
             // A server's thread comes back for its connection.
             let may_be_left = ours || self.role == Role::Client;
-            if may_be_left && !self.reading.stays.load(Ordering::Relaxed) {
+            if may_be_left && !self.reading.stays() {
                 let Some(next_look) = watch.look(&self.reading, now) else {
                     return Err(WaitError::WouldDeadlock);
                 };

@@ -60,8 +60,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether trying again later may help, as when nobody listens yet, a deadline passed, the
-    /// server hung up, or it answered 408, 429, 500, 502, 503 or 504.
+    /// Tells whether trying again later may help.
+    ///
+    /// | it may | it will not |
+    /// |---|---|
+    /// | nobody listens yet, no way leads there, the name is not known just now | the URL or a setting cannot be used |
+    /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
+    /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
+    /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |
+    ///
+    /// Of an open connection that has failed, only a deadline and a failed system call are transient.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

@@ -113,6 +113,7 @@ impl Reader {
 
     /// Dispatches everything to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
+        self.leave_to_owner();
         self.take_the_wheel();
         self.connection.reading.stay();
         as_connection_thread(|| {
@@ -345,8 +346,11 @@ impl Reader {
     /// Reads once; false if the patience ended first. An error is the end of the stream.
     fn read(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
         self.uncork();
+        if !self.connection.reading.stays() {
+            self.leave_to_owner();
+        }
         let Some(socket) = self.socket.clone() else {
-            return Err(None);
+            return Err(Some(io::ErrorKind::NotConnected.into()));
         };
         self.report_progress();
         self.connection
@@ -375,6 +379,14 @@ impl Reader {
                 Ok(patience.outlasts_silence())
             }
             Err(error) => Err(Some(error)),
+        }
+    }
+
+    /// Gives up a socket that is another process's: what comes is for that one. A thread that reads to the
+    /// end asks once, as a forked child does not have it.
+    fn leave_to_owner(&mut self) {
+        if !self.connection.is_own() {
+            drop(self.socket.take());
         }
     }
 

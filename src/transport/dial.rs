@@ -1,12 +1,13 @@
 //! Reaching a host by name: the lookup, and one address after the other, under one deadline.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
 use url::Host;
+
+use super::lookup::look_up;
 
 /// Connects to the first address that answers. Each gets the time that is left, divided by the
 /// addresses that are left.
@@ -14,7 +15,7 @@ pub(crate) fn dial(host: Host<&str>, port: u16, deadline: Instant) -> io::Result
     let addresses = match host {
         Host::Ipv4(ip) => vec![SocketAddr::from((ip, port))],
         Host::Ipv6(ip) => vec![SocketAddr::from((ip, port))],
-        Host::Domain(name) => lookup(name, port, deadline)?,
+        Host::Domain(name) => look_up(name, port, deadline)?,
     };
     connect_any(&addresses, deadline)
 }
@@ -23,7 +24,7 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (position, address) in addresses.iter().enumerate() {
         let share = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
-        match TcpStream::connect_timeout(address, left(deadline)? / share) {
+        match reach(address, left(deadline)? / share) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
@@ -31,23 +32,18 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
     Err(failure)
 }
 
-/// Looks a name up on a thread of its own, which is left behind if it takes too long: the system's
-/// resolver cannot be interrupted.
-fn lookup(name: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
-    let (sender, receiver) = mpsc::channel();
-    let name = name.to_owned();
-    thread::Builder::new()
-        .name("landline-lookup".into())
-        .spawn(move || {
-            let addresses = (name.as_str(), port)
-                .to_socket_addrs()
-                .map(Iterator::collect);
-            // Nobody waits for it any more if this fails.
-            let _ = sender.send(addresses);
-        })?;
-    receiver
-        .recv_timeout(left(deadline)?)
-        .unwrap_or_else(|_| Err(timed_out()))
+/// Connects to an address, but not to itself: a client that tries a local port again and again is
+/// given, some day, that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
+/// section 3.5). Nobody listens there.
+fn reach(address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(address, patience)?;
+    if stream.local_addr()? != stream.peer_addr()? {
+        return Ok(stream);
+    }
+    // The port is to be free at once, for whoever will listen there.
+    sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+    let what = "connection refused: nobody listens there, and the socket had reached itself";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {
@@ -82,6 +78,29 @@ mod tests {
         let stream = connect_any(&addresses, deadline).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
     }
+
+    /// A socket that reaches itself has reached nobody, and leaves the port free.
+    #[test]
+    fn reaches_nobody_by_itself() {
+        let refused = (0..MOST_PORTS).find_map(|_| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            drop(listener);
+            let mut tries = (0..).map(|_| reach(&address, Duration::from_secs(30)));
+            // The system hands out its ports as it pleases: in some 30,000 tries every one.
+            let error = tries.by_ref().take(100_000).find_map(|tried| {
+                let error = tried.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+                error.to_string().contains("itself").then_some(error)
+            });
+            error.map(|_| address)
+        });
+        let address = refused.expect("no socket has reached itself: it proves nothing");
+        TcpListener::bind(address).unwrap();
+    }
+
+    /// So many ports are tried: the system gives out every other one first.
+    const MOST_PORTS: usize = 8;
 
     /// A passed deadline is an error of its own kind, and nothing is tried.
     #[test]

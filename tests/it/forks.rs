@@ -23,7 +23,11 @@ fn in_child<T>(what: &str, both_have: T, run: impl FnOnce(T) -> bool) -> T {
         let Some((_, status)) = ended else {
             return false;
         };
-        assert_eq!(status.exit_status(), Some(0), "the child {what}: {status:?}");
+        assert_eq!(
+            status.exit_status(),
+            Some(0),
+            "the child {what}: {status:?}"
+        );
         true
     });
     both_have
@@ -61,7 +65,7 @@ fn child_keeps_the_time() {
             scope.spawn(|| {
                 let silent = [raw.upgrade_with(&[]), raw.upgrade_with(&[]), raw.accept()];
                 // They stay until the child has ended them.
-                silent.map(|mut peer| peer.read_end());
+                let _ends = silent.map(|mut peer| peer.read_end());
             });
             in_child("keeps the time", (), |()| {
                 let (_ws, mut messages) = lively().open(&url).unwrap();
@@ -147,7 +151,11 @@ fn child_leaves_the_parents_connections_alone() {
                 assert_eq!(peer.read_frame(), Frame::text("parent"), "the child {what}");
             }
             let message = ends.messages.recv().unwrap();
-            assert_eq!(message.as_text(), Some("for the parent"), "the child {what}");
+            assert_eq!(
+                message.as_text(),
+                Some("for the parent"),
+                "the child {what}"
+            );
             // Who waits for them goes first.
             drop((pulled, called, asked));
         }

@@ -58,7 +58,11 @@ fn close_survives_a_message_that_breaks_off() {
                 Behind::Nothing => Some(met.peer),
             };
             let event = closed_once(events, &ws);
-            assert_eq!((event.code(), event.reason()), (CloseCode::from(1011), "gone"), "{what}");
+            assert_eq!(
+                (event.code(), event.reason()),
+                (CloseCode::from(1011), "gone"),
+                "{what}"
+            );
             assert_eq!(event.received_code(), Some(CloseCode::from(1011)), "{what}");
             assert_eq!(event.initiator(), Initiator::Remote, "{what}");
             drop(kept);
@@ -135,10 +139,16 @@ fn close_that_may_not_be_is_shown() {
         let Event::Error(error) = events.next() else {
             panic!("no error")
         };
-        assert!(error.contains("1006") && error.contains("lost\\r\\nWARN"), "{error}");
+        assert!(
+            error.contains("1006") && error.contains("lost\\r\\nWARN"),
+            "{error}"
+        );
         assert!(!error.contains(char::is_control), "{error:?}");
         drop(met.peer);
-        assert_eq!(closed_once(&events, &met.ws).code(), CloseCode::PROTOCOL_ERROR);
+        assert_eq!(
+            closed_once(&events, &met.ws).code(),
+            CloseCode::PROTOCOL_ERROR
+        );
     }
 }
 
@@ -156,7 +166,10 @@ fn http_response_in_the_open_websocket_is_named() {
         let Event::Error(error) = events.next() else {
             panic!("no error")
         };
-        assert!(error.contains("an HTTP response into the open WebSocket"), "{error}");
+        assert!(
+            error.contains("an HTTP response into the open WebSocket"),
+            "{error}"
+        );
         drop(met.peer);
         closed_once(&events, &met.ws);
     }
@@ -174,7 +187,9 @@ fn end_behind_a_ping_is_recorded() {
         let config = || patient().ping_interval(ms(100)).ping_timeout(2 * PATIENCE);
         let count = |logger: &Logger| {
             let records = logger.so_far();
-            let told = records.iter().filter(|record| record.contains("ping_interval(None)"));
+            let told = records
+                .iter()
+                .filter(|record| record.contains("ping_interval(None)"));
             told.count()
         };
         let mut expected = 0;

@@ -4,8 +4,6 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
 use landline::{Error, Server, ServerBuilder};
 
-use crate::support::*;
-
 fn echo() -> ServerBuilder {
     Server::builder().on_upgrade(|ws, _| ws.on_text(|ws, text| ws.send(text)))
 }
@@ -14,16 +12,31 @@ fn echo() -> ServerBuilder {
 #[test]
 fn names_are_listened_for_on_all_their_addresses() {
     let v6: SocketAddr = "[::1]:0".parse().unwrap();
-    let all: [SocketAddr; 3] = ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0"]
-        .map(|address| address.parse().unwrap());
+    let all: [SocketAddr; 3] =
+        ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0"].map(|address| address.parse().unwrap());
     let has_v6 = std::net::TcpListener::bind(v6).is_ok();
     let addresses: Vec<_> = all.into_iter().chain(has_v6.then_some(v6)).collect();
     let server = echo().bind(&addresses[..]).unwrap();
     let port = server.local_addr().port();
+    let bound: Vec<_> = server
+        .local_addrs()
+        .iter()
+        .map(|own| (own.ip(), own.port()))
+        .collect();
+    let expected: Vec<_> = addresses
+        .iter()
+        .map(|address| (address.ip(), port))
+        .collect();
+    assert_eq!(bound, expected);
     for address in addresses {
-        let (ws, mut messages) = landline::open(format!("ws://{}:{port}", host(address.ip()))).unwrap();
+        let (ws, mut messages) =
+            landline::open(format!("ws://{}:{port}", host(address.ip()))).unwrap();
         ws.send("hello").unwrap();
-        assert_eq!(messages.recv().unwrap().as_text(), Some("hello"), "{address}");
+        assert_eq!(
+            messages.recv().unwrap().as_text(),
+            Some("hello"),
+            "{address}"
+        );
     }
 }
 

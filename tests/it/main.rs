@@ -13,6 +13,7 @@ mod counting;
 mod deliveries;
 mod echoes;
 mod errors;
+mod examples;
 mod forks;
 mod full;
 mod groups;
