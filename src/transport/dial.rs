@@ -24,7 +24,8 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (position, address) in addresses.iter().enumerate() {
         let share = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
-        match reach(address, left(deadline)? / share) {
+        let reached = TcpStream::connect_timeout(address, left(deadline)? / share);
+        match reached.and_then(refuse_itself) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
@@ -32,11 +33,10 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
     Err(failure)
 }
 
-/// Connects to an address, but not to itself: a client that tries a local port again and again is
+/// Refuses a stream that has connected to itself: a client that tries a local port again and again is
 /// given, some day, that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
 /// section 3.5). Nobody listens there.
-fn reach(address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(address, patience)?;
+fn refuse_itself(stream: TcpStream) -> io::Result<TcpStream> {
     if stream.local_addr()? != stream.peer_addr()? {
         return Ok(stream);
     }
@@ -63,6 +63,8 @@ fn timed_out() -> io::Error {
 mod tests {
     use std::net::TcpListener;
 
+    use rustix::net::{AddressFamily, SocketType};
+
     use super::*;
 
     /// An address that does not answer does not keep the next from being tried.
@@ -82,25 +84,14 @@ mod tests {
     /// A socket that reaches itself has reached nobody, and leaves the port free.
     #[test]
     fn reaches_nobody_by_itself() {
-        let refused = (0..MOST_PORTS).find_map(|_| {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = listener.local_addr().unwrap();
-            drop(listener);
-            let mut tries = (0..).map(|_| reach(&address, Duration::from_secs(30)));
-            // The system hands out its ports as it pleases: in some 30,000 tries every one.
-            let error = tries.by_ref().take(100_000).find_map(|tried| {
-                let error = tried.unwrap_err();
-                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-                error.to_string().contains("itself").then_some(error)
-            });
-            error.map(|_| address)
-        });
-        let address = refused.expect("no socket has reached itself: it proves nothing");
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+        rustix::net::connect(&socket, &address).unwrap();
+        let error = refuse_itself(socket.into()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         TcpListener::bind(address).unwrap();
     }
-
-    /// So many ports are tried: the system gives out every other one first.
-    const MOST_PORTS: usize = 8;
 
     /// A passed deadline is an error of its own kind, and nothing is tried.
     #[test]
