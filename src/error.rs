@@ -21,7 +21,9 @@ use crate::{CloseCode, CloseEvent, Message};
 pub enum Error {
     /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
     Invalid(String),
-    /// The name could not be looked up, or no address answered. The error begins with the host.
+    /// The name could not be looked up, or no address answered. The error begins with the host. Its kind
+    /// is `ResourceBusy` while sixteen look-ups of other names run that nobody waits for any more, as the
+    /// name servers do not answer.
     Connect(io::Error),
     /// The address could not be bound. The error begins with it.
     Bind(io::Error),
@@ -49,8 +51,8 @@ pub enum Error {
     TooSlow,
     /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
     Unfinished,
-    /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
-    /// thread could not be started; the connection was given up. The error begins with what it was
+    /// Reading or writing failed, the server hung up instead of answering the upgrade request or in the
+    /// TLS handshake, or a thread could not be started; the connection was given up. The error begins with what it was
     /// about.
     Io(io::Error),
     /// TLS cannot be had: the peer's certificate is not to be trusted, the peer does not speak it, the

@@ -1,8 +1,8 @@
 //! The one thread that keeps the time, for all connections of the process: deadlines, keepalive
 //! pings, full sockets that nobody else waits for, and the cork's millisecond.
 //!
-//! It starts with the first connection of the process and ends a little after the last. While nothing is due it
-//! sleeps; no connection's thread ever looks at a clock to find out whether it is late.
+//! It starts with the first connection of the process and ends a little after the last. While nothing
+//! is due it sleeps; no connection's thread ever looks at a clock to find out whether it is late.
 
 mod deadlines;
 #[cfg(test)]
