@@ -26,7 +26,14 @@ fn talk() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: client URL [--cacert FILE]".into()),
     };
     let ws = Client::new().tls(tls).connect(url, |ws| {
-        ws.on_message(|_, message| print(&message.to_string()));
+        ws.on_message(|ws, message| match print(&message.to_string()) {
+            // Whoever reads our output has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ws.close();
+                Ok(())
+            }
+            printed => printed,
+        });
         ws.on_error(|_, error| eprintln!("{error}"));
         // Here, because the main thread may be waiting for a line that never comes.
         ws.on_close(|_, event| {

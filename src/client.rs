@@ -10,7 +10,7 @@ use url::{ParseError, Url};
 
 use crate::background::Timer;
 use crate::callbacks::named;
-use crate::connection::Connection;
+use crate::connection::{Agreed, Connection};
 use crate::error::about;
 use crate::handshake::{Ask, is_secure, redirect};
 use crate::header;
@@ -283,12 +283,9 @@ impl Client {
         match opening.ask(&ask)? {
             Answer::Other(response, _) if self.follow(hop, &response)? => Ok(None),
             Answer::Other(response, behind) => Err(opening.refused(response, behind)),
-            Answer::Upgraded {
-                subprotocol,
-                pipelined,
-            } => {
+            Answer::Upgraded { agreed, pipelined } => {
                 let timer = opening.finish()?;
-                let reader = self.open_connection(socket, subprotocol, pipelined, timer);
+                let reader = self.open_connection(socket, agreed, pipelined, timer);
                 Ok(Some(reader))
             }
         }
@@ -297,12 +294,12 @@ impl Client {
     fn open_connection(
         &self,
         socket: Arc<Socket>,
-        subprotocol: Option<String>,
+        agreed: Agreed,
         pipelined: Vec<u8>,
         timer: Arc<Timer>,
     ) -> Box<Reader> {
         let (id, config) = (Connection::next_id(), &self.config);
-        let connection = Connection::open(id, Role::Client, &socket, config, subprotocol, timer);
+        let connection = Connection::open(id, Role::Client, &socket, config, agreed, timer);
         Reader::new(&connection, socket, config, pipelined)
     }
 

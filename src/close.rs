@@ -171,7 +171,9 @@ impl CloseEvent {
         self.sent
     }
 
-    /// Returns the code of the peer's Close frame, or `None` if none came.
+    /// Returns the code of the peer's Close frame, or `None` if none came, or only one that may not be
+    /// sent: that is a violation, and [`Error::Protocol`](crate::Error::Protocol) names its number and
+    /// its reason.
     #[must_use]
     pub fn received_code(&self) -> Option<CloseCode> {
         self.received

@@ -18,8 +18,9 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) max_message_size: usize,
-    pub(crate) max_frame_size: usize,
+    pub(crate) max_frame_size: Option<usize>,
     pub(crate) max_fragments: usize,
+    pub(crate) accept_unmasked_frames: bool,
     pub(crate) max_body_size: usize,
     pub(crate) max_queue_bytes: usize,
     pub(crate) max_queue_messages: usize,
@@ -49,8 +50,9 @@ impl Config {
     pub fn new() -> Self {
         Self {
             max_message_size: 16 << 20,
-            max_frame_size: 16 << 20,
+            max_frame_size: None,
             max_fragments: 131_072,
+            accept_unmasked_frames: false,
             max_body_size: 64 << 10,
             max_queue_bytes: 1 << 20,
             max_queue_messages: 1_024,
@@ -77,12 +79,13 @@ impl Config {
         self
     }
 
-    /// Sets the largest single frame taken from the peer, in bytes of payload; 16 MiB by default.
-    /// 0 takes only empty ones. A larger one closes the connection with 1009, at its header, unless its message is read
-    /// through a [`MessageReader`](crate::MessageReader).
+    /// Sets the largest single frame taken from the peer, in bytes of payload; by default a frame may
+    /// be as large as its message. 0 takes only empty ones. A larger one closes the connection with
+    /// 1009, at its header, unless its message is read through a
+    /// [`MessageReader`](crate::MessageReader).
     #[must_use]
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
-        self.max_frame_size = bytes;
+        self.max_frame_size = Some(bytes);
         self
     }
 
@@ -92,6 +95,18 @@ impl Config {
     #[must_use]
     pub fn max_fragments(mut self, fragments: usize) -> Self {
         self.max_fragments = fragments.max(1);
+        self
+    }
+
+    /// Has a server take frames that are not masked, too, as some small clients send their pongs or
+    /// all they have; off by default. A client's connections are as before.
+    ///
+    /// RFC 6455, section 5.1, demands of a server that it closes on such a frame, which is 1002 here.
+    /// The masks keep a page in a browser from writing bytes of its choice past a careless proxy
+    /// (section 10.3): accept such frames where only your own devices connect.
+    #[must_use]
+    pub fn accept_unmasked_frames(mut self, accept: bool) -> Self {
+        self.accept_unmasked_frames = accept;
         self
     }
 
@@ -205,6 +220,12 @@ impl Config {
 
     /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never, 1 ms at
     /// least. Zero is an error when binding or connecting.
+    ///
+    /// A few peers do not know pings; `None` is for them. Node's inspector, wsocket for Python,
+    /// websocket-server and nodejs-websocket hang up at one, aria2 answers each with an error text, and
+    /// the pongs of paho-mqtt for Python have no mask, for which a server may set
+    /// [`accept_unmasked_frames`](Self::accept_unmasked_frames). Where a connection ends within a
+    /// second after a ping to a peer that has never answered one, its DEBUG record says so.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.ping_interval = interval.into().map(|interval| match interval {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use http::Response;
+
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
@@ -12,6 +14,7 @@ use crate::ending::Ending;
 use crate::life::Cause;
 use crate::memberships::Memberships;
 use crate::outbox::{Outbox, SocketWire};
+use crate::process::Process;
 use crate::protocol::{CloseFrame, Role};
 use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
@@ -24,7 +27,8 @@ use crate::{CloseCode, Config, Counters, Outcome, Timeout, WaitError};
 pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) role: Role,
-    pub(crate) subprotocol: Option<String>,
+    owner: Process,
+    pub(crate) agreed: Agreed,
     pub(crate) peer_addr: SocketAddr,
     pub(crate) local_addr: SocketAddr,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
@@ -43,6 +47,14 @@ pub(crate) struct Connection {
     pub(crate) ending: Mutex<Ending>,
     /// Told when the connection has ended, and when its reading end is parked.
     pub(crate) moved: Condvar,
+}
+
+/// What the handshake has brought.
+#[derive(Default)]
+pub(crate) struct Agreed {
+    pub(crate) subprotocol: Option<String>,
+    /// The server's 101, at a client. Apart: a server's connections have none.
+    pub(crate) response: Option<Box<Response<()>>>,
 }
 
 /// Is what the reading end tells the background.
@@ -75,6 +87,11 @@ impl Reading {
     /// Says that from now on a thread reads to the end.
     pub(crate) fn stay(&self) {
         self.stays.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether a thread reads to the end.
+    pub(crate) fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
     }
 
     fn count_visit(&self) {
@@ -126,7 +143,7 @@ impl Connection {
         role: Role,
         socket: &Arc<Socket>,
         config: &Arc<Config>,
-        subprotocol: Option<String>,
+        agreed: Agreed,
         timer: Arc<Timer>,
     ) -> Arc<Self> {
         let wire = SocketWire {
@@ -137,7 +154,8 @@ impl Connection {
         let connection = Arc::new(Self {
             id,
             role,
-            subprotocol,
+            owner: Process::this(),
+            agreed,
             peer_addr: socket.peer_addr(),
             local_addr: socket.local_addr(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
@@ -160,6 +178,11 @@ impl Connection {
             connection.id, connection.peer_addr
         );
         connection
+    }
+
+    /// Tells whether it is this process's own: a forked child leaves those of its parent alone.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner.is_this()
     }
 
     /// Waits for the peer to say that it has taken what was sent before.
@@ -247,6 +270,10 @@ impl Connection {
 
     /// Waits for the end, after `on_close` has returned.
     pub(crate) fn wait_finished(&self, deadline: Option<Instant>) -> Result<CloseEvent, WaitError> {
+        if !self.is_own() {
+            // Who ends it is in another process.
+            return Err(WaitError::WouldDeadlock);
+        }
         let this = thread::current().id();
         let mut watch = ReadingWatch {
             visits: 0,
@@ -265,7 +292,7 @@ impl Connection {
             let mut until = deadline;
             // A server's thread comes back for its connection.
             let may_be_left = ours || self.role == Role::Client;
-            if may_be_left && !self.reading.stays.load(Ordering::Relaxed) {
+            if may_be_left && !self.reading.stays() {
                 let Some(next_look) = watch.look(&self.reading, now) else {
                     return Err(WaitError::WouldDeadlock);
                 };
@@ -363,6 +390,9 @@ impl Drop for Life {
     /// that ends would otherwise lose what it has sent.
     fn drop(&mut self) {
         let connection = &self.0;
+        if !connection.is_own() {
+            return;
+        }
         if connection.event().is_none() && !connection.outbox.is_cut() {
             connection.close(CloseCode::NORMAL, "");
             connection.end_by(

@@ -4,6 +4,7 @@ use std::thread::ThreadId;
 
 use crate::close::CloseEvent;
 use crate::connection::Connection;
+use crate::outbox::EndBehindPing;
 use crate::protocol::{CloseFrame, Violation};
 use crate::reader::Reader;
 use crate::record::{Foreign, debug, warn};
@@ -85,7 +86,10 @@ impl Connection {
         if let Some(loss) = self.outbox.take_loss() {
             debug!("connection {} lost: {loss}", self.id);
         }
-        debug!("connection {} {event}", self.id);
+        match self.end_behind_ping(&event, error.as_ref()) {
+            Some(ping) => debug!("connection {} {event}, {ping}", self.id),
+            None => debug!("connection {} {event}", self.id),
+        }
         if let Some(error) = error {
             self.log_failure(self.callbacks.error.run("on_error", ws, error));
         }
@@ -96,6 +100,14 @@ impl Connection {
         drop(lock(&self.ending));
         self.moved.notify_all();
         event
+    }
+
+    /// Tells whether a ping of our own may have been what the peer ended the connection for, or broke
+    /// the protocol by its answer.
+    fn end_behind_ping(&self, event: &CloseEvent, error: Option<&Error>) -> Option<EndBehindPing> {
+        let is_peers = matches!(error, None | Some(Error::Protocol { .. }));
+        let behind = self.outbox.end_behind_ping();
+        behind.filter(|_| is_peers && !event.is_ordinary())
     }
 
     /// Tells the log of a callback that failed when nothing else could be told any more.

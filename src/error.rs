@@ -21,7 +21,9 @@ use crate::{CloseCode, CloseEvent, Message};
 pub enum Error {
     /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
     Invalid(String),
-    /// The name could not be looked up, or no address answered. The error begins with the host.
+    /// The name could not be looked up, or no address answered. The error begins with the host. Its kind
+    /// is `ResourceBusy` while sixteen look-ups of other names run that nobody waits for any more, as the
+    /// name servers do not answer.
     Connect(io::Error),
     /// The address could not be bound. The error begins with it.
     Bind(io::Error),
@@ -32,11 +34,13 @@ pub enum Error {
     Handshake(String),
     /// A deadline passed; the connection was cut.
     Timeout(Timeout),
-    /// The peer broke the protocol; it was told by a Close frame with this code.
+    /// The peer broke the protocol. It was told by a Close frame with this code, unless ours had left
+    /// before: then nobody can be told any more, and the connection ends with 1006.
     Protocol {
-        /// The code the peer was told: 1002, 1007 or 1009.
+        /// The code that tells it: 1002, 1007 or 1009.
         code: CloseCode,
-        /// What was wrong, for people.
+        /// What was wrong, for people. Of a Close with a code that may not be sent it names the number
+        /// and the reason.
         what: String,
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011. The text begins
@@ -47,8 +51,8 @@ pub enum Error {
     TooSlow,
     /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
     Unfinished,
-    /// Reading or writing failed, the server hung up instead of answering the upgrade request, or a
-    /// thread could not be started; the connection was given up. The error begins with what it was
+    /// Reading or writing failed, the server hung up instead of answering the upgrade request or in the
+    /// TLS handshake, or a thread could not be started; the connection was given up. The error begins with what it was
     /// about.
     Io(io::Error),
     /// TLS cannot be had: the peer's certificate is not to be trusted, the peer does not speak it, the
@@ -58,8 +62,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether trying again later may help, as when nobody listens yet, a deadline passed, the
-    /// server hung up, or it answered 408, 429, 500, 502, 503 or 504.
+    /// Tells whether trying again later may help.
+    ///
+    /// | it may | it will not |
+    /// |---|---|
+    /// | nobody listens yet, no way leads there, the name is not known just now | the URL or a setting cannot be used |
+    /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
+    /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
+    /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |
+    ///
+    /// Of an open connection that has failed, only a deadline and a failed system call are transient.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

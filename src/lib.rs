@@ -212,6 +212,13 @@
 //! first. Peers are the same: many libraries answer no ping while their program works, and such a peer
 //! is cut after [`ping_timeout`](Config::ping_timeout), 40 s by default. [`peers`] says which.
 //!
+//! # Processes
+//!
+//! A process that forks without `exec`, as daemons do, may use this library before and after. The
+//! connections belong to the process that opened them. In the child their handles do nothing: sends
+//! are lost, reading fails, a drop or [`Server::stop`] ends nothing, and waits fail. What the child
+//! opens itself works as anywhere.
+//!
 //! # Design
 //!
 //! A connection is a channel into a socket and one thread that reads it. All the rest of this
@@ -251,7 +258,9 @@
 //!
 //! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
 //! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
-//! the connection in the ordinary way. No socket has a timeout set.
+//! the connection in the ordinary way. No socket has a timeout set. Each process has a background of
+//! its own, also one that was forked without `exec`; a socket is written, read and shut down only by the
+//! process that made it.
 //!
 //! Deadlines judge the peer by what it did, and nobody unheard. A pong counts from before its ping has
 //! left. What our own kernel takes is no life of the peer's, unless the socket had refused bytes. Before
@@ -344,6 +353,7 @@
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
+//! | any of these once our own Close has left | nothing more | `on_error` as above, `on_close` 1006 |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
 //! | silence after a ping | Close 1011 "keepalive ping timeout", if its socket takes that at once; then the cut | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | another deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
@@ -486,6 +496,7 @@ mod messages;
 mod opening;
 mod outbox;
 mod patience;
+mod process;
 mod protocol;
 mod random;
 mod reader;

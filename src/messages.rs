@@ -239,6 +239,9 @@ impl Drop for Messages {
         let Some(mut reader) = self.reader.take() else {
             return;
         };
+        if !self.connection.is_own() {
+            return;
+        }
         reader.let_go();
         if self.ended.is_some() {
             return;

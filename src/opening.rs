@@ -10,10 +10,12 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::background::{Timed, Timer};
+use crate::connection::Agreed;
 use crate::error::about;
 use crate::handshake::{
     Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
 };
+use crate::random::renew_after_fork;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Interest, Socket};
 use crate::{Config, Error, Refusal, Timeout};
@@ -67,6 +69,7 @@ impl Opening {
         config: &Config,
         deadline: Instant,
     ) -> io::Result<OpeningGuard> {
+        renew_after_fork();
         if let Some(bytes) = config.send_buffer {
             socket.set_send_buffer(bytes)?;
         }
@@ -307,7 +310,10 @@ impl OpeningGuard {
         }
         let subprotocol = ask.verify(&response)?;
         Ok(Answer::Upgraded {
-            subprotocol,
+            agreed: Agreed {
+                subprotocol,
+                response: Some(Box::new(response)),
+            },
             pipelined: behind,
         })
     }
@@ -377,11 +383,8 @@ impl Drop for OpeningGuard {
 
 /// Is what a server answers to an upgrade request.
 pub(crate) enum Answer {
-    /// The 101: the subprotocol chosen, and what came behind it.
-    Upgraded {
-        subprotocol: Option<String>,
-        pipelined: Vec<u8>,
-    },
+    /// The 101, and what came behind it.
+    Upgraded { agreed: Agreed, pipelined: Vec<u8> },
     /// A redirect or a refusal, and what has come of its body.
     Other(Response<()>, Vec<u8>),
 }

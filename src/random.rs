@@ -6,10 +6,27 @@ use rand::distr::{Distribution, StandardUniform};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng};
 
+use crate::process::Process;
+
 thread_local! {
     // rand's own is not to be had while its thread ends, and panics then. Boxed, as most threads, which
     // serve a connection, never need one.
-    static GENERATOR: RefCell<Option<Box<StdRng>>> = const { RefCell::new(None) };
+    static GENERATOR: RefCell<Option<Box<Seeded>>> = const { RefCell::new(None) };
+}
+
+/// A generator, and the process that has seeded it.
+struct Seeded {
+    process: Process,
+    generator: StdRng,
+}
+
+impl Seeded {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            process: Process::this(),
+            generator: seeded(),
+        })
+    }
 }
 
 /// Returns a random value, also while the thread ends.
@@ -19,9 +36,19 @@ where
 {
     let drawn = GENERATOR.try_with(|generator| {
         let mut generator = generator.borrow_mut();
-        generator.get_or_insert_with(|| Box::new(seeded())).random()
+        generator.get_or_insert_with(Seeded::new).generator.random()
     });
     drawn.unwrap_or_else(|_| seeded().random())
+}
+
+/// Begins anew in a forked child: it would draw what its parent draws. Asked before a connection opens,
+/// not for each number.
+pub(crate) fn renew_after_fork() {
+    // While the thread ends there is nothing to renew.
+    let _ = GENERATOR.try_with(|generator| {
+        let mut generator = generator.borrow_mut();
+        generator.take_if(|seeded| !seeded.process.is_this());
+    });
 }
 
 fn seeded() -> StdRng {

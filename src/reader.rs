@@ -113,6 +113,7 @@ impl Reader {
 
     /// Dispatches everything to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
+        self.leave_to_owner();
         self.take_the_wheel();
         self.connection.reading.stay();
         as_connection_thread(|| {
@@ -345,8 +346,11 @@ impl Reader {
     /// Reads once; false if the patience ended first. An error is the end of the stream.
     fn read(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
         self.uncork();
+        if !self.connection.reading.stays() {
+            self.leave_to_owner();
+        }
         let Some(socket) = self.socket.clone() else {
-            return Err(None);
+            return Err(Some(io::ErrorKind::NotConnected.into()));
         };
         self.report_progress();
         self.connection
@@ -375,6 +379,14 @@ impl Reader {
                 Ok(patience.outlasts_silence())
             }
             Err(error) => Err(Some(error)),
+        }
+    }
+
+    /// Gives up a socket that is another process's: what comes is for that one. A thread that reads to the
+    /// end asks once, as a forked child does not have it.
+    fn leave_to_owner(&mut self) {
+        if !self.connection.is_own() {
+            drop(self.socket.take());
         }
     }
 
@@ -431,6 +443,7 @@ impl Reader {
     /// 7.1.1).
     fn end_closed(&mut self) -> CloseEvent {
         self.uncork();
+        self.connection.outbox.note_end();
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
             // Both Closes are there: servers that wait for our end of the stream need not any more.
@@ -447,6 +460,7 @@ impl Reader {
     /// unread input does not destroy the code.
     fn end_violated(&mut self, violation: Violation) -> CloseEvent {
         self.uncork();
+        self.connection.outbox.note_end();
         self.connection.fail_violated(violation);
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
@@ -460,6 +474,7 @@ impl Reader {
     /// leaves, if the peer still takes it.
     fn end_lost(&mut self, error: Option<io::Error>) -> CloseEvent {
         self.uncork();
+        self.connection.outbox.note_end();
         match error {
             Some(error) => self.connection.outbox.lose(error),
             None => self.connection.outbox.end_input(),
@@ -501,7 +516,7 @@ const MAX_LEFTOVER_READS: usize = 64;
 impl Drop for Reader {
     /// Ends a connection that nobody can drive any more: even so, `on_close` runs.
     fn drop(&mut self) {
-        if self.socket.is_some() {
+        if self.socket.is_some() && self.connection.is_own() {
             self.connection.outbox.cut(Cause::Aborted);
             let _ = catch(|| {
                 self.finish();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::Response;
 
 use crate::connection::{Connection, Life};
 use crate::error::Unsendable;
@@ -385,7 +386,27 @@ impl WebSocket {
     /// Returns the subprotocol that both sides agreed on (RFC 6455, section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.connection.subprotocol.as_deref()
+        self.connection.agreed.subprotocol.as_deref()
+    }
+
+    /// Returns the server's answer to a client's request, its 101: with the headers that a load
+    /// balancer reads again when the client comes back, say, or a cookie. `None` at a server.
+    ///
+    /// ```
+    /// # use landline::{Server, Upgrade};
+    /// # let server = Server::builder()
+    /// #     .should_upgrade(|_| Ok(Upgrade::new().header("X-Instance", "b7")))
+    /// #     .on_upgrade(|_, _| ())
+    /// #     .bind("127.0.0.1:0")?;
+    /// let ws = landline::connect(server.url(), |_| {})?;
+    /// let response = ws.response().ok_or("this is a server's")?;
+    /// assert_eq!(response.status(), 101);
+    /// assert_eq!(response.headers()["x-instance"], "b7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn response(&self) -> Option<&Response<()>> {
+        self.connection.agreed.response.as_deref()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The one thread that keeps the time, for all connections of the process: deadlines, keepalive
 //! pings, full sockets that nobody else waits for, and the cork's millisecond.
 //!
-//! It starts with the first connection and ends a little after the last. While nothing is due it
-//! sleeps; no connection's thread ever looks at a clock to find out whether it is late.
+//! It starts with the first connection of the process and ends a little after the last. While nothing
+//! is due it sleeps; no connection's thread ever looks at a clock to find out whether it is late.
 
 mod deadlines;
 #[cfg(test)]
@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::deadlines::{Deadlines, Facts, STEPS, Verdict};
+use crate::process::PerProcess;
 use crate::record::error;
 use crate::sync::lock;
 use crate::transport::{Poller, Socket};
@@ -43,12 +44,19 @@ pub(crate) trait Ticking: Send + Sync {
 
 /// Ticks the cork each millisecond until it says that it need not be.
 pub(crate) fn tick(cork: Arc<dyn Ticking>) {
-    let mut registry = lock(&REGISTRY);
+    let mut registry = registry();
     registry.corks.push(Corked { cork, idle: 0 });
     registry.wake_for(Instant::now() + TICK);
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+/// The thread belongs to a process: a forked child, which has none of its parent's threads, starts its
+/// own.
+static REGISTRY: PerProcess<Mutex<Registry>> =
+    PerProcess::new(Mutex::new(Registry::new()), || Mutex::new(Registry::new()));
+
+fn registry() -> MutexGuard<'static, Registry> {
+    lock(REGISTRY.get())
+}
 
 const TICK: Duration = Duration::from_millis(1);
 /// So many ticks without anything to do end the ticking.
@@ -78,7 +86,7 @@ impl Timer {
 
     /// Has something looked at, by then at first, until the timer is [dismissed](Self::dismiss).
     pub(crate) fn enroll(self: &Arc<Self>, timed: Arc<dyn Timed>, by: Instant) -> io::Result<()> {
-        let mut registry = lock(&REGISTRY);
+        let mut registry = registry();
         registry.ensure_thread()?;
         registry.entries.insert(
             self.id,
@@ -96,7 +104,7 @@ impl Timer {
 
     /// Has something else looked at in the place of what was enrolled, by then at first.
     pub(crate) fn hand_over(&self, timed: Arc<dyn Timed>, by: Instant) {
-        let mut registry = lock(&REGISTRY);
+        let mut registry = registry();
         let entry = registry.entries.get_mut(&self.id);
         let before = entry.map(|entry| std::mem::replace(&mut entry.timed, timed));
         registry.reschedule(self.id, Some(by));
@@ -110,7 +118,7 @@ impl Timer {
         if self.next.load(Ordering::Acquire) <= since_epoch(by) {
             return;
         }
-        let mut registry = lock(&REGISTRY);
+        let mut registry = registry();
         registry.reschedule(self.id, Some(by));
         registry.wake_for(by);
     }
@@ -118,12 +126,12 @@ impl Timer {
     /// Resumes the outbox once its socket takes more. What is not enrolled is not watched, so that
     /// nothing is watched for ever. Fails if the system cannot watch one more.
     pub(crate) fn watch(&self, socket: &Arc<Socket>, outbox: Arc<dyn Resume>) -> io::Result<()> {
-        lock(&REGISTRY).watch(self.id, socket, &outbox)
+        registry().watch(self.id, socket, &outbox)
     }
 
     /// Ends the enrolment, and the watch with it: the background gives its socket back at once.
     pub(crate) fn dismiss(&self) {
-        let mut registry = lock(&REGISTRY);
+        let mut registry = registry();
         let unwatched = registry.unwatch(self.id);
         let entry = registry.entries.remove(&self.id);
         if let Some(at) = entry.as_ref().and_then(|entry| entry.at) {
@@ -268,7 +276,7 @@ impl Thread {
                 self.tick_corks();
                 next_tick = now + TICK;
             }
-            let mut registry = lock(&REGISTRY);
+            let mut registry = registry();
             self.corks.append(&mut registry.corks);
             let unused = registry.entries.is_empty();
             unused_since = if unused {
@@ -293,12 +301,12 @@ impl Thread {
     }
 
     fn check_due(&self, now: Instant) {
-        let due = lock(&REGISTRY).take_due(now);
+        let due = registry().take_due(now);
         for (id, timed) in due {
             // Those before it may have taken their time.
             let now = Instant::now();
             let next = guarded(|| timed.check(now)).unwrap_or(Some(now + Duration::from_secs(1)));
-            lock(&REGISTRY).reschedule(id, next);
+            registry().reschedule(id, next);
             guarded(|| drop(timed));
         }
     }
@@ -317,7 +325,7 @@ impl Thread {
         if self.ready.is_empty() {
             self.poller.wait(until, &mut self.ready);
         }
-        let mut registry = lock(&REGISTRY);
+        let mut registry = registry();
         registry.sleep = None;
         let next = self.ready.pop_front();
         let stalled = next.and_then(|key| registry.unwatch(key));

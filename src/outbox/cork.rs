@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::drive::FAIR_SHARE;
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
+use crate::process::Process;
 
 /// What holds back the outboxes that callbacks of one reading end have sent to, while that reading end
 /// has more input at hand.
@@ -16,8 +17,8 @@ pub(crate) struct Cork<W> {
 
 struct Held<W> {
     outboxes: Vec<Arc<Outbox<W>>>,
-    /// Whether the background comes by each millisecond.
-    ticking: bool,
+    /// Whose background comes by each millisecond: a forked child's does not go on by itself.
+    ticking: Option<Process>,
     /// Whether it has come by since something was held.
     aged: bool,
 }
@@ -26,7 +27,7 @@ impl<W: Wire> Cork<W> {
     pub(crate) fn new() -> Arc<Self> {
         let held = Held {
             outboxes: Vec::new(),
-            ticking: false,
+            ticking: None,
             aged: false,
         };
         Arc::new(Self {
@@ -48,9 +49,10 @@ impl<W: Wire> Cork<W> {
     pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) {
         let mut held = lock(&self.held);
         held.outboxes.push(Arc::clone(outbox));
-        let was_ticking = mem::replace(&mut held.ticking, true);
+        let this = Some(Process::this());
+        let is_ticking = mem::replace(&mut held.ticking, this) == this;
         drop(held);
-        if !was_ticking {
+        if !is_ticking {
             W::tick(self);
         }
     }
@@ -82,8 +84,9 @@ impl<W: Wire> Cork<W> {
     /// Ends the ticking, if nothing is held. Returns whether it has ended.
     pub(crate) fn stop_ticking(&self) -> bool {
         let mut held = lock(&self.held);
-        held.ticking = !held.outboxes.is_empty();
-        !held.ticking
+        let ends = held.outboxes.is_empty();
+        held.ticking.take_if(|_| ends);
+        ends
     }
 }
 

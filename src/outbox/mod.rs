@@ -56,6 +56,7 @@ pub use self::delivery::Delivery;
 use self::drive::{CLOSING, CUT, FAIR_SHARE, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::lane::Stream;
+pub(crate) use self::pings::EndBehindPing;
 use self::queue::Queue;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};

@@ -1,6 +1,7 @@
 //! The pings that this side sends of its own accord, known again by their pongs.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,31 @@ pub(super) struct Pings {
     sent: u64,
     unanswered: VecDeque<Ping>,
     latency: Option<Duration>,
+    /// How the connection ended, if that was right behind one of them.
+    end: Option<EndBehindPing>,
 }
+
+/// An end that came right behind a keepalive ping to a peer that has never answered one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndBehindPing {
+    after: Duration,
+    is_first: bool,
+}
+
+impl fmt::Display for EndBehindPing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = if self.is_first { ", the first one" } else { "" };
+        write!(
+            f,
+            "ended {} ms after a keepalive ping{first}; if this peer knows no pings, \
+             ping_interval(None)",
+            self.after.as_millis()
+        )
+    }
+}
+
+/// An end so soon after a ping may be the peer's answer to it.
+const SOON: Duration = Duration::from_secs(1);
 
 struct Ping {
     /// Counted from 0.
@@ -56,6 +81,7 @@ impl Pings {
             sent: 0,
             unanswered: VecDeque::new(),
             latency: None,
+            end: None,
         })
     }
 
@@ -95,6 +121,19 @@ impl Pings {
         answered.collect()
     }
 
+    /// Takes note that the peer ends the connection, or breaks the protocol.
+    fn note_end(&mut self) {
+        let is_unanswered = |ping: &&Ping| self.latency.is_none() && ping.barrier.is_none();
+        let ping = self.unanswered.back().filter(is_unanswered);
+        let after = ping.map(|ping| ping.sent_at.elapsed());
+        self.end = after
+            .filter(|after| *after < SOON)
+            .map(|after| EndBehindPing {
+                after,
+                is_first: self.sent == 1,
+            });
+    }
+
     /// Takes those who wait for a pong that will not come.
     pub(super) fn give_up(&mut self) -> Vec<Promise> {
         let unanswered = self.unanswered.drain(..);
@@ -130,6 +169,18 @@ impl<W: Wire> Outbox<W> {
             }
         });
         self.write_waiting();
+    }
+
+    /// Takes note that the peer ends the connection, or breaks the protocol.
+    pub(crate) fn note_end(&self) {
+        if let Some(pings) = &mut lock(&self.queue).pings {
+            pings.note_end();
+        }
+    }
+
+    /// Tells whether the end came right behind a ping of our own.
+    pub(crate) fn end_behind_ping(&self) -> Option<EndBehindPing> {
+        lock(&self.queue).pings.as_ref()?.end
     }
 
     fn begin_numbers(&self) {

@@ -2,6 +2,7 @@
 
 use super::Violation;
 use crate::CloseCode;
+use crate::record::Foreign;
 
 /// The longest reason: a control frame's payload less the code (RFC 6455, section 5.5).
 pub(crate) const MAX_REASON: usize = 123;
@@ -43,15 +44,25 @@ impl CloseFrame {
         };
         let code = CloseCode::from(code);
         if !code.is_sendable() {
-            return Err(Violation {
-                code: CloseCode::PROTOCOL_ERROR,
-                what: format!("a close code that may not be sent: {code}").into(),
-            });
+            return Err(unsendable(code, reason));
         }
         let reason = std::str::from_utf8(reason)
             .map_err(|_| Violation::utf8("the close reason is not UTF-8"))?
             .to_owned();
         Ok(Some(Self { code, reason }))
+    }
+}
+
+/// Says which code came that may not, and with which reason.
+fn unsendable(code: CloseCode, reason: &[u8]) -> Violation {
+    let mut what = format!("a close code that may not be sent: {code}");
+    if !reason.is_empty() {
+        let reason = String::from_utf8_lossy(reason);
+        what += &format!(", with the reason {:?}", Foreign(reason));
+    }
+    Violation {
+        code: CloseCode::PROTOCOL_ERROR,
+        what: what.into(),
     }
 }
 

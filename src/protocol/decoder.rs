@@ -155,7 +155,7 @@ impl Decoder {
                 let (is_text, payload) = assembly.into_payload();
                 return message(is_text, payload).map(Some);
             }
-            let Some(header) = Header::parse(self.input.unread(), self.role)? else {
+            let Some(header) = self.parse_header()? else {
                 return Ok(None);
             };
             if header.opcode.is_control() {
@@ -169,6 +169,17 @@ impl Decoder {
             }
             self.begin_frame(&header);
         }
+    }
+
+    fn parse_header(&self) -> Result<Option<Header>, Violation> {
+        let bytes = self.input.unread();
+        let parsed = Header::parse(bytes, self.role, self.limits.accept_unmasked);
+        parsed.map_err(|violation| {
+            if self.role == Role::Client && bytes.starts_with(b"HTTP/1.") {
+                return Violation::protocol(HTTP_RESPONSE);
+            }
+            violation
+        })
     }
 
     /// Takes out what has come of a message that is asked for in chunks.
@@ -220,6 +231,7 @@ impl Decoder {
             max_message_size,
             max_frame_size,
             max_fragments,
+            ..
         } = self.limits;
         if header.length > max_frame_size as u64 {
             let what = "the frame is too big, in bytes";
@@ -273,6 +285,9 @@ impl Decoder {
         self.input = ReadBuffer::new(Vec::new());
     }
 }
+
+/// What servers do whose handler fails and which know no WebSockets behind it.
+const HTTP_RESPONSE: &str = "the server wrote an HTTP response into the open WebSocket";
 
 /// Makes the event of a message that is complete.
 fn message(is_text: bool, payload: Vec<u8>) -> Result<Event, Violation> {

@@ -81,7 +81,11 @@ impl Header {
     ///
     /// # Errors
     /// 1002 for a header that no frame to this side may have.
-    pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<Self>, Violation> {
+    pub(super) fn parse(
+        bytes: &[u8],
+        role: Role,
+        accept_unmasked: bool,
+    ) -> Result<Option<Self>, Violation> {
         let Some((&[first, second], rest)) = bytes.split_first_chunk() else {
             return Ok(None);
         };
@@ -100,16 +104,18 @@ impl Header {
             length,
             size: bytes.len() - rest.len(),
         };
-        header.judge_mask(role)?;
+        header.judge_mask(role, accept_unmasked)?;
         judge_reserved_bits(first)?;
         judge_length_form(form, length)?;
         header.judge_control()?;
         Ok(Some(header))
     }
 
-    /// RFC 6455 5.1: a server MUST close on an unmasked frame, a client on a masked one.
-    fn judge_mask(&self, role: Role) -> Result<(), Violation> {
+    /// RFC 6455 5.1: a server MUST close on an unmasked frame, unless the program says otherwise, a
+    /// client on a masked one.
+    fn judge_mask(&self, role: Role, accept_unmasked: bool) -> Result<(), Violation> {
         match (role, self.key.is_some()) {
+            (Role::Server, false) if accept_unmasked => Ok(()),
             (Role::Server, false) => Err(Violation::protocol("a frame that is not masked")),
             (Role::Client, true) => Err(Violation::protocol("a masked frame from a server")),
             _ => Ok(()),
@@ -240,7 +246,7 @@ mod tests {
             [_, second, ..] if second & 0x80 == 0 => Role::Client,
             _ => Role::Server,
         };
-        match (Header::parse(bytes, role), theirs) {
+        match (Header::parse(bytes, role, false), theirs) {
             (Ok(None), Ok(None)) => {}
             (Err(violation), Err(_)) => assert_eq!(violation, RESERVED_OPCODE),
             (Ok(Some(ours)), Ok(Some((theirs, length)))) => {

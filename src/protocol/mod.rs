@@ -35,7 +35,7 @@ pub(crate) enum Role {
     Server,
 }
 
-/// Holds how much the peer may send in one message.
+/// Holds what the peer may send: how much in one message, and in which frames.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Bytes of payload in a message, all its fragments together.
@@ -44,14 +44,18 @@ pub(crate) struct Limits {
     pub(crate) max_frame_size: usize,
     /// Frames in a message, at least 1; empty ones count.
     pub(crate) max_fragments: usize,
+    /// Whether a server takes frames that are not masked.
+    pub(crate) accept_unmasked: bool,
 }
 
 impl From<&Config> for Limits {
     fn from(config: &Config) -> Self {
         Self {
             max_message_size: config.max_message_size,
-            max_frame_size: config.max_frame_size,
+            // Without a limit of its own, a frame is judged by what its message may still have.
+            max_frame_size: config.max_frame_size.unwrap_or(usize::MAX),
             max_fragments: config.max_fragments.max(1),
+            accept_unmasked: config.accept_unmasked_frames,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What a server is made of.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
 use super::admission::Admission;
 use super::roster::Roster;
 use super::{Server, Shared, start};
 use crate::error::about;
+use crate::process::Process;
 use crate::sync::Mutex;
 use crate::transport::{Acceptor, Listener, max_connections};
 use crate::{
@@ -207,6 +208,11 @@ impl ServerBuilder {
     /// once, unless the address is a name to be looked up. Port 0 lets the system choose;
     /// [`local_addr`](Server::local_addr) tells.
     ///
+    /// Of several addresses, as `localhost` has them or a slice, it listens on all that this machine
+    /// has; where the system chooses the port, on one for all.
+    /// [`local_addrs`](Server::local_addrs) tells. All of this machine's addresses are `0.0.0.0:9001`,
+    /// and `[::]:9001` for those of IPv6, on most systems with those of IPv4.
+    ///
     /// # Errors
     /// [`Error::Invalid`] for settings that cannot be or contradict each other, [`Error::Bind`] for
     /// the address, [`Error::Io`] if no thread can be had.
@@ -218,7 +224,7 @@ impl ServerBuilder {
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;
         let listener = listen(address)?;
         let shared = Shared {
-            local_addr: listener.local_addr().map_err(Error::Bind)?,
+            local_addrs: listener.local_addrs().map_err(Error::Bind)?,
             config: Arc::new(self.config),
             max_connections: self.max_connections.unwrap_or_else(max_connections),
             max_handshakes: self.max_handshakes,
@@ -226,6 +232,7 @@ impl ServerBuilder {
             tls: Mutex::new(tls.map(Arc::new)),
             hook,
             roster: Roster::default(),
+            owner: Process::this(),
             wake: Some(listener.wake()),
         };
         start(listener, Arc::new(shared))
@@ -252,17 +259,18 @@ impl ServerBuilder {
     }
 }
 
-/// Listens on the first address that can be had.
+/// Listens on all of the addresses.
 fn listen(address: impl ToSocketAddrs) -> Result<Listener, Error> {
     let looked_up = address.to_socket_addrs();
     let addresses: Vec<_> = looked_up
-        .map_err(|error| Error::Bind(about("an address that cannot be used", error)))?
+        .map_err(|error| Error::Bind(about(UNUSABLE, error)))?
         .collect();
-    Listener::bind(&*addresses).map_err(|error| {
-        let texts: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
-        Error::Bind(about(texts.join(", "), error))
-    })
+    Listener::bind(&addresses).map_err(Error::Bind)
 }
+
+/// What was written is not known here, only that the system makes nothing of it.
+const UNUSABLE: &str = "an address that cannot be used (write a host and a port, such as \
+    127.0.0.1:9001, or 0.0.0.0:9001 or [::]:9001 for all addresses of this machine)";
 
 /// Answers upgrade requests as decided, and everything else with an upgrade that cannot be.
 fn upgrading(decide: Option<Decide>, attach: Attach) -> Hook {

@@ -23,6 +23,7 @@ use crate::error::about;
 use crate::group::{Laggards, send_to_each};
 use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
+use crate::process::Process;
 use crate::reader::on_connection_thread;
 use crate::record::debug;
 use crate::sync::{Mutex, lock};
@@ -66,7 +67,7 @@ impl Server {
     /// Makes a server that never ran, for requests made by hand.
     pub(crate) fn detached() -> Self {
         let shared = Arc::new(Shared {
-            local_addr: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            local_addrs: Vec::new(),
             config: Arc::default(),
             max_connections: 0,
             max_handshakes: 0,
@@ -74,6 +75,7 @@ impl Server {
             tls: Mutex::default(),
             hook: Box::new(|_| Reply::forbidden()),
             roster: Roster::default(),
+            owner: Process::this(),
             wake: None,
         });
         shared.stop(Duration::ZERO);
@@ -84,18 +86,27 @@ impl Server {
         &self.shared.admission.proxies
     }
 
-    /// Returns the address that the server listens on, with the port that the system chose.
+    /// Returns the address that the server listens on, the first of several, with the port that the
+    /// system chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.shared.local_addr
+        let first = self.shared.local_addrs.first().copied();
+        // That of a server that never ran.
+        first.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
-    /// Returns the URL that reaches the server, such as `ws://127.0.0.1:9001`: the address as it
-    /// was bound, so on all interfaces `ws://0.0.0.0:9001`.
+    /// Returns all addresses that the server listens on.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.shared.local_addrs
+    }
+
+    /// Returns the URL that reaches the server, such as `ws://127.0.0.1:9001`: the
+    /// [address](Self::local_addr) as it was bound, so on all interfaces `ws://0.0.0.0:9001`.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.is_tls() { "wss" } else { "ws" };
-        format!("{scheme}://{}", self.shared.local_addr)
+        format!("{scheme}://{}", self.local_addr())
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -164,9 +175,10 @@ impl Server {
     /// longer than the deadline of the stop.
     ///
     /// # Errors
-    /// [`WaitError::WouldDeadlock`] at once on a connection's own thread: in a callback or handler.
+    /// [`WaitError::WouldDeadlock`] at once on a connection's own thread, in a callback or handler, and
+    /// in a process that was forked from the server's.
     pub fn wait(&self) -> Result<StopReport, WaitError> {
-        if on_connection_thread() {
+        if on_connection_thread() || !self.shared.owner.is_this() {
             return Err(WaitError::WouldDeadlock);
         }
         uncork_thread();
@@ -185,7 +197,7 @@ impl fmt::Debug for Server {
 
 /// Is what the threads of a server share.
 struct Shared {
-    local_addr: SocketAddr,
+    local_addrs: Vec<SocketAddr>,
     config: Arc<Config>,
     max_connections: usize,
     max_handshakes: usize,
@@ -194,6 +206,8 @@ struct Shared {
     tls: Mutex<Option<Arc<Acceptor>>>,
     hook: Hook,
     roster: Roster,
+    /// Who bound it: a forked child has a copy, and nothing to stop.
+    owner: Process,
     /// Wakes the accept thread, if there ever was one.
     wake: Option<Arc<Wake>>,
 }
@@ -204,6 +218,9 @@ impl Shared {
     }
 
     fn stop(&self, patience: Duration) {
+        if !self.owner.is_this() {
+            return;
+        }
         let deadline = Instant::now().checked_add(patience);
         self.roster
             .stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
@@ -234,7 +251,9 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
     };
     let spawned = builder.spawn(accept);
     spawned.map_err(|error| Error::Io(about("starting the accept thread", error)))?;
-    debug!("listening on {}", shared.local_addr);
+    for address in &shared.local_addrs {
+        debug!("listening on {address}");
+    }
     let life = Some(Arc::new(Life(Arc::clone(&shared))));
     Ok(Server {
         shared,

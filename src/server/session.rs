@@ -12,7 +12,7 @@ use super::roster::Place;
 use super::{Server, Shared};
 use crate::background::Timer;
 use crate::callbacks::{catch, named};
-use crate::connection::Connection;
+use crate::connection::{Agreed, Connection};
 use crate::handshake::{BadRequest, UpgradeRequest};
 use crate::http::Handler;
 use crate::opening::{Opening, OpeningGuard, RequestError};
@@ -43,7 +43,11 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         handler,
     } = accepted;
     let config = &shared.config;
-    let connection = Connection::open(id, Role::Server, &socket, config, subprotocol, timer);
+    let agreed = Agreed {
+        subprotocol,
+        response: None,
+    };
+    let connection = Connection::open(id, Role::Server, &socket, config, agreed, timer);
     place.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, config, pipelined);
     drop(connection);

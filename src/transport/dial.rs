@@ -1,12 +1,13 @@
 //! Reaching a host by name: the lookup, and one address after the other, under one deadline.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
 use url::Host;
+
+use super::lookup::look_up;
 
 /// Connects to the first address that answers. Each gets the time that is left, divided by the
 /// addresses that are left.
@@ -14,7 +15,7 @@ pub(crate) fn dial(host: Host<&str>, port: u16, deadline: Instant) -> io::Result
     let addresses = match host {
         Host::Ipv4(ip) => vec![SocketAddr::from((ip, port))],
         Host::Ipv6(ip) => vec![SocketAddr::from((ip, port))],
-        Host::Domain(name) => lookup(name, port, deadline)?,
+        Host::Domain(name) => look_up(name, port, deadline)?,
     };
     connect_any(&addresses, deadline)
 }
@@ -23,7 +24,8 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (position, address) in addresses.iter().enumerate() {
         let share = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
-        match TcpStream::connect_timeout(address, left(deadline)? / share) {
+        let reached = TcpStream::connect_timeout(address, left(deadline)? / share);
+        match reached.and_then(refuse_itself) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
@@ -31,23 +33,17 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
     Err(failure)
 }
 
-/// Looks a name up on a thread of its own, which is left behind if it takes too long: the system's
-/// resolver cannot be interrupted.
-fn lookup(name: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
-    let (sender, receiver) = mpsc::channel();
-    let name = name.to_owned();
-    thread::Builder::new()
-        .name("landline-lookup".into())
-        .spawn(move || {
-            let addresses = (name.as_str(), port)
-                .to_socket_addrs()
-                .map(Iterator::collect);
-            // Nobody waits for it any more if this fails.
-            let _ = sender.send(addresses);
-        })?;
-    receiver
-        .recv_timeout(left(deadline)?)
-        .unwrap_or_else(|_| Err(timed_out()))
+/// Refuses a stream that has connected to itself: a client that tries a local port again and again is
+/// given, some day, that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
+/// section 3.5). Nobody listens there.
+fn refuse_itself(stream: TcpStream) -> io::Result<TcpStream> {
+    if stream.local_addr()? != stream.peer_addr()? {
+        return Ok(stream);
+    }
+    // The port is to be free at once, for whoever will listen there.
+    sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+    let what = "connection refused: nobody listens there, and the socket had reached itself";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {
@@ -67,6 +63,8 @@ fn timed_out() -> io::Error {
 mod tests {
     use std::net::TcpListener;
 
+    use rustix::net::{AddressFamily, SocketType};
+
     use super::*;
 
     /// An address that does not answer does not keep the next from being tried.
@@ -81,6 +79,18 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(30);
         let stream = connect_any(&addresses, deadline).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
+    }
+
+    /// A socket that reaches itself has reached nobody, and leaves the port free.
+    #[test]
+    fn reaches_nobody_by_itself() {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+        rustix::net::connect(&socket, &address).unwrap();
+        let error = refuse_itself(socket.into()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        TcpListener::bind(address).unwrap();
     }
 
     /// A passed deadline is an error of its own kind, and nothing is tried.

@@ -1,46 +1,69 @@
 //! The listening socket, and waiting for who knocks.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
 
 use super::{Wake, poll_all};
+use crate::error::about;
+use crate::record::debug;
 
-/// Accepts connections, and can be woken while it waits for them.
+/// Accepts connections at one address or several, and can be woken while it waits for them.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: TcpListener,
+    sockets: Vec<TcpListener>,
+    /// Which of them is asked first next time.
+    turn: AtomicUsize,
     wake: Arc<Wake>,
 }
 
 /// std listens with a backlog of 128, too few for a crowd that reconnects at once; the system caps
 /// this at its own maximum.
 const BACKLOG: i32 = 4_096;
+/// So often the system may choose a port that is taken at another of the addresses.
+const MOST_CHOICES: usize = 16;
 
 impl Listener {
-    pub(crate) fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        rustix::net::listen(&listener, BACKLOG)?;
-        listener.set_nonblocking(true)?;
+    /// Listens on all of these that this machine has, with one port where the system chooses it.
+    ///
+    /// # Errors
+    /// Begins with the address that it is about.
+    pub(crate) fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
         Ok(Self {
-            socket: listener,
+            sockets: bind_all(addresses)?,
+            turn: AtomicUsize::new(0),
             wake: Arc::new(Wake::new()?),
         })
     }
 
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// Returns the addresses that it listens on, with their ports.
+    pub(crate) fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(TcpListener::local_addr).collect()
     }
 
     /// Takes the next connection, or returns `WouldBlock`.
     pub(crate) fn accept(&self) -> io::Result<TcpStream> {
-        let (stream, _) = self.socket.accept()?;
-        // Some systems hand the listener's mode down.
-        stream.set_nonblocking(false)?;
-        Ok(stream)
+        // By turns: a crowd at one address keeps nobody waiting at another.
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.sockets.len();
+        let (later, sooner) = self.sockets.split_at(first);
+        for socket in sooner.iter().chain(later) {
+            match socket.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => {
+                    let (stream, _) = accepted?;
+                    // Some systems hand the listener's mode down.
+                    stream.set_nonblocking(false)?;
+                    return Ok(stream);
+                }
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// Returns what wakes the thread that waits here.
@@ -50,8 +73,9 @@ impl Listener {
 
     /// Waits until somebody knocks or it is woken.
     pub(crate) fn wait(&self) {
-        let knock = PollFd::new(&self.socket, PollFlags::IN);
-        let mut fds = [PollFd::new(&*self.wake, PollFlags::IN), knock];
+        let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
+        let knocks = self.sockets.iter();
+        fds.extend(knocks.map(|socket| PollFd::new(socket, PollFlags::IN)));
         poll_all(&mut fds, None);
         self.clear_if(!fds[0].revents().is_empty());
     }
@@ -68,4 +92,74 @@ impl Listener {
             self.wake.clear();
         }
     }
+}
+
+fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut choices = 0;
+    loop {
+        let bound = try_bind_all(addresses);
+        let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let chosen = addresses.iter().any(|address| address.port() == 0);
+        choices += 1;
+        if chosen && choices < MOST_CHOICES && bound.as_ref().is_err_and(is_taken) {
+            continue;
+        }
+        return bound;
+    }
+}
+
+fn try_bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    // Beside an IPv4 socket one of IPv6 must not stand for both.
+    let only_v6 = addresses.iter().any(SocketAddr::is_ipv4);
+    let mut sockets: Vec<TcpListener> = Vec::new();
+    let mut bound = Vec::new();
+    let mut chosen = 0;
+    let mut absent = io::Error::new(io::ErrorKind::InvalidInput, "there is no address");
+    for address in addresses {
+        let mut wanted = *address;
+        if wanted.port() == 0 {
+            wanted.set_port(chosen);
+        }
+        if bound.contains(&wanted) {
+            continue;
+        }
+        match listen(wanted, only_v6) {
+            Ok(socket) => {
+                let own = socket.local_addr()?;
+                if address.port() == 0 {
+                    chosen = own.port();
+                }
+                bound.push(own);
+                sockets.push(socket);
+            }
+            Err(error) if is_absent(&error) => {
+                debug!("not listening on {wanted}: {error}");
+                absent = about(wanted, error);
+            }
+            Err(error) => return Err(about(wanted, error)),
+        }
+    }
+    if sockets.is_empty() {
+        return Err(absent);
+    }
+    Ok(sockets)
+}
+
+fn listen(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A server that is started again finds its port free, as with std.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && only_v6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Tells whether this machine does not have the address, or none of its kind.
+fn is_absent(error: &io::Error) -> bool {
+    let no_kind = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
+    no_kind || error.kind() == io::ErrorKind::AddrNotAvailable
 }

@@ -5,6 +5,7 @@
 mod dial;
 mod limits;
 mod listener;
+mod lookup;
 mod poller;
 mod socket;
 mod tls;

@@ -13,6 +13,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg
 
 use super::tls::{self, Acceptor, Connector, Session};
 use crate::Error;
+use crate::process::Process;
 
 /// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Socket {
     /// Asked for while they can be had: a peer that has reset has no address any more.
     peer_addr: SocketAddr,
     local_addr: SocketAddr,
+    /// Who made it. A forked child has a copy of the descriptor, but the connection is its parent's.
+    owner: Process,
     /// Set once its handshake is done.
     tls: OnceLock<Box<Session>>,
 }
@@ -49,6 +52,7 @@ impl Socket {
         Ok(Self {
             peer_addr: stream.peer_addr()?,
             local_addr: stream.local_addr()?,
+            owner: Process::this(),
             tls: OnceLock::new(),
             stream,
         })
@@ -142,6 +146,7 @@ impl Socket {
     }
 
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.check_owner()?;
         let flags = SendFlags::DONTWAIT | no_signal();
         let sent = match parts {
             // Spares the kernel what it does for several.
@@ -210,19 +215,37 @@ impl Socket {
     /// Ends our direction: the peer reads its end after what is already written.
     pub(crate) fn finish_writing(&self) {
         self.say_end();
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.shutdown(Shutdown::Write);
     }
 
     /// Wakes whoever reads: it finds the end.
     pub(crate) fn stop_reading(&self) {
-        let _ = self.stream.shutdown(Shutdown::Read);
+        self.shutdown(Shutdown::Read);
     }
 
     /// Wakes whoever reads or waits; what is unsent is thrown away with the socket, so that the
     /// kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
-        let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
-        let _ = self.stream.shutdown(Shutdown::Both);
+        if self.owner.is_this() {
+            let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        }
+        self.shutdown(Shutdown::Both);
+    }
+
+    /// Ends what a closed descriptor alone would not: a forked child has copies.
+    fn shutdown(&self, how: Shutdown) {
+        if self.owner.is_this() {
+            let _ = self.stream.shutdown(how);
+        }
+    }
+
+    /// Fails in a process that only has a copy: nothing of its parent's is written there.
+    fn check_owner(&self) -> io::Result<()> {
+        if self.owner.is_this() {
+            return Ok(());
+        }
+        let what = "the connection belongs to the process that this one was forked from";
+        Err(io::Error::new(io::ErrorKind::NotConnected, what))
     }
 
     /// Ends both directions like [`cut`](Self::cut), but leaves what is unsent to the kernel.

@@ -28,7 +28,6 @@ fn large_messages_cross_through_small_queues() {
     let config = Config::new()
         .max_queue_bytes(64 << 10)
         .max_message_size(LARGE)
-        .max_frame_size(LARGE)
         .write_timeout(2 * PATIENCE);
     let (served, at_server) = mpsc::channel();
     let server = TestServer::with(config.clone(), move |ws| {

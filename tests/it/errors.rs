@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::thread;
 
 use landline::{
     Client, CloseCode, Config, Error, Failure, Message, SendErrorKind, Server, WaitError, WebSocket,
@@ -281,4 +282,110 @@ fn failures_are_shown_escaped() {
     assert_harmless(format!("{failure:?}"));
     let boxed: Box<dyn std::error::Error + Send + Sync> = failure.into();
     assert_eq!(boxed.to_string(), hostile);
+}
+
+/// Has a server do this to whoever connects, and tells whether the client may try again.
+#[track_caller]
+fn is_transient(
+    scheme: &str,
+    client: &Client,
+    answer: impl FnOnce(RawPeer) + Send,
+) -> (bool, Error) {
+    let raw = RawServer::new();
+    let error = thread::scope(|scope| {
+        scope.spawn(|| answer(raw.accept()));
+        client.open(raw.url().replace("ws:", scheme)).unwrap_err()
+    });
+    (error.is_transient(), error)
+}
+
+/// What may pass is transient: silence, a hang-up before the answer, statuses that say so. What is
+/// there to stay is not: garbage, a wrong 101, all other statuses.
+#[test]
+fn transient_errors_are_those_that_may_pass() {
+    let client = Client::new().config(Config::new().handshake_timeout(ms(500)));
+    let patient = Client::new();
+    let silent = is_transient("ws:", &client, |mut peer| {
+        peer.read_end();
+    });
+    assert!(silent.0, "{silent:?}");
+    for reset in [false, true] {
+        let hung_up = is_transient("ws:", &patient, |mut peer| {
+            peer.read_head();
+            if reset {
+                peer.reset();
+            }
+        });
+        assert!(hung_up.0, "{hung_up:?}");
+    }
+    let dead = landline::open(format!("ws://{}", dead_port())).unwrap_err();
+    assert!(dead.is_transient(), "{dead:?}");
+    for (answer, expected) in [
+        ("SSH-2.0-OpenSSH_9.2\r\n", false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false),
+    ] {
+        let answered = is_transient("ws:", &patient, |mut peer| {
+            peer.read_head();
+            let _ = peer.try_send_bytes(answer);
+        });
+        assert_eq!(answered.0, expected, "{answered:?}");
+    }
+    for status in [
+        301, 400, 401, 403, 404, 407, 408, 410, 426, 429, 500, 501, 502, 503, 504, 505,
+    ] {
+        let answered = is_transient("ws:", &patient, |mut peer| {
+            peer.read_head();
+            let _ =
+                peer.try_send_bytes(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"));
+        });
+        let expected = [408, 429, 500, 502, 503, 504].contains(&status);
+        assert_eq!(answered.0, expected, "{answered:?}");
+    }
+    for url in ["ftp://127.0.0.1", "nonsense"] {
+        assert!(!landline::open(url).unwrap_err().is_transient(), "{url}");
+    }
+}
+
+/// The same of the TLS handshake: a hang-up may pass, an alert and garbage are there to stay.
+#[test]
+#[cfg(feature = "tls")]
+fn transient_errors_of_tls_are_those_that_may_pass() {
+    const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
+    for engine in engines() {
+        let client = || trusting_by(engine);
+        for reset in [false, true] {
+            let hung_up = is_transient("wss:", &client(), |mut peer| {
+                peer.stream.peek(&mut [0]).unwrap();
+                if reset {
+                    peer.reset();
+                } else {
+                    peer.send_fin();
+                    peer.read_end();
+                }
+            });
+            assert!(hung_up.0, "{engine:?}: {hung_up:?}");
+        }
+        for answer in [
+            ALERT,
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+        ] {
+            let answered = is_transient("wss:", &client(), |mut peer| {
+                peer.stream.peek(&mut [0]).unwrap();
+                let _ = peer.try_send_bytes(answer);
+                peer.send_fin();
+                peer.read_end();
+            });
+            assert!(!answered.0, "{engine:?}: {answered:?}");
+        }
+        let silent = client().config(Config::new().handshake_timeout(ms(500)));
+        let silent = is_transient("wss:", &silent, |mut peer| {
+            peer.read_end();
+        });
+        assert!(silent.0, "{engine:?}: {silent:?}");
+    }
+    let server = secure_echo(Config::new());
+    let distrusted = Client::new().open(server.url()).unwrap_err();
+    assert!(!distrusted.is_transient(), "{distrusted:?}");
 }

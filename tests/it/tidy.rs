@@ -30,8 +30,8 @@ fn arrows_point_down() {
 /// The floors of the house, from the ground up.
 const FLOORS: [&[&str]; 6] = [
     &[
-        "sync", "record", "random", "patience", "message", "close", "config", "counters", "error",
-        "header",
+        "sync", "process", "record", "random", "patience", "message", "close", "config",
+        "counters", "error", "header",
     ],
     &["protocol", "handshake", "life"],
     &["transport", "tls"],

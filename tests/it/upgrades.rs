@@ -424,3 +424,31 @@ fn closures_are_let_go_with_the_server() {
     drop(server);
     settled("all is let go", || Arc::strong_count(&held) == 1);
 }
+
+/// A client has the server's 101, with its headers, however it connected; a server has none.
+#[test]
+fn clients_have_the_response() {
+    let builder = Server::builder()
+        .should_upgrade(|_| {
+            let upgrade = Upgrade::new().header("Set-Cookie", "a=1");
+            Ok(upgrade
+                .header("Set-Cookie", "b=2")
+                .header("X-Instance", "7"))
+        })
+        .on_upgrade(|ws, _| ws.send(ws.response().is_none().to_string()));
+    let server = TestServer::start(builder);
+    let called_back = landline::connect(server.url(), |_| ()).unwrap();
+    let (pulled, mut messages) = landline::open(server.url()).unwrap();
+    for ws in [&called_back, &pulled, &pulled.clone()] {
+        let response = ws.response().unwrap();
+        assert_eq!(response.status(), 101);
+        let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
+        assert_eq!(cookies, ["a=1", "b=2"]);
+        assert_eq!(response.headers()["x-instance"], "7");
+    }
+    assert_eq!(messages.recv().unwrap().as_text(), Some("true"));
+    pulled.close();
+    pulled.wait_closed_timeout(ms(0)).unwrap_err();
+    messages.close();
+    assert!(pulled.response().is_some());
+}

@@ -439,3 +439,67 @@ fn nothing_is_read_behind_the_end() {
         }
     }
 }
+
+/// Who raises the largest message raises the largest frame with it, in one frame or in several; a
+/// limit that is set lower holds.
+#[test]
+fn frame_limit_follows_the_message_limit() {
+    const MORE: usize = 17 << 20;
+    for role in ROLES {
+        let config = Config::new().max_message_size(MORE).ping_interval(None);
+        let (mut met, events) = Meeting::recorded(role, config.clone());
+        met.peer.send(&Frame::new(BINARY, vec![0; MORE]));
+        assert_eq!(events.next(), Event::Binary(vec![0; MORE]), "{role:?}");
+        met.peer.send(&Frame::new(BINARY, vec![0; 1]).unfinished());
+        let continuation = framed(FIN | CONTINUATION, role.peer_masks(), &vec![0; MORE]);
+        let _ = met.peer.try_send_bytes(&continuation[..14]);
+        assert_eq!(met.peer.read_close(), Some(1009), "{role:?}");
+        let (mut met, _events) = Meeting::recorded(role, config.max_frame_size(MORE - 1));
+        let frame = framed(FIN | BINARY, role.peer_masks(), &vec![0; MORE]);
+        let _ = met.peer.try_send_bytes(&frame[..14]);
+        assert_eq!(met.peer.read_close(), Some(1009), "{role:?}");
+    }
+}
+
+/// A server that is told to takes frames without a mask beside those with one: messages, fragments, a
+/// pong, a ping and a Close. A client takes no masked ones then either.
+#[test]
+fn unmasked_frames_are_taken_where_that_is_set() {
+    let config = || {
+        Config::new()
+            .accept_unmasked_frames(true)
+            .ping_interval(None)
+    };
+    let (mut met, events) = Meeting::recorded(Role::Server, config());
+    let frames = [
+        Frame::text("unmasked"),
+        Frame::new(PONG, "late"),
+        Frame::text("in ").unfinished(),
+        Frame::new(PING, "p"),
+        Frame::new(CONTINUATION, "two"),
+        Frame::new(BINARY, vec![7; 70_000]),
+    ];
+    for masked in [false, true, false] {
+        for frame in &frames {
+            met.peer.send_bytes(frame.bytes(masked));
+        }
+        for expected in [
+            Event::Text("unmasked".into()),
+            Event::Pong(b"late".into()),
+            Event::Ping(b"p".into()),
+            Event::Text("in two".into()),
+            Event::Binary(vec![7; 70_000]),
+        ] {
+            assert_eq!(events.next(), expected, "masked: {masked}");
+        }
+        assert_eq!(met.peer.read_frame(), Frame::new(PONG, "p"));
+    }
+    let close = Frame::new(CLOSE, 4000_u16.to_be_bytes());
+    met.peer.send_bytes(close.bytes(false));
+    assert_eq!(met.peer.read_close(), Some(4000));
+    assert_eq!(closed_once(&events, &met.ws).code(), 4000);
+
+    let (mut met, _events) = Meeting::recorded(Role::Client, config());
+    met.peer.send_bytes(Frame::text("masked").bytes(true));
+    assert_eq!(met.peer.read_close(), Some(1002));
+}

@@ -47,6 +47,8 @@ pub(in crate::transport) trait Line {
     fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize>;
 }
 
+const ENDED: &str = "the peer hung up during the TLS handshake";
+
 /// Does a handshake, blocking.
 pub(super) fn shake_hands(
     mut step: Step,
@@ -64,7 +66,9 @@ pub(super) fn shake_hands(
         };
         let mut ciphertext = Vec::with_capacity(*APPETITE.start());
         if line.receive(&mut ciphertext).map_err(Error::Io)? == 0 {
-            return Err(Error::Tls("the peer hung up during the handshake".into()));
+            // Why, it has not said: a server that is being started again does so too.
+            let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
+            return Err(Error::Io(ended));
         }
         if std::mem::take(&mut is_first) && !is_tls_record(ciphertext[0]) {
             let _ = line.send(mistake.reply);

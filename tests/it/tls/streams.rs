@@ -222,7 +222,6 @@ fn large_messages_arrive_whole() {
     const LARGEST: usize = 64 << 20;
     let config = Config::new()
         .max_message_size(LARGEST)
-        .max_frame_size(LARGEST)
         .write_timeout(2 * PATIENCE);
     let server = secure_echo(config.clone());
     let (ws, mut messages) = trusting().config(config).open(server.url()).unwrap();

@@ -1,0 +1,235 @@
+//! Looking up names, on threads that may be left behind: the system's resolver cannot be interrupted.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crate::process::PerProcess;
+use crate::sync::{Condvar, Mutex, lock, wait};
+
+/// Returns the addresses of a name, with this port.
+///
+/// # Errors
+/// The system's; `TimedOut` at the deadline; `ResourceBusy` while too many look-ups run that nobody
+/// waits for.
+pub(super) fn look_up(name: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = RESOLVER.get().look_up(name, deadline)?;
+    for address in &mut addresses {
+        address.set_port(port);
+    }
+    Ok(addresses)
+}
+
+static RESOLVER: PerProcess<Resolver> =
+    PerProcess::new(Resolver::new(resolve), || Resolver::new(resolve));
+
+/// So many look-ups may be left behind: each is a thread and a descriptor until the system gives up.
+const MOST_LEFT_BEHIND: usize = 16;
+
+fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok((name, 0).to_socket_addrs()?.collect())
+}
+
+/// The look-ups of a process, one at a time for each name.
+struct Resolver {
+    running: Mutex<BTreeMap<String, Arc<Lookup>>>,
+    resolve: Resolve,
+}
+
+type Resolve = fn(&str) -> io::Result<Vec<SocketAddr>>;
+
+/// A look-up that runs, for all who ask for its name meanwhile.
+struct Lookup {
+    answer: Mutex<Option<Answer>>,
+    answered: Condvar,
+    waiting: AtomicUsize,
+}
+
+type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
+
+impl Resolver {
+    const fn new(resolve: Resolve) -> Self {
+        Self {
+            running: Mutex::new(BTreeMap::new()),
+            resolve,
+        }
+    }
+
+    fn look_up(&'static self, name: &str, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+        let lookup = self.join(name)?;
+        let answer = lookup.wait(deadline);
+        lookup.waiting.fetch_sub(1, Ordering::Relaxed);
+        let answer = answer.ok_or(io::ErrorKind::TimedOut)?;
+        answer.map_err(|error| io::Error::new(error.kind(), error))
+    }
+
+    /// Waits with those who wait for this name already, or begins to look it up.
+    fn join(&'static self, name: &str) -> io::Result<Arc<Lookup>> {
+        let mut running = lock(&self.running);
+        if let Some(lookup) = running.get(name) {
+            lookup.waiting.fetch_add(1, Ordering::Relaxed);
+            return Ok(Arc::clone(lookup));
+        }
+        let is_left_behind = |lookup: &&Arc<Lookup>| lookup.waiting.load(Ordering::Relaxed) == 0;
+        if running.values().filter(is_left_behind).count() >= MOST_LEFT_BEHIND {
+            let what = format!(
+                "{MOST_LEFT_BEHIND} look-ups of other names still run that nobody waits for any \
+                 more: the system's resolver does not answer"
+            );
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
+        }
+        let lookup = self.begin(name)?;
+        running.insert(name.to_owned(), Arc::clone(&lookup));
+        Ok(lookup)
+    }
+
+    fn begin(&'static self, name: &str) -> io::Result<Arc<Lookup>> {
+        let lookup = Arc::new(Lookup {
+            answer: Mutex::new(None),
+            answered: Condvar::new(),
+            waiting: AtomicUsize::new(1),
+        });
+        let (looked_up, name) = (Arc::clone(&lookup), name.to_owned());
+        let builder = thread::Builder::new().name("landline-lookup".into());
+        builder.spawn(move || {
+            let answer = (self.resolve)(&name);
+            // Who asks from now on asks anew: this answer is as old as its question.
+            lock(&self.running).remove(&name);
+            *lock(&looked_up.answer) = Some(answer.map_err(Arc::new));
+            looked_up.answered.notify_all();
+        })?;
+        Ok(lookup)
+    }
+}
+
+impl Lookup {
+    fn wait(&self, deadline: Instant) -> Option<Answer> {
+        let mut answer = lock(&self.answer);
+        while answer.is_none() && Instant::now() < deadline {
+            answer = wait(&self.answered, answer, Some(deadline));
+        }
+        answer.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{LazyLock, MutexGuard};
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A resolver that is dead until it is told to answer: one look-up at each word.
+    static DEAD: LazyLock<(Mutex<Sender<()>>, Mutex<Receiver<()>>)> = LazyLock::new(|| {
+        let (sender, receiver) = channel();
+        (Mutex::new(sender), Mutex::new(receiver))
+    });
+    static LOOKED_UP: AtomicUsize = AtomicUsize::new(0);
+    /// The tests have one dead resolver.
+    static TURN: Mutex<()> = Mutex::new(());
+
+    fn resolve_late(name: &str) -> io::Result<Vec<SocketAddr>> {
+        LOOKED_UP.fetch_add(1, Ordering::SeqCst);
+        let _ = lock(&DEAD.1).recv();
+        match name {
+            "nowhere" => Err(io::Error::new(io::ErrorKind::NotFound, "there is none")),
+            _ => Ok(vec![([127, 0, 0, 1], 0).into()]),
+        }
+    }
+
+    fn dead_resolver() -> (&'static Resolver, MutexGuard<'static, ()>) {
+        let turn = lock(&TURN);
+        LOOKED_UP.store(0, Ordering::SeqCst);
+        (Box::leak(Box::new(Resolver::new(resolve_late))), turn)
+    }
+
+    fn revive(count: usize) {
+        let sender = lock(&DEAD.0);
+        (0..count).for_each(|_| sender.send(()).unwrap());
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(1)
+    }
+
+    fn settled(what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "never came true: {what}");
+            thread::yield_now();
+        }
+    }
+
+    /// However often a name is asked for while the resolver is dead, one look-up runs; its answer is
+    /// for all who wait then, an error too; and who asks after that asks anew.
+    #[test]
+    fn attempts_share_a_look_up() {
+        let (resolver, _turn) = dead_resolver();
+        for (name, found) in [("somewhere", true), ("nowhere", false)] {
+            let before = LOOKED_UP.load(Ordering::SeqCst);
+            for _ in 0..30 {
+                let error = resolver.look_up(name, soon()).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            }
+            let asking: Vec<_> = (0..3)
+                .map(|_| thread::spawn(move || resolver.look_up(name, Instant::now() + PATIENCE)))
+                .collect();
+            let waiting = || {
+                let running = lock(&resolver.running);
+                running[name].waiting.load(Ordering::Relaxed)
+            };
+            settled("three wait", || waiting() == 3);
+            settled("it runs", || LOOKED_UP.load(Ordering::SeqCst) > before);
+            assert_eq!(LOOKED_UP.load(Ordering::SeqCst), before + 1);
+            revive(1);
+            for asking in asking {
+                let answer = asking.join().unwrap();
+                assert_eq!(answer.is_ok(), found);
+                let kind = answer.err().map(|error| error.kind());
+                assert_eq!(kind, (!found).then_some(io::ErrorKind::NotFound));
+            }
+            assert!(lock(&resolver.running).is_empty());
+            revive(1);
+            let again = resolver.look_up(name, Instant::now() + PATIENCE);
+            assert_eq!(again.is_ok(), found);
+        }
+    }
+
+    /// With so many look-ups left behind no other begins, and the error says why; once they have their
+    /// answers, names are looked up again. Those that somebody waits for do not count.
+    #[test]
+    fn few_look_ups_are_left_behind() {
+        let (resolver, _turn) = dead_resolver();
+        let waits = thread::spawn(|| resolver.look_up("awaited", Instant::now() + PATIENCE));
+        settled("it runs", || LOOKED_UP.load(Ordering::SeqCst) == 1);
+        for number in 0..MOST_LEFT_BEHIND {
+            let error = resolver
+                .look_up(&format!("name {number}"), soon())
+                .unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        let error = resolver.look_up("one more", soon()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        assert!(
+            error.to_string().contains("resolver does not answer"),
+            "{error}"
+        );
+        // Who asks for one of them takes it up again.
+        let again = resolver.look_up("name 0", soon()).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::TimedOut);
+        revive(MOST_LEFT_BEHIND + 1);
+        assert!(waits.join().unwrap().is_ok());
+        settled("all have ended", || lock(&resolver.running).is_empty());
+        revive(1);
+        resolver
+            .look_up("one more", Instant::now() + PATIENCE)
+            .unwrap();
+    }
+}
