@@ -194,7 +194,8 @@ fn flood_of_key_updates_costs_no_memory() {
                 grown < 1 << 10,
                 "{grown} KiB more after {asked}, read: {reads}"
             );
-            peer.tcp.shutdown(Shutdown::Both).unwrap();
+            // Of a peer that does not read its answers, landline may have hung up.
+            let _ = peer.tcp.shutdown(Shutdown::Both);
             drop(peer);
             reading.join().unwrap();
             settled("it has ended", || ws.close_code().is_some());

@@ -6,20 +6,25 @@ mod order;
 mod split;
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::accounting::PROGRESS;
+use super::refill::BATCH_MESSAGES;
 use super::*;
-use crate::Message;
+use crate::life::Cause;
+use crate::outbox::aftermath::Aftermath;
 use crate::outbox::delivery::{Delivery, delivery};
 use crate::outbox::lane::Stream;
+use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
 use crate::outbox::{Cork, Outbox, Rest, Urgency};
-use crate::protocol::{Encoder, Role};
+use crate::protocol::{Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
+use crate::{Initiator, Message, SendErrorKind};
 
 /// A wire that takes as many bytes as it has room for, and keeps them.
 #[derive(Default)]

@@ -1,0 +1,149 @@
+//! What a write has brought, and who waits for the socket after it.
+
+use std::time::Instant;
+
+use super::{Queue, Seat, Stall};
+use crate::outbox::Wire;
+use crate::outbox::aftermath::Aftermath;
+use crate::outbox::write_buffer::Written;
+use crate::outbox::writer::Writer;
+
+/// So much progress restarts the write deadline.
+pub(super) const PROGRESS: u64 = 64 << 10;
+
+impl<W: Wire> Queue<W> {
+    /// Counts what has left.
+    pub(in crate::outbox) fn account(&mut self, written: Written, after: &mut Aftermath<W>) {
+        if written.length > 0 {
+            self.taken += written.length;
+            self.relieved += u64::from(std::mem::take(&mut self.refused));
+        }
+        self.delivered += written.messages;
+        self.release(&written, after);
+        for promise in written.promises {
+            after.resolve(promise, Ok(()));
+        }
+        if written.close {
+            // L5: the time in which the peer may answer begins when our Close is with the kernel.
+            let now = Instant::now();
+            self.life.send_close(now);
+            after.expect_close(now, &self.wire);
+        }
+        if let Some(stall) = &mut self.stall {
+            if self.taken - stall.taken >= PROGRESS {
+                stall.since = Instant::now();
+                stall.taken = self.taken;
+            }
+        }
+        self.grant(after);
+    }
+
+    pub(in crate::outbox) fn release(&mut self, written: &Written, after: &mut Aftermath<W>) {
+        if written.places > 0 {
+            self.budget.release(written.bytes, written.places);
+            self.barriers -= written.barriers;
+            self.line.note_left(written.bytes, written.places);
+        }
+        if written.fragments > 0 {
+            let lane = self.lane.as_mut();
+            let bell =
+                lane.and_then(|lane| lane.release(written.fragment_bytes, written.fragments));
+            after.ring_all(bell);
+        }
+    }
+
+    /// Puts the writer back with what the socket has refused.
+    pub(in crate::outbox) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+        self.refused = true;
+        self.stall(writer, after);
+        if self.life.is_open() {
+            // At the pace of a slow peer it may take longer than anybody waits until half is empty.
+            self.grant_room(after);
+        }
+    }
+
+    /// Puts the writer back with what TLS does not take before something has come: the reading end has it
+    /// written on then.
+    pub(in crate::outbox) fn await_input(
+        &mut self,
+        writer: Box<Writer<W>>,
+        after: &mut Aftermath<W>,
+    ) {
+        self.keepers.input = true;
+        self.stall(writer, after);
+    }
+
+    /// Takes note that the wire has something to say of its own accord, or that input has come which a
+    /// write waits for. Returns the writer if there is something to be written.
+    pub(in crate::outbox) fn owe(&mut self, after: &mut Aftermath<W>) -> Option<Box<Writer<W>>> {
+        self.owes = !self.life.is_sending_over();
+        if std::mem::take(&mut self.keepers.input) {
+            return self.take_any_writer();
+        }
+        self.take_to_write(after)
+    }
+
+    /// Tells whether an unfinished write waits for room in the socket.
+    pub(in crate::outbox) fn is_stalled(&self) -> bool {
+        let waits = self.stall.is_some() && matches!(self.writer, Seat::Here(_));
+        waits && !self.keepers.input
+    }
+
+    /// Takes the writer to try a full socket again; not once the connection is closing, as our Close
+    /// would stand in the kernel of a peer that reads nothing as if it had been told.
+    pub(in crate::outbox) fn take_stalled_writer(&mut self) -> Option<Box<Writer<W>>> {
+        if self.is_stalled() && self.life.is_open() {
+            return self.take_any_writer();
+        }
+        None
+    }
+
+    /// Puts the writer back with what it has left, and leaves it to whoever waits for the socket: never
+    /// to nobody.
+    pub(in crate::outbox) fn stall(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+        self.writer = Seat::Here(writer);
+        let (taken, wire) = (self.taken, &self.wire);
+        self.stall.get_or_insert_with(|| {
+            let since = Instant::now();
+            after.expect_progress(since, wire);
+            Stall { since, taken }
+        });
+        self.find_keeper(after);
+    }
+
+    /// Has the background wait for the socket, if nobody does.
+    pub(in crate::outbox) fn find_keeper(&mut self, after: &mut Aftermath<W>) {
+        if self.is_stalled() && self.keepers.is_empty() {
+            if let Some(wire) = &self.wire {
+                self.keepers.background = true;
+                after.watch(wire);
+            }
+        }
+    }
+
+    /// Puts the writer back with nothing to do.
+    pub(in crate::outbox) fn put_back(&mut self, mut writer: Box<Writer<W>>) {
+        writer.rest();
+        self.stall = None;
+        self.writer = Seat::Here(writer);
+    }
+
+    /// Calls a sender that waits for room to write on, as the socket takes more. Returns false if
+    /// nobody waits.
+    pub(in crate::outbox) fn call_sender(&mut self, after: &mut Aftermath<W>) -> bool {
+        let lane = self.lane.as_ref();
+        let bell = self.line.first_bell();
+        let bell = bell.or_else(|| lane.and_then(|lane| lane.bell()));
+        self.keepers.called = bell.is_some();
+        after.ring_all(bell);
+        self.keepers.called
+    }
+
+    /// Takes the writer if this sender has been called to write on.
+    pub(in crate::outbox) fn answer_call(&mut self) -> Option<Box<Writer<W>>> {
+        if !std::mem::take(&mut self.keepers.called) {
+            return None;
+        }
+        self.take_any_writer()
+    }
+}

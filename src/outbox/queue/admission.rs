@@ -1,0 +1,79 @@
+//! How something gets into a queue, or out of the line before it.
+
+use super::Queue;
+use crate::SendErrorKind;
+use crate::outbox::Wire;
+use crate::outbox::aftermath::Aftermath;
+use crate::outbox::line::Bell;
+use crate::outbox::outgoing::Outgoing;
+
+impl<W: Wire> Queue<W> {
+    /// Tells whether a message of this weight gets in. One that would wait for room stands behind
+    /// those who do; one that never waits is judged by the limits alone.
+    pub(in crate::outbox) fn admits(&self, weight: u64, waits: bool) -> Result<(), SendErrorKind> {
+        if !self.life.is_open() {
+            return Err(SendErrorKind::Closed);
+        }
+        let fits = self.budget.fits(weight) && (!waits || self.line.is_empty());
+        if fits {
+            Ok(())
+        } else {
+            Err(SendErrorKind::Full)
+        }
+    }
+
+    /// Queues something, whether it fits or not.
+    pub(in crate::outbox) fn push(&mut self, outgoing: Outgoing) {
+        self.budget.take(outgoing.weight());
+        self.barriers += u64::from(!outgoing.is_message());
+        self.channel.push(outgoing);
+    }
+
+    /// Gets in line with something that does not fit.
+    pub(in crate::outbox) fn join_line(&mut self, outgoing: Outgoing, bell: Bell) -> u64 {
+        self.line.join(outgoing, bell)
+    }
+
+    pub(in crate::outbox) fn is_in_line(&self, ticket: u64) -> bool {
+        self.line.contains(ticket)
+    }
+
+    /// Leaves the line, and lets those behind move up. Returns what stood there, or `None` if it was
+    /// granted room.
+    pub(in crate::outbox) fn leave_line(
+        &mut self,
+        ticket: u64,
+        after: &mut Aftermath<W>,
+    ) -> Option<Outgoing> {
+        let left = self.line.leave(ticket);
+        self.grant(after);
+        left
+    }
+
+    /// Lets in those who wait for room, as many as fit, from a half-empty queue on: nobody is woken for
+    /// each message that leaves. And the first one, beyond the limits, that has waited for a whole
+    /// queue's worth of writing.
+    pub(in crate::outbox) fn grant(&mut self, after: &mut Aftermath<W>) {
+        if self.line.is_empty() || !self.life.is_open() {
+            return;
+        }
+        if self.budget.is_low() || self.line.is_overdue(&self.budget) {
+            self.grant_room(after);
+        }
+    }
+
+    pub(in crate::outbox) fn grant_room(&mut self, after: &mut Aftermath<W>) {
+        while let Some((outgoing, bell)) = self.line.grant(&self.budget) {
+            self.push(outgoing);
+            after.ring(bell);
+        }
+    }
+
+    /// Takes out the oldest message that waits, to make room for a newer one.
+    pub(in crate::outbox) fn drop_oldest(&mut self) -> Option<Outgoing> {
+        let oldest = self.channel.pop_droppable()?;
+        self.budget.release(oldest.weight(), 1);
+        self.dropped += 1;
+        Some(oldest)
+    }
+}

@@ -1,0 +1,120 @@
+//! How a queue ends: what is thrown away, and who is told.
+
+use std::io;
+
+use super::{Queue, Seat};
+use crate::life::Cause;
+use crate::outbox::aftermath::Aftermath;
+use crate::outbox::outgoing::Outgoing;
+use crate::outbox::writer::Writer;
+use crate::outbox::{Urgency, Wire};
+use crate::protocol::CloseFrame;
+use crate::{CloseCode, DeliveryError, Initiator};
+
+/// The reason a peer is told where TLS has used up its keys.
+const WORN_OUT: &str = "the keys of this TLS connection are used up";
+
+impl<W: Wire> Queue<W> {
+    /// Admits nothing more, and wakes all who wait for room. Returns whether this call did.
+    pub(in crate::outbox) fn close(&mut self, by: Initiator, after: &mut Aftermath<W>) -> bool {
+        let first = self.life.close(by);
+        if first {
+            self.wake_waiting(after);
+        }
+        first
+    }
+
+    /// Begins the closing handshake before the wire takes no more.
+    pub(in crate::outbox) fn retire(&mut self, after: &mut Aftermath<W>) {
+        if self.close(Initiator::Local, after) {
+            let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, WORN_OUT);
+            self.push_close(close, Urgency::AfterMessages);
+        }
+    }
+
+    pub(in crate::outbox) fn wake_waiting(&self, after: &mut Aftermath<W>) {
+        after.ring_all(self.line.bells());
+        after.ring_all(self.lane.as_ref().and_then(|lane| lane.bell()));
+    }
+
+    /// Throws away what waits, and counts it.
+    pub(in crate::outbox) fn discard(&mut self, why: DeliveryError, after: &mut Aftermath<W>) {
+        let why = *self.unsendable.get_or_insert(why);
+        if std::mem::take(&mut self.streaming) {
+            self.discard_one(Outgoing::Stream, why, after);
+        }
+        if let Some(split) = self.split.take() {
+            self.budget.release(split.weight(), 1);
+            self.undelivered += 1;
+            after.give_up(split.into_rest(), why);
+        }
+        while let Some(outgoing) = self.channel.pop() {
+            self.discard_one(outgoing, why, after);
+        }
+    }
+
+    pub(in crate::outbox) fn discard_one(
+        &mut self,
+        outgoing: Outgoing,
+        why: DeliveryError,
+        after: &mut Aftermath<W>,
+    ) {
+        self.budget.release(outgoing.weight(), 1);
+        if outgoing.is_message() {
+            self.undelivered += 1;
+        } else {
+            self.barriers -= 1;
+        }
+        if let (Outgoing::Stream, Some(lane)) = (&outgoing, &mut self.lane) {
+            lane.discard();
+        }
+        after.give_up(outgoing, why);
+    }
+
+    /// Ends the sending, if that is not over. Returns whether this call did.
+    pub(in crate::outbox) fn end(&mut self, cause: Cause, after: &mut Aftermath<W>) -> bool {
+        let why = cause.undelivered();
+        let ended = self.life.end_sending(cause);
+        if ended {
+            self.end_unsent(why, after);
+        }
+        ended
+    }
+
+    /// Throws away all that was not sent, and wakes all who wait.
+    pub(in crate::outbox) fn end_unsent(&mut self, why: DeliveryError, after: &mut Aftermath<W>) {
+        self.discard(why, after);
+        self.control.clear();
+        self.stall = None;
+        self.owes = false;
+        self.wake_waiting(after);
+        for promise in self.pings.iter_mut().flat_map(|pings| pings.give_up()) {
+            after.resolve(promise, Err(why));
+        }
+        if let Some(writer) = self.take_any_writer() {
+            self.bury(writer, after);
+        }
+    }
+
+    /// Counts what the writer held when the sending ended, and keeps it no longer.
+    pub(in crate::outbox) fn bury(&mut self, mut writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+        let why = self.unsendable.unwrap_or(DeliveryError::Lost);
+        let mut discarded = writer.discard();
+        self.undelivered += discarded.messages;
+        for promise in std::mem::take(&mut discarded.promises) {
+            after.resolve(promise, Err(why));
+        }
+        self.release(&discarded, after);
+        self.writer = Seat::Gone;
+        after.bury(writer);
+    }
+
+    /// Ends the sending after a failed write. What has arrived is still read.
+    pub(in crate::outbox) fn lose(&mut self, error: io::Error, after: &mut Aftermath<W>) {
+        if self.end(Cause::Lost(Some(error)), after) {
+            self.life.fail_sending();
+            // From now on silence counts.
+            after.expect_look(&self.wire);
+        }
+    }
+}

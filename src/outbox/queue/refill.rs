@@ -1,0 +1,238 @@
+//! What leaves next: control frames, messages in their order, fragments, and our Close.
+
+use super::{Queue, Seat};
+use crate::DeliveryError;
+use crate::outbox::Wire;
+use crate::outbox::aftermath::Aftermath;
+use crate::outbox::outgoing::Outgoing;
+use crate::outbox::split::Split;
+use crate::outbox::write_buffer::{LARGE, Role};
+use crate::outbox::writer::{Fragment, Item, Writer};
+use crate::protocol::Fin;
+
+/// So many messages are taken from the queue for one write, if they are small.
+pub(super) const BATCH_MESSAGES: usize = 1_024;
+
+impl<W: Wire> Queue<W> {
+    /// Takes the writer, unless somebody has it or waits for the socket.
+    pub(in crate::outbox) fn take_writer(&mut self) -> Option<Box<Writer<W>>> {
+        if self.stall.is_some() {
+            return None;
+        }
+        self.take_any_writer()
+    }
+
+    /// Takes the writer for a socket that may be writable again.
+    pub(in crate::outbox) fn take_any_writer(&mut self) -> Option<Box<Writer<W>>> {
+        match std::mem::replace(&mut self.writer, Seat::Taken) {
+            Seat::Here(writer) => Some(writer),
+            other => {
+                self.writer = other;
+                None
+            }
+        }
+    }
+
+    /// Takes the writer with what waits, if it is there and something does.
+    pub(in crate::outbox) fn take_to_write(
+        &mut self,
+        after: &mut Aftermath<W>,
+    ) -> Option<Box<Writer<W>>> {
+        let mut writer = self.take_writer()?;
+        if self.refill(&mut writer, after) {
+            return Some(writer);
+        }
+        self.writer = Seat::Here(writer);
+        None
+    }
+
+    /// Takes the writer for a message of one frame that nothing is to be written before, and which so
+    /// need not pass the channel. Hands back what has to.
+    pub(in crate::outbox) fn take_writer_for(
+        &mut self,
+        outgoing: Outgoing,
+    ) -> Result<(Box<Writer<W>>, Item), Outgoing> {
+        if !self.has_nothing_before() || outgoing.weight() > self.max_frame as u64 {
+            return Err(outgoing);
+        }
+        let Some(writer) = self.take_writer() else {
+            return Err(outgoing);
+        };
+        let weight = outgoing.weight();
+        match outgoing.into_message() {
+            Ok((message, promise)) => {
+                self.budget.take(weight);
+                Ok((writer, Item::Message(message, promise)))
+            }
+            Err(other) => {
+                self.writer = Seat::Here(writer);
+                Err(other)
+            }
+        }
+    }
+
+    /// Tells whether the writer is there and does not wait for the socket.
+    pub(in crate::outbox) fn has_idle_writer(&self) -> bool {
+        self.stall.is_none() && matches!(self.writer, Seat::Here(_))
+    }
+
+    /// Tells whether nothing is to be written before what comes now.
+    pub(in crate::outbox) fn has_nothing_before(&self) -> bool {
+        let no_message = self.channel.is_empty() && self.split.is_none() && !self.streaming;
+        no_message && self.control.is_empty() && !self.owes
+    }
+
+    /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
+    pub(in crate::outbox) fn refill(
+        &mut self,
+        writer: &mut Writer<W>,
+        after: &mut Aftermath<W>,
+    ) -> bool {
+        if std::mem::take(&mut self.owes) {
+            writer.flush_wire();
+        }
+        if self.life.is_closed() {
+            // L5: nothing is written after a Close.
+            return !writer.is_done();
+        }
+        if !self.control.is_empty() {
+            for (opcode, payload) in self.control.take_frames() {
+                writer.push(Item::Control(opcode, payload));
+            }
+            self.refill_close(writer, false, after);
+        }
+        if !self.life.is_closed() {
+            self.refill_messages(writer, after);
+        }
+        !writer.is_done()
+    }
+
+    pub(in crate::outbox) fn refill_messages(
+        &mut self,
+        writer: &mut Writer<W>,
+        after: &mut Aftermath<W>,
+    ) {
+        let (mut bytes, mut messages) = (0, 0);
+        writer.expect(self.channel.len().min(BATCH_MESSAGES));
+        while bytes < self.batch && messages < BATCH_MESSAGES {
+            let Some((item, weight)) = self.next_item(writer, after) else {
+                // All that was admitted before our Close has left, or never will.
+                let drained = !self.streaming && self.channel.is_empty();
+                return self.refill_close(writer, drained, after);
+            };
+            writer.push(item);
+            bytes += weight;
+            messages += 1;
+            if weight >= LARGE as u64 {
+                // It leaves from where it lies: what is encoded now would stand inside it.
+                return;
+            }
+        }
+    }
+
+    pub(in crate::outbox) fn next_item(
+        &mut self,
+        writer: &mut Writer<W>,
+        after: &mut Aftermath<W>,
+    ) -> Option<(Item, u64)> {
+        loop {
+            if self.streaming {
+                if let Some((opcode, fin, payload)) = self.lane.as_mut()?.take() {
+                    self.streaming = fin == Fin::More;
+                    let weight = payload.len() as u64;
+                    let role = Role::Fragment { weight, fin };
+                    let fragment = Fragment {
+                        opcode,
+                        fin,
+                        payload,
+                        role,
+                    };
+                    return Some((Item::Fragment(Box::new(fragment)), weight));
+                }
+                self.abandon_stream(writer, after)?;
+                continue;
+            }
+            if let Some(split) = &mut self.split {
+                let fragment = split.take(self.max_frame);
+                let weight = fragment.payload.len() as u64;
+                if fragment.fin == Fin::Last {
+                    self.split = None;
+                }
+                return Some((Item::Fragment(Box::new(fragment)), weight));
+            }
+            let outgoing = self.channel.pop()?;
+            let weight = outgoing.weight();
+            match outgoing.into_message() {
+                Ok((message, promise)) if message.len() > self.max_frame => {
+                    self.split = Some(Box::new(Split::new(message, promise)));
+                }
+                Ok((message, promise)) => return Some((Item::Message(message, promise), weight)),
+                // Whoever confirms has begun the numbers.
+                Err(Outgoing::Barrier(promise)) => {
+                    let payload = self.pings.as_mut()?.next(Some(promise));
+                    return Some((Item::Barrier(payload), weight));
+                }
+                Err(_) => self.streaming = true,
+            }
+        }
+    }
+
+    /// Gives up a streamed message whose end will not come, as the connection is closing. Of one that
+    /// has begun nothing may come behind: the Close goes in its middle (RFC 6455, section 5.4).
+    /// Returns `None` if nothing is to be written behind it for now.
+    pub(in crate::outbox) fn abandon_stream(
+        &mut self,
+        writer: &mut Writer<W>,
+        after: &mut Aftermath<W>,
+    ) -> Option<()> {
+        if self.life.is_open() {
+            return None;
+        }
+        let lane = self.lane.as_mut()?;
+        if lane.has_begun() {
+            self.refill_close(writer, true, after);
+            self.discard(DeliveryError::Lost, after);
+            return None;
+        }
+        lane.discard();
+        self.streaming = false;
+        self.undelivered += 1;
+        self.budget.release(0, 1);
+        Some(())
+    }
+
+    /// Gives the writer our Close, if it may leave now.
+    pub(in crate::outbox) fn refill_close(
+        &mut self,
+        writer: &mut Writer<W>,
+        drained: bool,
+        after: &mut Aftermath<W>,
+    ) {
+        if self.life.is_closed() {
+            return;
+        }
+        if let Some(close) = self.control.take_close(drained) {
+            let code = close.code;
+            self.life.encode_close(close.clone());
+            writer.push(Item::Close(close));
+            self.discard(DeliveryError::Closed(code), after);
+        }
+    }
+
+    /// Tells whether nothing is left to be written: our Close has left, or there is none and all else
+    /// has.
+    pub(in crate::outbox) fn is_flushed(&self) -> bool {
+        if self.life.is_sending_over() || self.life.close_left_at().is_some() {
+            return true;
+        }
+        self.has_idle_writer()
+            && self.channel.is_empty()
+            && self.control.is_empty()
+            && !self.has_fragment()
+    }
+
+    pub(in crate::outbox) fn has_fragment(&self) -> bool {
+        let streamed = self.streaming && self.lane.as_ref().is_some_and(|lane| lane.has_next());
+        streamed || self.split.is_some()
+    }
+}
