@@ -476,7 +476,7 @@ fn latency_is_told_by_answered_keepalives() {
         let mut held = Duration::ZERO;
         settled("a ping was answered before the next", || {
             let ping = met.peer.read_frame();
-            assert_eq!((ping.opcode, ping.payload.len()), (opcode::PING, 8));
+            assert_eq!((ping.opcode, ping.payload.len()), (opcode::PING, 16));
             held = answer_late(&mut met.peer, &ping);
             until_read(&mut met.peer);
             met.ws.latency().is_some()

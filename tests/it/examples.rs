@@ -2,17 +2,20 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::*;
 
 /// Returns an example's program, which `cargo test` builds beside the tests; `None` where the tests
-/// alone were built.
+/// alone were built, and it is missing or old.
 fn example(name: &str) -> Option<PathBuf> {
     let this = env::current_exe().unwrap();
     let path = this.ancestors().nth(2)?.join("examples").join(name);
-    path.exists().then_some(path)
+    let source = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+    let changed = |path: &Path| path.metadata().and_then(|file| file.modified());
+    let is_new = changed(&path).ok()? >= changed(source.as_ref()).ok()?;
+    is_new.then_some(path)
 }
 
 /// To the client, an output that nobody reads any more is an end like any other: the server is told

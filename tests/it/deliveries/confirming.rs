@@ -30,7 +30,7 @@ fn confirm(ws: &WebSocket) -> Receiver<Confirmed> {
 #[track_caller]
 fn read_ping(peer: &mut RawPeer) -> Vec<u8> {
     let ping = peer.read_frame();
-    assert_eq!((ping.opcode, ping.payload.len()), (PING, 8), "{ping:?}");
+    assert_eq!((ping.opcode, ping.payload.len()), (PING, 16), "{ping:?}");
     ping.payload
 }
 

@@ -253,7 +253,7 @@ impl Linked {
                 match frame.opcode {
                     // Landline may be gone.
                     opcode::PING => {
-                        drop(reading.try_send(&Frame::new(opcode::PONG, frame.payload)))
+                        drop(reading.try_send(&Frame::new(opcode::PONG, frame.payload)));
                     }
                     _ => drop(sender.send(frame.payload.len())),
                 }
