@@ -38,8 +38,8 @@ fn read_ping(peer: &mut RawPeer) -> Vec<u8> {
 #[test]
 fn pong_to_its_own_ping_confirms() {
     let changed = |ping: &[u8], by: u64| {
-        let number = u64::from_be_bytes(ping.try_into().unwrap());
-        number.wrapping_add(by).to_be_bytes().to_vec()
+        let number = u64::from_str_radix(std::str::from_utf8(ping).unwrap(), 16).unwrap();
+        format!("{:016x}", number.wrapping_add(by)).into_bytes()
     };
     let answers: [(&str, Confirmed, Answer<'_>); 9] = [
         ("its own", Ok(()), &|_, own| own.to_vec()),
@@ -278,11 +278,12 @@ fn confirm_needs_somebody_else_to_read() {
 fn many_given_up_confirms_cost_no_memory() {
     alone(|| {
         const MANY: usize = 50_000;
+        const PING_SIZE: usize = 18;
         let mut met = Meeting::of(Role::Server, patient(), |_| {});
         let read = |peer: &mut RawPeer, count: usize| {
-            let mut pings = vec![0; 10 * count];
+            let mut pings = vec![0; PING_SIZE * count];
             std::io::Read::read_exact(&mut peer.stream, &mut pings).unwrap();
-            pings.split_off(10 * (count - 1) + 2)
+            pings.split_off(PING_SIZE * (count - 1) + 2)
         };
         let mut give_up = |count: usize| {
             for _ in 0..count / 100 {
