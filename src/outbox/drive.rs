@@ -215,13 +215,8 @@ impl<W: Wire> Turn<'_, W> {
             Some(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 queue.refuse(writer, &mut after);
             }
-            // Input may have come since.
-            Some(error) if wants_input(&error) && !queue.owes => {
-                queue.await_input(writer, &mut after);
-            }
             Some(error) if wants_input(&error) => {
-                queue.refill(&mut writer, &mut after);
-                self.writer = Some(writer);
+                self.writer = queue.await_input(writer, &mut after);
             }
             Some(error) => {
                 queue.lose(error, &mut after);

@@ -63,14 +63,19 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Puts the writer back with what TLS does not take before something has come: the reading end has it
-    /// written on then.
+    /// written on then. Hands it back if something has come meanwhile.
     pub(in crate::outbox) fn await_input(
         &mut self,
-        writer: Box<Writer<W>>,
+        mut writer: Box<Writer<W>>,
         after: &mut Aftermath<W>,
-    ) {
+    ) -> Option<Box<Writer<W>>> {
+        if std::mem::take(&mut self.owes) {
+            writer.flush_wire();
+            return Some(writer);
+        }
         self.keepers.input = true;
         self.stall(writer, after);
+        None
     }
 
     /// Takes note that the wire has something to say of its own accord, or that input has come which a
