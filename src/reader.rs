@@ -492,12 +492,12 @@ impl Reader {
                     return self.finish();
                 }
             }
-            let left = self
-                .socket
-                .as_ref()
-                .map(|socket| socket.try_recv(self.decoder.spare()));
-            if !matches!(left, Some(Ok(1..))) {
-                break;
+            let Some(socket) = &self.socket else { break };
+            match socket.try_recv(self.decoder.spare()) {
+                Ok(1..) => {}
+                // What TLS owes goes nowhere any more; what came with it may be read.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.owes() => {}
+                _ => break,
             }
         }
         self.finish()
