@@ -22,7 +22,7 @@ use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::{Ready, Socket};
 use crate::{CloseCode, Config, Counters, Outcome, Timeout, WaitError};
 
-/// Is shared by everything that belongs to one connection: its handles, its reading end, and the
+/// What is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
 pub(crate) struct Connection {
     pub(crate) id: u64,
@@ -57,7 +57,7 @@ pub(crate) struct Agreed {
     pub(crate) response: Option<Box<Response<()>>>,
 }
 
-/// Is what the reading end tells the background.
+/// What the reading end tells the background.
 #[derive(Default)]
 pub(crate) struct Reading {
     /// Whether the thread sits in `recv`, and nothing the program does keeps it from reading.
@@ -101,7 +101,7 @@ impl Reading {
     }
 }
 
-/// Is a thread's time inside the reading end.
+/// A thread's time inside the reading end.
 pub(crate) struct Visit<'a>(&'a Reading);
 
 impl Drop for Visit<'_> {
@@ -350,11 +350,11 @@ impl Connection {
     }
 }
 
-/// So long a wait for the end goes on while nobody reads: the thread that will may not have begun.
+/// The time for which a wait for the end goes on while nobody reads: the thread that will may not have begun.
 const UNDRIVEN: Duration = Duration::from_secs(5);
-/// So long the drop of the last handle waits for `on_close` beyond the closing handshake.
+/// The time for which the drop of the last handle waits for `on_close` beyond the closing handshake.
 const LAST_CALL: Duration = Duration::from_millis(250);
-/// Is later than anything that is due.
+/// A time later than anything that is due.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timed for Connection {
@@ -382,7 +382,7 @@ impl Timed for Connection {
     }
 }
 
-/// Is the token that handles of a client share: when the last is gone, the connection closes.
+/// The token that handles of a client share: when the last is gone, the connection closes.
 pub(crate) struct Life(pub(crate) Arc<Connection>);
 
 impl Drop for Life {

@@ -362,9 +362,9 @@ impl OpeningGuard {
     }
 }
 
-/// So much is read at once. More than a thread's malloc cache keeps for itself afterwards.
+/// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.
 const HEAD_STEP: usize = 2 << 10;
-/// So long the body of a refusal may come that says nowhere where it ends.
+/// The time in which the body of a refusal may come that does not say where it ends.
 const ENDLESS_BODY: Duration = Duration::from_millis(500);
 const ENDED: &str = "the server closed the connection instead of answering";
 
@@ -381,7 +381,7 @@ impl Drop for OpeningGuard {
     }
 }
 
-/// Is what a server answers to an upgrade request.
+/// What a server answers to an upgrade request.
 pub(crate) enum Answer {
     /// The 101, and what came behind it.
     Upgraded { agreed: Agreed, pipelined: Vec<u8> },
@@ -396,13 +396,13 @@ pub(crate) enum RequestError {
     Bad(BadRequest),
 }
 
-/// Is a refused connection that the peer gets a moment to read the refusal on.
+/// A refused connection on which the peer gets a moment to read the refusal.
 struct Lingering {
     socket: Arc<Socket>,
     timer: Arc<Timer>,
 }
 
-/// So long a refused connection is kept.
+/// The time for which a refused connection is kept.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Refuses a connection on the accept thread, without waiting: the background closes it later.

@@ -39,15 +39,15 @@ pub(crate) struct Reader {
     warned: bool,
 }
 
-/// Is what comes for the program.
+/// What comes for the program.
 enum Incoming {
     Message(Message),
     Chunk(Chunk),
 }
 
-/// So long the peer may be silent while we wait for the end of its side.
+/// The time for which the peer may be silent while we wait for the end of its side.
 const SILENCE: Duration = Duration::from_secs(1);
-/// So long we read on after a failure of ours, so that our last words arrive.
+/// The time for which we read on after a failure of ours, so that our Close arrives.
 const LINGER: Duration = Duration::from_secs(5);
 
 thread_local! {

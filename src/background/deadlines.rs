@@ -67,7 +67,7 @@ pub(crate) enum Verdict {
     Cut(Timeout),
 }
 
-/// So many bytes are progress.
+/// The number of bytes that are progress.
 const PROGRESS: u64 = 64 << 10;
 /// No watch is shorter: a timeout of zero would otherwise be due again as soon as it has begun anew.
 const SHORTEST: Duration = Duration::from_millis(20);

@@ -22,19 +22,19 @@ use crate::record::error;
 use crate::sync::lock;
 use crate::transport::{Poller, Socket};
 
-/// Is looked at when something of it may be due.
+/// Something that is looked at when it may be due.
 pub(crate) trait Timed: Send + Sync {
     /// Does what is due, and returns when to look again.
     fn check(&self, now: Instant) -> Option<Instant>;
 }
 
-/// Is an outbox whose socket was full.
+/// An outbox whose socket was full.
 pub(crate) trait Resume: Send + Sync {
     /// Writes on.
     fn resume(self: Arc<Self>);
 }
 
-/// Is a cork that must not hold anything for long.
+/// A cork that must not hold anything for long.
 pub(crate) trait Ticking: Send + Sync {
     /// Lets leave what was there a tick ago; returns whether anything was there.
     fn tick(&self) -> bool;
@@ -59,13 +59,13 @@ fn registry() -> MutexGuard<'static, Registry> {
 }
 
 const TICK: Duration = Duration::from_millis(1);
-/// So many ticks without anything to do end the ticking.
+/// The number of ticks without anything to do that end the ticking.
 const IDLE_TICKS: u32 = 20;
-/// So long the thread outlives the last connection, so that scripts that reconnect do not start it
+/// The time by which the thread outlives the last connection, so that scripts that reconnect do not start it
 /// anew each time.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Is how something timed says that it may be due earlier than last said.
+/// The way in which something timed says that it may be due earlier than it said last.
 pub(crate) struct Timer {
     id: u64,
     /// When the next look is due, in nanoseconds of the process: who needs none earlier spares the
@@ -257,7 +257,7 @@ impl Registry {
     }
 }
 
-/// Is what the thread itself holds.
+/// What the thread itself holds.
 struct Thread {
     poller: Arc<Poller>,
     /// Sockets that take more and have not had their turn.

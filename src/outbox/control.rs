@@ -25,7 +25,7 @@ pub(crate) enum Urgency {
     Overtaking,
 }
 
-/// So many bytes of pongs wait before a newer one replaces the newest.
+/// The bytes of pongs that wait before a newer one replaces the newest.
 const MAX_BYTES: usize = 4 << 10;
 /// What a frame costs beside its payload.
 const OVERHEAD: usize = 16;

@@ -12,7 +12,7 @@ use super::{Outbox, Wire};
 use crate::life::Cause;
 use crate::transport::wants_input;
 
-/// So much beyond its own message a turn writes for others, so that nobody is conscripted into
+/// The bytes that a turn writes for others beyond its own message, so that nobody is conscripted into
 /// another's flood and no connection delays another's time.
 pub(super) const FAIR_SHARE: u64 = 256 << 10;
 

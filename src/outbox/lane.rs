@@ -23,7 +23,7 @@ pub(super) struct Lane {
     bell: Option<Bell>,
 }
 
-/// Who writes the newest of them.
+/// The one who writes the newest of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Author {
     Nobody,
@@ -46,7 +46,7 @@ pub(crate) struct Stream {
     number: u64,
 }
 
-/// So many bytes of fragments wait before their author does.
+/// The bytes of fragments that wait before their author does.
 const BYTES: usize = 64 << 10;
 /// More fragments than that many bytes make.
 const FRAGMENTS: usize = 1 << 10;

@@ -22,7 +22,7 @@ pub(super) struct WriteBuffer {
 /// What is allocated for encoded bytes at first, and for frames.
 const FIRST_BYTES: usize = 1 << 10;
 const FIRST_FRAMES: usize = 16;
-/// So many encoded bytes are gathered for one write.
+/// The encoded bytes that are gathered for one write.
 const BATCH: usize = 64 << 10;
 /// A payload from this size on is not copied behind its header.
 pub(super) const LARGE: usize = 16 << 10;

@@ -8,7 +8,7 @@ use crate::outbox::aftermath::Aftermath;
 use crate::outbox::write_buffer::Written;
 use crate::outbox::writer::Writer;
 
-/// So much progress restarts the write deadline.
+/// The progress that restarts the write deadline.
 pub(super) const PROGRESS: u64 = 64 << 10;
 
 impl<W: Wire> Queue<W> {

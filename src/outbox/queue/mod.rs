@@ -36,7 +36,7 @@ pub(super) struct Queue<W> {
     split: Option<Box<Split>>,
     /// A message with more bytes than that is split.
     max_frame: usize,
-    /// So many bytes are taken from the queue for one write.
+    /// The number of bytes that are taken from the queue for one write.
     batch: u64,
     pub(super) budget: Budget,
     /// How many of the budget's places are no messages, but barriers.
@@ -84,7 +84,7 @@ pub(super) struct Stall {
     taken: u64,
 }
 
-/// Who waits for the socket of a stalled queue, and writes on.
+/// Those who wait for the socket of a stalled queue, and write on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Keepers {
     /// Threads that poll it.

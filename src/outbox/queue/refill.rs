@@ -10,7 +10,7 @@ use crate::outbox::write_buffer::{LARGE, Role};
 use crate::outbox::writer::{Fragment, Item, Writer};
 use crate::protocol::Fin;
 
-/// So many messages are taken from the queue for one write, if they are small.
+/// The most messages that are taken from the queue for one write.
 pub(super) const BATCH_MESSAGES: usize = 1_024;
 
 impl<W: Wire> Queue<W> {
