@@ -11,7 +11,7 @@ use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::{CloseCode, Error, Failure, Outcome, WebSocket};
 
-/// Who drives the reading end.
+/// The thread that drives the reading end, and what becomes of that end.
 #[derive(Default)]
 pub(crate) struct Ending {
     /// The thread that drives the reading end, or drove it last.

@@ -134,7 +134,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Is a system's error, and what it was about. Its kind stays the system's.
+/// A system's error, and what it was about. Its kind stays the system's.
 #[derive(Debug)]
 struct About {
     what: String,
@@ -247,7 +247,7 @@ enum Unsent {
     Invalid(Unsendable),
 }
 
-/// Is what may not be sent. Lengths that do not fit are far too long.
+/// What may not be sent. Lengths that do not fit are far too long.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsendable {
     /// A ping's payload of so many bytes.

@@ -20,7 +20,7 @@ impl Process {
     }
 }
 
-/// Is what each process has for itself: a forked child begins anew, and never waits for a lock that a
+/// What each process has for itself: a forked child begins anew, and never waits for a lock that a
 /// thread of its parent held.
 pub(crate) struct PerProcess<T> {
     /// Whose value it is; 0 is nobody's.

@@ -53,12 +53,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    pub(in crate::outbox) fn discard_one(
-        &mut self,
-        outgoing: Outgoing,
-        why: DeliveryError,
-        after: &mut Aftermath<W>,
-    ) {
+    fn discard_one(&mut self, outgoing: Outgoing, why: DeliveryError, after: &mut Aftermath<W>) {
         self.budget.release(outgoing.weight(), 1);
         if outgoing.is_message() {
             self.undelivered += 1;

@@ -107,11 +107,7 @@ impl<W: Wire> Queue<W> {
         !writer.is_done()
     }
 
-    pub(in crate::outbox) fn refill_messages(
-        &mut self,
-        writer: &mut Writer<W>,
-        after: &mut Aftermath<W>,
-    ) {
+    fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) {
         let (mut bytes, mut messages) = (0, 0);
         writer.expect(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
@@ -130,7 +126,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    pub(in crate::outbox) fn next_item(
+    fn next_item(
         &mut self,
         writer: &mut Writer<W>,
         after: &mut Aftermath<W>,
@@ -180,11 +176,7 @@ impl<W: Wire> Queue<W> {
     /// Gives up a streamed message whose end will not come, as the connection is closing. Of one that
     /// has begun nothing may come behind: the Close goes in its middle (RFC 6455, section 5.4).
     /// Returns `None` if nothing is to be written behind it for now.
-    pub(in crate::outbox) fn abandon_stream(
-        &mut self,
-        writer: &mut Writer<W>,
-        after: &mut Aftermath<W>,
-    ) -> Option<()> {
+    fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<()> {
         if self.life.is_open() {
             return None;
         }
@@ -202,12 +194,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Gives the writer our Close, if it may leave now.
-    pub(in crate::outbox) fn refill_close(
-        &mut self,
-        writer: &mut Writer<W>,
-        drained: bool,
-        after: &mut Aftermath<W>,
-    ) {
+    fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut Aftermath<W>) {
         if self.life.is_closed() {
             return;
         }
@@ -231,7 +218,7 @@ impl<W: Wire> Queue<W> {
             && !self.has_fragment()
     }
 
-    pub(in crate::outbox) fn has_fragment(&self) -> bool {
+    fn has_fragment(&self) -> bool {
         let streamed = self.streaming && self.lane.as_ref().is_some_and(|lane| lane.has_next());
         streamed || self.split.is_some()
     }
