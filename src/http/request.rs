@@ -1,4 +1,4 @@
-//! The request that a connection began with.
+//! A request as the program sees it: [`Request`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -94,15 +94,15 @@ impl Request {
         self.query.get_or_init(query).pairs()
     }
 
-    /// Returns what a path parameter of the route stands for, percent-decoded: `7` for `{room}` of
-    /// the route `/rooms/{room}` and the path `/rooms/7`.
+    /// Returns the value of a path parameter, percent-decoded: `7` for `{room}` of the route
+    /// `/rooms/{room}` and the path `/rooms/7`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Sets what the path parameters of the route stand for, as they came.
+    /// Sets the values of the route's path parameters, as they came.
     pub(crate) fn set_parameters<'a>(
         &mut self,
         parameters: impl Iterator<Item = (&'a str, &'a str)>,
@@ -165,14 +165,14 @@ impl Request {
         self.offer().unwrap_or_default()
     }
 
-    /// Returns the same, or what is wrong with the list.
+    /// Returns the same, or says what is wrong with the list.
     pub(crate) fn offer(&self) -> Result<&[String], BadRequest> {
         let parse = || offered_subprotocols(self.headers());
         let offer = self.subprotocols.get_or_init(parse).as_ref();
         offer.map(Vec::as_slice).map_err(|bad| *bad)
     }
 
-    /// Tells whether the client asks for a WebSocket. HTTP/1.0 cannot: what asks by it is plain HTTP
+    /// Tells whether the client asks for a WebSocket. A request of HTTP/1.0 cannot, and is plain HTTP
     /// (RFC 9110, section 7.8).
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
@@ -185,13 +185,13 @@ impl Request {
         self.head.body()
     }
 
-    /// Borrows what middleware has left for those behind it, by its type.
+    /// Borrows the values that middleware has stored for handlers, by their type.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         self.head.extensions()
     }
 
-    /// Borrows the same, to leave something.
+    /// Borrows the same values mutably, to store one.
     #[must_use]
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         self.head.extensions_mut()
@@ -229,9 +229,9 @@ impl Request {
         self.server.is_tls()
     }
 
-    /// Returns the certificates that the client has shown over TLS, in DER, its own first; none unless
-    /// the server [asks for them](crate::ServerTls::require_client_certificates). They are checked by
-    /// then. native-tls shows the first alone.
+    /// Returns the certificates that the client has sent over TLS, in DER, its own first. There are none
+    /// unless the server [asks for them](crate::ServerTls::require_client_certificates), and they have
+    /// been verified. native-tls gives the first alone.
     #[must_use]
     pub fn peer_certificates(&self) -> &[Bytes] {
         &self.peer_certificates
@@ -241,8 +241,8 @@ impl Request {
         self.peer_certificates = certificates.into_iter().map(Bytes::from).collect();
     }
 
-    /// Returns the server that the request came to, to stop it or to find its connections. It does
-    /// not keep the server running. A request made by hand has one that is stopped.
+    /// Returns the server of this request, to stop it or to list its connections. The value does not
+    /// keep the server running. A request that a program has made has a server that is stopped.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
