@@ -1,17 +1,19 @@
 //! Blocking WebSockets, client and server: one thread per connection, no async runtime.
 //!
-//! A server is [`Server::builder()`], then [`on_upgrade`](ServerBuilder::on_upgrade) to set
-//! callbacks on each new connection, [`serve`](ServerBuilder::serve) to handle it as a straight
-//! line of blocking code, or a [`Router`] to do either by path, with pages beside, and then
-//! [`bind`](ServerBuilder::bind). A client is [`connect`], where a thread of the connection calls
-//! your callbacks, or [`open`], where you ask for the messages; [`Client`] adds headers,
-//! subprotocols and limits. Either way you hold a [`WebSocket`]: a handle
-//! that sends from any thread, in and out of callbacks, as cheap to clone as the sending half of a
-//! channel. Whoever pulls holds [`Messages`] as well, the receiving half, an iterator that ends
-//! when the connection does. A [`Group`] sends one message to many. Pings are sent and answered,
-//! limits and deadlines are kept, and every connection ends in one [`CloseEvent`] that says how.
+//! - **A server**: call [`Server::builder()`], set a handler, and call [`bind`](ServerBuilder::bind).
+//!   The handler is [`on_upgrade`](ServerBuilder::on_upgrade), which sets callbacks on each new
+//!   connection, or [`serve`](ServerBuilder::serve), which runs blocking code for each, or a
+//!   [`Router`], which does either by path and serves pages beside.
+//! - **A client**: call [`connect`], and a thread of the connection calls your callbacks; or call
+//!   [`open`], and ask for the messages yourself. [`Client`] has the settings.
+//! - **You get** a [`WebSocket`]: a handle that sends from any thread, in and out of callbacks, as cheap
+//!   to clone as the sending half of a channel. If you ask for the messages yourself, you get
+//!   [`Messages`] too: an iterator that ends with the connection. A [`Group`] sends one message to many
+//!   connections.
+//! - Pings, limits and deadlines are taken care of. Each connection ends with one [`CloseEvent`], which
+//!   says how.
 //!
-//! A server with callbacks, and a client that pulls:
+//! A server with callbacks, and a client that asks for messages:
 //!
 //! ```
 //! use landline::Server;
@@ -28,7 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A server of straight-line code, and a client with callbacks:
+//! A server with blocking code, and a client with callbacks:
 //!
 //! ```
 //! use landline::Server;
@@ -131,18 +133,18 @@
 //!
 //! # Sending
 //!
-//! How much do you want to know of a message?
+//! How a program learns what has become of a message:
 //!
-//! | that it is | call |
+//! | the message is | call |
 //! |---|---|
 //! | queued, and in all but the busiest moments with the kernel | [`send`](WebSocket::send) |
 //! | with the kernel, or why not | [`send_tracked`](WebSocket::send_tracked) and its [`Delivery`] |
 //! | gone, and with it all that was queued | [`wait_drained`](WebSocket::wait_drained) |
 //! | taken by the peer's endpoint | [`confirm`](WebSocket::confirm) |
-//! | understood by the program there | let it answer |
+//! | understood by the program at the other end | have that program answer |
 //!
-//! What was queued and never sent when a connection ended is counted in
-//! [`CloseEvent::undelivered`].
+//! [`CloseEvent::undelivered`] counts the messages that were queued and not sent when the connection
+//! ended.
 //!
 //! ```
 //! use landline::{Client, Config, Overflow};
@@ -181,7 +183,7 @@
 //!
 //! # Blocking
 //!
-//! What waits, for what, and how long:
+//! Every call that waits, what it waits for, and for how long:
 //!
 //! | call | waits for | at most |
 //! |---|---|---|
@@ -221,14 +223,14 @@
 //!
 //! # Design
 //!
-//! A connection is a channel into a socket and one thread that reads it. All the rest of this
-//! section is for who wants to know how, or to change it.
+//! A connection is a channel into a socket and one thread that reads it. The rest of this section says
+//! how that is done, for readers who want to know or to change it.
 //!
 //! **One thread a connection, asleep in `recv`.** It reads, decodes, calls back. Nothing polls, and
 //! nothing wakes an idle connection but its own ping. A client from [`open`] has not even that
 //! thread: whoever calls `recv` is it, until the [`Messages`] are dropped before the handle is.
 //!
-//! **Whoever sends, writes.** A connection's sending side is a queue and a writer. The queue lies behind
+//! **The sender writes.** A connection's sending side is a queue and a writer. The queue lies behind
 //! one short lock: where the connection stands, the messages that wait in a channel, the control frames,
 //! and who waits for room. The writer is a value: an encoder, a write buffer and the socket. A sender
 //! locks, is admitted, takes the writer if it is there and unlocks; it writes without blocking; it locks
@@ -375,8 +377,8 @@
 //! | a hook, route or middleware that panics, or whose reply cannot be sent | 500 | a WARN record |
 //! | a method used with what may not be sent, a bad URL or header | nothing | an error |
 //!
-//! Who fails a connection reads on for a moment after its Close, so that the code arrives: a socket
-//! closed over unread input resets.
+//! The side that fails a connection reads on for a moment after its Close, so that the code arrives: a
+//! socket that is closed over unread input resets.
 //!
 //! ## Defaults
 //!
