@@ -487,6 +487,9 @@ mod connection;
 mod counters;
 mod ending;
 mod error;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod handshake;
 mod header;

@@ -1,0 +1,415 @@
+//! The decoder, against a reading of the same bytes by other means: tungstenite's of headers, std's of
+//! UTF-8.
+
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::Chance;
+use super::input::Input;
+use crate::protocol::{Chunk, CloseFrame, Decoder, Event, Limits, Role, Violation};
+use crate::{CloseCode, Config, Message};
+
+/// Whatever bytes come, in whatever pieces, the decoder gives the events that the rules want, and fails
+/// where they say so; nothing follows an end, and memory follows what has come.
+pub fn decoder(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut chance = Chance::new(input.number().into());
+    let role = input.choose(&[Role::Server, Role::Client]);
+    let mut limits = input.choose(&[Limits::from(&Config::new()), small_limits()]);
+    limits.accept_unmasked = input.choose(&[false, true]);
+    let ask = input.choose(&WAYS);
+    check(role, limits, ask, input.rest(), &mut chance);
+}
+
+fn small_limits() -> Limits {
+    let config = Config::new();
+    let config = config
+        .max_message_size(1000)
+        .max_frame_size(600)
+        .max_fragments(4);
+    Limits::from(&config)
+}
+
+const NO_LIMITS: Limits = Limits {
+    max_message_size: usize::MAX,
+    max_frame_size: usize::MAX,
+    max_fragments: usize::MAX,
+    accept_unmasked: false,
+};
+
+/// How messages are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Whole,
+    InChunks,
+    /// Now so, now so.
+    EitherWay,
+}
+
+pub(super) const WAYS: [Ask; 3] = [Ask::Whole, Ask::InChunks, Ask::EitherWay];
+
+/// Decodes the bytes in pieces, and compares with what the rules make of them.
+pub(super) fn check(role: Role, limits: Limits, ask: Ask, bytes: &[u8], chance: &mut Chance) {
+    let limits = match ask {
+        // What is over a limit would fail or not, as it is asked for.
+        Ask::EitherWay => Limits {
+            accept_unmasked: limits.accept_unmasked,
+            ..NO_LIMITS
+        },
+        _ => limits,
+    };
+    let expected = Reading::of(role, limits, ask, bytes);
+    let mut feeding = Feeding::new(role, limits, ask, chance);
+    let cuts = feeding.chance.cuts(bytes.len());
+    feeding.feed(bytes, &cuts);
+    let what = || format!("{role:?}, {limits:?}, {ask:?}, {cuts:?}: {bytes:x?}");
+    assert!(feeding.events == expected.events, "{}", what());
+    let shown = expected.failure.map(|(code, at)| {
+        let shown = cuts.iter().copied().find(|end| *end >= at);
+        (code, shown.expect("a piece"))
+    });
+    assert_eq!(feeding.failure, shown, "{}", what());
+    let ended = expected.failure.is_some() || expected.is_closed;
+    if ask == Ask::Whole && !ended {
+        let decoder = &feeding.decoder;
+        assert_eq!(decoder.has_begun_message(), expected.has_begun);
+        assert_eq!(decoder.is_mid_message(), expected.is_mid, "{}", what());
+    }
+}
+
+/// Decodes the bytes in pieces.
+pub(super) fn decode(
+    role: Role,
+    limits: Limits,
+    ask: Ask,
+    bytes: &[u8],
+    chance: &mut Chance,
+) -> Vec<Event> {
+    let mut feeding = Feeding::new(role, limits, ask, chance);
+    let cuts = feeding.chance.cuts(bytes.len());
+    feeding.feed(bytes, &cuts);
+    assert_eq!(feeding.failure, None);
+    feeding.events
+}
+
+/// A decoder that is fed.
+struct Feeding<'a> {
+    decoder: Decoder,
+    ask: Ask,
+    chance: &'a mut Chance,
+    events: Vec<Event>,
+    /// The code, and how many bytes had come.
+    failure: Option<(CloseCode, usize)>,
+    /// Of a message in chunks, what has come of it.
+    begun: Option<(bool, Vec<u8>)>,
+}
+
+impl<'a> Feeding<'a> {
+    fn new(role: Role, limits: Limits, ask: Ask, chance: &'a mut Chance) -> Self {
+        Self {
+            decoder: Decoder::new(role, limits, Vec::new()),
+            ask,
+            chance,
+            events: Vec::new(),
+            failure: None,
+            begun: None,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], cuts: &[usize]) {
+        let mut fed = 0;
+        for end in cuts {
+            while fed < *end {
+                let spare = self.decoder.spare();
+                let (capacity, room) = (spare.capacity(), spare.capacity() - spare.len());
+                // L7: never a declared length, at most in proportion to what has come.
+                assert!(capacity <= (128 << 10) + 3 * fed, "{capacity} of {fed}");
+                assert!(room > 0, "no room");
+                let next = (fed + room).min(*end);
+                spare.extend_from_slice(&bytes[fed..next]);
+                fed = next;
+                if let Err(violation) = self.drain() {
+                    assert_eq!(self.failure, None, "a second {violation:?}");
+                    self.failure = Some((violation.code, *end));
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), Violation> {
+        loop {
+            let announced = (self.chance.below(2) == 0).then(|| self.decoder.has_event());
+            let in_chunks = match self.ask {
+                Ask::Whole => false,
+                Ask::InChunks => true,
+                Ask::EitherWay => self.chance.below(3) == 0,
+            };
+            if in_chunks {
+                self.decoder.stream();
+            }
+            let next = self.decoder.next();
+            let none = matches!(next, Ok(None));
+            // Of a message that is asked for in chunks something is there earlier.
+            let agrees = announced.is_none_or(|has| has != none || in_chunks && !has);
+            assert!(agrees, "{announced:?}, but {next:?}");
+            let Some(event) = next? else {
+                return Ok(());
+            };
+            assert_eq!(self.failure, None, "{event:?} after a failure");
+            match event {
+                Event::Chunk(chunk) => self.join(*chunk),
+                event => self.events.push(event),
+            }
+        }
+    }
+
+    fn join(&mut self, chunk: Chunk) {
+        let may_be_empty = self.begun.is_none() || chunk.is_last;
+        assert!(may_be_empty || !chunk.bytes.is_empty(), "nothing");
+        let (is_text, mut payload) = self.begun.take().unwrap_or((chunk.is_text, Vec::new()));
+        assert_eq!(is_text, chunk.is_text);
+        payload.extend_from_slice(&chunk.bytes);
+        self.decoder.reuse(chunk.bytes);
+        if chunk.is_last {
+            let message = message(is_text, payload).expect("text that was judged");
+            self.events.push(Event::Message(message));
+        } else {
+            self.begun = Some((is_text, payload));
+        }
+    }
+}
+
+fn message(is_text: bool, payload: Vec<u8>) -> Option<Message> {
+    if !is_text {
+        return Some(Message::Binary(payload.into()));
+    }
+    String::from_utf8(payload).ok().map(Message::from)
+}
+
+/// What the rules make of some bytes.
+#[derive(Debug, Default)]
+struct Reading {
+    events: Vec<Event>,
+    /// The code, and the count of the bytes that show it.
+    failure: Option<(CloseCode, usize)>,
+    is_closed: bool,
+    /// Whether a message has begun and is not complete, and whether anything has.
+    has_begun: bool,
+    is_mid: bool,
+    /// The message that has begun: whether it is text, its payload, its fragments.
+    message: Option<(bool, Vec<u8>, usize)>,
+}
+
+/// A frame, as far as it has come.
+struct Frame<'a> {
+    header: FrameHeader,
+    length: u64,
+    /// Where the header and the frame end.
+    begin: usize,
+    end: Option<usize>,
+    masked: &'a [u8],
+}
+
+impl Reading {
+    fn of(role: Role, limits: Limits, ask: Ask, bytes: &[u8]) -> Self {
+        let mut reading = Self::default();
+        let mut at = 0;
+        while let Some(next) = reading.read_frame(role, limits, ask, bytes, at) {
+            at = next;
+        }
+        reading.has_begun = reading.message.is_some();
+        reading
+    }
+
+    /// Reads the frame at `at`. Returns where the next one begins, if there is one to be read.
+    fn read_frame(
+        &mut self,
+        role: Role,
+        limits: Limits,
+        ask: Ask,
+        bytes: &[u8],
+        at: usize,
+    ) -> Option<usize> {
+        self.is_mid = at < bytes.len() || self.message.is_some();
+        let begin = at + header_size(&bytes[at..])?;
+        if begin > bytes.len() {
+            return None;
+        }
+        let mut cursor = Cursor::new(&bytes[at..]);
+        let parsed = FrameHeader::parse(&mut cursor).ok().flatten();
+        let legal = parsed.filter(|(header, length)| {
+            is_legal(header, *length, begin - at, role, limits.accept_unmasked)
+        });
+        let Some((header, length)) = legal else {
+            return self.fail(CloseCode::PROTOCOL_ERROR, begin);
+        };
+        let end = usize::try_from(length)
+            .ok()
+            .and_then(|length| begin.checked_add(length));
+        let end = end.filter(|end| *end <= bytes.len());
+        let frame = Frame {
+            header,
+            length,
+            begin,
+            end,
+            masked: &bytes[begin..end.unwrap_or(bytes.len())],
+        };
+        if matches!(frame.header.opcode, OpCode::Control(_)) {
+            self.read_control(&frame)
+        } else {
+            self.read_data(&frame, limits, ask)
+        }
+    }
+
+    fn fail(&mut self, code: CloseCode, at: usize) -> Option<usize> {
+        self.failure = Some((code, at));
+        None
+    }
+
+    fn read_control(&mut self, frame: &Frame<'_>) -> Option<usize> {
+        let end = frame.end?;
+        let payload = frame.payload();
+        match frame.header.opcode {
+            OpCode::Control(Control::Ping) => self.events.push(Event::Ping(payload.into())),
+            OpCode::Control(Control::Pong) => self.events.push(Event::Pong(payload.into())),
+            _ => match close_frame(&payload) {
+                Ok(close) => {
+                    self.is_closed = true;
+                    self.events.push(Event::Close(close));
+                    return None;
+                }
+                Err(code) => return self.fail(code, end),
+            },
+        }
+        Some(end)
+    }
+
+    fn read_data(&mut self, frame: &Frame<'_>, limits: Limits, ask: Ask) -> Option<usize> {
+        let is_continuation = frame.header.opcode == OpCode::Data(Data::Continue);
+        if is_continuation != self.message.is_some() {
+            return self.fail(CloseCode::PROTOCOL_ERROR, frame.begin);
+        }
+        let begun = (
+            frame.header.opcode == OpCode::Data(Data::Text),
+            Vec::new(),
+            0,
+        );
+        let (is_text, mut payload, fragments) = self.message.take().unwrap_or(begun);
+        let size = frame.length.saturating_add(payload.len() as u64);
+        let too_big = frame.length > limits.max_frame_size as u64
+            || size > limits.max_message_size as u64
+            || fragments >= limits.max_fragments;
+        if too_big && ask == Ask::Whole {
+            return self.fail(CloseCode::TOO_BIG, frame.begin);
+        }
+        let before = payload.len();
+        payload.extend(frame.payload());
+        let is_last = frame.header.is_final && frame.end.is_some();
+        if let Some(wrong) = wrong_text(&payload, is_last).filter(|_| is_text) {
+            // A character that a frame before has begun may turn out wrong by the end of this one.
+            let at = frame.begin + wrong.saturating_sub(before);
+            return self.fail(CloseCode::INVALID_PAYLOAD, at);
+        }
+        if is_last {
+            let message = message(is_text, payload).expect("judged");
+            self.events.push(Event::Message(message));
+        } else {
+            self.message = Some((is_text, payload, fragments + 1));
+        }
+        if frame.end.is_none() {
+            self.is_mid = true;
+        }
+        frame.end
+    }
+}
+
+impl Frame<'_> {
+    fn payload(&self) -> Vec<u8> {
+        let key = self.header.mask.unwrap_or_default();
+        let bytes = self.masked.iter().zip(key.iter().cycle());
+        bytes.map(|(byte, key)| byte ^ key).collect()
+    }
+}
+
+/// Returns how long the header is that bytes begin with, where that can be known.
+fn header_size(bytes: &[u8]) -> Option<usize> {
+    let second = bytes.get(1)?;
+    let length = match second & 0x7F {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let key = if second & 0x80 == 0 { 0 } else { 4 };
+    Some(2 + length + key)
+}
+
+/// RFC 6455, sections 5.1, 5.2 and 5.5.
+fn is_legal(
+    header: &FrameHeader,
+    length: u64,
+    size: usize,
+    role: Role,
+    accept_unmasked: bool,
+) -> bool {
+    let masked = header.mask.is_some();
+    let right_mask = match role {
+        Role::Server => masked || accept_unmasked,
+        Role::Client => !masked,
+    };
+    let no_bits = !(header.rsv1 || header.rsv2 || header.rsv3);
+    let known = !matches!(
+        header.opcode,
+        OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_))
+    );
+    let shortest = header.len(length) == size && length < 1 << 63;
+    let is_control = matches!(header.opcode, OpCode::Control(_));
+    let right_control = !is_control || header.is_final && length <= 125;
+    right_mask && no_bits && known && shortest && right_control
+}
+
+/// RFC 6455, sections 5.5.1 and 7.4.
+fn close_frame(payload: &[u8]) -> Result<Option<CloseFrame>, CloseCode> {
+    let (code, reason) = match payload {
+        [] => return Ok(None),
+        [_] => return Err(CloseCode::PROTOCOL_ERROR),
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+    };
+    let is_sendable = match code {
+        1004..=1006 | 1015 => false,
+        1000..=1014 | 3000..=4999 => true,
+        _ => false,
+    };
+    if !is_sendable {
+        return Err(CloseCode::PROTOCOL_ERROR);
+    }
+    let reason = std::str::from_utf8(reason).map_err(|_| CloseCode::INVALID_PAYLOAD)?;
+    Ok(Some(CloseFrame {
+        code: code.into(),
+        reason: reason.to_owned(),
+    }))
+}
+
+/// Returns after how many bytes it shows that they are no text.
+fn wrong_text(bytes: &[u8], is_whole: bool) -> Option<usize> {
+    let error = std::str::from_utf8(bytes).err()?;
+    let valid = error.valid_up_to();
+    let is_hopeless = |count: &usize| {
+        let begun = &bytes[valid..*count];
+        std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_some())
+    };
+    let hopeless = (valid + 1..=bytes.len().min(valid + 4)).find(is_hopeless);
+    hopeless.or(is_whole.then_some(bytes.len()))
+}
+
+/// Returns the opcodes of the frames that are there, the last perhaps in part.
+pub(super) fn frames(bytes: &[u8]) -> Vec<u8> {
+    let mut opcodes = Vec::new();
+    let mut cursor = Cursor::new(bytes);
+    while let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) {
+        opcodes.push(header.opcode.into());
+        cursor.set_position(cursor.position().saturating_add(length));
+    }
+    opcodes
+}
