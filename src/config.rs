@@ -188,8 +188,10 @@ impl Config {
         self
     }
 
-    /// Sets how long the handshake may take, TLS and HTTP together and on the client the name
-    /// lookup and connecting too; 10 s by default. Zero is an error when binding or connecting.
+    /// Sets how long the handshake may take, TLS and HTTP together; 10 s by default. On a client it
+    /// covers the name lookup, connecting and the server's answer too. On a server it ends when the
+    /// whole request has come, with its body: the program answers in its own time, and what it answers
+    /// has the [`write_timeout`](Self::write_timeout). Zero is an error when binding or connecting.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout.min(FOREVER);
@@ -206,8 +208,9 @@ impl Config {
     }
 
     /// Sets how long the peer may refuse what is to be written without taking 64 KiB of it, and how
-    /// long [`send`](crate::WebSocket::send) waits for room; 40 s by default. Zero is an error when
-    /// binding or connecting.
+    /// long [`send`](crate::WebSocket::send) waits for room; 40 s by default. It holds for a server's
+    /// answers to requests too, so a page reaches a slow reader, however long that takes. Zero is an
+    /// error when binding or connecting.
     ///
     /// A peer's kernel takes what comes in steps: Linux's often opens its window only when all that it
     /// holds has been read, 130 to 180 KB by default. A shorter timeout than the peer needs for so

@@ -294,9 +294,11 @@
 //!
 //! Sending and reading end apart, and one type, behind the queue's lock, says how far each is.
 //!
-//! - *handshake*: under one deadline, on the connection's thread (a client: the calling one). Whatever
-//!   can fail in opening fails before the 101, which goes out whole before anything else may. From then
-//!   on `on_close` will run. The set-up closure runs before anything is read, so no message is missed.
+//! - *handshake*: on the connection's thread (a client: the calling one). TLS and the request are under
+//!   one deadline; a server's program decides in its own time, and the answer is under the write deadline.
+//!   Whatever can fail in opening fails before the 101, which goes out whole before anything else may.
+//!   From then on `on_close` will run. The set-up closure runs before anything is read, so no message is
+//!   missed.
 //! - *closing*: begun by anybody. Every send is admitted before it or fails. The program's own Close
 //!   leaves after what was admitted. A reply to the peer's Close, and a Close that reports a failure,
 //!   overtake what still waits, which is given up at once. Messages that come after our Close are still
@@ -474,6 +476,7 @@ struct Readme;
 #[doc = include_str!("peers.md")]
 pub mod peers {}
 
+mod answering;
 mod background;
 mod callbacks;
 mod client;

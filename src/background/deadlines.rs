@@ -68,7 +68,7 @@ pub(crate) enum Verdict {
 }
 
 /// The number of bytes that are progress.
-const PROGRESS: u64 = 64 << 10;
+pub(crate) const PROGRESS: u64 = 64 << 10;
 /// No watch is shorter: a timeout of zero would otherwise be due again as soon as it has begun anew.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// In so many steps a watch is looked at. A look that comes more than a step late says that this side
@@ -108,6 +108,14 @@ impl Deadlines {
             silence: None,
             message: None,
             pong: None,
+        }
+    }
+
+    /// Makes those of a server's answer, which has the write deadline alone.
+    pub(crate) fn of_answer(config: &Arc<Config>) -> Self {
+        Self {
+            next_ping: None,
+            ..Self::new(config, Instant::now())
         }
     }
 

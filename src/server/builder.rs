@@ -117,8 +117,9 @@ impl ServerBuilder {
     /// upgrade requests of an allowed origin.
     ///
     /// It runs on the connection's own thread, so it may block, on a database say. The
-    /// [`handshake_timeout`](Config::handshake_timeout) goes on meanwhile: when it passes, the
-    /// socket is cut, but the thread is free only when the closure returns. A panic answers 500.
+    /// [`handshake_timeout`](Config::handshake_timeout) is over by then: it is for the peer's part. Only
+    /// a stop cuts the socket meanwhile, at its deadline; the thread is free when the closure returns. A
+    /// panic answers 500.
     ///
     /// ```
     /// # use landline::{Reply, Server, Upgrade};

@@ -91,7 +91,8 @@ fn shake_hands(
                 debug!("a request was refused: {} {}", bad.status, bad.reason);
             }
             if let Some(bytes) = refusal.bytes() {
-                let _ = opening.write(&bytes);
+                // What is not written has its record.
+                let _ = opening.answer(&bytes, &shared.config);
                 socket.finish_writing();
                 socket.drain(SILENCE, LINGER);
             }
@@ -148,7 +149,8 @@ fn decide(
     let response = asked
         .response(request.subprotocols(), chosen, &upgrade.headers)
         .map_err(|error| Refusal::Answered(failed(&request, &error), Method::GET))?;
-    opening.write(&response).map_err(|_| Refusal::Lost)?;
+    let written = opening.answer(&response, &shared.config);
+    written.map_err(|_| Refusal::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
         request,

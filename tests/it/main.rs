@@ -30,6 +30,7 @@ mod panics;
 mod peers;
 mod proxies;
 mod reading;
+mod replies;
 mod requests;
 mod routing;
 mod sends;

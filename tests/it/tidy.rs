@@ -47,6 +47,7 @@ const FLOORS: [&[&str]; 6] = [
         "message_reader",
         "websocket",
         "opening",
+        "answering",
         "group",
     ],
     &["client", "server", "request", "http"],
