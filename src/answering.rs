@@ -72,6 +72,7 @@ impl Answering {
             ready,
             asleep: false,
             received: 0,
+            messages: 0,
             mid_message: None,
             payload: 0,
             writing: Writing {
@@ -79,7 +80,10 @@ impl Answering {
                 stalled_since: self.stall.as_ref().map(|stall| stall.since),
                 close_left_at: None,
                 has_failed: false,
+                delivered: 0,
+                unfinished: 0,
             },
+            is_closing: false,
             end_by: end_by.map(|by| (by, Timeout::Stop)),
         })
     }

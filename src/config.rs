@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Error;
+use crate::{Error, TimeLimit};
 
 /// Holds the settings of a connection, for a [`Client`](crate::Client) or a
 /// [`Server`](crate::Server).
@@ -34,6 +34,8 @@ pub struct Config {
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) ping_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    pub(crate) idle_timeout: Option<TimeLimit>,
+    pub(crate) max_lifetime: Option<TimeLimit>,
     pub(crate) stop_timeout: Duration,
 }
 
@@ -66,6 +68,8 @@ impl Config {
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(40),
             close_timeout: Duration::from_secs(5),
+            idle_timeout: None,
+            max_lifetime: None,
             stop_timeout: Duration::from_secs(10),
         }
     }
@@ -264,6 +268,37 @@ impl Config {
         self
     }
 
+    /// Sets how long a connection may go without a message; off by default. Then it is closed with 1001,
+    /// or what the [`TimeLimit`] says, as [`close_with`](crate::WebSocket::close_with) would: what is
+    /// queued goes first, the peer has [`close_timeout`](Self::close_timeout) to answer, and
+    /// [`CloseEvent::timeout`](crate::CloseEvent::timeout) says [`Idle`](crate::Timeout::Idle). It holds
+    /// for a server's connections and a client's. Zero is an error when binding or connecting.
+    ///
+    /// Idle means that no message of data has begun, goes on or has ended, in either direction. Pings
+    /// and pongs do not count. One that is half received, queued or half written goes on, however
+    /// slowly: it has [`message_timeout`](Self::message_timeout) and
+    /// [`write_timeout`](Self::write_timeout). Time in which a callback runs does count, but where bytes
+    /// of the peer's lie unread when the time is over, it begins anew, once. As no message asks for the
+    /// time, a connection is closed up to a quarter of it later, never earlier.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: impl Into<TimeLimit>) -> Self {
+        self.idle_timeout = Some(bounded(limit.into()));
+        self
+    }
+
+    /// Sets how long a connection may be open at all, from its upgrade on; off by default. Then it is
+    /// closed like an [idle](Self::idle_timeout) one, whatever goes on;
+    /// [`CloseEvent::timeout`](crate::CloseEvent::timeout) says
+    /// [`Lifetime`](crate::Timeout::Lifetime). It holds for a server's connections and a client's. Zero
+    /// is an error when binding or connecting.
+    ///
+    /// Gateways that spread connections over their servers anew need it, and tokens that expire.
+    #[must_use]
+    pub fn max_lifetime(mut self, limit: impl Into<TimeLimit>) -> Self {
+        self.max_lifetime = Some(bounded(limit.into()));
+        self
+    }
+
     /// Sets how long [`Server::stop`](crate::Server::stop) lets connections take to end; 10 s by
     /// default, then they are cut; with zero at once.
     #[must_use]
@@ -275,7 +310,8 @@ impl Config {
     /// Tells whether connections can be made with these settings.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a timeout that would pass before anything could happen.
+    /// [`Error::Invalid`] for a timeout that would pass before anything could happen, and for a Close
+    /// that may not be sent.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let timeouts = [
             ("handshake_timeout", Some(self.handshake_timeout)),
@@ -287,9 +323,26 @@ impl Config {
         let zero = timeouts
             .iter()
             .find(|(_, timeout)| *timeout == Some(Duration::ZERO));
-        zero.map_or(Ok(()), |(name, _)| {
-            Err(Error::Invalid(format!("the {name} is zero")))
-        })
+        if let Some((name, _)) = zero {
+            return Err(Error::Invalid(format!("the {name} is zero")));
+        }
+        let limits = [
+            ("idle_timeout", &self.idle_timeout),
+            ("max_lifetime", &self.max_lifetime),
+        ];
+        for (name, limit) in limits {
+            let checked = limit.as_ref().map_or(Ok(()), TimeLimit::check);
+            checked.map_err(|problem| Error::Invalid(format!("the {name} {problem}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps a limit short enough to be added to any moment.
+fn bounded(limit: TimeLimit) -> TimeLimit {
+    TimeLimit {
+        after: limit.after.min(FOREVER),
+        ..limit
     }
 }
 

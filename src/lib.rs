@@ -270,6 +270,11 @@
 //! `TCP_NOTSENT_LOWAT` ([`Config::tcp_notsent_lowat`]), so that little stands before a ping, and a slow
 //! reader is seen to read.
 //!
+//! An idle timeout and a greatest lifetime ([`Config::idle_timeout`], [`Config::max_lifetime`]) are
+//! limits of the program's own: they close in the ordinary way, also while a callback runs. No message
+//! looks at a clock for them. At each look the background compares how many messages have come and gone,
+//! and asks whether one is half received or waits to leave.
+//!
 //! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking read
 //! would starve every writer. So the engine runs over a wire in memory, under a short lock: what the
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
@@ -506,6 +511,7 @@ mod reader;
 mod record;
 mod server;
 mod sync;
+mod time_limit;
 mod tls;
 mod transport;
 mod websocket;
@@ -526,5 +532,6 @@ pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
 pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use time_limit::TimeLimit;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 pub use websocket::WebSocket;

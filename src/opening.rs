@@ -232,7 +232,7 @@ impl Timed for Opening {
                     return None;
                 }
                 // There are none before the connection is open.
-                Verdict::Ping => {}
+                Verdict::Ping | Verdict::Close(_) => {}
             }
         }
     }
