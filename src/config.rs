@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{Error, TimeLimit};
 
-/// Holds the settings of a connection, for a [`Client`](crate::Client) or a
-/// [`Server`](crate::Server).
+/// Holds the settings of a connection, for a [`Client`](crate::Client), a
+/// [`Server`](crate::Server), or [some of its routes](crate::Router::config).
 ///
 /// ```
 /// use std::time::Duration;
@@ -115,7 +115,8 @@ impl Config {
     }
 
     /// Sets the largest body of a plain HTTP request, in bytes; 64 KiB by default. 0 takes none. A
-    /// larger one is answered with 413.
+    /// larger one is answered with 413. It is for a whole server, not for a
+    /// [route](crate::Router::config).
     #[must_use]
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
@@ -195,7 +196,8 @@ impl Config {
     /// Sets how long the handshake may take, TLS and HTTP together; 10 s by default. On a client it
     /// covers the name lookup, connecting and the server's answer too. On a server it ends when the
     /// whole request has come, with its body: the program answers in its own time, and what it answers
-    /// has the [`write_timeout`](Self::write_timeout). Zero is an error when binding or connecting.
+    /// has the [`write_timeout`](Self::write_timeout). It is for a whole server, not for a
+    /// [route](crate::Router::config). Zero is an error when binding or connecting.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout.min(FOREVER);
@@ -300,7 +302,8 @@ impl Config {
     }
 
     /// Sets how long [`Server::stop`](crate::Server::stop) lets connections take to end; 10 s by
-    /// default, then they are cut; with zero at once.
+    /// default, then they are cut; with zero at once. It is for a whole server, not for a
+    /// [route](crate::Router::config).
     #[must_use]
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout.min(FOREVER);
@@ -335,6 +338,33 @@ impl Config {
             checked.map_err(|problem| Error::Invalid(format!("the {name} {problem}")))?;
         }
         Ok(())
+    }
+
+    /// Tells whether a route of a server with those settings may have these.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as [`check`](Self::check), and for a setting that is the server's alone and
+    /// that is neither the server's nor the default.
+    pub(crate) fn check_for_route(&self, server: &Self) -> Result<(), Error> {
+        self.check()?;
+        let default = Self::new();
+        let alone = |config: &Self| {
+            [
+                ("handshake_timeout", config.handshake_timeout.as_nanos()),
+                ("max_body_size", config.max_body_size as u128),
+                ("stop_timeout", config.stop_timeout.as_nanos()),
+            ]
+        };
+        let others = alone(server).into_iter().zip(alone(&default));
+        let wrong = alone(self)
+            .into_iter()
+            .zip(others)
+            .find(|(own, (server, default))| own != server && own != default);
+        wrong.map_or(Ok(()), |((name, _), _)| {
+            Err(Error::Invalid(format!(
+                "the {name} is the server's alone: a route cannot have another"
+            )))
+        })
     }
 }
 

@@ -77,13 +77,7 @@ impl Opening {
         deadline: Instant,
     ) -> io::Result<OpeningGuard> {
         renew_after_fork();
-        if let Some(bytes) = config.send_buffer {
-            socket.set_send_buffer(bytes)?;
-        }
-        if let Some(bytes) = config.tcp_notsent_lowat {
-            // Where the system has no such bound, it is slow peers that it does without.
-            let _ = socket.set_notsent_lowat(bytes);
-        }
+        set_up(socket, config)?;
         let opening = Arc::new(Self {
             socket: Arc::clone(socket),
             timer: Timer::new(),
@@ -241,6 +235,11 @@ impl Timed for Opening {
 impl OpeningGuard {
     pub(crate) fn opening(&self) -> &Arc<Opening> {
         &self.0
+    }
+
+    /// Has the kernel hold what these settings say.
+    pub(crate) fn set_up(&self, config: &Config) -> io::Result<()> {
+        set_up(&self.0.socket, config)
     }
 
     /// Does the TLS handshake with a server of this name or address.
@@ -475,6 +474,18 @@ impl OpeningGuard {
         received.reserve(HEAD_STEP);
         self.0.socket.recv_answering(received)
     }
+}
+
+/// Has the kernel hold of what is sent what the settings say.
+fn set_up(socket: &Socket, config: &Config) -> io::Result<()> {
+    if let Some(bytes) = config.send_buffer {
+        socket.set_send_buffer(bytes)?;
+    }
+    if let Some(bytes) = config.tcp_notsent_lowat {
+        // Where the system has no such bound, it is slow peers that it does without.
+        let _ = socket.set_notsent_lowat(bytes);
+    }
+    Ok(())
 }
 
 /// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.

@@ -31,6 +31,8 @@ pub struct ServerBuilder {
     decide: Option<Decide>,
     attach: Vec<Attach>,
     hooks: Vec<Hook>,
+    /// The settings of routes.
+    route_configs: Vec<Arc<Config>>,
     invalid: Option<Error>,
 }
 
@@ -52,6 +54,7 @@ impl ServerBuilder {
             decide: None,
             attach: Vec::new(),
             hooks: Vec::new(),
+            route_configs: Vec::new(),
             invalid: None,
         }
     }
@@ -148,6 +151,7 @@ impl ServerBuilder {
     /// assert!(matches!(twice, Err(Error::Invalid(_))));
     /// ```
     pub fn router(mut self, router: Router) -> Self {
+        self.route_configs.extend(router.configs());
         self.invalid = self.invalid.or(router.check().err());
         self.on_request(move |request| router.reply(request))
     }
@@ -184,7 +188,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limits and deadlines of the connections. A connection has these settings for life.
+    /// Sets the limits and deadlines of the connections. A connection has these settings for life,
+    /// unless its route ([`Router::config`]) or its [`Upgrade`] has others.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -220,6 +225,9 @@ impl ServerBuilder {
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         self.config.check()?;
+        for config in &self.route_configs {
+            config.check_for_route(&self.config)?;
+        }
         let hook = self.hook()?;
         let admission = self.admission.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;

@@ -32,6 +32,7 @@ mod proxies;
 mod reading;
 mod replies;
 mod requests;
+mod route_settings;
 mod routing;
 mod sends;
 mod settings;
