@@ -179,7 +179,9 @@ impl CloseEvent {
         self.received
     }
 
-    /// Returns the deadline that cut the connection, or `None` if none did.
+    /// Returns the deadline that ended the connection, or `None` if none did: the one that cut it; else
+    /// [`Idle`](Timeout::Idle) or [`Lifetime`](Timeout::Lifetime) where such a limit closed it in the
+    /// ordinary way, with the code that [`sent_code`](Self::sent_code) tells.
     #[must_use]
     pub fn timeout(&self) -> Option<Timeout> {
         self.timeout
@@ -193,7 +195,8 @@ impl CloseEvent {
     }
 
     /// Tells whether nothing went wrong: the connection ended with 1000, 1001 or no code, or the
-    /// program asked for its end by a close. A failure, a deadline and an abort are not ordinary.
+    /// program asked for its end, by a close, an idle timeout or a greatest lifetime. A failure, a
+    /// deadline that cut it and an abort are not ordinary.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         let ordinary = [

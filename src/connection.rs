@@ -20,7 +20,7 @@ use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::{Ready, Socket};
-use crate::{CloseCode, Config, Counters, Outcome, Timeout, WaitError};
+use crate::{CloseCode, Config, Counters, Outcome, TimeLimit, Timeout, WaitError};
 
 /// What is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
@@ -151,6 +151,8 @@ impl Connection {
             timer: Arc::clone(&timer),
         };
         let now = Instant::now();
+        let deadlines = Deadlines::new(config, now);
+        let by = deadlines.first_look(now).unwrap_or(now + FAR);
         let connection = Arc::new(Self {
             id,
             role,
@@ -165,13 +167,12 @@ impl Connection {
             config: Arc::clone(config),
             timer,
             socket: Arc::downgrade(socket),
-            deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
+            deadlines: Box::new(Mutex::new(deadlines)),
             end_by: Mutex::new(None),
             ending: Mutex::new(Ending::default()),
             moved: Condvar::new(),
         });
         let timed = Arc::clone(&connection) as Arc<dyn Timed>;
-        let by = now + config.ping_interval.unwrap_or(FAR);
         connection.timer.hand_over(timed, by);
         debug!(
             "connection {} open: {role:?}, peer {}",
@@ -204,6 +205,18 @@ impl Connection {
     /// Begins the closing handshake, if nobody has; what was sent before goes first.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> bool {
         self.outbox.close(CloseFrame::cut_to_fit(code, reason))
+    }
+
+    /// Begins the closing handshake at a limit that the program has set.
+    fn close_at(&self, limit: Timeout) {
+        let set = match limit {
+            Timeout::Idle => &self.config.idle_timeout,
+            _ => &self.config.max_lifetime,
+        };
+        if let Some(TimeLimit { code, reason, .. }) = set {
+            let close = CloseFrame::cut_to_fit(*code, reason);
+            self.outbox.close_at_limit(limit, close);
+        }
     }
 
     /// Cuts the connection at once.
@@ -342,9 +355,11 @@ impl Connection {
             ready,
             asleep: self.reading.asleep.load(Ordering::Acquire),
             received: self.heard(),
+            messages: self.reading.messages.load(Ordering::Relaxed),
             mid_message: Some(mid_message).filter(|number| *number != 0),
             payload: self.reading.payload.load(Ordering::Acquire),
             writing: self.outbox.writing(),
+            is_closing: self.outbox.is_closing(),
             end_by: *lock(&self.end_by),
         }
     }
@@ -368,6 +383,7 @@ impl Timed for Connection {
                 Verdict::Wait(next) => return next,
                 Verdict::Look => ready = Some(self.look()),
                 Verdict::Ping => self.outbox.send_keepalive(),
+                Verdict::Close(limit) => self.close_at(limit),
                 Verdict::Cut(Timeout::Pong) => self.outbox.cut_silent(),
                 // Nobody has closed: the peer was lost with the write that failed.
                 Verdict::Cut(Timeout::Close) if facts.writing.has_failed => {

@@ -219,6 +219,11 @@ pub enum Timeout {
     Close,
     /// The server stopped and did not wait any longer.
     Stop,
+    /// No message came or went for [`idle_timeout`](crate::Config::idle_timeout): this side closed the
+    /// connection.
+    Idle,
+    /// The connection was open for [`max_lifetime`](crate::Config::max_lifetime): this side closed it.
+    Lifetime,
 }
 
 impl fmt::Display for Timeout {
@@ -230,6 +235,8 @@ impl fmt::Display for Timeout {
             Self::Message => "timed out in the middle of a message",
             Self::Close => "timed out waiting for the peer's Close",
             Self::Stop => "timed out stopping the server",
+            Self::Idle => "idle for idle_timeout",
+            Self::Lifetime => "open for max_lifetime",
         })
     }
 }
@@ -320,11 +327,34 @@ impl fmt::Debug for SendError {
     }
 }
 
+/// The longest close reason, in bytes (RFC 6455, section 5.5).
+const MAX_REASON: usize = 123;
+
+impl Unsendable {
+    /// Tells whether a Close frame may say this (RFC 6455, sections 5.5 and 7.4).
+    pub(crate) fn check_close(code: CloseCode, reason: &str) -> Result<(), Self> {
+        if !code.is_sendable() {
+            return Err(Self::Code(code));
+        }
+        if reason.len() > MAX_REASON {
+            return Err(Self::Reason(
+                u32::try_from(reason.len()).unwrap_or(u32::MAX),
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Unsendable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ping(length) => write!(f, "a ping's payload has at most 125 bytes, not {length}"),
-            Self::Reason(length) => write!(f, "a close reason has at most 123 bytes, not {length}"),
+            Self::Reason(length) => {
+                write!(
+                    f,
+                    "a close reason has at most {MAX_REASON} bytes, not {length}"
+                )
+            }
             Self::Code(code) => write!(f, "the close code {code} may not be sent"),
         }
     }

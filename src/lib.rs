@@ -272,6 +272,11 @@
 //! `TCP_NOTSENT_LOWAT` ([`Config::tcp_notsent_lowat`]), so that little stands before a ping, and a slow
 //! reader is seen to read.
 //!
+//! An idle timeout and a greatest lifetime ([`Config::idle_timeout`], [`Config::max_lifetime`]) are
+//! limits of the program's own: they close in the ordinary way, also while a callback runs. No message
+//! looks at a clock for them. At each look the background compares how many messages have come and gone,
+//! and asks whether one is half received or waits to leave.
+//!
 //! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking read
 //! would starve every writer. So the engine runs over a wire in memory, under a short lock: what the
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
@@ -296,9 +301,11 @@
 //!
 //! Sending and reading end apart, and one type, behind the queue's lock, says how far each is.
 //!
-//! - *handshake*: under one deadline, on the connection's thread (a client: the calling one). Whatever
-//!   can fail in opening fails before the 101, which goes out whole before anything else may. From then
-//!   on `on_close` will run. The set-up closure runs before anything is read, so no message is missed.
+//! - *handshake*: on the connection's thread (a client: the calling one). TLS and the request are under
+//!   one deadline; a server's program decides in its own time, and the answer is under the write deadline.
+//!   Whatever can fail in opening fails before the 101, which goes out whole before anything else may.
+//!   From then on `on_close` will run. The set-up closure runs before anything is read, so no message is
+//!   missed.
 //! - *closing*: begun by anybody. Every send is admitted before it or fails. The program's own Close
 //!   leaves after what was admitted. A reply to the peer's Close, and a Close that reports a failure,
 //!   overtake what still waits, which is given up at once. Messages that come after our Close are still
@@ -478,6 +485,7 @@ struct Readme;
 #[doc = include_str!("peers.md")]
 pub mod peers {}
 
+mod answering;
 mod background;
 mod callbacks;
 mod client;
@@ -510,6 +518,7 @@ mod reader;
 mod record;
 mod server;
 mod sync;
+mod time_limit;
 mod tls;
 mod transport;
 mod websocket;
@@ -530,5 +539,6 @@ pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
 pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use time_limit::TimeLimit;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 pub use websocket::WebSocket;

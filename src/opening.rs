@@ -1,6 +1,6 @@
-//! The opening handshake over a socket, under its one deadline.
+//! The opening handshake over a socket, under its deadlines.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Response;
 
-use crate::background::{Timed, Timer};
+use crate::answering::Answering;
+use crate::background::{STEPS, Timed, Timer, Verdict};
 use crate::connection::Agreed;
 use crate::error::about;
 use crate::handshake::{
     Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
 };
 use crate::random::renew_after_fork;
+use crate::record::debug;
 use crate::sync::{Mutex, lock};
-use crate::transport::{Acceptor, Connector, Interest, Socket};
+use crate::transport::{Acceptor, Connector, Interest, Ready, Socket};
 use crate::{Config, Error, Refusal, Timeout};
 
-/// A handshake under way: its socket, and the deadline that cuts it.
+/// A handshake under way: its socket, and the deadlines that cut it.
 pub(crate) struct Opening {
     socket: Arc<Socket>,
     timer: Arc<Timer>,
@@ -33,11 +35,16 @@ struct Progress {
     /// Whether the thread waits for the peer's part, as far as that can be told.
     is_waiting: bool,
     hindrance: Option<Hindrance>,
+    /// When the peer's part must have come.
     deadline: Instant,
     /// How long it had until then.
     patience: Duration,
-    /// Whether the deadline is final: there is no excuse, or no other one.
-    is_final: bool,
+    /// Whether the deadline has begun anew because this side was late.
+    was_late: bool,
+    /// When everything must have ended, once the server stops.
+    stop_by: Option<Instant>,
+    /// Made with the answer.
+    answering: Option<Box<Answering>>,
 }
 
 /// Where a handshake stands.
@@ -54,8 +61,8 @@ pub(crate) enum Stage {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hindrance {
-    /// The deadline, or a newcomer at the limit, has cut it.
-    Cut,
+    /// A deadline, or a newcomer at the limit, has cut it.
+    Cut(Timeout),
     /// The server stops.
     Interrupted,
 }
@@ -72,13 +79,7 @@ impl Opening {
         deadline: Instant,
     ) -> io::Result<OpeningGuard> {
         renew_after_fork();
-        if let Some(bytes) = config.send_buffer {
-            socket.set_send_buffer(bytes)?;
-        }
-        if let Some(bytes) = config.tcp_notsent_lowat {
-            // Where the system has no such bound, it is slow peers that it does without.
-            let _ = socket.set_notsent_lowat(bytes);
-        }
+        set_up(socket, config)?;
         let opening = Arc::new(Self {
             socket: Arc::clone(socket),
             timer: Timer::new(),
@@ -88,7 +89,9 @@ impl Opening {
                 hindrance: None,
                 deadline,
                 patience: deadline.saturating_duration_since(Instant::now()),
-                is_final: false,
+                was_late: false,
+                stop_by: None,
+                answering: None,
             }),
         });
         opening
@@ -106,16 +109,29 @@ impl Opening {
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        lock(&self.progress).hindrance == Some(Hindrance::Cut)
+        self.cut_by().is_some()
+    }
+
+    /// Returns the deadline that has cut it; that of the handshake also where a newcomer has.
+    fn cut_by(&self) -> Option<Timeout> {
+        match lock(&self.progress).hindrance {
+            Some(Hindrance::Cut(timeout)) => Some(timeout),
+            _ => None,
+        }
     }
 
     /// Cuts the handshake, if it is still under way.
     pub(crate) fn cut(&self) {
+        self.cut_for(Timeout::Handshake);
+    }
+
+    fn cut_for(&self, timeout: Timeout) {
         let mut progress = lock(&self.progress);
-        if progress.stage == Stage::Done || progress.hindrance == Some(Hindrance::Cut) {
+        let is_cut = matches!(progress.hindrance, Some(Hindrance::Cut(_)));
+        if progress.stage == Stage::Done || is_cut {
             return;
         }
-        progress.hindrance = Some(Hindrance::Cut);
+        progress.hindrance = Some(Hindrance::Cut(timeout));
         drop(progress);
         self.socket.cut();
     }
@@ -134,7 +150,7 @@ impl Opening {
         if !waits || progress.hindrance.is_some() || self.socket.look().readable {
             return false;
         }
-        progress.hindrance = Some(Hindrance::Cut);
+        progress.hindrance = Some(Hindrance::Cut(Timeout::Handshake));
         drop(progress);
         self.socket.cut();
         true
@@ -148,8 +164,8 @@ impl Opening {
     /// What is being answered goes on until `by`.
     pub(crate) fn interrupt(&self, by: Instant) {
         let mut progress = lock(&self.progress);
-        progress.deadline = progress.deadline.min(by);
-        progress.is_final = true;
+        let earlier = progress.stop_by.map_or(by, |before| before.min(by));
+        progress.stop_by = Some(earlier);
         let waits = progress.stage == Stage::Reading && progress.hindrance.is_none();
         if waits {
             progress.hindrance = Some(Hindrance::Interrupted);
@@ -159,6 +175,29 @@ impl Opening {
             self.socket.stop_reading();
         }
         self.timer.expect(by);
+    }
+
+    /// Begins to write the answer: from now on only the write deadline and a stop count.
+    fn begin_writing(&self, config: &Arc<Config>) {
+        let answering = Box::new(Answering::new(config));
+        let mut progress = lock(&self.progress);
+        progress.stage = Stage::Answering;
+        progress.answering = Some(answering);
+    }
+
+    /// Takes note of how the answer's writing goes.
+    fn note<R>(&self, note: impl FnOnce(&mut Answering) -> R) -> Option<R> {
+        lock(&self.progress).answering.as_deref_mut().map(note)
+    }
+
+    /// Waits until the socket takes more of the answer, or is cut. It comes back now and then, as a
+    /// socket takes more before the system says so: see `Outbox::retry`.
+    fn wait_for_room(&self) {
+        let look = self.note(|answering| answering.note_refused(Instant::now()));
+        if let Some(by) = look {
+            self.timer.expect(by);
+        }
+        self.socket.wait(Interest::Write, look);
     }
 
     /// Goes on to a stage, unless something keeps it from that.
@@ -172,28 +211,62 @@ impl Opening {
     }
 }
 
+impl Progress {
+    /// Says what is due. The peer's part has the handshake's deadline, and the answer the write deadline;
+    /// the program decides in its own time. Only a stop ends all of them.
+    fn check(&mut self, now: Instant, ready: Option<Ready>) -> Verdict {
+        match (self.stop_by, &mut self.answering) {
+            (stop_by, Some(answering)) => answering.check(now, ready, stop_by),
+            (Some(by), None) if by <= now => Verdict::Cut(Timeout::Stop),
+            (stop_by, None) if self.stage == Stage::Reading => self.check_reading(now, stop_by),
+            (stop_by, None) => Verdict::Wait(stop_by),
+        }
+    }
+
+    /// Says whether the time for the peer's part is over. A look that comes late says that this side
+    /// was held up, perhaps the whole machine: then that time begins anew, once.
+    fn check_reading(&mut self, now: Instant, stop_by: Option<Instant>) -> Verdict {
+        let is_late = now > self.deadline + self.patience / STEPS;
+        if is_late && !mem::replace(&mut self.was_late, true) {
+            self.deadline = now + self.patience;
+        }
+        if self.deadline <= now {
+            return Verdict::Cut(Timeout::Handshake);
+        }
+        Verdict::Wait(Some(
+            stop_by.map_or(self.deadline, |by| by.min(self.deadline)),
+        ))
+    }
+}
+
 impl Timed for Opening {
-    /// Cuts it when its time is over. A look that comes late says that this side was held up, perhaps
-    /// the whole machine: then the time begins anew, once.
+    /// Cuts it when its time is over.
     fn check(&self, now: Instant) -> Option<Instant> {
-        let mut progress = lock(&self.progress);
-        if now < progress.deadline {
-            return Some(progress.deadline);
+        let mut ready = None;
+        loop {
+            let verdict = lock(&self.progress).check(now, ready);
+            match verdict {
+                Verdict::Wait(next) => return next,
+                Verdict::Look => ready = Some(self.socket.look()),
+                Verdict::Cut(timeout) => {
+                    self.cut_for(timeout);
+                    return None;
+                }
+                // There are none before the connection is open.
+                Verdict::Ping | Verdict::Close(_) => {}
+            }
         }
-        let is_late = now > progress.deadline + progress.patience / 4;
-        if is_late && !mem::replace(&mut progress.is_final, true) {
-            progress.deadline = now + progress.patience;
-            return Some(progress.deadline);
-        }
-        drop(progress);
-        self.cut();
-        None
     }
 }
 
 impl OpeningGuard {
     pub(crate) fn opening(&self) -> &Arc<Opening> {
         &self.0
+    }
+
+    /// Has the kernel hold what these settings say.
+    pub(crate) fn set_up(&self, config: &Config) -> io::Result<()> {
+        set_up(&self.0.socket, config)
     }
 
     /// Does the TLS handshake with a server of this name or address.
@@ -312,10 +385,51 @@ impl OpeningGuard {
         }
     }
 
-    /// Writes a whole answer, blocking.
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.0.advance(Stage::Deciding, Stage::Answering);
+    /// Writes what belongs to the asking, blocking, within the time that the peer's part has.
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.0.socket.send_all(bytes)
+    }
+
+    /// Writes a whole answer, blocking, under the write deadline: a peer that reads slowly gets all of
+    /// it, however long that takes.
+    pub(crate) fn answer(&self, bytes: &[u8], config: &Arc<Config>) -> io::Result<()> {
+        self.0.begin_writing(config);
+        let mut left = bytes;
+        let written = self.write_answer(&mut left);
+        self.0.note(Answering::note_end);
+        if let Err(error) = &written {
+            let peer = self.0.peer_addr();
+            let status = bytes
+                .split(|byte| *byte == b'\r')
+                .next()
+                .unwrap_or_default();
+            let why = self
+                .0
+                .cut_by()
+                .map_or(error.to_string(), |cut| cut.to_string());
+            debug!(
+                "the answer {:?} to {peer} was not written: {why}, {} of {} bytes left",
+                status.escape_ascii().to_string(),
+                left.len(),
+                bytes.len()
+            );
+        }
+        written
+    }
+
+    fn write_answer(&self, left: &mut &[u8]) -> io::Result<()> {
+        let opening = &self.0;
+        while !left.is_empty() {
+            match opening.socket.try_send(&[IoSlice::new(left)]) {
+                Ok(length) => {
+                    *left = &left[length..];
+                    opening.note(|answering| answering.note_taken(length, Instant::now()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => opening.wait_for_room(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
@@ -392,6 +506,18 @@ impl OpeningGuard {
         received.reserve(HEAD_STEP);
         self.0.socket.recv_answering(received)
     }
+}
+
+/// Has the kernel hold of what is sent what the settings say.
+fn set_up(socket: &Socket, config: &Config) -> io::Result<()> {
+    if let Some(bytes) = config.send_buffer {
+        socket.set_send_buffer(bytes)?;
+    }
+    if let Some(bytes) = config.tcp_notsent_lowat {
+        // Where the system has no such bound, it is slow peers that it does without.
+        let _ = socket.set_notsent_lowat(bytes);
+    }
+    Ok(())
 }
 
 /// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.

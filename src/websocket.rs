@@ -231,12 +231,7 @@ impl WebSocket {
     /// [`Closed`](SendErrorKind::Closed) if the connection is closing already.
     pub fn close_with(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), SendError> {
         let code = code.into();
-        if !code.is_sendable() {
-            return Err(SendError::invalid(Unsendable::Code(code)));
-        }
-        if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
-            return Err(SendError::invalid(Unsendable::Reason(length(reason.len()))));
-        }
+        Unsendable::check_close(code, reason).map_err(SendError::invalid)?;
         if self.connection.close(code, reason) {
             return Ok(());
         }

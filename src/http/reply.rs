@@ -1,6 +1,7 @@
 //! An answer to a request: [`Reply`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -9,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::{Request, Upgrade};
 use crate::header;
 use crate::record::{Foreign, warn};
-use crate::{Error, Failure, Outcome};
+use crate::{Config, Error, Failure, Outcome};
 
 /// An answer to a request: a status with headers and a body, or an upgrade.
 ///
@@ -130,6 +131,14 @@ impl Reply {
         self.headers
             .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = body;
+        self
+    }
+
+    /// Gives an upgrade that has no settings of its own these.
+    pub(super) fn with_config(mut self, config: Option<&Arc<Config>>) -> Self {
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.config = upgrade.config.take().or_else(|| config.cloned());
+        }
         self
     }
 

@@ -18,9 +18,19 @@ impl<W: Wire> Outbox<W> {
     /// Begins the closing handshake, if nobody has; what was sent before goes first. Returns whether
     /// this call did.
     pub(crate) fn close(self: &Arc<Self>, close: CloseFrame) -> bool {
+        self.close_for(None, close)
+    }
+
+    /// Closes likewise, as a limit of the program's has passed.
+    pub(crate) fn close_at_limit(self: &Arc<Self>, limit: Timeout, close: CloseFrame) {
+        self.close_for(Some(limit), close);
+    }
+
+    fn close_for(self: &Arc<Self>, limit: Option<Timeout>, close: CloseFrame) -> bool {
         let first = self.with_queue(|queue, after| {
             let first = queue.close(Initiator::Local, after);
             if first {
+                queue.life.note_limit(limit);
                 queue.push_close(close, Urgency::AfterMessages);
             }
             first

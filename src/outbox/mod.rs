@@ -117,6 +117,10 @@ pub(crate) struct Writing {
     pub(crate) close_left_at: Option<Instant>,
     /// Whether a write has failed: nothing leaves any more, although what arrives is still read.
     pub(crate) has_failed: bool,
+    /// Messages that are wholly with the kernel.
+    pub(crate) delivered: u64,
+    /// Messages that wait to be written, or to their end.
+    pub(crate) unfinished: u64,
 }
 
 impl<W: Wire> Outbox<W> {
@@ -207,6 +211,8 @@ impl<W: Wire> Outbox<W> {
             stalled_since: queue.stall.map(|stall| stall.since),
             close_left_at: queue.life.close_left_at(),
             has_failed: queue.life.has_write_failed(),
+            delivered: queue.delivered(),
+            unfinished: queue.messages(),
         }
     }
 

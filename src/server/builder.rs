@@ -32,6 +32,8 @@ pub struct ServerBuilder {
     decide: Option<Decide>,
     attach: Vec<Attach>,
     hooks: Vec<Hook>,
+    /// The settings of routes.
+    route_configs: Vec<Arc<Config>>,
     invalid: Option<Error>,
 }
 
@@ -53,6 +55,7 @@ impl ServerBuilder {
             decide: None,
             attach: Vec::new(),
             hooks: Vec::new(),
+            route_configs: Vec::new(),
             invalid: None,
         }
     }
@@ -118,8 +121,9 @@ impl ServerBuilder {
     /// upgrade requests of an allowed origin.
     ///
     /// It runs on the connection's own thread, so it may block, on a database say. The
-    /// [`handshake_timeout`](Config::handshake_timeout) goes on meanwhile: when it passes, the
-    /// socket is cut, but the thread is free only when the closure returns. A panic answers 500.
+    /// [`handshake_timeout`](Config::handshake_timeout) is over by then: it is for the peer's part. Only
+    /// a stop cuts the socket meanwhile, at its deadline; the thread is free when the closure returns. A
+    /// panic answers 500.
     ///
     /// ```
     /// # use landline::{Reply, Server, Upgrade};
@@ -148,6 +152,7 @@ impl ServerBuilder {
     /// assert!(matches!(twice, Err(Error::Invalid(_))));
     /// ```
     pub fn router(mut self, router: Router) -> Self {
+        self.route_configs.extend(router.configs());
         self.invalid = self.invalid.or(router.check().err());
         self.on_request(move |request| router.reply(request))
     }
@@ -184,7 +189,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limits and deadlines of the connections. A connection has these settings for life.
+    /// Sets the limits and deadlines of the connections. A connection has these settings for life,
+    /// unless its route ([`Router::config`]) or its [`Upgrade`] has others.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
@@ -221,6 +227,9 @@ impl ServerBuilder {
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         self.config.check()?;
+        for config in &self.route_configs {
+            config.check_for_route(&self.config)?;
+        }
         let hook = self.hook()?;
         let admission = self.admission.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;

@@ -21,7 +21,7 @@ use crate::reader::{Reader, as_connection_thread};
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::transport::Socket;
-use crate::{Error, Messages, Reply, Request, WebSocket};
+use crate::{Config, Error, Messages, Reply, Request, Upgrade, WebSocket};
 
 /// So long a refused peer may be silent before it is given up, and so long in all.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -41,15 +41,15 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         subprotocol,
         pipelined,
         handler,
+        config,
     } = accepted;
-    let config = &shared.config;
     let agreed = Agreed {
         subprotocol,
         response: None,
     };
-    let connection = Connection::open(id, Role::Server, &socket, config, agreed, timer);
+    let connection = Connection::open(id, Role::Server, &socket, &config, agreed, timer);
     place.enter_connection(&connection);
-    let reader = Reader::new(&connection, socket, config, pipelined);
+    let reader = Reader::new(&connection, socket, &config, pipelined);
     drop(connection);
     as_connection_thread(|| serve(reader, request, handler));
 }
@@ -60,6 +60,7 @@ struct Accepted {
     subprotocol: Option<String>,
     pipelined: Vec<u8>,
     handler: Handler,
+    config: Arc<Config>,
 }
 
 /// Does the handshake; `None` if there will be no connection.
@@ -91,9 +92,8 @@ fn shake_hands(
                 debug!("a request was refused: {} {}", bad.status, bad.reason);
             }
             if let Some(bytes) = refusal.bytes() {
-                // A bad request has come too, or as much of it as is read.
-                opening.begin_answer();
-                let _ = opening.write(&bytes);
+                // What is not written has its record.
+                let _ = opening.answer(&bytes, &shared.config);
                 socket.finish_writing();
                 socket.drain(SILENCE, LINGER);
             }
@@ -150,14 +150,32 @@ fn decide(
     let response = asked
         .response(request.subprotocols(), chosen, &upgrade.headers)
         .map_err(|error| Refusal::Answered(failed(&request, &error), Method::GET))?;
-    opening.write(&response).map_err(|_| Refusal::Lost)?;
+    let config = settings(opening, &upgrade, shared)
+        .map_err(|error| Refusal::Answered(failed(&request, &error), Method::GET))?;
+    let written = opening.answer(&response, &shared.config);
+    written.map_err(|_| Refusal::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
         request,
         subprotocol: upgrade.subprotocol.take(),
         pipelined,
         handler: upgrade.handler.take().unwrap_or_else(nothing),
+        config,
     })
+}
+
+/// Returns the settings of the connection to be: the upgrade's own, or else the server's.
+fn settings(
+    opening: &OpeningGuard,
+    upgrade: &Upgrade,
+    shared: &Shared,
+) -> Result<Arc<Config>, Error> {
+    let Some(config) = &upgrade.config else {
+        return Ok(Arc::clone(&shared.config));
+    };
+    config.check_for_route(&shared.config)?;
+    opening.set_up(config).map_err(Error::Io)?;
+    Ok(Arc::clone(config))
 }
 
 #[inline(never)]

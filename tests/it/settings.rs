@@ -3,17 +3,28 @@
 use std::thread;
 use std::time::Duration;
 
-use landline::{Client, Config, Error, Overflow, Server};
+use landline::{Client, Config, Error, Overflow, Server, TimeLimit};
 
 use crate::support::*;
 
 const NEVER: Duration = Duration::MAX;
 const NO_TIME: Duration = Duration::ZERO;
 
-/// Timeouts of zero that would cut everything are errors, on both sides, and the error names them.
+/// Timeouts of zero that would cut everything, and limits whose Close may not be sent, are errors, on both
+/// sides, and the error names them.
 #[test]
 fn senseless_timeouts_are_errors() {
+    let close = |code, reason| TimeLimit::new(ms(1)).close_with(code, reason);
     let table = [
+        ("idle_timeout", Config::new().idle_timeout(NO_TIME)),
+        ("max_lifetime", Config::new().max_lifetime(NO_TIME)),
+        ("1006", Config::new().idle_timeout(close(1006, ""))),
+        ("1005", Config::new().max_lifetime(close(1005, ""))),
+        ("999", Config::new().max_lifetime(close(999, ""))),
+        (
+            "124",
+            Config::new().idle_timeout(close(1001, &"x".repeat(124))),
+        ),
         (
             "handshake_timeout",
             Config::new().handshake_timeout(NO_TIME),
@@ -46,7 +57,7 @@ fn senseless_timeouts_are_errors() {
 #[test]
 fn other_extremes_have_a_meaning() {
     const MOST: usize = usize::MAX;
-    let table: [(&str, fn(Config) -> Config); 30] = [
+    let table: [(&str, fn(Config) -> Config); 32] = [
         ("no close_timeout", |config| config.close_timeout(NO_TIME)),
         ("no stop_timeout", |config| config.stop_timeout(NO_TIME)),
         ("no pings", |config| config.ping_interval(None)),
@@ -69,6 +80,8 @@ fn other_extremes_have_a_meaning() {
         ("endless close_timeout", |config| {
             config.close_timeout(NEVER)
         }),
+        ("endless idle_timeout", |config| config.idle_timeout(NEVER)),
+        ("endless max_lifetime", |config| config.max_lifetime(NEVER)),
         ("endless stop_timeout", |config| config.stop_timeout(NEVER)),
         ("one fragment", |config| config.max_fragments(0)),
         ("any fragments", |config| config.max_fragments(MOST)),

@@ -30,8 +30,18 @@ fn arrows_point_down() {
 /// The floors of the house, from the ground up.
 const FLOORS: [&[&str]; 6] = [
     &[
-        "sync", "process", "record", "random", "patience", "message", "close", "config",
-        "counters", "error", "header",
+        "sync",
+        "process",
+        "record",
+        "random",
+        "patience",
+        "message",
+        "close",
+        "config",
+        "counters",
+        "error",
+        "header",
+        "time_limit",
     ],
     &["protocol", "handshake", "life"],
     &["transport", "tls"],
@@ -47,6 +57,7 @@ const FLOORS: [&[&str]; 6] = [
         "message_reader",
         "websocket",
         "opening",
+        "answering",
         "group",
     ],
     &["client", "server", "request", "http"],

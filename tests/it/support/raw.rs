@@ -410,6 +410,18 @@ impl RawPeer {
         }
     }
 
+    /// Reads what comes with a pause before each piece of at most 64 KiB. Returns how many bytes came
+    /// behind the head, and how they ended.
+    #[track_caller]
+    pub(crate) fn read_slowly(&mut self, pause: Duration) -> (usize, End) {
+        loop {
+            std::thread::sleep(pause);
+            if let Some(end) = self.receive() {
+                return (self.received.len(), end);
+            }
+        }
+    }
+
     /// Takes a few bytes and forgets them: no frame can be read any more.
     #[track_caller]
     pub(crate) fn sip(&mut self) {

@@ -460,6 +460,18 @@ impl TlsPeer {
         end.expect("something came instead of the end")
     }
 
+    /// Reads what comes with a pause before each piece of at most 16 KiB. Returns how many bytes came
+    /// behind the head, and how they ended.
+    #[track_caller]
+    pub(crate) fn read_slowly(&mut self, pause: Duration) -> (usize, TlsEnd) {
+        loop {
+            std::thread::sleep(pause);
+            if let Some(end) = self.receive() {
+                return (self.received.len(), end);
+            }
+        }
+    }
+
     /// Takes a few bytes as they come over TCP, and forgets them: no frame can be read any more.
     pub(crate) fn sip(&mut self) {
         let _ = self.stream.get_mut().tcp.read(&mut [0; SIP]);
