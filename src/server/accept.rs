@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::{Shared, session};
 use crate::connection::Connection;
+use crate::held;
 use crate::opening;
 use crate::record::{debug, info, warn};
 use crate::transport::{Listener, Socket};
@@ -49,7 +50,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let socket = Socket::new(stream)?;
     let quota = shared.admission.quota(&socket);
     if let Some(limit) = reached(quota, shared) {
-        debug!("a connection was refused: {limit} is the limit");
+        debug!("a connection was refused: {limit}");
         refuse(socket, shared);
         return Ok(());
     }
@@ -82,11 +83,14 @@ fn refuse(socket: Socket, shared: &Shared) {
 /// up, so what has room here has it still when it is counted.
 fn reached(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Option<String> {
     if shared.roster.thread_count() >= shared.max_connections {
-        return Some(shared.max_connections.to_string());
+        return Some(format!("{} is the limit", shared.max_connections));
+    }
+    if held::is_exhausted() {
+        return Some("peers hold all the memory that they may".into());
     }
     let (address, limit) = quota?;
     let reached = shared.roster.threads_of(address) >= limit;
-    reached.then(|| format!("{limit} for {address}"))
+    reached.then(|| format!("{limit} for {address} is the limit"))
 }
 
 /// Tells whether an error is about the process or the system, and not about one connection.

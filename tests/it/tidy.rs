@@ -28,13 +28,14 @@ fn arrows_point_down() {
 }
 
 /// The floors of the house, from the ground up.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &[
         "sync", "process", "record", "random", "patience", "message", "close", "config",
         "counters", "error", "header",
     ],
     &["protocol", "handshake", "life"],
     &["transport", "tls"],
+    &["held"],
     &["outbox", "background"],
     &[
         "connection",
