@@ -339,8 +339,9 @@
 //! - **L9** Any method may be called from any callback. What could never return there is an error at
 //!   once.
 //! - **L10** The accept thread accepts, and spawns or refuses without waiting, nothing else. It
-//!   neither dies nor spins when the system has run out of something. At the limit of handshakes
-//!   the oldest is cut and the newcomer served.
+//!   neither dies nor spins, whatever accepting and waiting fail with; a dead listening socket ends the
+//!   server. At the limit of handshakes whose request has not come, the oldest that waits for its
+//!   client is cut and the newcomer served.
 //! - **L11** A peer costs only itself: slow, silent, hostile or gone, it delays no other connection,
 //!   unless the program waits for it.
 //! - **L12** No `unsafe`. No panic on input, settings or misuse.
@@ -416,11 +417,12 @@
 //! ## Logging
 //!
 //! By the [`log`](https://docs.rs/log) crate. WARN: a failed callback, a message that no callback
-//! is set for (once a connection), a server that cannot accept for want of descriptors, threads or
-//! memory, a request that the program's code failed to answer, each of the first eight Hosts and
+//! is set for (once a connection), a server that cannot accept, for want of descriptors, threads or
+//! memory say, a request that the program's code failed to answer, each of the first eight Hosts and
 //! Origins that a server refuses (once). INFO: that it can accept again. DEBUG:
-//! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
-//! destructor that panicked. No message has a record of its own, and no record contains a header's
+//! a server's start, and the system's limits that it has found, each connection's begin and end, each
+//! refused request. ERROR: a foreign destructor that panicked, a server that ends as its listening
+//! socket is dead. No message has a record of its own, and no record contains a header's
 //! value but that of a Host or an Origin that is not allowed. Rustls has records of its own, with the
 //! target `rustls`: ERROR and WARN for what a peer does wrong and for keys that are used up, DEBUG and
 //! TRACE for its handshakes.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::ToSocketAddrs;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::admission::Admission;
 use super::roster::Roster;
@@ -201,8 +201,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many handshakes may be under way at once; 256 by default. At the limit the oldest
-    /// is cut and the newcomer served.
+    /// Sets how many handshakes may be under way at once of which the whole request has not come; 256
+    /// by default. At the limit the oldest that waits for its client is cut and the newcomer served. A
+    /// request that has come whole does not count, however long the program takes to answer.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.max(1);
         self
@@ -235,10 +236,12 @@ impl ServerBuilder {
                 .max_connections
                 .unwrap_or_else(|| limits.max_connections(memory_budget())),
             max_handshakes: self.max_handshakes,
+            max_lingering: limits.max_lingering(),
             admission,
             tls: Mutex::new(tls.map(Arc::new)),
             hook,
             roster: Roster::default(),
+            failure: OnceLock::new(),
             owner: Process::this(),
             wake: Some(listener.wake()),
         };

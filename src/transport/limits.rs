@@ -24,6 +24,9 @@ pub(crate) struct Limits {
     physical: Option<u64>,
 }
 
+/// The most refused connections that a server keeps for a moment.
+const MOST_LINGERING: u64 = 64;
+
 impl Limits {
     /// Asks the system.
     pub(crate) fn find() -> Self {
@@ -60,6 +63,13 @@ impl Limits {
         let lowest = lowest([self.descriptors, self.threads, maps, self.pids, stacks]);
         let connections = lowest.unwrap_or(u64::from(u32::MAX)) / 5 * 4;
         usize::try_from(connections).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Returns how many refused connections may have a descriptor beside the connections: well
+    /// within the fifth of the descriptors that is left.
+    pub(crate) fn max_lingering(&self) -> usize {
+        let share = self.descriptors.map_or(MOST_LINGERING, |all| all / 16);
+        share.clamp(1, MOST_LINGERING) as usize
     }
 }
 
@@ -118,12 +128,13 @@ fn system_number(name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// The cap stays below the descriptors that the process may have.
+    /// The cap stays below the descriptors that the process may have, the lingering included.
     #[test]
     fn leaves_room_for_the_program() {
         let found = Limits::find();
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        assert!((found.max_connections(0) as u64) < descriptors, "{found}");
+        let taken = found.max_connections(0) + found.max_lingering();
+        assert!((taken as u64) < descriptors, "{found}");
     }
 
     /// The lowest limit decides; where the system names none, a large number does.
@@ -131,16 +142,18 @@ mod tests {
     fn lowest_limit_decides() {
         let unlimited = Limits::default();
         assert!(unlimited.max_connections(0) > 1_000_000_000);
-        for (limits, connections) in [
-            (with(1_024, 30_000, 65_530, 30_000), 816),
-            (with(256, 30_000, 65_530, 30_000), 204),
-            (with(8, 30_000, 65_530, 30_000), 4),
-            (with(20_000, 500, 65_530, 30_000), 400),
-            (with(20_000, 30_000, 1_000, 30_000), 200),
-            (with(20_000, 30_000, 65_530, 100), 80),
-            (with(20_000, 30_000, 65_530, 1), 1),
+        assert_eq!(unlimited.max_lingering(), 64);
+        for (limits, connections, lingering) in [
+            (with(1_024, 30_000, 65_530, 30_000), 816, 64),
+            (with(256, 30_000, 65_530, 30_000), 204, 16),
+            (with(8, 30_000, 65_530, 30_000), 4, 1),
+            (with(20_000, 500, 65_530, 30_000), 400, 64),
+            (with(20_000, 30_000, 1_000, 30_000), 200, 64),
+            (with(20_000, 30_000, 65_530, 100), 80, 64),
+            (with(20_000, 30_000, 65_530, 1), 1, 64),
         ] {
-            assert_eq!(limits.max_connections(0), connections, "{limits}");
+            let found = (limits.max_connections(0), limits.max_lingering());
+            assert_eq!(found, (connections, lingering), "{limits}");
         }
     }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 
 pub(crate) use dial::dial;
 pub(crate) use limits::Limits;
-pub(crate) use listener::Listener;
+pub(crate) use listener::{AcceptError, Listener};
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};

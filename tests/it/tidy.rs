@@ -68,7 +68,7 @@ fn dependencies_stay_in_their_rooms() {
             "tungstenite",
             &["protocol/frame.rs", "handshake/", "message.rs"],
         ),
-        ("rustix", &["transport/", "server/accept.rs"]),
+        ("rustix", &["transport/"]),
         ("native_tls", &["transport/"]),
         ("openssl", &["transport/"]),
         // The engine's own module has the crate's name beside it.
