@@ -501,6 +501,7 @@ pub mod fuzzing;
 mod group;
 mod handshake;
 mod header;
+mod held;
 mod http;
 mod life;
 mod memberships;
@@ -533,6 +534,7 @@ pub use error::{
     SendError, SendErrorKind, Timeout, TryRecvError, WaitError,
 };
 pub use group::Group;
+pub use held::{memory_budget, set_memory_budget};
 pub use message::{Message, Text};
 pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;

@@ -16,6 +16,7 @@ use crate::error::about;
 use crate::handshake::{
     Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
 };
+use crate::held::{self, Share};
 use crate::random::renew_after_fork;
 use crate::record::debug;
 use crate::sync::{Mutex, lock};
@@ -362,6 +363,7 @@ impl OpeningGuard {
     ) -> Result<Bytes, RequestError> {
         let refuse = |bad: BadRequest| RequestError::Bad(bad.answering(head.method()));
         let mut body = RequestBody::announced_by(head, max_body).map_err(refuse)?;
+        let mut share = Share::new(0);
         if body.is_awaiting_continue(received) {
             self.write(CONTINUE).map_err(|_| RequestError::Lost)?;
         }
@@ -369,11 +371,17 @@ impl OpeningGuard {
             if let Some(bytes) = body.take_from(received).map_err(refuse)? {
                 return Ok(bytes);
             }
+            let held = received.capacity() + body.capacity();
+            if held > FREE_BODY && !share.try_grow(held) {
+                return Err(refuse(BadRequest::NO_MEMORY));
+            }
             self.recv_some(received)?;
         }
     }
 
     fn recv_some(&self, received: &mut Vec<u8>) -> Result<(), RequestError> {
+        let room = received.try_reserve(HEAD_STEP);
+        room.map_err(|_| RequestError::Bad(BadRequest::NO_MEMORY))?;
         // What is taken from the socket is not waited for any more: there is no moment in which a whole
         // request looks like none.
         self.0.set_waiting(true);
@@ -522,6 +530,9 @@ fn set_up(socket: &Socket, config: &Config) -> io::Result<()> {
 
 /// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.
 const HEAD_STEP: usize = 2 << 10;
+/// What the body of a request may take without being counted, in bytes: the buffers that a body of 64 KiB
+/// comes in, which double.
+const FREE_BODY: usize = 2 * held::FREE + (16 << 10);
 /// The time in which the body of a refusal may come that does not say where it ends.
 const ENDLESS_BODY: Duration = Duration::from_millis(500);
 const ENDED: &str = "the server closed the connection instead of answering";

@@ -9,8 +9,9 @@ use crate::{CloseCode, Message};
 /// Decodes what the peer sends, and judges it: each violation at the first whole header, or the
 /// first byte of text, that shows it.
 ///
-/// The caller asks [`next`](Self::next) until it has no more events, then appends what it receives
-/// to [`spare`](Self::spare), and so on.
+/// The caller asks [`next`](Self::next) until it has no more events, [grows](Self::grow) the message
+/// that comes if that [wants](Self::wanted) it and asks again, or else appends what it receives to
+/// [`spare`](Self::spare), and so on.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     role: Role,
@@ -52,7 +53,8 @@ impl Decoder {
             self.input.clear();
         }
         match &mut self.assembly {
-            Some(assembly) if assembly.missing() >= self.input.capacity() => {
+            Some(assembly) if assembly.is_received_directly(&self.input) => {
+                debug_assert!(self.input.unread().is_empty(), "bytes would be lost");
                 self.input.clear();
                 assembly.spare()
             }
@@ -60,7 +62,28 @@ impl Decoder {
         }
     }
 
-    /// Decodes the next event, or returns `None` if that needs more bytes. After a Close or an
+    /// Returns how many bytes of memory the message that comes must have before more of it can be taken;
+    /// `None` where it has enough. Asked when `next` returned `None`.
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        let assembly = self.assembly.as_ref()?;
+        let unread = self.input.unread().len();
+        let takes_more = unread > 0 || assembly.is_received_directly(&self.input);
+        (takes_more && !assembly.is_frame_whole())
+            .then(|| assembly.wanted(unread))
+            .flatten()
+    }
+
+    /// Gives the message that comes the memory that it [wants](Self::wanted).
+    ///
+    /// # Errors
+    /// 1009 where the system has none.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Violation> {
+        self.assembly
+            .as_mut()
+            .map_or(Ok(()), |assembly| assembly.grow(bytes))
+    }
+
+    /// Decodes the next event, or returns `None` if that needs more bytes, or more memory. After a Close or an
     /// error nothing more is decoded.
     ///
     /// # Errors
@@ -128,6 +151,13 @@ impl Decoder {
         self.payload
     }
 
+    /// Gives up what has come. Nothing more is decoded.
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+        self.assembly = None;
+        self.input = ReadBuffer::new(Vec::new());
+    }
+
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {
             return Ok(None);
@@ -165,7 +195,7 @@ impl Decoder {
             self.judge_size(&header)?;
             if self.is_whole_message(&header) {
                 let is_text = header.opcode == Opcode::Text;
-                return message(is_text, self.take_payload(&header)).map(Some);
+                return message(is_text, self.take_payload(&header)?).map(Some);
             }
             self.begin_frame(&header);
         }
@@ -199,7 +229,7 @@ impl Decoder {
         if !self.has_whole_frame(header) {
             return Ok(None);
         }
-        let payload = self.take_payload(header);
+        let payload = self.take_payload(header)?;
         Ok(Some(match header.opcode {
             Opcode::Ping => Event::Ping(payload.into()),
             Opcode::Pong => Event::Pong(payload.into()),
@@ -262,13 +292,20 @@ impl Decoder {
     }
 
     /// Takes a whole frame and copies its payload, so that the program never holds the buffer.
-    fn take_payload(&mut self, header: &Header) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// 1009 where there is no memory.
+    fn take_payload(&mut self, header: &Header) -> Result<Vec<u8>, Violation> {
+        let length = header.length as usize;
+        let mut payload = Vec::new();
+        let room = payload.try_reserve_exact(length);
+        room.map_err(|_| Violation::NO_MEMORY)?;
         self.input.take(header.size);
-        let mut payload = self.input.take(header.length as usize).to_vec();
+        payload.extend_from_slice(self.input.take(length));
         if let Some(key) = header.key {
             key.apply(&mut payload, 0);
         }
-        payload
+        Ok(payload)
     }
 
     fn begin_frame(&mut self, header: &Header) {
@@ -276,13 +313,6 @@ impl Decoder {
         self.assembly
             .get_or_insert_with(|| Assembly::new(header.opcode))
             .begin_frame(header);
-    }
-
-    /// Gives up what will never be decoded.
-    fn end(&mut self) {
-        self.has_ended = true;
-        self.assembly = None;
-        self.input = ReadBuffer::new(Vec::new());
     }
 }
 

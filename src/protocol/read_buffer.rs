@@ -4,7 +4,7 @@
 pub(super) const AT_REST: usize = 4 << 10;
 
 /// The largest capacity, in bytes.
-const LARGEST: usize = 64 << 10;
+pub(super) const LARGEST: usize = 64 << 10;
 
 /// Holds received bytes, with a cursor behind those that are decoded.
 ///
@@ -51,7 +51,8 @@ impl ReadBuffer {
     /// Makes room for the next `recv`.
     ///
     /// A buffer that the last `recv` filled is doubled, for there is probably more. One that it did
-    /// not goes back to rest, for the socket is empty now and the wait may be long.
+    /// not goes back to rest, for the socket is empty now and the wait may be long. Where there is no
+    /// memory for that, it stays as it is.
     pub(super) fn spare(&mut self) -> &mut Vec<u8> {
         let is_full = self.bytes.len() == self.capacity();
         let capacity = if is_full {
@@ -65,10 +66,10 @@ impl ReadBuffer {
     }
 
     fn compact(&mut self, capacity: usize) {
-        if self.bytes.capacity() == capacity {
+        let mut bytes = Vec::new();
+        if self.bytes.capacity() == capacity || bytes.try_reserve_exact(capacity).is_err() {
             self.bytes.drain(..self.start);
         } else {
-            let mut bytes = Vec::with_capacity(capacity);
             bytes.extend_from_slice(self.unread());
             self.bytes = bytes;
         }

@@ -10,6 +10,7 @@ use super::trouble::Trouble;
 use super::{Shared, session};
 use crate::connection::Connection;
 use crate::error::about;
+use crate::held;
 use crate::record::debug;
 use crate::transport::{AcceptError, Listener, Socket};
 
@@ -84,7 +85,7 @@ impl Accepting<'_> {
         self.trouble.accept();
         let quota = self.shared.admission.quota(&socket);
         if let Some(limit) = reached(quota, self.shared) {
-            debug!("a connection was refused: {limit} is the limit");
+            debug!("a connection was refused: {limit}");
             return self.refuse(socket);
         }
         let counts_for = quota.map(|(address, _)| address);
@@ -130,9 +131,12 @@ fn spawn(
 /// up, so what has room here has it still when it is counted.
 fn reached(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Option<String> {
     if shared.roster.thread_count() >= shared.max_connections {
-        return Some(shared.max_connections.to_string());
+        return Some(format!("{} is the limit", shared.max_connections));
+    }
+    if held::is_exhausted() {
+        return Some("peers hold all the memory that they may".into());
     }
     let (address, limit) = quota?;
     let reached = shared.roster.threads_of(address) >= limit;
-    reached.then(|| format!("{limit} for {address}"))
+    reached.then(|| format!("{limit} for {address} is the limit"))
 }

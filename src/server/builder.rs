@@ -8,6 +8,7 @@ use super::admission::Admission;
 use super::roster::Roster;
 use super::{Server, Shared, start};
 use crate::error::about;
+use crate::held::memory_budget;
 use crate::process::Process;
 use crate::record::debug;
 use crate::sync::Mutex;
@@ -198,7 +199,9 @@ impl ServerBuilder {
 
     /// Sets how many connections there may be at once, those in their handshake included; who comes
     /// then gets 503. By default 0.8 of what the system's limits for descriptors, threads, memory
-    /// maps and control groups allow, read when binding; a DEBUG record tells what they are.
+    /// maps, control groups and the address space allow, the
+    /// [memory budget](crate::set_memory_budget) left out, read when binding; a DEBUG record tells
+    /// what they are.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
@@ -240,7 +243,7 @@ impl ServerBuilder {
             config: Arc::new(self.config),
             max_connections: self
                 .max_connections
-                .unwrap_or_else(|| limits.max_connections()),
+                .unwrap_or_else(|| limits.max_connections(memory_budget())),
             max_handshakes: self.max_handshakes,
             max_lingering: limits.max_lingering(),
             admission,
@@ -252,7 +255,10 @@ impl ServerBuilder {
             wake: Some(listener.wake()),
         };
         let server = start(listener, Arc::new(shared))?;
-        debug!("the system allows {limits}");
+        debug!(
+            "the system allows {limits}; peers can make us hold {} bytes",
+            memory_budget()
+        );
         Ok(server)
     }
 }

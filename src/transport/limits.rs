@@ -1,6 +1,7 @@
 //! How much the operating system allows this process.
 
 use std::fmt;
+use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -15,6 +16,12 @@ pub(crate) struct Limits {
     maps: Option<u64>,
     /// The tasks of all processes in its control groups.
     pids: Option<u64>,
+    /// The bytes of its address space.
+    address_space: Option<u64>,
+    /// The bytes of memory of its control groups.
+    memory: Option<u64>,
+    /// The bytes of memory of the machine.
+    physical: Option<u64>,
 }
 
 /// The most refused connections that a server keeps for a moment.
@@ -23,6 +30,7 @@ const MOST_LINGERING: u64 = 64;
 impl Limits {
     /// Asks the system.
     pub(crate) fn find() -> Self {
+        let groups = ControlGroups::of_this_process();
         Self {
             descriptors: getrlimit(Resource::Nofile).current,
             threads: lowest([
@@ -31,17 +39,28 @@ impl Limits {
                 system_number("kernel/pid_max"),
             ]),
             maps: system_number("vm/max_map_count"),
-            pids: ControlGroups::of_this_process().lowest("pids", "pids.max", "pids.max"),
+            pids: groups.lowest("pids", "pids.max", "pids.max"),
+            address_space: getrlimit(Resource::As).current,
+            // Version 1 says by a large number that there is no limit.
+            memory: groups
+                .lowest("memory", "memory.limit_in_bytes", "memory.max")
+                .filter(|bytes| *bytes < 1 << 60),
+            physical: physical_memory(),
         }
     }
 
     /// Returns 0.8 of the connections that the system has room for: a server refuses beyond it,
-    /// instead of running into an abort.
-    pub(crate) fn max_connections(&self) -> usize {
+    /// instead of running into an abort. So many bytes of the address space are left to what peers make
+    /// the process hold.
+    pub(crate) fn max_connections(&self, budget: usize) -> usize {
         // A Rust thread takes four maps: its stack, the guard page, and the same for its signal stack
         // (rust-lang/rust#78497).
         let maps = self.maps.map(|maps| maps / 4);
-        let lowest = lowest([self.descriptors, self.threads, maps, self.pids]);
+        let left = self
+            .address_space
+            .map(|bytes| bytes.saturating_sub(budget as u64));
+        let stacks = left.map(|bytes| bytes / STACK);
+        let lowest = lowest([self.descriptors, self.threads, maps, self.pids, stacks]);
         let connections = lowest.unwrap_or(u64::from(u32::MAX)) / 5 * 4;
         usize::try_from(connections).unwrap_or(usize::MAX).max(1)
     }
@@ -54,6 +73,18 @@ impl Limits {
     }
 }
 
+/// What a connection's thread takes of the address space, in bytes: the stack, the one for signals, their
+/// guards.
+const STACK: u64 = (2 << 20) + (64 << 10);
+
+impl Limits {
+    /// Returns the bytes of memory that this process may have.
+    pub(crate) fn memory(&self) -> Option<usize> {
+        let least = lowest([self.address_space, self.memory, self.physical])?;
+        Some(usize::try_from(least).unwrap_or(usize::MAX))
+    }
+}
+
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = [
@@ -61,6 +92,9 @@ impl fmt::Display for Limits {
             ("threads", self.threads),
             ("memory maps", self.maps),
             ("tasks in the control groups", self.pids),
+            ("bytes of address space", self.address_space),
+            ("bytes of memory in the control groups", self.memory),
+            ("bytes of memory in all", self.physical),
         ];
         for (number, (what, limit)) in found.into_iter().enumerate() {
             let comma = if number == 0 { "" } else { ", " };
@@ -77,6 +111,15 @@ fn lowest<const N: usize>(limits: [Option<u64>; N]) -> Option<u64> {
     limits.into_iter().flatten().min()
 }
 
+/// Returns the bytes of memory that the machine has.
+fn physical_memory() -> Option<u64> {
+    let memory = fs::read_to_string("/proc/meminfo").ok()?;
+    let mut lines = memory.lines();
+    let total = lines.find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 fn system_number(name: &str) -> Option<u64> {
     read_number(format!("/proc/sys/{name}"))
 }
@@ -90,7 +133,7 @@ mod tests {
     fn leaves_room_for_the_program() {
         let found = Limits::find();
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let taken = found.max_connections() + found.max_lingering();
+        let taken = found.max_connections(0) + found.max_lingering();
         assert!((taken as u64) < descriptors, "{found}");
     }
 
@@ -98,7 +141,7 @@ mod tests {
     #[test]
     fn lowest_limit_decides() {
         let unlimited = Limits::default();
-        assert!(unlimited.max_connections() > 1_000_000_000);
+        assert!(unlimited.max_connections(0) > 1_000_000_000);
         assert_eq!(unlimited.max_lingering(), 64);
         for (limits, connections, lingering) in [
             (with(1_024, 30_000, 65_530, 30_000), 816, 64),
@@ -109,7 +152,7 @@ mod tests {
             (with(20_000, 30_000, 65_530, 100), 80, 64),
             (with(20_000, 30_000, 65_530, 1), 1, 64),
         ] {
-            let found = (limits.max_connections(), limits.max_lingering());
+            let found = (limits.max_connections(0), limits.max_lingering());
             assert_eq!(found, (connections, lingering), "{limits}");
         }
     }
@@ -122,7 +165,8 @@ mod tests {
             ..with(1_024, 500, 65_530, 0)
         };
         let told = "1024 descriptors, 500 threads, 65530 memory maps, \
-            unlimited tasks in the control groups";
+            unlimited tasks in the control groups, unlimited bytes of address space, \
+            unlimited bytes of memory in the control groups, unlimited bytes of memory in all";
         assert_eq!(limits.to_string(), told);
     }
 
@@ -132,6 +176,43 @@ mod tests {
             threads: Some(threads),
             maps: Some(maps),
             pids: Some(pids),
+            ..Limits::default()
+        }
+    }
+
+    /// The stacks of the connections leave the budget its address space.
+    #[test]
+    fn budget_keeps_its_address_space() {
+        let limits = Limits {
+            address_space: Some(512 << 20),
+            ..Limits::default()
+        };
+        assert_eq!(limits.max_connections(256 << 20), 96);
+        assert_eq!(limits.max_connections(usize::MAX), 1);
+    }
+
+    /// The least of what bounds memory counts, and nothing allows more than the machine has.
+    #[test]
+    fn least_memory_counts() {
+        let found = Limits::find();
+        assert!(
+            found.memory() <= found.physical.map(|bytes| bytes as usize),
+            "{found}"
+        );
+        for (bounds, least) in [
+            ([None, None, None], None),
+            ([Some(3), None, Some(4)], Some(3)),
+            ([Some(3), Some(2), Some(4)], Some(2)),
+            ([None, None, Some(4)], Some(4)),
+        ] {
+            let [address_space, memory, physical] = bounds;
+            let limits = Limits {
+                address_space,
+                memory,
+                physical,
+                ..Limits::default()
+            };
+            assert_eq!(limits.memory(), least, "{limits}");
         }
     }
 }

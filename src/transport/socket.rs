@@ -109,6 +109,10 @@ impl Socket {
     }
 
     fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+        if buffer.len() == buffer.capacity() {
+            // Nothing read would be taken for the end.
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let (length, _) = retry_on_intr(|| recv(&self.stream, spare_capacity(buffer), flags))?;
         Ok(length)
     }

@@ -26,6 +26,7 @@ mod last_words;
 mod life;
 mod listening;
 mod logging;
+mod memory;
 mod overflow;
 mod panics;
 mod peers;

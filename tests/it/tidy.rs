@@ -28,7 +28,7 @@ fn arrows_point_down() {
 }
 
 /// The floors of the house, from the ground up.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &[
         "sync",
         "process",
@@ -45,6 +45,7 @@ const FLOORS: [&[&str]; 6] = [
     ],
     &["protocol", "handshake", "life"],
     &["transport", "tls"],
+    &["held"],
     &["outbox", "background"],
     &[
         "connection",
