@@ -122,10 +122,6 @@ impl Opening {
     }
 
     /// Cuts the handshake, if it is still under way.
-    pub(crate) fn cut(&self) {
-        self.cut_for(Timeout::Handshake);
-    }
-
     fn cut_for(&self, timeout: Timeout) {
         let mut progress = lock(&self.progress);
         let is_cut = matches!(progress.hindrance, Some(Hindrance::Cut(_)));
