@@ -438,6 +438,7 @@
 //!
 //! ```text
 //! message, close, error, config      what travels, how it ends, what goes wrong, the settings
+//! address                            where an end of a connection is
 //! record, random, patience           what is logged; random numbers; how long a reading goes on
 //! tls                                who one is and whom one trusts; transport/tls/ has the engines
 //! header                             headers that programs give
@@ -474,6 +475,7 @@ struct Readme;
 #[doc = include_str!("peers.md")]
 pub mod peers {}
 
+mod address;
 mod background;
 mod callbacks;
 mod client;
@@ -508,6 +510,7 @@ mod transport;
 mod websocket;
 
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
+pub use address::Address;
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use crate::handshake::{
 use crate::random::renew_after_fork;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Interest, Socket};
-use crate::{Config, Error, Refusal, Timeout};
+use crate::{Address, Config, Error, Refusal, Timeout};
 
 /// A handshake under way: its socket, and the deadline that cuts it.
 pub(crate) struct Opening {
@@ -98,7 +97,7 @@ impl Opening {
         lock(&self.progress).stage
     }
 
-    pub(crate) fn peer_addr(&self) -> SocketAddr {
+    pub(crate) fn peer_addr(&self) -> &Address {
         self.socket.peer_addr()
     }
 

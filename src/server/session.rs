@@ -119,7 +119,7 @@ fn accept(
 ) -> Result<Accepted, Refusal> {
     let (head, pipelined) = read_request(opening, shared)?;
     let server = Server::uncounted(shared);
-    let (peer, local) = (socket.peer_addr(), socket.local_addr());
+    let (peer, local) = (socket.peer_addr().clone(), socket.local_addr().clone());
     let mut request = Box::new(Request::new(head, peer, local, server));
     request.set_peer_certificates(socket.peer_certificates());
     decide(opening, request, pipelined, shared)

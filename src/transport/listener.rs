@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
 use super::{Wake, poll_all};
+use crate::Address;
 use crate::error::about;
 use crate::record::debug;
 
@@ -43,8 +44,11 @@ impl Listener {
     }
 
     /// Returns the addresses that it listens on, with their ports.
-    pub(crate) fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(TcpListener::local_addr).collect()
+    pub(crate) fn local_addrs(&self) -> io::Result<Vec<Address>> {
+        let addresses = self.sockets.iter().map(TcpListener::local_addr);
+        addresses
+            .map(|address| address.map(Address::from))
+            .collect()
     }
 
     /// Takes the next connection, or returns `WouldBlock`.

@@ -7,7 +7,9 @@ mod limits;
 mod listener;
 mod lookup;
 mod poller;
+mod readiness;
 mod socket;
+mod stream_socket;
 mod tls;
 mod wake;
 
@@ -17,7 +19,8 @@ pub(crate) use listener::Listener;
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};
-use socket::poll_all;
-pub(crate) use socket::{Interest, Ready, Socket, wants_input};
+use readiness::poll_all;
+pub(crate) use readiness::{Interest, Ready};
+pub(crate) use socket::{Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;

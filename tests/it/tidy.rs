@@ -30,7 +30,7 @@ fn arrows_point_down() {
 /// The floors of the house, from the ground up.
 const FLOORS: [&[&str]; 6] = [
     &[
-        "sync", "process", "record", "random", "patience", "message", "close", "config",
+        "sync", "process", "record", "address", "random", "patience", "message", "close", "config",
         "counters", "error", "header",
     ],
     &["protocol", "handshake", "life"],
