@@ -16,6 +16,7 @@ mod wake;
 pub(crate) use dial::dial;
 pub(crate) use limits::max_connections;
 pub(crate) use listener::Listener;
+pub(crate) use lookup::look_up;
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};

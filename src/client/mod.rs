@@ -1,23 +1,21 @@
 //! Connecting to a server.
 
+mod attempt;
+mod connecting;
+
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use url::{ParseError, Url};
 
-use crate::background::Timer;
+use self::connecting::Connecting;
 use crate::callbacks::named;
-use crate::connection::{Agreed, Connection};
 use crate::error::about;
-use crate::handshake::{Ask, is_secure, redirect};
 use crate::header;
-use crate::opening::{Answer, Opening};
-use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
-use crate::transport::{Connector, Socket, dial};
+use crate::transport::Connector;
 use crate::{Config, Error, IntoOutcome, Messages, Timeout, TlsOptions, WebSocket};
 
 /// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
@@ -59,7 +57,7 @@ pub fn open(url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
     DEFAULT.open(url)
 }
 
-/// The client of whoever has none: a `wss://` connection finds the system's roots read already.
+/// The client of [`connect`] and [`open`]: their `wss://` connections share the system's roots.
 static DEFAULT: LazyLock<Client> = LazyLock::new(Client::new);
 
 /// Makes connections to servers; holds the settings and can be used again and again.
@@ -224,37 +222,7 @@ impl Client {
             return Err(Error::Invalid(invalid.clone()));
         }
         self.config.check()?;
-        let url = parse_url(url)?;
-        let mut hop = Hop {
-            url,
-            headers: self.headers.clone(),
-            subprotocols: [&self.subprotocols[..], &self.sensitive_subprotocols].concat(),
-            redirects_left: self.redirects,
-            deadline: Instant::now() + self.config.handshake_timeout,
-        };
-        loop {
-            if let Some(reader) = self.try_hop(&mut hop)? {
-                return Ok(reader);
-            }
-        }
-    }
-
-    /// Goes where the response leads, if it leads anywhere and that is allowed.
-    fn follow(&self, hop: &mut Hop, response: &http::Response<()>) -> Result<bool, Error> {
-        if hop.redirects_left == 0 {
-            return Ok(false);
-        }
-        let Some(next) = redirect::target(&hop.url, response)? else {
-            return Ok(false);
-        };
-        hop.redirects_left -= 1;
-        if !redirect::is_same_origin(&hop.url, &next) {
-            // Once left behind it does not come back, though a later hop leads home again.
-            hop.headers = redirect::for_strangers(&hop.headers);
-            hop.subprotocols.clone_from(&self.subprotocols);
-        }
-        hop.url = next;
-        Ok(true)
+        Connecting::new(self, url)?.establish()
     }
 
     fn connector(&self) -> Result<&Connector, Error> {
@@ -264,82 +232,6 @@ impl Client {
         let made = Connector::new(&self.tls)?;
         Ok(self.connector.get_or_init(|| made))
     }
-
-    /// Asks the server of this hop; `None` if it redirects, to what then is the next.
-    fn try_hop(&self, hop: &mut Hop) -> Result<Option<Box<Reader>>, Error> {
-        let connector = match is_secure(&hop.url)? {
-            true => Some(self.connector()?),
-            false => None,
-        };
-        let ask = Ask::new(&hop.url, &hop.headers, &hop.subprotocols)?;
-        let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
-        let opening = Opening::begin(&socket, &self.config, hop.deadline)
-            .map_err(|error| Error::Io(about("setting up the connection", error)))?;
-        if let Some(connector) = connector {
-            let host = hop.url.host_str().unwrap_or_default();
-            // Only in URLs an IPv6 address is in brackets.
-            opening.connect_tls(connector, host.trim_matches(['[', ']']))?;
-        }
-        match opening.ask(&ask)? {
-            Answer::Other(response, _) if self.follow(hop, &response)? => Ok(None),
-            Answer::Other(response, behind) => Err(opening.refused(response, behind)),
-            Answer::Upgraded { agreed, pipelined } => {
-                let timer = opening.finish()?;
-                let reader = self.open_connection(socket, agreed, pipelined, timer);
-                Ok(Some(reader))
-            }
-        }
-    }
-
-    fn open_connection(
-        &self,
-        socket: Arc<Socket>,
-        agreed: Agreed,
-        pipelined: Vec<u8>,
-        timer: Arc<Timer>,
-    ) -> Box<Reader> {
-        let (id, config) = (Connection::next_id(), &self.config);
-        let connection = Connection::open(id, Role::Client, &socket, config, agreed, timer);
-        Reader::new(&connection, socket, config, pipelined)
-    }
-
-    fn dial(&self, url: &Url, deadline: Instant) -> Result<Socket, Error> {
-        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err(Error::Invalid("the URL has no host".into()));
-        };
-        let own = self
-            .connect_timeout
-            .and_then(|timeout| Instant::now().checked_add(timeout));
-        let to = format!("{host}:{port}");
-        let stream = dial(host, port, own.map_or(deadline, |own| own.min(deadline)));
-        stream
-            .and_then(Socket::new)
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
-                _ => Error::Connect(about(to, error)),
-            })
-    }
-}
-
-/// Parses a URL. The error does not show it: it may hold credentials.
-fn parse_url(url: &str) -> Result<Url, Error> {
-    Url::parse(url).map_err(|error| {
-        Error::Invalid(match error {
-            ParseError::RelativeUrlWithoutBase => {
-                "the URL has no scheme: write ws:// or wss:// before it".into()
-            }
-            error => format!("the URL cannot be used: {error}"),
-        })
-    })
-}
-
-/// Where a client asks next, and with what.
-struct Hop {
-    url: Url,
-    headers: HeaderMap,
-    subprotocols: Vec<String>,
-    redirects_left: usize,
-    deadline: Instant,
 }
 
 impl fmt::Debug for Client {
