@@ -1,0 +1,34 @@
+//! Why a wait is given up: [`WaitError`].
+
+use std::fmt;
+
+/// Says why a wait was given up: [`wait_closed`](crate::WebSocket::wait_closed),
+/// [`wait_drained`](crate::WebSocket::wait_drained), [`confirm`](crate::WebSocket::confirm),
+/// [`Server::wait`](crate::Server::wait).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// It did not come about in the given time.
+    Timeout,
+    /// The connection closed first: it can no longer come about.
+    Closed,
+    /// The wait could never end: what it waits for is to be done by this very thread, or nobody
+    /// else reads the [`Messages`](crate::Messages) of this connection.
+    WouldDeadlock,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "not in the given time",
+            Self::Closed => "the connection closed first",
+            Self::WouldDeadlock => {
+                "waiting here could never end: this thread is the one that it waits for (in a callback \
+                 or handler, or with the Messages or an unfinished MessageWriter of the connection), \
+                 or nobody reads the Messages"
+            }
+        })
+    }
+}
+
+impl std::error::Error for WaitError {}
