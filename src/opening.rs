@@ -12,7 +12,8 @@ use crate::background::{Timed, Timer};
 use crate::connection::Agreed;
 use crate::error::about;
 use crate::handshake::{
-    Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
+    BadRequest, CONTINUE, ClientHandshake, RequestBody, RequestHead, ResponseBody, ResponseHead,
+    wants_upgrade,
 };
 use crate::random::renew_after_fork;
 use crate::sync::{Mutex, lock};
@@ -286,8 +287,8 @@ impl OpeningGuard {
     }
 
     /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
-    pub(crate) fn ask(&self, ask: &Ask) -> Result<Answer, Error> {
-        self.write(ask.bytes())
+    pub(crate) fn ask(&self, handshake: &ClientHandshake) -> Result<Answer, Error> {
+        self.write(handshake.bytes())
             .map_err(|error| self.explain_io(error))?;
         let mut received = Vec::new();
         let mut coming = ResponseHead::default();
@@ -307,7 +308,7 @@ impl OpeningGuard {
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Answer::Other(response, behind));
         }
-        let subprotocol = ask.verify(&response)?;
+        let subprotocol = handshake.verify(&response)?;
         Ok(Answer::Upgraded {
             agreed: Agreed {
                 subprotocol,
@@ -321,7 +322,7 @@ impl OpeningGuard {
     /// deadline where its end is known, otherwise within a moment, for such a body ends with the
     /// connection, and many a server keeps that open.
     pub(crate) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
-        let mut body = Body::announced_by(&response);
+        let mut body = ResponseBody::announced_by(&response);
         body.take(&received);
         let until = (!body.has_known_end()).then(|| Instant::now() + ENDLESS_BODY);
         while !body.is_over() {
@@ -419,7 +420,7 @@ pub(crate) fn refuse(socket: Socket, reply: &[u8]) {
 
 impl Timed for Lingering {
     fn check(&self, _now: Instant) -> Option<Instant> {
-        self.socket.drain(Duration::ZERO, Duration::ZERO);
+        self.socket.discard_input(Duration::ZERO, Duration::ZERO);
         self.timer.dismiss();
         None
     }

@@ -9,7 +9,7 @@ use url::Host;
 
 use super::connecting::Connecting;
 use crate::error::about;
-use crate::handshake::{Ask, is_secure};
+use crate::handshake::{ClientHandshake, is_secure};
 use crate::opening::{Answer, Opening, OpeningGuard};
 use crate::transport::{Connector, Socket, dial, look_up};
 use crate::{Error, Timeout};
@@ -21,7 +21,7 @@ pub(super) struct Attempt<'a> {
     port: u16,
     /// Where TLS is spoken.
     connector: Option<&'a Connector>,
-    request: Ask,
+    request: ClientHandshake,
     /// The deadline for looking up and dialling, which may have less time than the whole.
     dialled_by: Instant,
 }
@@ -36,7 +36,7 @@ impl<'a> Attempt<'a> {
             ..
         } = connecting;
         let connector = is_secure(url)?.then(|| client.connector()).transpose()?;
-        let request = Ask::new(url, &connecting.headers, &connecting.subprotocols)?;
+        let request = ClientHandshake::new(url, &connecting.headers, &connecting.subprotocols)?;
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return Err(Error::Invalid("the URL has no host".into()));
         };

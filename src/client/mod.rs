@@ -39,8 +39,8 @@ pub fn connect<R: IntoOutcome>(
     DEFAULT.connect(url, set_up)
 }
 
-/// Connects for straight-line code: the handle sends, and the [`Messages`] are read by whoever
-/// iterates them. Blocks until the handshake is done. Short for [`Client::open`] with the defaults.
+/// Connects for straight-line code: the handle sends, and the program iterates the [`Messages`] to
+/// receive. Blocks until the handshake is done. Short for [`Client::open`] with the defaults.
 ///
 /// ```no_run
 /// let (ws, messages) = landline::open("ws://127.0.0.1:9001")?;
@@ -60,7 +60,7 @@ pub fn open(url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
 /// The client of [`connect`] and [`open`]: their `wss://` connections share the system's roots.
 static DEFAULT: LazyLock<Client> = LazyLock::new(Client::new);
 
-/// Makes connections to servers; holds the settings and can be used again and again.
+/// A client: its settings, from which connections are made, one or many.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -80,10 +80,10 @@ pub struct Client {
     connect_timeout: Option<Duration>,
     redirects: usize,
     tls: TlsOptions,
-    /// Made for the first `wss://`, and shared with clones: to read the system's roots takes longer
+    /// Made for the first `wss://`, and shared with clones: reading the system's roots takes longer
     /// than a handshake.
     connector: Arc<OnceLock<Connector>>,
-    /// The first setting that cannot be used: setters never fail, connecting reports it.
+    /// The first setting that cannot be used. Setters never fail; connecting reports it.
     invalid: Option<String>,
 }
 
@@ -101,9 +101,9 @@ impl Client {
         self
     }
 
-    /// Adds a header to the upgrade request. Host, User-Agent and Authorization replace what would
-    /// be sent otherwise; headers of the handshake itself are refused when connecting. Names are sent
-    /// in the usual capitals, `X-Api-Key`, for devices that compare them to the letter.
+    /// Adds a header to the upgrade request. Host, User-Agent and Authorization replace what would be
+    /// sent otherwise. A header of the handshake itself is an error when connecting. Names are sent in
+    /// the usual capitals, `X-Api-Key`, as some devices compare them to the letter.
     #[must_use]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -132,8 +132,8 @@ impl Client {
         self
     }
 
-    /// Offers subprotocols, behind the others, that are for the URL's own origin alone: those that
-    /// carry a token, as browsers' pages have it for want of headers. A
+    /// Offers subprotocols, after the others, that only the URL's own origin may see: those that carry
+    /// a token, as the pages of browsers do, which cannot set headers. A
     /// [redirect](Self::redirects) to another origin leaves them out.
     #[must_use]
     pub fn sensitive_subprotocols(
@@ -144,7 +144,7 @@ impl Client {
         self
     }
 
-    /// Sets how long the name lookup and connecting may take; by default as long as the
+    /// Sets how long looking the name up and connecting may take. By default they have the
     /// [`handshake_timeout`](Config::handshake_timeout), which covers them too.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -152,16 +152,16 @@ impl Client {
         self
     }
 
-    /// Follows up to so many redirects (301, 302, 303, 307, 308 with a Location); none by default, as
-    /// a redirect is [`Error::Refused`] then, and so is the one beyond the last allowed.
+    /// Follows at most this many redirects (301, 302, 303, 307, 308 with a Location); none by default.
+    /// A redirect that is not followed is [`Error::Refused`].
     ///
-    /// Each is a new connection, under the one
-    /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, these are
-    /// not sent any more: the headers Authorization, Proxy-Authorization, Cookie and Host, those whose
+    /// Each is a new connection, and all of them together have the one
+    /// [`handshake_timeout`](Config::handshake_timeout). Once scheme, host or port change, these are not
+    /// sent any more: the headers Authorization, Proxy-Authorization, Cookie and Host, those whose
     /// values are [marked as sensitive](HeaderValue::set_sensitive), the URL's user and password, and
     /// the [sensitive subprotocols](Self::sensitive_subprotocols). A Location that cannot be followed
-    /// is an [`Error::Handshake`]: several at once, what is no URL or of another scheme, and from `wss`
-    /// to `ws` or `http`.
+    /// is an [`Error::Handshake`]: several at once, one that is no URL or has another scheme, and one
+    /// that leads from `wss` to `ws` or `http`.
     #[must_use]
     pub fn redirects(mut self, most: usize) -> Self {
         self.redirects = most;
@@ -170,12 +170,12 @@ impl Client {
 
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
     /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`,
-    /// `wss`, `http` or `https`; its user and password are sent as Basic credentials (RFC 7617), its fragment is
-    /// not sent.
+    /// `wss`, `http` or `https`. Its user and password are sent as Basic credentials (RFC 7617), and its
+    /// fragment is not sent.
     ///
-    /// `set_up` runs on the calling thread, as a callback of the connection: nothing is read before
-    /// it has returned, so no message is missed, and its error or panic closes the connection with
-    /// 1011. Clones of the handle it gets do not keep the connection open; the returned one does.
+    /// `set_up` runs on the calling thread, as a callback of the connection. Nothing is read before it
+    /// has returned, so no message is missed. Its error or panic closes the connection with 1011.
+    /// Clones of the handle that it gets do not keep the connection open; the returned handle does.
     ///
     /// # Errors
     /// [`Error::Callback`] if `set_up` fails; otherwise see [`Error`].

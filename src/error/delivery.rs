@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::{CloseCode, Timeout};
 
-/// Says why a message was not delivered.
+/// Why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeliveryError {
-    /// It is not resolved yet ([`wait_timeout`](crate::Delivery::wait_timeout) alone says so).
+    /// It is not known yet; only [`wait_timeout`](crate::Delivery::wait_timeout) returns this.
     Pending,
     /// The queue was full, and the [`Overflow`](crate::Overflow) policy dropped the message.
     Dropped,
@@ -16,7 +16,8 @@ pub enum DeliveryError {
     Closed(CloseCode),
     /// The connection was cut because a deadline passed.
     Cut(Timeout),
-    /// The connection was cut by [`abort`](crate::WebSocket::abort), or nobody was left to read it.
+    /// The connection was cut by [`abort`](crate::WebSocket::abort), or because nobody was left to read
+    /// it.
     Aborted,
     /// The connection was lost.
     Lost,

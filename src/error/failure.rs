@@ -4,13 +4,13 @@ use std::fmt;
 
 use crate::record::Foreign;
 
-/// Holds what went wrong in a callback or handler; made from any error by `?`.
+/// What went wrong in a callback or handler, made from any error by `?`.
 ///
-/// It is neither `Display` nor `Error`, so that every type that is can be turned into it; it turns
-/// back into a boxed error.
+/// It is neither `Display` nor `Error` itself, so that `?` can make it from every type that is. It
+/// turns back into a boxed error.
 pub struct Failure(String);
 
-/// What callbacks and handlers return that use `?`.
+/// The result of a callback or handler that uses `?`.
 ///
 /// ```
 /// fn set_up(ws: &landline::WebSocket) {
@@ -32,7 +32,7 @@ impl Failure {
         &self.0
     }
 
-    /// Says whose failure it is.
+    /// Puts the name of the callback before it.
     // Not inlined: a callback that does not fail needs none of its stack.
     #[inline(never)]
     pub(crate) fn of(self, name: &str) -> Self {
@@ -62,7 +62,7 @@ impl fmt::Debug for Failure {
 /// What a callback may return: nothing, a `Result<(), E>` with any error that can be shown, or
 /// never. Sealed.
 pub trait IntoOutcome: sealed::Sealed {
-    /// Turns the returned value into the one kind that is worked with.
+    /// Turns the returned value into an [`Outcome`].
     ///
     /// # Errors
     /// The callback's own.

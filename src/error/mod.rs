@@ -24,37 +24,38 @@ pub use self::wait::WaitError;
 use crate::CloseCode;
 use crate::record::Foreign;
 
-/// Says why a connection could not be made, a server not be bound, or an open connection failed.
+/// Why a connection could not be made, a server not be bound, or an open connection failed.
 ///
 /// [`connect`](crate::connect), [`open`](crate::open) and
 /// [`bind`](crate::ServerBuilder::bind) return it; [`on_error`](crate::WebSocket::on_error)
 /// gets it when a connection fails.
 ///
-/// What it shows, by `Display` and `Debug`, is one line, without payloads, header values and
-/// credentials. The fields have all of it, as it came.
+/// By `Display` and `Debug` it is one line, without payloads, header values and credentials. The
+/// fields hold everything as it came.
 #[non_exhaustive]
 pub enum Error {
     /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
     Invalid(String),
-    /// The name could not be looked up, or no address answered. The error begins with the host. Its kind
-    /// is `ResourceBusy` while sixteen look-ups of other names run that nobody waits for any more, as the
-    /// name servers do not answer.
+    /// The name could not be looked up, or no address could be connected to. The error begins with the
+    /// host, and then names the address that failed last. Its kind is `ResourceBusy` while sixteen
+    /// look-ups of other names are under way that nobody waits for any more, because the name servers
+    /// do not answer.
     Connect(io::Error),
     /// The address could not be bound. The error begins with it.
     Bind(io::Error),
-    /// The server answered the upgrade request with something else than 101.
+    /// The server answered the upgrade request with a status other than 101.
     Refused(Box<Refusal>),
     /// The peer does not speak the WebSocket handshake (RFC 6455, section 4); the connection was
     /// given up. The text says what was wrong.
     Handshake(String),
     /// A deadline passed; the connection was cut.
     Timeout(Timeout),
-    /// The peer broke the protocol. It was told by a Close frame with this code, unless ours had left
-    /// before: then nobody can be told any more, and the connection ends with 1006.
+    /// The peer broke the protocol. It was told by a Close frame with this code, unless our Close had
+    /// left before: then it cannot be told any more, and the connection ends with 1006.
     Protocol {
-        /// The code that tells it: 1002, 1007 or 1009.
+        /// The code for it: 1002, 1007 or 1009.
         code: CloseCode,
-        /// What was wrong, for people. Of a Close with a code that may not be sent it names the number
+        /// What was wrong, for people. For a Close with a code that may not be sent it names the number
         /// and the reason.
         what: String,
     },
@@ -67,12 +68,12 @@ pub enum Error {
     /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
     Unfinished,
     /// Reading or writing failed, the server hung up instead of answering the upgrade request or in the
-    /// TLS handshake, or a thread could not be started; the connection was given up. The error begins with what it was
-    /// about.
+    /// TLS handshake, or a thread could not be started. The connection was given up. The error begins
+    /// with what it was about.
     Io(io::Error),
-    /// TLS cannot be had: the peer's certificate is not to be trusted, the peer does not speak it, the
-    /// settings cannot be used, or the feature is off. No application data was sent. The text says
-    /// in words what is wrong, then which engine says so and how.
+    /// TLS failed: the peer's certificate is not trusted, the peer does not speak TLS, the settings
+    /// cannot be used, or the feature is off. No application data was sent. The text says in words what
+    /// is wrong, then which engine reports it, and in which words.
     Tls(String),
 }
 

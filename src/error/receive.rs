@@ -4,13 +4,12 @@ use std::fmt;
 
 use crate::CloseEvent;
 
-/// Says that the connection has ended, and how: the only reason for which
-/// [`Messages::recv`](crate::Messages::recv) has no message, or a
-/// [`MessageReader`](crate::MessageReader) not all of one.
+/// The end of the connection: the only reason why [`Messages::recv`](crate::Messages::recv) has no
+/// message, or a [`MessageReader`](crate::MessageReader) not all of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecvError(pub CloseEvent);
 
-/// Says why [`Messages::recv_timeout`](crate::Messages::recv_timeout) has no message.
+/// Why [`Messages::recv_timeout`](crate::Messages::recv_timeout) has no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecvTimeoutError {
     /// No message was complete in the given time; the connection stays usable.
@@ -19,10 +18,10 @@ pub enum RecvTimeoutError {
     Closed(CloseEvent),
 }
 
-/// Says why [`Messages::try_recv`](crate::Messages::try_recv) has no message.
+/// Why [`Messages::try_recv`](crate::Messages::try_recv) has no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// No message has come whole yet; the connection stays usable.
+    /// No whole message has come yet; the connection stays usable.
     Empty,
     /// The connection has ended, and how.
     Closed(CloseEvent),

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::record::Foreign;
 
-/// Holds what a server answered instead of 101.
+/// A server's answer to an upgrade request, other than 101.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Refusal {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{CloseCode, Message};
 
-/// Says why a message was not taken for sending; hands it back where there is one.
+/// Why a message was not queued for sending. It hands the message back, where there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendError {
     why: Unsent,
@@ -27,7 +27,7 @@ pub(crate) enum Unsendable {
     Code(CloseCode),
 }
 
-/// Names the ways a send can fail.
+/// The ways in which a send can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendErrorKind {
@@ -72,8 +72,8 @@ impl SendError {
         }
     }
 
-    /// Returns the message that was not sent: of a batch the one that found no place. `None` where
-    /// there is none, as after `ping`, `close_with` and `text_writer`.
+    /// Returns the message that was not sent; of a batch, the first one that was not. `None` where there
+    /// is no message, as after `ping`, `close_with` and `text_writer`.
     #[must_use]
     pub fn into_message(self) -> Option<Message> {
         self.message

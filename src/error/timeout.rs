@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Names the deadline that passed.
+/// The deadline that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// Says why a wait was given up: [`wait_closed`](crate::WebSocket::wait_closed),
+/// Why a wait was given up: [`wait_closed`](crate::WebSocket::wait_closed),
 /// [`wait_drained`](crate::WebSocket::wait_drained), [`confirm`](crate::WebSocket::confirm),
 /// [`Server::wait`](crate::Server::wait).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// It did not come about in the given time.
+    /// What was waited for did not happen in the given time.
     Timeout,
-    /// The connection closed first: it can no longer come about.
+    /// The connection closed first: it can no longer happen.
     Closed,
-    /// The wait could never end: what it waits for is to be done by this very thread, or nobody
-    /// else reads the [`Messages`](crate::Messages) of this connection.
+    /// The wait could never end: this very thread would have to do what it waits for, or nobody reads
+    /// the [`Messages`](crate::Messages) of this connection.
     WouldDeadlock,
 }
 

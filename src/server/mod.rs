@@ -3,7 +3,7 @@
 mod accept;
 mod admission;
 mod builder;
-mod refusal;
+mod rejection;
 mod report;
 mod roster;
 mod session;

@@ -27,14 +27,14 @@ pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<So
     Err(failure)
 }
 
-/// Fails for a stream that has connected to itself: a client that tries a local port again and again is
-/// given, some day, that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
-/// section 3.5). Nobody listens there.
+/// Fails for a stream that has connected to itself. A client that tries a local port again and again is
+/// at some time given that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
+/// section 3.5), though nobody listens there.
 fn reject_itself(stream: TcpStream) -> io::Result<TcpStream> {
     if stream.local_addr()? != stream.peer_addr()? {
         return Ok(stream);
     }
-    // The port is to be free at once, for whoever will listen there.
+    // The port is to be free at once, for a server that will listen there.
     sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
     let what = "connection refused: nobody listens there, and the socket had reached itself";
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))

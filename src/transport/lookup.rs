@@ -180,7 +180,7 @@ mod tests {
     }
 
     /// However often a name is asked for while the resolver is dead, one look-up runs; its answer is
-    /// for all who wait then, an error too; and who asks after that asks anew.
+    /// for all that wait then, an error too; and a later call asks anew.
     #[test]
     fn attempts_share_a_look_up() {
         let (resolver, _turn) = dead_resolver();
@@ -233,7 +233,7 @@ mod tests {
             error.to_string().contains("resolver does not answer"),
             "{error}"
         );
-        // Who asks for one of them takes it up again.
+        // A call for one of those names waits for its look-up again.
         let again = resolver.look_up("name 0", soon()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::TimedOut);
         revive(MOST_LEFT_BEHIND + 1);

@@ -55,8 +55,8 @@ impl Socket {
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
-    /// `WouldBlock` says that TLS [owes](Self::owes) something now, which is to leave before the next
-    /// read.
+    /// `WouldBlock` says that TLS [owes](Self::owes) the peer something, which is to be written before
+    /// the next read.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.recv_by(buffer, |buffer| self.stream.recv(buffer))
     }
@@ -78,7 +78,7 @@ impl Socket {
         }
     }
 
-    /// Reads like [`recv`](Self::recv), and writes what TLS has to say meanwhile, blocking.
+    /// Reads like [`recv`](Self::recv), and writes what TLS answers meanwhile, blocking.
     pub(crate) fn recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
             let received = self.recv(buffer);
@@ -102,8 +102,9 @@ impl Socket {
     }
 
     /// Writes as much as the kernel takes just now, or returns `WouldBlock`; then the same bytes
-    /// must come again. An error that [`wants_input`] ends when more has been received. With TLS, what
-    /// counts as taken has left as ciphertext; it is never 0 for bytes that are not none.
+    /// must come again. After an error that [`wants_input`], they are to come again once more has been
+    /// received. With TLS, bytes count as written when their ciphertext has left. At least one byte is
+    /// written unless there is none.
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.get() {
             None => self.try_send_raw(parts),
@@ -116,7 +117,7 @@ impl Socket {
         self.stream.try_send(parts)
     }
 
-    /// Writes everything, blocking; a cut of the socket ends the wait with an error.
+    /// Writes everything, blocking. A cut of the socket ends the wait with an error.
     pub(crate) fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
         self.send_all_by(bytes, |parts| self.try_send(parts))
     }
@@ -149,32 +150,32 @@ impl Socket {
         self.stream.wait(interest, deadline)
     }
 
-    /// Tells at once for what the socket is ready.
+    /// Tells what the socket is ready for, without waiting.
     pub(crate) fn look(&self) -> Ready {
         self.stream
             .wait(Interest::ReadOrWrite, Some(Instant::now()))
     }
 
-    /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
-    pub(crate) fn say_end(&self) {
+    /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking; without TLS, nothing.
+    pub(crate) fn send_close_notify(&self) {
         if let Some(tls) = self.tls.get() {
-            tls.end(|bytes| self.try_send_bytes(bytes));
+            tls.send_close_notify(|bytes| self.try_send_bytes(bytes));
         }
     }
 
-    /// Ends our direction: the peer reads its end after what is already written.
+    /// Ends our direction: the peer finds the end behind what is already written.
     pub(crate) fn finish_writing(&self) {
-        self.say_end();
+        self.send_close_notify();
         self.shut_down(Shutdown::Write);
     }
 
-    /// Wakes whoever reads: it finds the end.
+    /// Ends the peer's direction here: a thread that reads wakes and finds the end.
     pub(crate) fn stop_reading(&self) {
         self.shut_down(Shutdown::Read);
     }
 
-    /// Wakes whoever reads or waits; what is unsent is thrown away with the socket, so that the
-    /// kernel keeps nothing for a peer that does not read.
+    /// Ends both directions and wakes the threads that read or wait. What is unsent is thrown away
+    /// with the socket, so that the kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if self.owner.is_this() {
             self.stream.discard_unsent();
@@ -182,14 +183,15 @@ impl Socket {
         self.shut_down(Shutdown::Both);
     }
 
-    /// Ends what a closed descriptor alone would not: a forked child has copies.
+    /// Ends a direction, or both, which closing the descriptor alone would not: a forked child has a
+    /// copy of it.
     fn shut_down(&self, how: Shutdown) {
         if self.owner.is_this() {
             self.stream.shut_down(how);
         }
     }
 
-    /// Fails in a process that only has a copy: nothing of its parent's is written there.
+    /// Fails in a forked process, which has only a copy of its parent's socket and must not write to it.
     fn check_owner(&self) -> io::Result<()> {
         if self.owner.is_this() {
             return Ok(());
@@ -204,9 +206,10 @@ impl Socket {
         self.stop_reading();
     }
 
-    /// Reads and discards until the peer's end, a silence of `silence`, or `total` in all, so that
-    /// unread input does not make the kernel reset the connection over our last words.
-    pub(crate) fn drain(&self, silence: Duration, total: Duration) {
+    /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all. A
+    /// socket that is closed over unread input resets the connection, and destroys what has just been
+    /// sent.
+    pub(crate) fn discard_input(&self, silence: Duration, total: Duration) {
         let end = Instant::now() + total;
         let mut scratch = Vec::with_capacity(16 << 10);
         loop {
@@ -234,26 +237,26 @@ impl Socket {
         self.tls.get().is_some()
     }
 
-    /// Returns how many bytes of TLS have been received behind the handshake: a record may take long
-    /// until it is whole.
+    /// Returns how many bytes of ciphertext have been received since the handshake: a record may take
+    /// long until it is whole, and is a sign of life before that.
     pub(crate) fn ciphertext_received(&self) -> u64 {
         self.tls.get().map_or(0, |tls| tls.received())
     }
 
-    /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
-    /// be tried again. It is asked after every read.
+    /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input may
+    /// be tried again. The caller asks after every read.
     pub(crate) fn owes(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.owes())
     }
 
-    /// Writes what TLS has to say of its own accord, without blocking. What of a write has not left
-    /// yet goes first.
+    /// Writes what TLS sends of its own accord, such as answers to key updates, without blocking. What
+    /// is left of an earlier write goes first.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let tls = self.tls.get();
         tls.map_or(Ok(()), |tls| tls.flush(|bytes| self.try_send_bytes(bytes)))
     }
 
-    /// Tells whether the connection is to be closed, as TLS will soon take no more records.
+    /// Tells whether the keys of TLS are nearly used up, so that the connection is to be closed.
     pub(crate) fn is_worn_out(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.is_worn_out())
     }
@@ -287,7 +290,7 @@ impl Socket {
     }
 }
 
-impl tls::Line for Socket {
+impl tls::BlockingIo for Socket {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.send_all_by(bytes, |parts| self.try_send_raw(parts))
     }
@@ -297,8 +300,8 @@ impl tls::Line for Socket {
     }
 }
 
-/// Tells whether a write must wait for what the peer says next, which is read as ever, and not for
-/// room in the socket: a TLS peer does its handshake anew. [`Socket::owes`] says when to try again.
+/// Tells whether a write waits for more input, and not for room in the socket: a TLS peer does its
+/// handshake anew. Reading goes on as usual, and [`Socket::owes`] says when to try again.
 pub(crate) fn wants_input(error: &io::Error) -> bool {
     tls::wants_input(error)
 }

@@ -8,8 +8,8 @@ use url::Url;
 use super::{parse_request, parse_response};
 use crate::Error;
 use crate::handshake::{
-    Ask, BadRequest, Body, RequestHead, ResponseHead, UpgradeRequest, offered_subprotocols,
-    redirect, wants_upgrade,
+    BadRequest, ClientHandshake, RequestHead, ResponseBody, ResponseHead, UpgradeRequest,
+    offered_subprotocols, redirect, wants_upgrade,
 };
 
 const REQUESTS: [&str; 5] = [
@@ -196,7 +196,7 @@ fn check_fields(headers: &HeaderMap, most: usize) {
 #[test]
 fn damaged_responses() {
     let url = Url::parse("wss://a.example/").unwrap();
-    let ask = Ask::new(&url, &HeaderMap::new(), &["chat".to_owned()]).unwrap();
+    let handshake = ClientHandshake::new(&url, &HeaderMap::new(), &["chat".to_owned()]).unwrap();
     for round in 0..rounds() {
         let mut chance = Chance(0xD1B5_4A32_D192_ED03 ^ (round as u64 + 1));
         let bytes = chance.damage(&RESPONSES);
@@ -211,7 +211,7 @@ fn damaged_responses() {
         if let Ok(Some((response, length))) = parse_response(&bytes) {
             assert!(length <= bytes.len().min(32 << 10), "round {round}");
             check_fields(response.headers(), 128);
-            check_printable(ask.verify(&response).map(drop));
+            check_printable(handshake.verify(&response).map(drop));
             check_printable(redirect::target(&url, &response).map(drop));
             check_body(&response, &bytes[length..], &mut chance);
         }
@@ -241,9 +241,9 @@ fn check_printable(outcome: Result<(), Error>) {
 
 #[track_caller]
 fn check_body(response: &Response<()>, received: &[u8], chance: &mut Chance) {
-    let mut whole = Body::announced_by(response);
+    let mut whole = ResponseBody::announced_by(response);
     whole.take(received);
-    let mut pieces = Body::announced_by(response);
+    let mut pieces = ResponseBody::announced_by(response);
     let mut begin = 0;
     for end in chance.cuts(received.len()) {
         pieces.take(&received[begin..end]);
