@@ -1,6 +1,5 @@
 //! What one connection shares between its threads, and the record of how it ends.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::{Ready, Socket};
-use crate::{CloseCode, Config, Counters, Outcome, TimeLimit, Timeout, WaitError};
+use crate::{Address, CloseCode, Config, Counters, Outcome, TimeLimit, Timeout, WaitError};
 
 /// What is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
@@ -29,8 +28,8 @@ pub(crate) struct Connection {
     pub(crate) role: Role,
     owner: Process,
     pub(crate) agreed: Agreed,
-    pub(crate) peer_addr: SocketAddr,
-    pub(crate) local_addr: SocketAddr,
+    pub(crate) peer_addr: Address,
+    pub(crate) local_addr: Address,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
     /// Apart, and so are the deadlines: a large value that is built on a stack and then moved costs
     /// each thread pages that it never gives back.
@@ -159,8 +158,8 @@ impl Connection {
             role,
             owner: Process::this(),
             agreed,
-            peer_addr: socket.peer_addr(),
-            local_addr: socket.local_addr(),
+            peer_addr: socket.peer_addr().clone(),
+            local_addr: socket.local_addr().clone(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
             callbacks: Box::default(),
             memberships: Memberships::default(),

@@ -278,7 +278,7 @@
 //! and asks whether one is half received or waits to leave.
 //!
 //! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking read
-//! would starve every writer. So the engine runs over a wire in memory, under a short lock: what the
+//! would starve every writer. So the engine runs over a pipe in memory, under a short lock: what the
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
 //! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
 //! 64 KiB is encrypted ahead of the socket, by the holder of the writer alone, so that records
@@ -448,7 +448,8 @@
 //! ## The source
 //!
 //! ```text
-//! message, close, error, config      what travels, how it ends, what goes wrong, the settings
+//! message, close, error/, config     what travels, how it ends, what goes wrong, the settings
+//! address                            where an end of a connection is
 //! record, random, patience           what is logged; random numbers; how long a reading goes on
 //! tls                                who one is and whom one trusts; transport/tls/ has the engines
 //! header                             headers that programs give
@@ -467,7 +468,7 @@
 //! message_reader, message_writer     a message that is read or written piece by piece
 //! group                              one message to many
 //! http/                              requests, replies, routes, and who may ask
-//! client, server/                    connecting; accepting, serving, stopping
+//! client/, server/                   connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
 //! ```
 //!
@@ -485,6 +486,7 @@ struct Readme;
 #[doc = include_str!("peers.md")]
 pub mod peers {}
 
+mod address;
 mod answering;
 mod background;
 mod callbacks;
@@ -525,6 +527,7 @@ mod transport;
 mod websocket;
 
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
+pub use address::Address;
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};

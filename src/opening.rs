@@ -2,7 +2,6 @@
 
 use std::io::{self, IoSlice};
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +13,15 @@ use crate::background::{STEPS, Timed, Timer, Verdict};
 use crate::connection::Agreed;
 use crate::error::about;
 use crate::handshake::{
-    Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
+    BadRequest, CONTINUE, ClientHandshake, RequestBody, RequestHead, ResponseBody, ResponseHead,
+    wants_upgrade,
 };
 use crate::held::{self, Share};
 use crate::random::renew_after_fork;
 use crate::record::debug;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Interest, Ready, Socket};
-use crate::{Config, Error, Refusal, Timeout};
+use crate::{Address, Config, Error, Refusal, Timeout};
 
 /// A handshake under way: its socket, and the deadlines that cut it.
 pub(crate) struct Opening {
@@ -105,7 +105,7 @@ impl Opening {
         lock(&self.progress).stage
     }
 
-    pub(crate) fn peer_addr(&self) -> SocketAddr {
+    pub(crate) fn peer_addr(&self) -> &Address {
         self.socket.peer_addr()
     }
 
@@ -437,8 +437,8 @@ impl OpeningGuard {
     }
 
     /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
-    pub(crate) fn ask(&self, ask: &Ask) -> Result<Answer, Error> {
-        self.write(ask.bytes())
+    pub(crate) fn ask(&self, handshake: &ClientHandshake) -> Result<Answer, Error> {
+        self.write(handshake.bytes())
             .map_err(|error| self.explain_io(error))?;
         let mut received = Vec::new();
         let mut coming = ResponseHead::default();
@@ -458,7 +458,7 @@ impl OpeningGuard {
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Answer::Other(response, behind));
         }
-        let subprotocol = ask.verify(&response)?;
+        let subprotocol = handshake.verify(&response)?;
         Ok(Answer::Upgraded {
             agreed: Agreed {
                 subprotocol,
@@ -472,7 +472,7 @@ impl OpeningGuard {
     /// deadline where its end is known, otherwise within a moment, for such a body ends with the
     /// connection, and many a server keeps that open.
     pub(crate) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
-        let mut body = Body::announced_by(&response);
+        let mut body = ResponseBody::announced_by(&response);
         body.take(&received);
         let until = (!body.has_known_end()).then(|| Instant::now() + ENDLESS_BODY);
         while !body.is_over() {

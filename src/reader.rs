@@ -487,8 +487,8 @@ impl Reader {
             // Both Closes are there: servers that wait for our end of the stream need not any more.
             socket.finish_writing();
             match self.connection.role {
-                Role::Server => socket.drain(Duration::ZERO, Duration::ZERO),
-                Role::Client => socket.drain(SILENCE, SILENCE),
+                Role::Server => socket.discard_input(Duration::ZERO, Duration::ZERO),
+                Role::Client => socket.discard_input(SILENCE, SILENCE),
             }
         }
         self.finish()
@@ -504,7 +504,7 @@ impl Reader {
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
             socket.finish_writing();
-            socket.drain(SILENCE, LINGER);
+            socket.discard_input(SILENCE, LINGER);
         }
         self.finish()
     }

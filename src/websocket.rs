@@ -1,7 +1,6 @@
 //! The writing end and the handle of a connection.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use crate::outbox::uncork_thread;
 use crate::protocol::Opcode;
 use crate::reader::on_connection_thread;
 use crate::{
-    CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
+    Address, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
     Overflow, SendError, SendErrorKind, Text, WaitError,
 };
 
@@ -366,14 +365,14 @@ impl WebSocket {
 
     /// Returns the address of the peer's end of the socket.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.connection.peer_addr
+    pub fn peer_addr(&self) -> Address {
+        self.connection.peer_addr.clone()
     }
 
     /// Returns the address of our end of the socket.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.connection.local_addr
+    pub fn local_addr(&self) -> Address {
+        self.connection.local_addr.clone()
     }
 }
 

@@ -9,8 +9,8 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 
 use super::query::Query;
-use crate::Server;
 use crate::handshake::{BadRequest, offered_subprotocols, wants_upgrade};
+use crate::{Address, Server};
 
 /// The HTTP request that a connection began with: for an upgrade, or for a page beside it.
 ///
@@ -27,8 +27,8 @@ use crate::handshake::{BadRequest, offered_subprotocols, wants_upgrade};
 /// ```
 pub struct Request {
     head: Box<http::Request<Bytes>>,
-    peer_addr: SocketAddr,
-    local_addr: SocketAddr,
+    peer_addr: Address,
+    local_addr: Address,
     peer_certificates: Vec<Bytes>,
     server: Server,
     parameters: Vec<(String, String)>,
@@ -44,8 +44,8 @@ pub struct Request {
 impl Request {
     pub(crate) fn new(
         head: Box<http::Request<Bytes>>,
-        peer_addr: SocketAddr,
-        local_addr: SocketAddr,
+        peer_addr: Address,
+        local_addr: Address,
         server: Server,
     ) -> Self {
         Self {
@@ -199,8 +199,8 @@ impl Request {
 
     /// Returns the address of the peer's end of the socket.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer_addr
+    pub fn peer_addr(&self) -> Address {
+        self.peer_addr.clone()
     }
 
     /// Returns the client's IP address: the peer's, or if that is one of the
@@ -209,18 +209,22 @@ impl Request {
     /// trusted proxy: `None` where the header is missing, names nobody else, or cannot be read that
     /// far.
     ///
-    /// An IPv4 address within IPv6, as sockets for both have them, is given as IPv4.
+    /// An IPv4 address within IPv6, as sockets for both have them, is given as IPv4. The peer of a
+    /// Unix socket has none.
     #[must_use]
     pub fn client_addr(&self) -> Option<IpAddr> {
-        let proxies = self.server.trusted_proxies();
-        let client = || proxies.client_of(self.peer_addr.ip(), self.headers());
+        let client = || {
+            let peer = self.peer_addr.canonical_ip()?;
+            let proxies = self.server.trusted_proxies();
+            proxies.client_of(peer, self.headers())
+        };
         *self.client_addr.get_or_init(client)
     }
 
     /// Returns the address of our end of the socket.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub fn local_addr(&self) -> Address {
+        self.local_addr.clone()
     }
 
     /// Tells whether the request came over TLS.
@@ -251,8 +255,13 @@ impl Request {
 
 impl From<http::Request<Bytes>> for Request {
     fn from(request: http::Request<Bytes>) -> Self {
-        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        Self::new(Box::new(request), nowhere, nowhere, Server::detached())
+        let nowhere = Address::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        Self::new(
+            Box::new(request),
+            nowhere.clone(),
+            nowhere,
+            Server::detached(),
+        )
     }
 }
 

@@ -67,7 +67,7 @@ impl Refused {
     /// Has it closed. What has come is read first: the kernel resets a connection that is closed over
     /// unread input, and the refusal might be lost with it.
     fn end(&self) {
-        self.socket.drain(Duration::ZERO, Duration::ZERO);
+        self.socket.discard_input(Duration::ZERO, Duration::ZERO);
         self.timer.dismiss();
     }
 }

@@ -4,7 +4,7 @@ mod accept;
 mod admission;
 mod builder;
 mod lingering;
-mod refusal;
+mod rejection;
 mod report;
 mod roster;
 mod session;
@@ -31,7 +31,9 @@ use crate::reader::on_connection_thread;
 use crate::record::{debug, error};
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Listener, Wake};
-use crate::{Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket};
+use crate::{
+    Address, Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket,
+};
 
 /// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
 ///
@@ -94,15 +96,15 @@ impl Server {
     /// Returns the address that the server listens on, the first of several, with the port that the
     /// system chose.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        let first = self.shared.local_addrs.first().copied();
+    pub fn local_addr(&self) -> Address {
+        let first = self.shared.local_addrs.first().cloned();
         // That of a server that never ran.
-        first.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
+        first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())
     }
 
     /// Returns all addresses that the server listens on.
     #[must_use]
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    pub fn local_addrs(&self) -> &[Address] {
         &self.shared.local_addrs
     }
 
@@ -210,7 +212,7 @@ impl fmt::Debug for Server {
 
 /// Is what the threads of a server share.
 struct Shared {
-    local_addrs: Vec<SocketAddr>,
+    local_addrs: Vec<Address>,
     config: Arc<Config>,
     max_connections: usize,
     max_handshakes: usize,

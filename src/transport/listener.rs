@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use socket2::{Domain, SockRef, Type};
 
 use super::{Socket, Wake, poll_all};
+use crate::Address;
 use crate::error::about;
 use crate::record::debug;
 
@@ -57,8 +58,11 @@ impl Listener {
     }
 
     /// Returns the addresses that it listens on, with their ports.
-    pub(crate) fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(TcpListener::local_addr).collect()
+    pub(crate) fn local_addrs(&self) -> io::Result<Vec<Address>> {
+        let addresses = self.sockets.iter().map(TcpListener::local_addr);
+        addresses
+            .map(|address| address.map(Address::from))
+            .collect()
     }
 
     /// Accepts the next connection, without waiting for one.

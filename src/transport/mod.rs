@@ -8,7 +8,9 @@ mod limits;
 mod listener;
 mod lookup;
 mod poller;
+mod readiness;
 mod socket;
+mod stream_socket;
 mod tls;
 mod wake;
 
@@ -18,11 +20,13 @@ use std::path::Path;
 pub(crate) use dial::dial;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{AcceptError, Listener};
+pub(crate) use lookup::look_up;
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};
-use socket::poll_all;
-pub(crate) use socket::{Interest, Ready, Socket, wants_input};
+use readiness::poll_all;
+pub(crate) use readiness::{Interest, Ready};
+pub(crate) use socket::{Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;
 

@@ -1,123 +1,84 @@
-//! One connected stream socket.
+//! One connected stream socket, with or without TLS.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
-
+use super::stream_socket::StreamSocket;
 use super::tls::{self, Acceptor, Connector, Session};
-use crate::Error;
+use super::{Interest, Ready};
 use crate::process::Process;
+use crate::{Address, Error};
 
-/// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
+/// A connection's socket. One thread reads it, and the holder of the outbox's writer writes it (L2).
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
-    /// Asked for while they can be had: a peer that has reset has no address any more.
-    peer_addr: SocketAddr,
-    local_addr: SocketAddr,
-    /// Who made it. A forked child has a copy of the descriptor, but the connection is its parent's.
+    stream: StreamSocket,
+    /// The process that made it. A forked child has a copy of the descriptor, but the connection is
+    /// its parent's.
     owner: Process,
     /// Set once its handshake is done.
     tls: OnceLock<Box<Session>>,
 }
 
-/// Says what to wait for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Interest {
-    Read,
-    Write,
-    ReadOrWrite,
-}
-
-/// Says what a wait found; both are false when the deadline passed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ready {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-}
-
 impl Socket {
-    /// Takes a connected stream: no delay, no SIGPIPE.
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        #[cfg(target_vendor = "apple")]
-        sockopt::set_socket_nosigpipe(&stream, true)?;
+    /// Takes over a connected stream socket in blocking mode.
+    ///
+    /// # Errors
+    /// The system's; `Unsupported` for a socket that is neither TCP nor a Unix socket.
+    pub(crate) fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         Ok(Self {
-            peer_addr: stream.peer_addr()?,
-            local_addr: stream.local_addr()?,
+            stream: StreamSocket::new(fd.into())?,
             owner: Process::this(),
             tls: OnceLock::new(),
-            stream,
         })
     }
 
     /// Bounds what the kernel holds of what is sent.
     pub(crate) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        // More than the system can count is as much as it grants.
-        let bytes = bytes.min(i32::MAX as usize);
-        Ok(sockopt::set_socket_send_buffer_size(&self.stream, bytes)?)
+        self.stream.set_send_buffer(bytes)
     }
 
-    /// Bounds what the kernel takes before it has sent what it has. Without this bound a socket counts
-    /// as writable only when a third of its buffer is free, and that grows to megabytes.
+    /// Bounds what TCP takes before it has sent what it has; other sockets have no such bound.
     pub(crate) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(bytes)
-        }
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        {
-            let _ = bytes;
-            Ok(())
-        }
+        self.stream.set_notsent_lowat(bytes)
     }
 
-    pub(crate) fn peer_addr(&self) -> SocketAddr {
-        self.peer_addr
+    pub(crate) fn peer_addr(&self) -> &Address {
+        self.stream.peer_addr()
     }
 
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub(crate) fn local_addr(&self) -> &Address {
+        self.stream.local_addr()
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
-    /// `WouldBlock` says that TLS [owes](Self::owes) something now, which is to leave before the next
-    /// read.
+    /// `WouldBlock` says that TLS [owes](Self::owes) the peer something, which is to be written before
+    /// the next read.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_plain(buffer, RecvFlags::empty())
+        self.recv_by(buffer, |buffer| self.stream.recv(buffer))
     }
 
     /// Reads like [`recv`](Self::recv), or returns `WouldBlock` at once.
     pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_plain(buffer, RecvFlags::DONTWAIT)
+        self.recv_by(buffer, |buffer| self.stream.try_recv(buffer))
     }
 
-    fn recv_plain(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+    /// Reads by a call of the system's, and decrypts what that gives.
+    fn recv_by(
+        &self,
+        buffer: &mut Vec<u8>,
+        recv: impl Fn(&mut Vec<u8>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         match self.tls.get() {
-            None => self.recv_with(buffer, flags),
-            Some(tls) => tls.recv(buffer, |ciphertext| self.recv_with(ciphertext, flags)),
+            None => recv(buffer),
+            Some(tls) => tls.recv(buffer, recv),
         }
     }
 
-    fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
-        if buffer.len() == buffer.capacity() {
-            // Nothing read would be taken for the end.
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        let (length, _) = retry_on_intr(|| recv(&self.stream, spare_capacity(buffer), flags))?;
-        Ok(length)
-    }
-
-    /// Reads like [`recv`](Self::recv), and writes what TLS has to say meanwhile, blocking.
+    /// Reads like [`recv`](Self::recv), and writes what TLS answers meanwhile, blocking.
     pub(crate) fn recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
             let received = self.recv(buffer);
@@ -135,14 +96,15 @@ impl Socket {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(error);
             }
-            self.wait_raw(Interest::Write, None);
+            self.stream.wait(Interest::Write, None);
         }
         Ok(())
     }
 
     /// Writes as much as the kernel takes just now, or returns `WouldBlock`; then the same bytes
-    /// must come again. An error that [`wants_input`] ends when more has been received. With TLS, what
-    /// counts as taken has left as ciphertext; it is never 0 for bytes that are not none.
+    /// must come again. After an error that [`wants_input`], they are to come again once more has been
+    /// received. With TLS, bytes count as written when their ciphertext has left. At least one byte is
+    /// written unless there is none.
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.get() {
             None => self.try_send_raw(parts),
@@ -152,21 +114,10 @@ impl Socket {
 
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.check_owner()?;
-        let flags = SendFlags::DONTWAIT | no_signal();
-        let sent = match parts {
-            // Spares the kernel what it does for several.
-            [part, rest @ ..] if rest.iter().all(|part| part.is_empty()) => {
-                retry_on_intr(|| send(&self.stream, part, flags))
-            }
-            _ => retry_on_intr(|| {
-                let mut ancillary = SendAncillaryBuffer::default();
-                sendmsg(&self.stream, parts, &mut ancillary, flags)
-            }),
-        };
-        Ok(sent?)
+        self.stream.try_send(parts)
     }
 
-    /// Writes everything, blocking; a cut of the socket ends the wait with an error.
+    /// Writes everything, blocking. A cut of the socket ends the wait with an error.
     pub(crate) fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
         self.send_all_by(bytes, |parts| self.try_send(parts))
     }
@@ -196,58 +147,51 @@ impl Socket {
                 writable: false,
             };
         }
-        self.wait_raw(interest, deadline)
+        self.stream.wait(interest, deadline)
     }
 
-    /// Tells at once for what the socket is ready.
+    /// Tells what the socket is ready for, without waiting.
     pub(crate) fn look(&self) -> Ready {
-        self.wait_raw(Interest::ReadOrWrite, Some(Instant::now()))
+        self.stream
+            .wait(Interest::ReadOrWrite, Some(Instant::now()))
     }
 
-    fn wait_raw(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
-        let mut fds = [PollFd::new(&self.stream, interest.flags())];
-        match poll_all(&mut fds, deadline) {
-            Ok(()) => Ready::from(fds[0].revents()),
-            // Whoever asked looks again.
-            Err(_) => Ready::default(),
-        }
-    }
-
-    /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
-    pub(crate) fn say_end(&self) {
+    /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking; without TLS, nothing.
+    pub(crate) fn send_close_notify(&self) {
         if let Some(tls) = self.tls.get() {
-            tls.end(|bytes| self.try_send_bytes(bytes));
+            tls.send_close_notify(|bytes| self.try_send_bytes(bytes));
         }
     }
 
-    /// Ends our direction: the peer reads its end after what is already written.
+    /// Ends our direction: the peer finds the end behind what is already written.
     pub(crate) fn finish_writing(&self) {
-        self.say_end();
-        self.shutdown(Shutdown::Write);
+        self.send_close_notify();
+        self.shut_down(Shutdown::Write);
     }
 
-    /// Wakes whoever reads: it finds the end.
+    /// Ends the peer's direction here: a thread that reads wakes and finds the end.
     pub(crate) fn stop_reading(&self) {
-        self.shutdown(Shutdown::Read);
+        self.shut_down(Shutdown::Read);
     }
 
-    /// Wakes whoever reads or waits; what is unsent is thrown away with the socket, so that the
-    /// kernel keeps nothing for a peer that does not read.
+    /// Ends both directions and wakes the threads that read or wait. What is unsent is thrown away
+    /// with the socket, so that the kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if self.owner.is_this() {
-            let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+            self.stream.discard_unsent();
         }
-        self.shutdown(Shutdown::Both);
+        self.shut_down(Shutdown::Both);
     }
 
-    /// Ends what a closed descriptor alone would not: a forked child has copies.
-    fn shutdown(&self, how: Shutdown) {
+    /// Ends a direction, or both, which closing the descriptor alone would not: a forked child has a
+    /// copy of it.
+    fn shut_down(&self, how: Shutdown) {
         if self.owner.is_this() {
-            let _ = self.stream.shutdown(how);
+            self.stream.shut_down(how);
         }
     }
 
-    /// Fails in a process that only has a copy: nothing of its parent's is written there.
+    /// Fails in a forked process, which has only a copy of its parent's socket and must not write to it.
     fn check_owner(&self) -> io::Result<()> {
         if self.owner.is_this() {
             return Ok(());
@@ -262,18 +206,18 @@ impl Socket {
         self.stop_reading();
     }
 
-    /// Reads and discards until the peer's end, a silence of `silence`, or `total` in all, so that
-    /// unread input does not make the kernel reset the connection over our last words.
-    pub(crate) fn drain(&self, silence: Duration, total: Duration) {
+    /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all. A
+    /// socket that is closed over unread input resets the connection, and destroys what has just been
+    /// sent.
+    pub(crate) fn discard_input(&self, silence: Duration, total: Duration) {
         let end = Instant::now() + total;
         let mut scratch = Vec::with_capacity(16 << 10);
         loop {
             let now = Instant::now();
-            let readable = self
-                .wait_raw(Interest::Read, Some(end.min(now + silence)))
-                .readable;
+            let patience = end.min(now + silence);
+            let readable = self.stream.wait(Interest::Read, Some(patience)).readable;
             scratch.clear();
-            let received = self.recv_with(&mut scratch, RecvFlags::DONTWAIT);
+            let received = self.stream.try_recv(&mut scratch);
             if !readable || !matches!(received, Ok(1..)) || now > end {
                 return;
             }
@@ -293,26 +237,26 @@ impl Socket {
         self.tls.get().is_some()
     }
 
-    /// Returns how many bytes of TLS have been received behind the handshake: a record may take long
-    /// until it is whole.
+    /// Returns how many bytes of ciphertext have been received since the handshake: a record may take
+    /// long until it is whole, and is a sign of life before that.
     pub(crate) fn ciphertext_received(&self) -> u64 {
         self.tls.get().map_or(0, |tls| tls.received())
     }
 
-    /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
-    /// be tried again. It is asked after every read.
+    /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input may
+    /// be tried again. The caller asks after every read.
     pub(crate) fn owes(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.owes())
     }
 
-    /// Writes what TLS has to say of its own accord, without blocking. What of a write has not left
-    /// yet goes first.
+    /// Writes what TLS sends of its own accord, such as answers to key updates, without blocking. What
+    /// is left of an earlier write goes first.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let tls = self.tls.get();
         tls.map_or(Ok(()), |tls| tls.flush(|bytes| self.try_send_bytes(bytes)))
     }
 
-    /// Tells whether the connection is to be closed, as TLS will soon take no more records.
+    /// Tells whether the keys of TLS are nearly used up, so that the connection is to be closed.
     pub(crate) fn is_worn_out(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.is_worn_out())
     }
@@ -346,80 +290,127 @@ impl Socket {
     }
 }
 
-impl tls::Line for Socket {
+impl tls::BlockingIo for Socket {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.send_all_by(bytes, |parts| self.try_send_raw(parts))
     }
 
     fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_with(buffer, RecvFlags::empty())
+        self.stream.recv(buffer)
     }
 }
 
-/// Tells whether a write must wait for what the peer says next, which is read as ever, and not for
-/// room in the socket: a TLS peer does its handshake anew. [`Socket::owes`] says when to try again.
+/// Tells whether a write waits for more input, and not for room in the socket: a TLS peer does its
+/// handshake anew. Reading goes on as usual, and [`Socket::owes`] says when to try again.
 pub(crate) fn wants_input(error: &io::Error) -> bool {
     tls::wants_input(error)
 }
 
-impl Interest {
-    fn reads(self) -> bool {
-        !matches!(self, Self::Write)
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn pair() -> [Socket; 2] {
+        let (near, far) = UnixStream::pair().unwrap();
+        [near, far].map(|stream| Socket::new(stream).unwrap())
     }
 
-    fn flags(self) -> PollFlags {
-        match self {
-            Self::Read => PollFlags::IN,
-            Self::Write => PollFlags::OUT,
-            Self::ReadOrWrite => PollFlags::IN | PollFlags::OUT,
+    fn received(socket: &Socket) -> Vec<u8> {
+        let mut buffer = Vec::with_capacity(64);
+        socket.recv(&mut buffer).unwrap();
+        buffer
+    }
+
+    /// A Unix socket does all that a connection asks of one, and takes no option of TCP's.
+    #[test]
+    fn unix_sockets_do_what_a_connection_asks() {
+        let [near, far] = pair();
+        assert!(near.local_addr().is_unix() && near.peer_addr().is_unix());
+        near.set_send_buffer(16 << 10).unwrap();
+        near.set_notsent_lowat(128 << 10).unwrap();
+        let mut buffer = Vec::with_capacity(64);
+        let error = far.try_recv(&mut buffer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(!far.look().readable);
+        let parts = [b"one ", b"two "].map(|part| IoSlice::new(part));
+        assert_eq!(near.try_send(&parts).unwrap(), 8);
+        near.send_all(b"three").unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        assert!(far.wait(Interest::Read, Some(deadline)).readable);
+        assert_eq!(received(&far), b"one two three");
+        near.finish_writing();
+        assert_eq!(received(&far), b"");
+        far.send_all(b"last words").unwrap();
+        assert_eq!(received(&near), b"last words");
+    }
+
+    /// A full Unix socket refuses bytes at once, and is ready again when its peer has read.
+    #[test]
+    fn full_unix_sockets_refuse_bytes_and_recover() {
+        let [near, far] = pair();
+        let chunk = [7; 4096];
+        let error = loop {
+            if let Err(error) = near.try_send(&[IoSlice::new(&chunk)]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(!near.look().writable);
+        let mut buffer = Vec::with_capacity(1 << 20);
+        while far.try_recv(&mut buffer).is_ok() {}
+        assert!(near.look().writable);
+        near.try_send(&[IoSlice::new(&chunk)]).unwrap();
+    }
+
+    /// A cut wakes the thread that reads a Unix socket, and its peer finds the end.
+    #[test]
+    fn cuts_wake_readers_of_unix_sockets() {
+        let [near, far] = pair();
+        thread::scope(|scope| {
+            let reading = scope.spawn(|| received(&near));
+            near.cut();
+            assert_eq!(reading.join().unwrap(), b"");
+        });
+        assert_eq!(received(&far), b"");
+        assert!(near.try_send(&[IoSlice::new(b"late")]).is_err());
+    }
+
+    /// A Unix socket's addresses are its names, in the file system or in Linux's abstract namespace.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn unix_sockets_tell_their_names() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener};
+
+        let unique = format!(
+            "landline-{}-{:?}",
+            std::process::id(),
+            thread::current().id()
+        );
+        let path = std::env::temp_dir().join(&unique);
+        let names = [
+            (
+                SocketAddr::from_pathname(&path).unwrap(),
+                format!("unix:{}", path.display()),
+            ),
+            (
+                SocketAddr::from_abstract_name(&unique).unwrap(),
+                format!("unix:@{unique}"),
+            ),
+        ];
+        for (name, shown) in names {
+            let listener = UnixListener::bind_addr(&name).unwrap();
+            let near = Socket::new(UnixStream::connect_addr(&name).unwrap()).unwrap();
+            let far = Socket::new(listener.accept().unwrap().0).unwrap();
+            assert_eq!(near.peer_addr().to_string(), shown);
+            assert_eq!(far.local_addr(), near.peer_addr());
+            assert_eq!(far.peer_addr(), &Address::unnamed());
         }
+        std::fs::remove_file(path).unwrap();
     }
-}
-
-impl From<PollFlags> for Ready {
-    /// A hang-up or an error counts as ready both ways: the next call finds out.
-    fn from(flags: PollFlags) -> Self {
-        let broken = flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-        Self {
-            readable: broken || flags.contains(PollFlags::IN),
-            writable: broken || flags.contains(PollFlags::OUT),
-        }
-    }
-}
-
-/// Waits until one of the descriptors is ready, at most until the deadline. Where waiting fails, as it
-/// does in a process that may have no descriptors any more, none is ready, and a moment passes: whoever
-/// looks again and again does not spin.
-pub(crate) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
-    let polled = retry_on_intr(|| {
-        let left = deadline.map(timespec);
-        poll(fds, left.as_ref())
-    });
-    polled.map(drop).map_err(|error| {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        thread::park_timeout(left.map_or(MOMENT, |left| left.min(MOMENT)));
-        error.into()
-    })
-}
-
-/// The time between two looks where waiting fails.
-const MOMENT: Duration = Duration::from_millis(10);
-
-fn timespec(deadline: Instant) -> Timespec {
-    let left = deadline.saturating_duration_since(Instant::now());
-    Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    }
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn no_signal() -> SendFlags {
-    SendFlags::NOSIGNAL
-}
-
-/// The socket itself carries the option there.
-#[cfg(target_vendor = "apple")]
-fn no_signal() -> SendFlags {
-    SendFlags::empty()
 }

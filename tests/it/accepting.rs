@@ -161,7 +161,7 @@ fn listener_shut_from_outside_ends_the_server() {
                 .unwrap();
             let server = TestServer::of(server);
             let mut open = RawPeer::client_of(&server);
-            shut_listener(*server.local_addrs().last().unwrap());
+            shut_listener(server.local_addrs().last().unwrap().socket_addr().unwrap());
             check_ended(&server, &mut open, "Invalid argument");
         }
     });

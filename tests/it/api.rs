@@ -442,7 +442,7 @@ fn server_lists_its_connections() {
     let addresses: HashSet<_> = handles.iter().map(WebSocket::peer_addr).collect();
     let expected = peers
         .iter()
-        .map(|peer| peer.stream.local_addr().unwrap())
+        .map(|peer| peer.stream.local_addr().unwrap().into())
         .collect();
     assert_eq!(addresses, expected);
     drop(peers);

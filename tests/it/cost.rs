@@ -4,9 +4,10 @@
 mod heads;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -152,8 +153,8 @@ fn hold_sockets(server: SocketAddr, count: usize) {
     until_released();
 }
 
-fn echoed(server: SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(server).unwrap();
+fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
+    let mut stream = TcpStream::connect(&server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let hello = Frame::text("hello");
     stream

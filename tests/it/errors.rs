@@ -1,7 +1,7 @@
 //! What errors say: what was wrong, with whom and with what, on one line and without secrets.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{TcpListener, ToSocketAddrs};
 use std::thread;
 
 use landline::{
@@ -43,6 +43,11 @@ fn addresses_are_named() {
     assert_eq!(source.kind(), ErrorKind::ConnectionRefused);
     let error = landline::open("ws://nowhere.invalid:4321/").unwrap_err();
     assert_says(&error, &["cannot connect to nowhere.invalid:4321"]);
+    let port = dead_port().port();
+    let error = landline::open(format!("ws://localhost:{port}/")).unwrap_err();
+    let localhost = ("localhost", port).to_socket_addrs().unwrap();
+    let last = localhost.last().unwrap().to_string();
+    assert_says(&error, &["cannot connect to localhost", &last]);
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

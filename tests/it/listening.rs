@@ -19,11 +19,11 @@ fn names_are_listened_for_on_all_their_addresses() {
     let has_v6 = std::net::TcpListener::bind(v6).is_ok();
     let addresses: Vec<_> = all.into_iter().chain(has_v6.then_some(v6)).collect();
     let server = echo().bind(&addresses[..]).unwrap();
-    let port = server.local_addr().port();
+    let port = tcp_addr(&server).port();
     let bound: Vec<_> = server
         .local_addrs()
         .iter()
-        .map(|own| (own.ip(), own.port()))
+        .map(|own| (own.ip().unwrap(), own.port().unwrap()))
         .collect();
     let expected: Vec<_> = addresses
         .iter()
@@ -53,7 +53,7 @@ fn host(address: IpAddr) -> String {
 #[test]
 fn localhost_is_reached_by_each_of_its_addresses() {
     let server = echo().bind("localhost:0").unwrap();
-    let port = server.local_addr().port();
+    let port = tcp_addr(&server).port();
     for address in ("localhost", port).to_socket_addrs().unwrap() {
         if std::net::TcpListener::bind((address.ip(), 0)).is_ok() {
             TcpStream::connect(address).unwrap();
@@ -79,8 +79,8 @@ fn taken_addresses_are_errors() {
     let none = "192.0.2.1:0".parse().unwrap();
     let own: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let server = echo().bind(&[none, own][..]).unwrap();
-    assert_eq!(server.local_addr().ip(), own.ip());
-    let taken = server.local_addr();
+    let taken = tcp_addr(&server);
+    assert_eq!(taken.ip(), own.ip());
     let other = SocketAddr::from(([127, 0, 0, 2], taken.port()));
     let error = echo().bind(&[other, taken][..]).unwrap_err();
     assert!(error.to_string().contains(&taken.to_string()), "{error}");

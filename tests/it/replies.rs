@@ -71,7 +71,7 @@ fn reader_that_stops_is_cut_and_recorded() {
     };
     let refusal = |_: &mut Request| Err(Reply::forbidden().body("x".repeat(PAGE)));
     let builder = || Server::builder().config(config.clone());
-    let upgrading = || upgrade_request("127.0.0.1:1".parse().unwrap());
+    let upgrading = || upgrade_request("127.0.0.1:1");
     for (status, builder, request) in [
         ("HTTP/1.1 200 OK", pages(config.clone()), GET.to_owned()),
         (

@@ -288,7 +288,7 @@ fn stuck_answers_are_named() {
             panic!("{number}: {report:?}")
         };
         assert_eq!(entry.stage(), Stage::Deciding, "{number}");
-        assert_eq!(entry.peer_addr(), raw.stream.local_addr().unwrap());
+        assert_eq!(entry.peer_addr(), raw.stream.local_addr().unwrap().into());
         assert!(entry.websocket().is_none());
         assert!(
             entry.to_string().contains("the program's answer"),
@@ -410,7 +410,7 @@ fn stopped_servers_leave_nothing() {
                     }
                     Ok(())
                 })
-                .bind(address)
+                .bind(&address)
                 .unwrap();
             let raws = [RawPeer::client_of(&server), RawPeer::client_of(&server)];
             server.stop();

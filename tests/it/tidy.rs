@@ -33,6 +33,7 @@ const FLOORS: [&[&str]; 7] = [
         "sync",
         "process",
         "record",
+        "address",
         "random",
         "patience",
         "message",

@@ -22,7 +22,7 @@ pub(crate) struct Poller {
     sockets: Mutex<BTreeMap<u64, Arc<Socket>>>,
 }
 
-/// So many ready sockets are asked for at once.
+/// How many ready sockets are asked for at once.
 const BATCH: usize = 64;
 
 impl Poller {

@@ -287,11 +287,12 @@ fn program(part: &str) {
         ws.on_close(move |_, event| *ended.lock().unwrap() = Some((now(), event)));
     };
     let client = Client::new().config(plan.config());
-    let connect = |_| client.connect(url, |ws| enter(ws, ws.local_addr().port(), &all));
+    let connect = |_| client.connect(url, |ws| enter(ws, ws.local_addr().port().unwrap(), &all));
     let _clients: Vec<_> = (0..COUNT).map(|_| connect(()).unwrap()).collect();
     let entering = Arc::clone(&all);
     let builder = Server::builder().config(plan.config());
-    let builder = builder.on_upgrade(move |ws, _| enter(ws, ws.peer_addr().port(), &entering));
+    let builder =
+        builder.on_upgrade(move |ws, _| enter(ws, ws.peer_addr().port().unwrap(), &entering));
     let server = TestServer::start(builder);
     tell(&server.local_addr().to_string());
     settled("all are open", || all.lock().unwrap().len() == 2 * COUNT);

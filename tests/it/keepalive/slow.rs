@@ -137,7 +137,7 @@ fn meet_behind_link(role: Role, config: Config) -> (RawPeer, WebSocket, Option<T
             let server = TestServer::start(builder.on_upgrade(move |ws, _| {
                 let _ = sender.send(ws.clone());
             }));
-            let mut peer = RawPeer::connect_to(link(server.local_addr()));
+            let mut peer = RawPeer::connect_to(link(tcp_addr(&server)));
             peer.upgrade();
             (peer, next(&receiver), Some(server))
         }
@@ -219,7 +219,7 @@ impl Linked {
         let (mut reading, ws, server) = match way {
             Way::Plain(Role::Server) => {
                 Self::of_server(Server::builder(), TestServer::start, |server| {
-                    let mut peer = RawPeer::connect_to(link(server.local_addr()));
+                    let mut peer = RawPeer::connect_to(link(tcp_addr(server)));
                     peer.upgrade();
                     AnyPeer::Plain(peer)
                 })
@@ -232,7 +232,7 @@ impl Linked {
             }
             #[cfg(feature = "tls")]
             Way::Secure(Role::Server) => Self::of_server(Server::builder(), secure, |server| {
-                let raw = RawPeer::connect_to(link(server.local_addr()));
+                let raw = RawPeer::connect_to(link(tcp_addr(server)));
                 let mut peer = TlsPeer::over(raw);
                 peer.upgrade();
                 AnyPeer::Secure(Box::new(peer))

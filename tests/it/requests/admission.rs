@@ -9,7 +9,7 @@ use crate::support::*;
 
 /// Returns an upgrade request to this host, from a page of this origin.
 fn from_page(host: &str, origin: &str) -> String {
-    let request = upgrade_request(([127, 0, 0, 1], 80).into());
+    let request = upgrade_request("127.0.0.1:80");
     request.replace(
         "Host: 127.0.0.1:80",
         &format!("Host: {host}\r\nOrigin: {origin}"),
@@ -177,7 +177,7 @@ fn origins_of_programs_are_let_in_by_name() {
 /// Returns what a request gets over a connection to this address of a server that listens everywhere.
 #[track_caller]
 fn status_at(address: Ipv4Addr, server: &Server, request: &str) -> u16 {
-    let port = server.local_addr().port();
+    let port = tcp_addr(server).port();
     let stream = TcpStream::connect(SocketAddr::from((address, port))).unwrap();
     let mut peer = RawPeer::over(stream);
     peer.send_bytes(request);

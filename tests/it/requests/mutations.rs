@@ -65,7 +65,7 @@ fn damaged_requests_get_whole_replies() {
             .client_addr_header("Forwarded")
             .subprotocols(["chat"]),
     );
-    let upgrade = upgrade_request(([127, 0, 0, 1], 80).into());
+    let upgrade = upgrade_request("127.0.0.1:80");
     let upgrade = upgrade.replacen(
         "GET / HTTP/1.1\r\n",
         "GET /ws/one?a=b HTTP/1.1\r\nOrigin: https://b.example\r\nExpect: 100-continue\r\n\

@@ -43,7 +43,7 @@ pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
     with_accept_key,
 };
-pub(crate) use self::server::TestServer;
+pub(crate) use self::server::{TestServer, tcp_addr};
 pub(crate) use self::strace::start_failing;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{

@@ -1,7 +1,8 @@
 //! Peers that speak literal bytes, in both roles.
 
+use std::fmt::Display;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use landline::{Client, Messages, Server, WebSocket};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use tungstenite::handshake::derive_accept_key;
 
-use super::PATIENCE;
+use super::{PATIENCE, tcp_addr};
 
 /// The opcodes (RFC 6455, section 11.8).
 pub(crate) mod opcode {
@@ -156,7 +157,7 @@ pub(crate) struct RawPeer {
 }
 
 /// Returns a request for the upgrade (RFC 6455, section 1.3).
-pub(crate) fn upgrade_request(host: SocketAddr) -> String {
+pub(crate) fn upgrade_request(host: impl Display) -> String {
     format!(
         "GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -186,7 +187,7 @@ impl RawPeer {
 
     /// Connects to a server of any process, without a word.
     #[track_caller]
-    pub(crate) fn connect_to(server: SocketAddr) -> Self {
+    pub(crate) fn connect_to(server: impl ToSocketAddrs) -> Self {
         Self::of(TcpStream::connect(server).unwrap(), true)
     }
 
@@ -201,14 +202,14 @@ impl RawPeer {
     pub(crate) fn dial_with_buffer(server: &Server, bytes: usize) -> Self {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         sockopt::set_socket_recv_buffer_size(&socket, bytes).unwrap();
-        rustix::net::connect(&socket, &server.local_addr()).unwrap();
+        rustix::net::connect(&socket, &tcp_addr(server)).unwrap();
         Self::of(socket.into(), true)
     }
 
     /// Connects from another of this machine's loopback addresses.
     #[track_caller]
     pub(crate) fn dial_from(server: &Server, address: IpAddr) -> Self {
-        Self::dial_at(server.local_addr(), address)
+        Self::dial_at(tcp_addr(server), address)
     }
 
     /// Connects to an address, likewise.

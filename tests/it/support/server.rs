@@ -1,5 +1,6 @@
 //! Servers for tests.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 
 use landline::{Config, Server, ServerBuilder, WebSocket};
@@ -56,6 +57,12 @@ impl TestServer {
     pub(crate) fn handle(&self) -> Server {
         self.0.clone()
     }
+}
+
+/// Returns the address of a server that listens on TCP.
+#[track_caller]
+pub(crate) fn tcp_addr(server: &Server) -> SocketAddr {
+    server.local_addr().socket_addr().unwrap()
 }
 
 impl Deref for TestServer {

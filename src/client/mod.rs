@@ -1,23 +1,21 @@
 //! Connecting to a server.
 
+mod attempt;
+mod connecting;
+
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use url::{ParseError, Url};
 
-use crate::background::Timer;
+use self::connecting::Connecting;
 use crate::callbacks::named;
-use crate::connection::{Agreed, Connection};
 use crate::error::about;
-use crate::handshake::{Ask, is_secure, redirect};
 use crate::header;
-use crate::opening::{Answer, Opening};
-use crate::protocol::Role;
 use crate::reader::{Reader, as_connection_thread};
-use crate::transport::{Connector, Socket, dial};
+use crate::transport::Connector;
 use crate::{Config, Error, IntoOutcome, Messages, Timeout, TlsOptions, WebSocket};
 
 /// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
@@ -41,8 +39,8 @@ pub fn connect<R: IntoOutcome>(
     DEFAULT.connect(url, set_up)
 }
 
-/// Connects for straight-line code: the handle sends, and the [`Messages`] are read by whoever
-/// iterates them. Blocks until the handshake is done. Short for [`Client::open`] with the defaults.
+/// Connects for straight-line code: the handle sends, and the program iterates the [`Messages`] to
+/// receive. Blocks until the handshake is done. Short for [`Client::open`] with the defaults.
 ///
 /// ```no_run
 /// let (ws, messages) = landline::open("ws://127.0.0.1:9001")?;
@@ -59,10 +57,10 @@ pub fn open(url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
     DEFAULT.open(url)
 }
 
-/// The client of whoever has none: a `wss://` connection finds the system's roots read already.
+/// The client of [`connect`] and [`open`]: their `wss://` connections share the system's roots.
 static DEFAULT: LazyLock<Client> = LazyLock::new(Client::new);
 
-/// Makes connections to servers; holds the settings and can be used again and again.
+/// A client: its settings, from which connections are made, one or many.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -82,10 +80,10 @@ pub struct Client {
     connect_timeout: Option<Duration>,
     redirects: usize,
     tls: TlsOptions,
-    /// Made for the first `wss://`, and shared with clones: to read the system's roots takes longer
+    /// Made for the first `wss://`, and shared with clones: reading the system's roots takes longer
     /// than a handshake.
     connector: Arc<OnceLock<Connector>>,
-    /// The first setting that cannot be used: setters never fail, connecting reports it.
+    /// The first setting that cannot be used. Setters never fail; connecting reports it.
     invalid: Option<String>,
 }
 
@@ -103,9 +101,9 @@ impl Client {
         self
     }
 
-    /// Adds a header to the upgrade request. Host, User-Agent and Authorization replace what would
-    /// be sent otherwise; headers of the handshake itself are refused when connecting. Names are sent
-    /// in the usual capitals, `X-Api-Key`, for devices that compare them to the letter.
+    /// Adds a header to the upgrade request. Host, User-Agent and Authorization replace what would be
+    /// sent otherwise. A header of the handshake itself is an error when connecting. Names are sent in
+    /// the usual capitals, `X-Api-Key`, as some devices compare them to the letter.
     #[must_use]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -134,8 +132,8 @@ impl Client {
         self
     }
 
-    /// Offers subprotocols, behind the others, that are for the URL's own origin alone: those that
-    /// carry a token, as browsers' pages have it for want of headers. A
+    /// Offers subprotocols, after the others, that only the URL's own origin may see: those that carry
+    /// a token, as the pages of browsers do, which cannot set headers. A
     /// [redirect](Self::redirects) to another origin leaves them out.
     #[must_use]
     pub fn sensitive_subprotocols(
@@ -146,7 +144,7 @@ impl Client {
         self
     }
 
-    /// Sets how long the name lookup and connecting may take; by default as long as the
+    /// Sets how long looking the name up and connecting may take. By default they have the
     /// [`handshake_timeout`](Config::handshake_timeout), which covers them too.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -154,16 +152,16 @@ impl Client {
         self
     }
 
-    /// Follows up to so many redirects (301, 302, 303, 307, 308 with a Location); none by default, as
-    /// a redirect is [`Error::Refused`] then, and so is the one beyond the last allowed.
+    /// Follows at most this many redirects (301, 302, 303, 307, 308 with a Location); none by default.
+    /// A redirect that is not followed is [`Error::Refused`].
     ///
-    /// Each is a new connection, under the one
-    /// [`handshake_timeout`](Config::handshake_timeout). Where scheme, host or port change, these are
-    /// not sent any more: the headers Authorization, Proxy-Authorization, Cookie and Host, those whose
+    /// Each is a new connection, and all of them together have the one
+    /// [`handshake_timeout`](Config::handshake_timeout). Once scheme, host or port change, these are not
+    /// sent any more: the headers Authorization, Proxy-Authorization, Cookie and Host, those whose
     /// values are [marked as sensitive](HeaderValue::set_sensitive), the URL's user and password, and
     /// the [sensitive subprotocols](Self::sensitive_subprotocols). A Location that cannot be followed
-    /// is an [`Error::Handshake`]: several at once, what is no URL or of another scheme, and from `wss`
-    /// to `ws` or `http`.
+    /// is an [`Error::Handshake`]: several at once, one that is no URL or has another scheme, and one
+    /// that leads from `wss` to `ws` or `http`.
     #[must_use]
     pub fn redirects(mut self, most: usize) -> Self {
         self.redirects = most;
@@ -172,12 +170,12 @@ impl Client {
 
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
     /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`,
-    /// `wss`, `http` or `https`; its user and password are sent as Basic credentials (RFC 7617), its fragment is
-    /// not sent.
+    /// `wss`, `http` or `https`. Its user and password are sent as Basic credentials (RFC 7617), and its
+    /// fragment is not sent.
     ///
-    /// `set_up` runs on the calling thread, as a callback of the connection: nothing is read before
-    /// it has returned, so no message is missed, and its error or panic closes the connection with
-    /// 1011. Clones of the handle it gets do not keep the connection open; the returned one does.
+    /// `set_up` runs on the calling thread, as a callback of the connection. Nothing is read before it
+    /// has returned, so no message is missed. Its error or panic closes the connection with 1011.
+    /// Clones of the handle that it gets do not keep the connection open; the returned handle does.
     ///
     /// # Errors
     /// [`Error::Callback`] if `set_up` fails; otherwise see [`Error`].
@@ -224,37 +222,7 @@ impl Client {
             return Err(Error::Invalid(invalid.clone()));
         }
         self.config.check()?;
-        let url = parse_url(url)?;
-        let mut hop = Hop {
-            url,
-            headers: self.headers.clone(),
-            subprotocols: [&self.subprotocols[..], &self.sensitive_subprotocols].concat(),
-            redirects_left: self.redirects,
-            deadline: Instant::now() + self.config.handshake_timeout,
-        };
-        loop {
-            if let Some(reader) = self.try_hop(&mut hop)? {
-                return Ok(reader);
-            }
-        }
-    }
-
-    /// Goes where the response leads, if it leads anywhere and that is allowed.
-    fn follow(&self, hop: &mut Hop, response: &http::Response<()>) -> Result<bool, Error> {
-        if hop.redirects_left == 0 {
-            return Ok(false);
-        }
-        let Some(next) = redirect::target(&hop.url, response)? else {
-            return Ok(false);
-        };
-        hop.redirects_left -= 1;
-        if !redirect::is_same_origin(&hop.url, &next) {
-            // Once left behind it does not come back, though a later hop leads home again.
-            hop.headers = redirect::for_strangers(&hop.headers);
-            hop.subprotocols.clone_from(&self.subprotocols);
-        }
-        hop.url = next;
-        Ok(true)
+        Connecting::new(self, url)?.establish()
     }
 
     fn connector(&self) -> Result<&Connector, Error> {
@@ -264,82 +232,6 @@ impl Client {
         let made = Connector::new(&self.tls)?;
         Ok(self.connector.get_or_init(|| made))
     }
-
-    /// Asks the server of this hop; `None` if it redirects, to what then is the next.
-    fn try_hop(&self, hop: &mut Hop) -> Result<Option<Box<Reader>>, Error> {
-        let connector = match is_secure(&hop.url)? {
-            true => Some(self.connector()?),
-            false => None,
-        };
-        let ask = Ask::new(&hop.url, &hop.headers, &hop.subprotocols)?;
-        let socket = Arc::new(self.dial(&hop.url, hop.deadline)?);
-        let opening = Opening::begin(&socket, &self.config, hop.deadline)
-            .map_err(|error| Error::Io(about("setting up the connection", error)))?;
-        if let Some(connector) = connector {
-            let host = hop.url.host_str().unwrap_or_default();
-            // Only in URLs an IPv6 address is in brackets.
-            opening.connect_tls(connector, host.trim_matches(['[', ']']))?;
-        }
-        match opening.ask(&ask)? {
-            Answer::Other(response, _) if self.follow(hop, &response)? => Ok(None),
-            Answer::Other(response, behind) => Err(opening.refused(response, behind)),
-            Answer::Upgraded { agreed, pipelined } => {
-                let timer = opening.finish()?;
-                let reader = self.open_connection(socket, agreed, pipelined, timer);
-                Ok(Some(reader))
-            }
-        }
-    }
-
-    fn open_connection(
-        &self,
-        socket: Arc<Socket>,
-        agreed: Agreed,
-        pipelined: Vec<u8>,
-        timer: Arc<Timer>,
-    ) -> Box<Reader> {
-        let (id, config) = (Connection::next_id(), &self.config);
-        let connection = Connection::open(id, Role::Client, &socket, config, agreed, timer);
-        Reader::new(&connection, socket, config, pipelined)
-    }
-
-    fn dial(&self, url: &Url, deadline: Instant) -> Result<Socket, Error> {
-        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
-            return Err(Error::Invalid("the URL has no host".into()));
-        };
-        let own = self
-            .connect_timeout
-            .and_then(|timeout| Instant::now().checked_add(timeout));
-        let to = format!("{host}:{port}");
-        let stream = dial(host, port, own.map_or(deadline, |own| own.min(deadline)));
-        stream
-            .and_then(Socket::new)
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::TimedOut => Error::Timeout(Timeout::Handshake),
-                _ => Error::Connect(about(to, error)),
-            })
-    }
-}
-
-/// Parses a URL. The error does not show it: it may hold credentials.
-fn parse_url(url: &str) -> Result<Url, Error> {
-    Url::parse(url).map_err(|error| {
-        Error::Invalid(match error {
-            ParseError::RelativeUrlWithoutBase => {
-                "the URL has no scheme: write ws:// or wss:// before it".into()
-            }
-            error => format!("the URL cannot be used: {error}"),
-        })
-    })
-}
-
-/// Where a client asks next, and with what.
-struct Hop {
-    url: Url,
-    headers: HeaderMap,
-    subprotocols: Vec<String>,
-    redirects_left: usize,
-    deadline: Instant,
 }
 
 impl fmt::Debug for Client {

@@ -1,41 +1,42 @@
-//! The wire in memory between an engine and the socket.
+//! The pipe in memory between an engine and the socket: [`Pipe`].
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use crate::sync::{Mutex, lock};
 
-/// The wire in memory that an engine reads and writes; clones are the same wire.
+/// A pipe in memory, which an engine reads and writes as if it were a socket. A clone is another handle
+/// of the same pipe.
 #[derive(Clone, Default)]
-pub(super) struct Wire(Arc<Mutex<Buffers>>);
+pub(super) struct Pipe(Arc<Mutex<Buffers>>);
 
 #[derive(Default)]
 struct Buffers {
     incoming: Vec<u8>,
-    /// How much of it was read.
+    /// How many bytes of it the engine has read.
     read: usize,
-    /// Whether the engine is not to see what has come.
+    /// Whether reads find nothing.
     is_hidden: bool,
     outgoing: Vec<u8>,
 }
 
-/// What a write has put onto the wire.
+/// What a write has put into the pipe.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) records: u64,
-    /// How many bytes are in records that carry plain bytes of ours, their seals included.
+    /// How many bytes there are in records of application data, their overhead included.
     pub(super) payload: usize,
-    /// Where it ends among what is for the peer.
+    /// Where the write ends among the bytes for the peer.
     pub(super) end: usize,
 }
 
-impl Wire {
-    /// Puts onto it what has come from the peer.
+impl Pipe {
+    /// Puts in what has come from the peer.
     pub(super) fn feed(&self, bytes: &[u8]) {
         lock(&self.0).incoming.extend_from_slice(bytes);
     }
 
-    /// Takes from it what is for the peer.
+    /// Takes out what is for the peer.
     pub(super) fn take_outgoing(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.0).outgoing)
     }
@@ -49,7 +50,7 @@ impl Wire {
         !lock(&self.0).incoming.is_empty()
     }
 
-    /// Runs a write during which the engine finds that nothing has come, and counts what it writes.
+    /// Runs a write of the engine's, during which it finds nothing to read, and counts what it writes.
     pub(super) fn run_write<R>(&self, write: impl FnOnce() -> R) -> (R, Tally) {
         let start = {
             let mut buffers = lock(&self.0);
@@ -84,7 +85,7 @@ impl Tally {
     }
 }
 
-impl Read for Wire {
+impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut buffers = lock(&self.0);
         let unread = &buffers.incoming[buffers.read..];
@@ -95,7 +96,7 @@ impl Read for Wire {
         buffer[..length].copy_from_slice(&unread[..length]);
         buffers.read += length;
         if buffers.read == buffers.incoming.len() {
-            // Given back, as an idle connection keeps nothing.
+            // The memory is given back: an idle connection keeps none.
             buffers.incoming = Vec::new();
             buffers.read = 0;
         }
@@ -103,7 +104,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         lock(&self.0).outgoing.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -123,11 +124,11 @@ mod tests {
     fn records_are_tallied() {
         let alert = [21, 3, 3, 0, 2, 1, 0];
         let data = [&[23, 3, 3, 1, 0][..], &[7; 256]].concat();
-        let mut wire = Wire::default();
-        wire.write_all(&alert).unwrap();
-        let write = |bytes: &[u8]| wire.clone().write_all(bytes).unwrap();
+        let mut pipe = Pipe::default();
+        pipe.write_all(&alert).unwrap();
+        let write = |bytes: &[u8]| pipe.clone().write_all(bytes).unwrap();
         let ((), tally) =
-            wire.run_write(|| [&data[..], &alert, &data].map(write).into_iter().collect());
+            pipe.run_write(|| [&data[..], &alert, &data].map(write).into_iter().collect());
         let (records, payload, end) = (3, 512, 7 + 261 + 7 + 261);
         assert_eq!(
             tally,
@@ -139,7 +140,7 @@ mod tests {
         );
         let (records, payload) = (0, 0);
         assert_eq!(
-            wire.run_write(|| ()).1,
+            pipe.run_write(|| ()).1,
             Tally {
                 records,
                 payload,
@@ -148,14 +149,14 @@ mod tests {
         );
     }
 
-    /// What has come is seen by reads alone.
+    /// A write finds nothing to read in the pipe, and the next read finds all of it.
     #[test]
     fn writes_see_nothing_of_what_has_come() {
-        let mut wire = Wire::default();
-        wire.feed(b"come");
+        let mut pipe = Pipe::default();
+        pipe.feed(b"come");
         let mut buffer = [0; 8];
-        let (read, _) = wire.run_write(|| wire.clone().read(&mut buffer));
+        let (read, _) = pipe.run_write(|| pipe.clone().read(&mut buffer));
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(wire.read(&mut buffer).unwrap(), 4);
+        assert_eq!(pipe.read(&mut buffer).unwrap(), 4);
     }
 }

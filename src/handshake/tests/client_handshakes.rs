@@ -5,20 +5,22 @@ use url::Url;
 
 use super::{header_map, parse_request, parse_response};
 use crate::Error;
-use crate::handshake::{Ask, UpgradeRequest, is_secure, offered_subprotocols};
+use crate::handshake::{ClientHandshake, UpgradeRequest, is_secure, offered_subprotocols};
 
-fn ask(url: &str) -> Ask {
-    Ask::new(&Url::parse(url).unwrap(), &HeaderMap::new(), &[]).unwrap()
+fn handshake(url: &str) -> ClientHandshake {
+    ClientHandshake::new(&Url::parse(url).unwrap(), &HeaderMap::new(), &[]).unwrap()
 }
 
-fn text(ask: &Ask) -> &str {
-    std::str::from_utf8(ask.bytes()).unwrap()
+fn text(handshake: &ClientHandshake) -> &str {
+    std::str::from_utf8(handshake.bytes()).unwrap()
 }
 
 /// Returns the value of a field in what is sent; it must be there once at most.
 #[track_caller]
-fn field<'a>(ask: &'a Ask, name: &str) -> Option<&'a str> {
-    let pairs = text(ask).lines().filter_map(|line| line.split_once(": "));
+fn field<'a>(handshake: &'a ClientHandshake, name: &str) -> Option<&'a str> {
+    let pairs = text(handshake)
+        .lines()
+        .filter_map(|line| line.split_once(": "));
     let mut values = pairs.filter(|(found, _)| found.eq_ignore_ascii_case(name));
     let value = values.next().map(|(_, value)| value);
     assert_eq!(values.next(), None, "{name} is there twice");
@@ -54,10 +56,14 @@ fn urls() {
         ("ws://a.example/\r\nX: y", "/X:%20y", "a.example"),
         ("ws://user:pass@a.example:81/", "/", "a.example:81"),
     ] {
-        let ask = ask(url);
+        let handshake = handshake(url);
         let line = format!("GET {target} HTTP/1.1\r\n");
-        assert!(text(&ask).starts_with(&line), "{url}: {}", text(&ask));
-        assert_eq!(field(&ask, "Host"), Some(host), "{url}");
+        assert!(
+            text(&handshake).starts_with(&line),
+            "{url}: {}",
+            text(&handshake)
+        );
+        assert_eq!(field(&handshake, "Host"), Some(host), "{url}");
     }
 }
 
@@ -72,14 +78,17 @@ fn schemes() {
     for url in ["ftp://a", "file:///a", "wsx://a", "mailto:a@b", "data:,"] {
         assert!(matches!(secure(url), Err(Error::Invalid(_))), "{url}");
         let url = Url::parse(url).unwrap();
-        assert!(Ask::new(&url, &HeaderMap::new(), &[]).is_err(), "{url}");
+        assert!(
+            ClientHandshake::new(&url, &HeaderMap::new(), &[]).is_err(),
+            "{url}"
+        );
     }
 }
 
 /// The request has the fields of RFC 6455, section 4.1, once each, and a fresh key.
 #[test]
 fn own_fields() {
-    let (first, second) = (ask("ws://a.example"), ask("ws://a.example"));
+    let (first, second) = (handshake("ws://a.example"), handshake("ws://a.example"));
     assert_eq!(field(&first, "Upgrade"), Some("websocket"));
     assert_eq!(field(&first, "Connection"), Some("Upgrade"));
     assert_eq!(field(&first, "Sec-WebSocket-Version"), Some("13"));
@@ -104,12 +113,12 @@ fn credentials() {
         ("%C3%A9:+", Some("Basic w6k6Kw==")),
         ("", None),
     ] {
-        let ask = ask(&format!("ws://{userinfo}@a.example/"));
-        assert_eq!(field(&ask, "Authorization"), expected, "{userinfo}");
+        let handshake = handshake(&format!("ws://{userinfo}@a.example/"));
+        assert_eq!(field(&handshake, "Authorization"), expected, "{userinfo}");
     }
     for userinfo in ["a%3Ab:c", "a:b%0D%0A", "a%00", "%7F:a"] {
         let url = Url::parse(&format!("ws://{userinfo}@a.example/")).unwrap();
-        let result = Ask::new(&url, &HeaderMap::new(), &[]);
+        let result = ClientHandshake::new(&url, &HeaderMap::new(), &[]);
         assert!(matches!(result, Err(Error::Invalid(_))), "{userinfo}");
     }
 }
@@ -125,7 +134,7 @@ fn program_headers() {
         ("x-api-key", "1"),
     ]);
     let url = Url::parse("ws://user:pass@a.example/").unwrap();
-    let ask = Ask::new(&url, &headers, &[]).unwrap();
+    let handshake = ClientHandshake::new(&url, &headers, &[]).unwrap();
     for (name, value) in [
         ("Host", "b.example"),
         ("User-Agent", "me"),
@@ -133,10 +142,10 @@ fn program_headers() {
         ("Authorization", "Bearer x"),
         ("X-Api-Key", "1"),
     ] {
-        assert_eq!(field(&ask, name), Some(value));
+        assert_eq!(field(&handshake, name), Some(value));
         // Devices match names to the letter.
         let line = format!("\r\n{name}: {value}\r\n");
-        assert!(text(&ask).contains(&line), "{}", text(&ask));
+        assert!(text(&handshake).contains(&line), "{}", text(&handshake));
     }
 }
 
@@ -152,10 +161,10 @@ fn host_comes_first() {
             "b.example",
         ),
     ] {
-        let ask = Ask::new(&url, &headers, &offers).unwrap();
+        let handshake = ClientHandshake::new(&url, &headers, &offers).unwrap();
         let begin = format!("GET / HTTP/1.1\r\nHost: {host}\r\n");
-        assert!(text(&ask).starts_with(&begin), "{}", text(&ask));
-        assert_eq!(field(&ask, "Host"), Some(host));
+        assert!(text(&handshake).starts_with(&begin), "{}", text(&handshake));
+        assert_eq!(field(&handshake, "Host"), Some(host));
     }
 }
 
@@ -174,22 +183,22 @@ fn headers_of_the_handshake() {
         "transfer-encoding",
         "upgrade",
     ] {
-        let result = Ask::new(&url, &header_map(&[(name, "0")]), &[]);
+        let result = ClientHandshake::new(&url, &header_map(&[(name, "0")]), &[]);
         assert!(matches!(result, Err(Error::Invalid(_))), "{name}");
     }
     let hosts = header_map(&[("host", "a"), ("host", "b")]);
-    assert!(Ask::new(&url, &hosts, &[]).is_err());
+    assert!(ClientHandshake::new(&url, &hosts, &[]).is_err());
 }
 
 /// Subprotocols are tokens and all different (RFC 6455, section 4.1).
 #[test]
 fn subprotocols() {
     let url = Url::parse("ws://a.example/").unwrap();
-    let ask = |names: &[&str]| {
+    let handshake = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Ask::new(&url, &HeaderMap::new(), &names)
+        ClientHandshake::new(&url, &HeaderMap::new(), &names)
     };
-    let offered = ask(&["chat.v2", "chat", "Chat"]).unwrap();
+    let offered = handshake(&["chat.v2", "chat", "Chat"]).unwrap();
     let expected = Some("chat.v2, chat, Chat");
     assert_eq!(field(&offered, "Sec-WebSocket-Protocol"), expected);
     for names in [
@@ -200,7 +209,7 @@ fn subprotocols() {
         &["a\r\nb"],
         &["\u{e9}"],
     ] {
-        match ask(names) {
+        match handshake(names) {
             Err(Error::Invalid(what)) => assert!(!what.contains(char::is_control), "{what:?}"),
             _ => panic!("{names:?}"),
         }
@@ -219,9 +228,10 @@ fn both_sides_agree() {
     ] {
         let url = Url::parse(url).unwrap();
         for chosen in [None, Some("a")] {
-            let ask = Ask::new(&url, &header_map(&[("x", "y")]), &offers).unwrap();
-            let (request, length) = parse_request(ask.bytes()).unwrap().unwrap();
-            assert_eq!(length, ask.bytes().len());
+            let handshake =
+                ClientHandshake::new(&url, &header_map(&[("x", "y")]), &offers).unwrap();
+            let (request, length) = parse_request(handshake.bytes()).unwrap().unwrap();
+            assert_eq!(length, handshake.bytes().len());
             assert_eq!(request.uri().path(), url.path());
             // URLs leave it as it is in a query, where no URI has it.
             let query = url.query().map(|query| query.replace('`', "%60"));
@@ -234,7 +244,7 @@ fn both_sides_agree() {
                 .unwrap();
             let (response, length) = parse_response(&bytes).unwrap().unwrap();
             assert_eq!(length, bytes.len());
-            assert_eq!(ask.verify(&response).unwrap().as_deref(), chosen);
+            assert_eq!(handshake.verify(&response).unwrap().as_deref(), chosen);
         }
     }
 }

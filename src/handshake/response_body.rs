@@ -10,31 +10,31 @@ use super::framing;
 
 /// How many bytes of a body are kept.
 const MAX_BODY: usize = 16 << 10;
-/// How many bytes are looked at for them: chunks have overhead, as much as the server likes. Those of
-/// one byte take six, so theirs are all found, however they are cut.
+/// How many bytes are read for them: chunks have overhead, as much as the server likes. A chunk of one
+/// byte takes six, so that even such a body is read as far as it is kept.
 const MAX_CODED: usize = 8 * MAX_BODY;
 
 /// A body while it comes in: its first 16 KiB.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(crate) struct ResponseBody {
     bytes: Vec<u8>,
     coding: Coding,
 }
 
-/// Says how much is still to come.
+/// What of the body is still to come.
 #[derive(Debug)]
 enum Coding {
     /// Nothing, or nothing that is wanted.
     Over,
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
-    /// All up to the last chunk; so many bytes have been looked at.
+    /// All up to the last chunk, and how many bytes have been read so far.
     Chunked(Chunked, usize),
     /// All until the connection ends.
     ToTheEnd,
 }
 
-impl Body {
+impl ResponseBody {
     /// Begins the body that the head of a response announces.
     pub(crate) fn announced_by(response: &Response<()>) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Body {
             Coding::ToTheEnd => MAX_BODY,
             Coding::Chunked(chunked, looked_at) => {
                 *looked_at += received.len();
-                // What cannot be decoded ends the body.
+                // A malformed chunk ends the body.
                 let broken = chunked.decode(received, &mut self.bytes).is_err();
                 if broken || chunked.has_all_data() || *looked_at >= MAX_CODED {
                     self.coding = Coding::Over;
@@ -70,12 +70,12 @@ impl Body {
         }
     }
 
-    /// Tells whether it is known to end here, or no more of it is wanted.
+    /// Tells whether it has ended, or no more of it is wanted.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.coding, Coding::Over | Coding::Length(0))
     }
 
-    /// Tells whether the head says where it ends. Otherwise it ends with the connection.
+    /// Tells whether the head says where the body ends. Otherwise it ends with the connection.
     pub(crate) fn has_known_end(&self) -> bool {
         !matches!(self.coding, Coding::ToTheEnd)
     }

@@ -1,4 +1,4 @@
-//! What a peer gets instead of a connection.
+//! Handshakes that make no connection: [`Rejection`].
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,9 +7,9 @@ use http::Method;
 use crate::Reply;
 use crate::handshake::{BadRequest, reply};
 
-/// Says why there is no connection, and so what to answer.
-pub(super) enum Refusal {
-    /// It was no request for the program to judge.
+/// Why a handshake makes no connection, and so what to answer.
+pub(super) enum Rejection {
+    /// The request is refused before the program sees it.
     Bad(BadRequest),
     /// The program answers a request of this method.
     Answered(Reply, Method),
@@ -17,8 +17,8 @@ pub(super) enum Refusal {
     Lost,
 }
 
-impl Refusal {
-    /// Tells whether the peer did not get what it came for.
+impl Rejection {
+    /// Tells whether the peer was refused what it asked for.
     pub(super) fn turns_away(&self) -> bool {
         match self {
             Self::Bad(_) => true,
@@ -45,7 +45,7 @@ impl Refusal {
     }
 }
 
-impl From<BadRequest> for Refusal {
+impl From<BadRequest> for Rejection {
     fn from(bad: BadRequest) -> Self {
         Self::Bad(bad)
     }
