@@ -33,7 +33,7 @@ pub(crate) struct Opening {
 /// How far a handshake has come, and what keeps it from going on.
 struct Progress {
     stage: Stage,
-    /// Whether the thread waits for the peer's part, as far as that can be told.
+    /// Whether all that has been taken from the socket is known to be less than the peer's part.
     is_waiting: bool,
     hindrance: Option<Hindrance>,
     /// When the peer's part must have come.
@@ -375,17 +375,23 @@ impl OpeningGuard {
         }
     }
 
+    /// Receives something of the request. Whoever [cuts](Opening::cut_waiting) those that wait for
+    /// their peer takes nobody for one whose request has come.
     fn recv_some(&self, received: &mut Vec<u8>) -> Result<(), RequestError> {
         let room = received.try_reserve(HEAD_STEP);
         room.map_err(|_| RequestError::Bad(BadRequest::NO_MEMORY))?;
-        // What is taken from the socket is not waited for any more: there is no moment in which a whole
-        // request looks like none.
-        self.0.set_waiting(true);
-        self.0.socket.wait(Interest::Read, None);
-        self.0.set_waiting(false);
-        match self.recv(received) {
-            Ok(1..) => Ok(()),
-            _ => Err(RequestError::Lost),
+        loop {
+            // What is taken from the socket is not waited for any more: there is no moment in which a
+            // whole request looks like none.
+            self.0.set_waiting(true);
+            self.0.socket.wait(Interest::Read, None);
+            self.0.set_waiting(false);
+            match self.0.socket.try_recv_answering(received) {
+                // Over TLS what has come may be half a record.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(1..) => return Ok(()),
+                _ => return Err(RequestError::Lost),
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::error::Unsendable;
 /// use std::time::Duration;
 /// use landline::{Config, TimeLimit};
 ///
-/// let minutes = |minutes| Duration::from_secs(60 * minutes);
+/// let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
 /// let token = TimeLimit::new(minutes(60)).close_with(4001, "token expired");
 /// let config = Config::new().idle_timeout(minutes(10)).max_lifetime(token);
 /// # let _ = config;

@@ -1,5 +1,6 @@
 //! The accept thread: it accepts, and spawns or refuses without waiting, nothing else (L10).
 
+use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -63,12 +64,12 @@ impl Accepting<'_> {
     fn wait(&mut self, listener: &Listener) -> bool {
         let waited = listener.wait();
         let failure = waited.as_ref().err();
-        let failure = failure.map(|error| error as &dyn std::fmt::Display);
+        let failure = failure.map(|error| error as &dyn Display);
         self.trouble.wait(failure);
         waited.unwrap_or(false)
     }
 
-    fn lose(&mut self, error: &dyn std::fmt::Display) {
+    fn lose(&mut self, error: &dyn Display) {
         if let Some(pause) = self.trouble.lose(error) {
             self.shared.roster.pause(pause);
         }

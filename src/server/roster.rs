@@ -28,7 +28,7 @@ struct State {
     per_ip: HashMap<IpAddr, usize>,
     /// The handshakes, the oldest first, until their threads have ended or the connection is open.
     openings: BTreeMap<u64, Arc<Opening>>,
-    /// Those of them whose request has not come, and some whose request has.
+    /// Those of them that were awaited when the limit was last looked at, and all since.
     reading: BTreeMap<u64, Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
     /// What has gone over connections that have ended.

@@ -1,6 +1,6 @@
 //! What keeps a server from accepting: [`Trouble`].
 
-use std::fmt;
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use crate::record::{debug, info, warn};
@@ -23,23 +23,24 @@ pub(super) struct Trouble {
 /// The first pause after a failure that is not one newcomer's; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// The number of newcomers lost in a row, and within a second, for which there is a pause too.
+/// The number of newcomers lost in a row, and within a second, for which there is a pause too. It is
+/// short whatever comes, so that those who break off do not keep out others for long.
 const ROW: u32 = 16;
+const ROW_PAUSE: Duration = Duration::from_millis(50);
 const ROW_TIME: Duration = Duration::from_secs(1);
 /// The time in which trouble that comes and goes is told once.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
 impl Trouble {
     /// Notes a failure of the process or the system, and returns how long to pause for it.
-    pub(super) fn fail(&mut self, error: &dyn fmt::Display) -> Duration {
+    pub(super) fn fail(&mut self, error: &dyn Display) -> Duration {
         self.tell(error);
         let doubled = self.pause.map(|before| (before * 2).min(LAST_PAUSE));
         *self.pause.insert(doubled.unwrap_or(FIRST_PAUSE))
     }
 
-    /// Notes that one newcomer is lost, and returns how long to pause after many in a row. The pause is
-    /// short whatever comes, so that those who break off do not keep out others for long.
-    pub(super) fn lose(&mut self, error: &dyn fmt::Display) -> Option<Duration> {
+    /// Notes that one newcomer is lost, and returns how long to pause after many in a row.
+    pub(super) fn lose(&mut self, error: &dyn Display) -> Option<Duration> {
         if !self.is_told {
             debug!("a connection could not be accepted: {error}");
         }
@@ -53,11 +54,11 @@ impl Trouble {
         }
         self.end_row();
         self.tell(error);
-        Some(FIRST_PAUSE)
+        Some(ROW_PAUSE)
     }
 
     /// Notes whether waiting for newcomers works.
-    pub(super) fn wait(&mut self, failure: Option<&dyn fmt::Display>) {
+    pub(super) fn wait(&mut self, failure: Option<&dyn Display>) {
         self.is_blind = failure.is_some();
         match failure {
             // The wait itself has taken its time.
@@ -82,7 +83,7 @@ impl Trouble {
     }
 
     /// Says once that there is trouble.
-    pub(super) fn tell(&mut self, error: &dyn fmt::Display) {
+    pub(super) fn tell(&mut self, error: &dyn Display) {
         let is_fresh = self.told_at.is_some_and(|at| at.elapsed() < TOLD_AGAIN);
         if !self.is_told && !is_fresh {
             self.is_told = true;

@@ -81,13 +81,26 @@ impl Socket {
     /// Reads like [`recv`](Self::recv), and writes what TLS answers meanwhile, blocking.
     pub(crate) fn recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
-            let received = self.recv(buffer);
-            let flushed = self.flush_all();
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => flushed?,
-                // What has come counts, whether or not the peer still takes anything.
+            match self.answer(self.recv(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 received => return received,
             }
+        }
+    }
+
+    /// Reads like [`try_recv`](Self::try_recv), and writes what TLS has to say, blocking.
+    pub(crate) fn try_recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.answer(self.try_recv(buffer))
+    }
+
+    fn answer(&self, received: io::Result<usize>) -> io::Result<usize> {
+        match (received, self.flush_all()) {
+            (Err(error), flushed) if error.kind() == io::ErrorKind::WouldBlock => {
+                flushed?;
+                Err(error)
+            }
+            // What has come counts, whether or not the peer still takes anything.
+            (received, _) => received,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::support::*;
 const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const PAGE: usize = 6 << 20;
 /// Much less than it takes to read a page slowly.
-const SHORT: Duration = ms(500);
+const SHORT: Duration = ms(2_000);
 
 fn config() -> Config {
     Config::new()
@@ -36,18 +36,18 @@ fn slow_reader_gets_its_whole_page() {
     let mut peer = dial(&server);
     peer.send_bytes(GET);
     peer.read_head();
-    assert_eq!(peer.read_slowly(ms(20)), (PAGE, End::Eof));
+    assert_eq!(peer.read_slowly(ms(40)), (PAGE, End::Eof));
 }
 
 /// So it does over TLS, with a `close_notify` behind the page.
 #[test]
 #[cfg(feature = "tls")]
 fn slow_reader_gets_its_whole_page_over_tls() {
-    let server = secure(pages(config().handshake_timeout(ms(2_000))));
+    let server = secure(pages(config().handshake_timeout(2 * SHORT)));
     let mut peer = TlsPeer::over(dial(&server));
     peer.send_bytes(GET);
     peer.read_head();
-    assert_eq!(peer.read_slowly(ms(10)), (PAGE, TlsEnd::Notified));
+    assert_eq!(peer.read_slowly(ms(15)), (PAGE, TlsEnd::Notified));
 }
 
 /// A peer that takes nothing any more is cut by the write deadline, whatever is written to it, and

@@ -186,7 +186,7 @@ fn decision_may_outlast_the_handshake_deadline() {
     let released = Mutex::new(released);
     let server = TestServer::start(
         Server::builder()
-            .config(Config::new().handshake_timeout(ms(500)))
+            .config(Config::new().handshake_timeout(ms(1_500)))
             .should_upgrade(move |request| {
                 if request.path() == "/blocked" {
                     let _ = enters.send("entered");
