@@ -17,6 +17,7 @@ impl Encoder {
     }
 
     /// Appends a frame with its payload.
+    #[inline]
     pub(crate) fn encode(&self, opcode: Opcode, fin: Fin, payload: &[u8], out: &mut Vec<u8>) {
         out.reserve(MAX_HEADER + payload.len());
         match self.encode_header(opcode, fin, payload.len() as u64, out) {
@@ -27,6 +28,7 @@ impl Encoder {
 
     /// Appends the header of a frame whose payload the caller lets follow, masked with the key if
     /// there is one.
+    #[inline]
     pub(crate) fn encode_header(
         &self,
         opcode: Opcode,

@@ -29,6 +29,7 @@ impl MaskKey {
     }
 
     /// Appends bytes masked, in one pass; the first of them is the payload's byte number `position`.
+    #[inline]
     pub(crate) fn append_masked(self, out: &mut Vec<u8>, bytes: &[u8], position: usize) {
         let key = self.rotated(position);
         out.reserve(bytes.len());

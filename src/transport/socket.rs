@@ -146,7 +146,6 @@ impl Socket {
     }
 
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.check_owner()?;
         let flags = SendFlags::DONTWAIT | no_signal();
         let sent = match parts {
             // Spares the kernel what it does for several.
@@ -207,7 +206,7 @@ impl Socket {
 
     /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
     pub(crate) fn say_end(&self) {
-        if let Some(tls) = self.tls.get() {
+        if let Some(tls) = self.tls.get().filter(|_| self.is_own()) {
             tls.end(|bytes| self.try_send_bytes(bytes));
         }
     }
@@ -226,7 +225,7 @@ impl Socket {
     /// Wakes whoever reads or waits; what is unsent is thrown away with the socket, so that the
     /// kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
-        if self.owner.is_this() {
+        if self.is_own() {
             let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
         }
         self.shutdown(Shutdown::Both);
@@ -234,18 +233,15 @@ impl Socket {
 
     /// Ends what a closed descriptor alone would not: a forked child has copies.
     fn shutdown(&self, how: Shutdown) {
-        if self.owner.is_this() {
+        if self.is_own() {
             let _ = self.stream.shutdown(how);
         }
     }
 
-    /// Fails in a process that only has a copy: nothing of its parent's is written there.
-    fn check_owner(&self) -> io::Result<()> {
-        if self.owner.is_this() {
-            return Ok(());
-        }
-        let what = "the connection belongs to the process that this one was forked from";
-        Err(io::Error::new(io::ErrorKind::NotConnected, what))
+    /// Tells whether this process made it, and has not a copy of its parent's. Asked before what ends
+    /// a connection is written, as it is a system call.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner.is_this()
     }
 
     /// Ends both directions like [`cut`](Self::cut), but leaves what is unsent to the kernel.
