@@ -9,7 +9,7 @@ use http::Response;
 
 use crate::connection::{Connection, Life};
 use crate::error::Unsendable;
-use crate::outbox::uncork_thread;
+use crate::outbox::{Leave, uncork_thread};
 use crate::protocol::Opcode;
 use crate::reader::on_connection_thread;
 use crate::{
@@ -65,7 +65,9 @@ impl WebSocket {
     /// the wait, [`Timeout`](SendErrorKind::Timeout), and [`Full`](SendErrorKind::Full) where it does
     /// not wait; all hand the message back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection.outbox.send(message.into(), None)
+        self.connection
+            .outbox
+            .send(message.into(), None, Leave::Now)
     }
 
     /// Queues a message like [`send`](Self::send), but never waits.
@@ -85,7 +87,9 @@ impl WebSocket {
         overflow: Overflow,
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
-        self.connection.outbox.send(message.into(), Some(overflow))
+        self.connection
+            .outbox
+            .send(message.into(), Some(overflow), Leave::Now)
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one

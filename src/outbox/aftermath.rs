@@ -104,7 +104,11 @@ impl<W: Wire> Aftermath<W> {
                     wire.expect(since + config.write_timeout / STEPS);
                 }
                 Task::Watch(wire) => wire.watch(outbox),
-                Task::Bury(mut writer) => writer.take_spent().dispose(),
+                Task::Bury(mut writer) => {
+                    let mut spent = Vec::new();
+                    writer.take_spent(&mut spent);
+                    spent.into_iter().for_each(dispose);
+                }
             }
         }
     }

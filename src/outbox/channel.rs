@@ -19,6 +19,7 @@ pub(super) struct Channel {
 }
 
 impl Channel {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -27,6 +28,7 @@ impl Channel {
         self.length
     }
 
+    #[inline]
     pub(super) fn push(&mut self, outgoing: Outgoing) {
         let (sender, _) = self.ends.get_or_insert_with(unbounded);
         // Sending fails only without a receiver, and we hold one.
@@ -35,6 +37,7 @@ impl Channel {
         }
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Outgoing> {
         if self.is_empty() {
             // The channel, which is far away in memory, is not asked.

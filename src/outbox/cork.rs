@@ -3,7 +3,6 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::drive::FAIR_SHARE;
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
 use crate::process::Process;
@@ -93,12 +92,9 @@ impl<W: Wire> Cork<W> {
 impl<W: Wire> Outbox<W> {
     /// Lets leave what a cork has held back.
     pub(super) fn let_go(self: &Arc<Self>) {
-        let writer = self.with_queue(|queue, after| {
+        self.write_by(|queue, after| {
             queue.corked = false;
             queue.take_to_write(after)
         });
-        if let Some(writer) = writer {
-            self.drive(writer, FAIR_SHARE);
-        }
     }
 }

@@ -83,7 +83,7 @@ struct State {
 
 /// What resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
 /// waits for ever (L6).
-pub(super) struct Promise(Option<Arc<Ticket>>);
+pub(crate) struct Promise(Option<Arc<Ticket>>);
 
 /// Makes the two ends.
 pub(super) fn delivery() -> (Promise, Delivery) {

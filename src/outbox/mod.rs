@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `send`, `stream` | how a message gets in, or what a full queue does to it |
 //! | `queue`, of `budget`, `channel`, `control`, `lane`, `line`, `outgoing`, `pings`, `split` | what waits, and its rules |
-//! | `drive`, `writer`, `write_buffer` | writing it |
+//! | `drive`, `writer`, `frame` | writing it |
 //! | `aftermath` | what a rule asks to be done after unlocking |
 //! | `cork` | holding it back for the rest of a burst |
 //! | `delivery` | telling what became of it |
@@ -29,6 +29,7 @@ mod cork;
 mod delivery;
 mod drive;
 mod ending;
+mod frame;
 mod lane;
 mod line;
 #[cfg(all(test, loom))]
@@ -41,7 +42,6 @@ mod split;
 mod stream;
 mod sync;
 mod wire;
-mod write_buffer;
 mod writer;
 
 use std::io::{self, IoSlice};
@@ -53,11 +53,12 @@ use bytes::Bytes;
 use self::control::Urgency;
 pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
-use self::drive::{CLOSING, CUT, FAIR_SHARE, STALLED};
+use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::lane::Stream;
 pub(crate) use self::pings::EndBehindPing;
 use self::queue::Queue;
+pub(crate) use self::send::Leave;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;
@@ -73,6 +74,10 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Tells whether it will soon take no more, as TLS does at the end of its keys.
     fn is_worn_out(&self) -> bool {
         false
+    }
+    /// Tells whether it belongs to this process, which may be a child that was forked with it open.
+    fn is_own(&self) -> bool {
+        true
     }
     /// Blocks until more may be taken, or the socket is cut.
     fn wait_writable(&self);
@@ -148,9 +153,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Lets leave what the wire has to say of its own accord, and what has waited for its input.
     pub(crate) fn flush_wire(self: &Arc<Self>) {
-        if let Some(writer) = self.with_queue(Queue::owe) {
-            self.drive(writer, FAIR_SHARE);
-        }
+        self.write_by(Queue::owe);
     }
 
     /// Sets what sends do from now on when the queue is full.

@@ -5,7 +5,7 @@ use super::delivery::{Awaited, Promise};
 use crate::{DeliveryError, Message};
 
 /// What waits for its turn to be written. No larger than a message, the common case.
-pub(super) enum Outgoing {
+pub(crate) enum Outgoing {
     Message(Message),
     /// A message whose sender wants to know what becomes of it.
     Tracked(Box<(Message, Promise)>),
@@ -15,8 +15,15 @@ pub(super) enum Outgoing {
     Stream,
 }
 
+impl From<Message> for Outgoing {
+    fn from(message: Message) -> Self {
+        Self::Message(message)
+    }
+}
+
 impl Outgoing {
     /// Returns what it takes of the budget's bytes.
+    #[inline]
     pub(super) fn weight(&self) -> u64 {
         match self {
             Self::Message(message) => weight(message),
@@ -26,16 +33,19 @@ impl Outgoing {
     }
 
     /// Tells whether it is or will be a message.
+    #[inline]
     pub(super) fn is_message(&self) -> bool {
         !matches!(self, Self::Barrier(_))
     }
 
     /// Tells whether an overflow policy may drop it.
+    #[inline]
     pub(super) fn is_droppable(&self) -> bool {
         matches!(self, Self::Message(_) | Self::Tracked(_))
     }
 
     /// Takes a whole message apart; hands all else back.
+    #[inline]
     pub(super) fn into_message(self) -> Result<(Message, Option<Promise>), Self> {
         match self {
             Self::Message(message) => Ok((message, None)),

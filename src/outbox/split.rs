@@ -4,9 +4,8 @@ use bytes::Bytes;
 
 use super::budget::weight;
 use super::delivery::Promise;
+use super::frame::{Frame, Role};
 use super::outgoing::Outgoing;
-use super::write_buffer::Role;
-use super::writer::Fragment;
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
 
@@ -31,7 +30,7 @@ impl Split {
     }
 
     /// Takes the next fragment, of at most so many bytes.
-    pub(super) fn take(&mut self, max_frame: usize) -> Fragment {
+    pub(super) fn take(&mut self, max_frame: usize) -> Frame {
         let payload = self.rest.split_to(self.rest.len().min(max_frame));
         let opcode = std::mem::replace(&mut self.opcode, Opcode::Continuation);
         let (fin, role) = if self.rest.is_empty() {
@@ -40,7 +39,7 @@ impl Split {
         } else {
             (Fin::More, Role::Part)
         };
-        Fragment {
+        Frame {
             opcode,
             fin,
             payload,

@@ -65,6 +65,10 @@ impl Wire for SocketWire {
         self.socket.is_worn_out()
     }
 
+    fn is_own(&self) -> bool {
+        self.socket.is_own()
+    }
+
     fn wait_writable(&self) {
         self.socket.wait(Interest::Write, None);
     }

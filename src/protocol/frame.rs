@@ -3,7 +3,6 @@
 //! Headers are read by hand: tungstenite's way to read one calls the program's logger, five times a
 //! frame, and a logger may panic. A test compares the two.
 
-use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{MaskKey, Role, Violation};
@@ -12,18 +11,15 @@ use crate::Message;
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const MAX_CONTROL_PAYLOAD: u64 = 125;
 
-/// The longest header: two bytes, eight of length, four of mask.
-pub(super) const MAX_HEADER: usize = 14;
-
 /// Names what a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
-    Continuation,
-    Text,
-    Binary,
-    Close,
-    Ping,
-    Pong,
+    Continuation = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
 }
 
 impl Opcode {
@@ -52,7 +48,9 @@ impl Opcode {
         })
     }
 
-    fn to_wire(self) -> OpCode {
+    /// Tells how tungstenite calls it.
+    #[cfg(test)]
+    pub(super) fn to_wire(self) -> OpCode {
         match self {
             Self::Continuation => OpCode::Data(Data::Continue),
             Self::Text => OpCode::Data(Data::Text),
@@ -196,27 +194,11 @@ pub(crate) enum Fin {
     Last,
 }
 
-/// Appends the header of a frame.
-pub(super) fn append_header(
-    out: &mut Vec<u8>,
-    opcode: Opcode,
-    fin: Fin,
-    length: u64,
-    key: Option<MaskKey>,
-) {
-    let header = FrameHeader {
-        is_final: fin == Fin::Last,
-        opcode: opcode.to_wire(),
-        mask: key.map(MaskKey::as_bytes),
-        ..FrameHeader::default()
-    };
-    let formatted = header.format(length, out);
-    debug_assert!(formatted.is_ok(), "writing to a Vec cannot fail");
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
+
+    use tungstenite::protocol::frame::FrameHeader;
 
     use super::*;
 

@@ -126,7 +126,6 @@ impl Socket {
     }
 
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.check_owner()?;
         self.stream.try_send(parts)
     }
 
@@ -171,7 +170,7 @@ impl Socket {
 
     /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking; without TLS, nothing.
     pub(crate) fn send_close_notify(&self) {
-        if let Some(tls) = self.tls.get() {
+        if let Some(tls) = self.tls.get().filter(|_| self.is_own()) {
             tls.send_close_notify(|bytes| self.try_send_bytes(bytes));
         }
     }
@@ -190,7 +189,7 @@ impl Socket {
     /// Ends both directions and wakes the threads that read or wait. What is unsent is thrown away
     /// with the socket, so that the kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
-        if self.owner.is_this() {
+        if self.is_own() {
             self.stream.discard_unsent();
         }
         self.shut_down(Shutdown::Both);
@@ -199,18 +198,15 @@ impl Socket {
     /// Ends a direction, or both, which closing the descriptor alone would not: a forked child has a
     /// copy of it.
     fn shut_down(&self, how: Shutdown) {
-        if self.owner.is_this() {
+        if self.is_own() {
             self.stream.shut_down(how);
         }
     }
 
-    /// Fails in a forked process, which has only a copy of its parent's socket and must not write to it.
-    fn check_owner(&self) -> io::Result<()> {
-        if self.owner.is_this() {
-            return Ok(());
-        }
-        let what = "the connection belongs to the process that this one was forked from";
-        Err(io::Error::new(io::ErrorKind::NotConnected, what))
+    /// Tells whether this process made it, and has not a copy of its parent's. That costs a system call:
+    /// it is asked before what ends a connection is written, not for each message.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner.is_this()
     }
 
     /// Ends both directions like [`cut`](Self::cut), but leaves what is unsent to the kernel.

@@ -202,7 +202,8 @@ fn a_panic_in_writing_ends_the_connection() {
     let config = std::sync::Arc::new(Config::new());
     let outbox = Outbox::new(Role::Server, &config, tape.clone());
     tape.panics.store(true, Ordering::Relaxed);
-    let sent = std::panic::catch_unwind(|| outbox.send("a".into(), None).is_ok());
+    let sent =
+        std::panic::catch_unwind(|| outbox.send(Message::from("a"), None, Leave::Now).is_ok());
     assert!(sent.is_err() && outbox.is_cut());
     let counters = outbox.counters();
     assert_eq!((counters.queued_messages, counters.queued_bytes), (0, 0));
@@ -216,13 +217,17 @@ fn a_worn_out_wire_is_closed_in_order() {
     tape.make_room(PLENTY);
     let config = std::sync::Arc::new(Config::new());
     let outbox = Outbox::new(Role::Server, &config, tape.clone());
-    outbox.send("fresh".into(), None).unwrap();
+    outbox
+        .send(Message::from("fresh"), None, Leave::Now)
+        .unwrap();
     assert!(!outbox.is_closing());
     tape.is_worn_out.store(true, Ordering::Relaxed);
-    outbox.send("the last".into(), None).unwrap();
+    outbox
+        .send(Message::from("the last"), None, Leave::Now)
+        .unwrap();
     assert_eq!(tape.frames(), ["fresh", "the last", "close 1001"]);
     let refused = outbox
-        .send("late".into(), None)
+        .send(Message::from("late"), None, Leave::Now)
         .map_err(|error| error.kind());
     assert_eq!(refused, Err(SendErrorKind::Closed));
 }

@@ -18,10 +18,11 @@ use super::*;
 use crate::life::Cause;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::delivery::{Delivery, delivery};
+use crate::outbox::frame::Frame;
 use crate::outbox::lane::Stream;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
-use crate::outbox::{Cork, Outbox, Rest, Urgency};
+use crate::outbox::{Cork, Leave, Outbox, Rest, Urgency};
 use crate::protocol::{Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
 use crate::{Initiator, Message, SendErrorKind};
@@ -234,7 +235,7 @@ impl Fixture {
         let Some(mut writer) = writer else {
             return Vec::new();
         };
-        match writer.write() {
+        match writer.write(None) {
             Ok(written) => {
                 self.queue.account(written, &mut self.after);
                 if writer.is_done() {
