@@ -487,15 +487,12 @@ struct Readme;
 pub mod peers {}
 
 mod address;
-mod answering;
 mod background;
-mod callbacks;
 mod client;
 mod close;
 mod config;
 mod connection;
 mod counters;
-mod ending;
 mod error;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 #[doc(hidden)]
@@ -511,13 +508,11 @@ mod message;
 mod message_reader;
 mod message_writer;
 mod messages;
-mod opening;
 mod outbox;
 mod patience;
 mod process;
 mod protocol;
 mod random;
-mod reader;
 mod record;
 mod server;
 mod sync;

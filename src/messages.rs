@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::connection::reader::{Reader, on_connection_thread};
 use crate::connection::{Connection, Life};
 use crate::outbox::uncork_thread;
 use crate::patience::Patience;
 use crate::protocol::Chunk;
-use crate::reader::{Reader, on_connection_thread};
 use crate::{
     CloseCode, CloseEvent, Failure, Message, MessageReader, RecvError, RecvTimeoutError, Timeout,
     TryRecvError,

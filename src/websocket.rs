@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Response;
 
+use crate::connection::reader::on_connection_thread;
 use crate::connection::{Connection, Life};
 use crate::error::Unsendable;
 use crate::outbox::{Leave, uncork_thread};
 use crate::protocol::Opcode;
-use crate::reader::on_connection_thread;
 use crate::{
     Address, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
     Overflow, SendError, SendErrorKind, Text, WaitError,

@@ -8,9 +8,9 @@ use std::time::Instant;
 use url::Host;
 
 use super::connecting::Connecting;
+use crate::connection::handshake::{Answer, Opening, OpeningGuard};
 use crate::error::about;
 use crate::handshake::{ClientHandshake, is_secure};
-use crate::opening::{Answer, Opening, OpeningGuard};
 use crate::transport::{Connector, Socket, dial, look_up};
 use crate::{Error, Timeout};
 

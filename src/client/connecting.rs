@@ -9,11 +9,11 @@ use url::{ParseError, Url};
 use super::Client;
 use super::attempt::Attempt;
 use crate::Error;
+use crate::connection::handshake::{Answer, OpeningGuard};
+use crate::connection::reader::Reader;
 use crate::connection::{Agreed, Connection};
 use crate::handshake::redirect;
-use crate::opening::{Answer, OpeningGuard};
 use crate::protocol::Role;
-use crate::reader::Reader;
 use crate::transport::Socket;
 
 /// A connection that is being made: which server is asked next, what it is sent, and until when.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::connecting::Connecting;
-use crate::callbacks::named;
+use crate::connection::callbacks::named;
+use crate::connection::reader::{Reader, as_connection_thread};
 use crate::error::about;
 use crate::header;
-use crate::reader::{Reader, as_connection_thread};
 use crate::transport::Connector;
 use crate::{Config, Error, IntoOutcome, Messages, Timeout, TlsOptions, WebSocket};
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::connection::Connection;
-use crate::opening::{self, Opening};
+use crate::connection::handshake::{self, Opening};
 use crate::{Address, WebSocket};
 
 /// The report of how a server has stopped.
@@ -56,9 +56,9 @@ impl StuckThread {
             id,
             peer_addr: opening.peer_addr().clone(),
             stage: match opening.stage() {
-                opening::Stage::Reading => Stage::Handshake,
-                opening::Stage::Deciding => Stage::Deciding,
-                opening::Stage::Answering | opening::Stage::Done => Stage::Answering,
+                handshake::Stage::Reading => Stage::Handshake,
+                handshake::Stage::Deciding => Stage::Deciding,
+                handshake::Stage::Answering | handshake::Stage::Done => Stage::Answering,
             },
             ws: None,
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::report::StuckThread;
 use crate::connection::Connection;
-use crate::opening::Opening;
+use crate::connection::handshake::Opening;
 use crate::sync::lock;
 use crate::{CloseCode, Counters, ServerCounters, Timeout, WebSocket};
 

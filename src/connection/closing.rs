@@ -2,11 +2,11 @@
 
 use std::thread::ThreadId;
 
+use super::Connection;
+use super::reader::Reader;
 use crate::close::CloseEvent;
-use crate::connection::Connection;
 use crate::outbox::EndBehindPing;
 use crate::protocol::{CloseFrame, Violation};
-use crate::reader::Reader;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::{CloseCode, Error, Failure, Outcome, WebSocket};

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Response;
 
-use crate::answering::Answering;
+use super::Agreed;
+use super::answering::Answering;
 use crate::background::{STEPS, Timed, Timer, Verdict};
-use crate::connection::Agreed;
 use crate::error::about;
 use crate::handshake::{
     BadRequest, CONTINUE, ClientHandshake, RequestBody, RequestHead, ResponseBody, ResponseHead,

@@ -1,21 +1,27 @@
 //! What one connection shares between its threads, and the record of how it ends.
 
+mod answering;
+pub(crate) mod callbacks;
+mod closing;
+pub(crate) mod handshake;
+pub(crate) mod reader;
+
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use http::Response;
 
+use self::callbacks::Callbacks;
+use self::closing::Ending;
+use self::reader::{Reader, on_connection_thread};
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
-use crate::callbacks::Callbacks;
 use crate::close::CloseEvent;
-use crate::ending::Ending;
 use crate::life::Cause;
 use crate::memberships::Memberships;
 use crate::outbox::{Outbox, SocketWire};
 use crate::process::Process;
 use crate::protocol::{CloseFrame, Role};
-use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::{Ready, Socket};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use crate::callbacks::catch;
-use crate::connection::Connection;
+use super::Connection;
+use super::callbacks::catch;
 use crate::held::{Room, Share};
 use crate::life::Cause;
 use crate::outbox::{Cork, SocketWire, drive_with};
