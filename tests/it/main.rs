@@ -32,6 +32,7 @@ mod proxies;
 mod reading;
 mod requests;
 mod routing;
+mod scale;
 mod sends;
 mod settings;
 mod smoke;
