@@ -479,6 +479,7 @@
 //! http/                              requests, replies, routes, and who may ask
 //! client/, server/                   connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
+//! fuzzing/                           in tests alone: what must hold for whatever bytes come
 //! ```
 //!
 //! What stands higher in this list does not name what stands lower, but for three knots: the
