@@ -138,6 +138,7 @@ impl Socket {
     /// Writes as much as the kernel takes just now, or returns `WouldBlock`; then the same bytes
     /// must come again. An error that [`wants_input`] ends when more has been received. With TLS, what
     /// counts as taken has left as ciphertext; it is never 0 for bytes that are not none.
+    #[inline]
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.get() {
             None => self.try_send_raw(parts),
@@ -145,6 +146,7 @@ impl Socket {
         }
     }
 
+    #[inline]
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | no_signal();
         let sent = match parts {
