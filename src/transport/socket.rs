@@ -118,6 +118,7 @@ impl Socket {
     /// must come again. After an error that [`wants_input`], they are to come again once more has been
     /// received. With TLS, bytes count as written when their ciphertext has left. At least one byte is
     /// written unless there is none.
+    #[inline]
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.get() {
             None => self.try_send_raw(parts),
@@ -125,6 +126,7 @@ impl Socket {
         }
     }
 
+    #[inline]
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.stream.try_send(parts)
     }
