@@ -362,6 +362,8 @@
 //! | a frame against the rules (mask, reserved bits, opcode, length, order) | Close 1002, at its header | `on_error`, `on_close` 1002 |
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
+//! | a message for which there is no memory, or no room among those of others for `message_timeout` | Close 1009 | `on_error`, `on_close` 1009 |
+//! | a request whose body there is no room for | 503 | a DEBUG record |
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | any of these once our own Close has left | nothing more | `on_error` as above, `on_close` 1006 |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
@@ -404,8 +406,14 @@
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
-//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it.
+//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
+//!   all connections hold of messages half received, each from its second 64 KiB on, shares one
+//!   budget of the process: see [`set_memory_budget`].
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
+//!
+//! So all connections together hold the budget, 192 KiB each beside it, and what their queues may
+//! hold: that is the program's to choose, by `max_queue_bytes` times the connections that it lets in
+//! ([`max_connections`](ServerBuilder::max_connections)).
 //!
 //! The kernel's buffers of the socket come on top, in both directions, and are the system's to
 //! bound, but for [`send_buffer`](Config::send_buffer).
@@ -453,6 +461,7 @@
 //! record, random, patience           what is logged; random numbers; how long a reading goes on
 //! tls                                who one is and whom one trusts; transport/tls/ has the engines
 //! header                             headers that programs give
+//! held/                              the memory that peers make the process hold
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
 //! handshake/                         requests and responses as text; no I/O
 //! transport/                         the system: sockets, waiting, dialling, limits
@@ -470,6 +479,7 @@
 //! http/                              requests, replies, routes, and who may ask
 //! client/, server/                   connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
+//! fuzzing/                           in tests alone: what must hold for whatever bytes come
 //! ```
 //!
 //! What stands higher in this list does not name what stands lower, but for three knots: the

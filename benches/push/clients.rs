@@ -118,5 +118,5 @@ fn landline_to(
     // The peer answers nothing.
     let quiet = Config::new().ping_interval(None);
     let client = landline::Client::new().config(quiet);
-    Ok(client.open(&format!("ws://{peer}/"))?)
+    Ok(client.open(format!("ws://{peer}/"))?)
 }

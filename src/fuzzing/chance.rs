@@ -22,7 +22,7 @@ impl Chance {
     /// Returns the ends of the pieces that so many bytes come in, ever later, the end of all last. Of
     /// many bytes the pieces are larger: byte by byte they would take long.
     pub(crate) fn cuts(&mut self, length: usize) -> Vec<usize> {
-        let step = [1, 7, 500, length][self.below(4)].max(1 + length / 1_000);
+        let step = [1, 7, 500, length][self.below(4)].max(1 + length / 300);
         let mut ends = Vec::new();
         let mut end = 0;
         while end < length {

@@ -61,9 +61,8 @@ pub(super) fn check(role: Role, limits: Limits, ask: Ask, bytes: &[u8], chance: 
         _ => limits,
     };
     let expected = Reading::of(role, limits, ask, bytes);
-    let mut feeding = Feeding::new(role, limits, ask, chance);
-    let cuts = feeding.chance.cuts(bytes.len());
-    feeding.feed(bytes, &cuts);
+    let cuts = chance.cuts(bytes.len());
+    let feeding = Feeding::of(role, limits, ask, bytes, &cuts, chance);
     let what = || format!("{role:?}, {limits:?}, {ask:?}, {cuts:?}: {bytes:x?}");
     assert!(feeding.events == expected.events, "{}", what());
     let shown = expected.failure.map(|(code, at)| {
@@ -87,9 +86,8 @@ pub(super) fn decode(
     bytes: &[u8],
     chance: &mut Chance,
 ) -> Vec<Event> {
-    let mut feeding = Feeding::new(role, limits, ask, chance);
-    let cuts = feeding.chance.cuts(bytes.len());
-    feeding.feed(bytes, &cuts);
+    let cuts = chance.cuts(bytes.len());
+    let feeding = Feeding::of(role, limits, ask, bytes, &cuts, chance);
     assert_eq!(feeding.failure, None);
     feeding.events
 }
@@ -107,19 +105,32 @@ struct Feeding<'a> {
 }
 
 impl<'a> Feeding<'a> {
-    fn new(role: Role, limits: Limits, ask: Ask, chance: &'a mut Chance) -> Self {
-        Self {
-            decoder: Decoder::new(role, limits, Vec::new()),
+    /// Feeds the bytes up to these ends, one after the other; the first piece perhaps as what came
+    /// behind the handshake.
+    fn of(
+        role: Role,
+        limits: Limits,
+        ask: Ask,
+        bytes: &[u8],
+        cuts: &[usize],
+        chance: &'a mut Chance,
+    ) -> Self {
+        let is_pipelined = chance.below(2) == 0;
+        let pipelined = cuts.first().copied().filter(|_| is_pipelined).unwrap_or(0);
+        let mut feeding = Self {
+            decoder: Decoder::new(role, limits, bytes[..pipelined].to_vec()),
             ask,
             chance,
             events: Vec::new(),
             failure: None,
             begun: None,
-        }
+        };
+        feeding.take_events(pipelined);
+        feeding.feed(bytes, pipelined, cuts);
+        feeding
     }
 
-    fn feed(&mut self, bytes: &[u8], cuts: &[usize]) {
-        let mut fed = 0;
+    fn feed(&mut self, bytes: &[u8], mut fed: usize, cuts: &[usize]) {
         for end in cuts {
             while fed < *end {
                 let spare = self.decoder.spare();
@@ -130,11 +141,16 @@ impl<'a> Feeding<'a> {
                 let next = (fed + room).min(*end);
                 spare.extend_from_slice(&bytes[fed..next]);
                 fed = next;
-                if let Err(violation) = self.drain() {
-                    assert_eq!(self.failure, None, "a second {violation:?}");
-                    self.failure = Some((violation.code, *end));
-                }
+                self.take_events(*end);
             }
+        }
+    }
+
+    /// Takes all events that there are. A failure shows with the piece that ends there.
+    fn take_events(&mut self, end: usize) {
+        if let Err(violation) = self.drain() {
+            assert_eq!(self.failure, None, "a second {violation:?}");
+            self.failure = Some((violation.code, end));
         }
     }
 

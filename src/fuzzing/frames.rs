@@ -116,11 +116,13 @@ fn text(input: &mut Input<'_>) -> String {
     String::from_utf8_lossy(&payload(input)).into_owned()
 }
 
-/// Makes a payload of bytes that are repeated.
+/// Makes a payload of the bytes that come, perhaps repeated up to some length.
 fn payload(input: &mut Input<'_>) -> Vec<u8> {
-    let times = input.choose(&[1, 1, 1, 2, 13, 126, 1_000, 9_000]);
-    let length = usize::from(input.byte());
-    let mut payload = input.take(length).repeat(times);
-    payload.truncate(100_000);
+    let length = input.choose(&[0, 0, 0, 0, 130, 5_000, 17_000, 70_000]);
+    let own = usize::from(input.byte());
+    let mut payload = input.take(own).to_vec();
+    while !payload.is_empty() && payload.len() < length {
+        payload.extend_from_within(..payload.len().min(length - payload.len()));
+    }
     payload
 }

@@ -147,7 +147,7 @@ fn demand(holds: bool, otherwise: &str) -> Result<(), Error> {
     }
 }
 
-/// Refuses the program's headers that would contradict the handshake's own.
+/// Fails for headers of the program that would contradict the handshake's own.
 fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     const OWNED: [HeaderName; 9] = [
         CONNECTION,
@@ -163,7 +163,7 @@ fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     if matches!(occurrence(headers, HOST), Occurrence::Repeated) {
         return Err(Error::Invalid("there are several Host headers".to_owned()));
     }
-    fields::refuse_any(headers, &OWNED)
+    fields::check_without(headers, &OWNED)
 }
 
 /// Checks that subprotocols are tokens, and all different (RFC 6455, section 4.1). The errors show none

@@ -93,7 +93,7 @@ fn capitals(name: &str) -> String {
 }
 
 /// Fails if a program's headers contain one of these.
-pub(super) fn refuse_any(headers: &HeaderMap, owned: &[HeaderName]) -> Result<(), Error> {
+pub(super) fn check_without(headers: &HeaderMap, owned: &[HeaderName]) -> Result<(), Error> {
     match owned.iter().find(|name| headers.contains_key(*name)) {
         None => Ok(()),
         Some(name) => Err(Error::Invalid(format!(

@@ -165,7 +165,7 @@ pub(crate) fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, B
     Ok(offered)
 }
 
-/// Refuses the program's headers that would contradict the handshake's own.
+/// Fails for headers of the program that would contradict the handshake's own.
 fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     const OWNED: [HeaderName; 8] = [
         CONNECTION,
@@ -177,5 +177,5 @@ fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
         TRANSFER_ENCODING,
         UPGRADE,
     ];
-    fields::refuse_any(headers, &OWNED)
+    fields::check_without(headers, &OWNED)
 }

@@ -30,7 +30,8 @@ pub(crate) const FREE: usize = 64 << 10;
 /// [`message_timeout`](crate::Config::message_timeout) passes and nobody has got any room, the largest
 /// of the paused messages is given up: its connection closes with 1009. A request whose body would
 /// grow gets 503. The first 64 KiB of a message or a body are not counted and never refused, so whoever
-/// sends little notices nothing. A message larger than the whole budget gets 1009 at once.
+/// sends little notices nothing. A message larger than the whole budget gets 1009 at once. Where the
+/// address space is bounded, its last 16 MiB count as held.
 ///
 /// ```
 /// landline::set_memory_budget(256 << 20);
@@ -56,6 +57,23 @@ pub fn memory_budget() -> usize {
     }
 }
 
+/// Returns how many bytes may be held: none beyond what is, where a bounded address space has no room
+/// for so many more and the reserve.
+fn limit_for(more: usize) -> usize {
+    let mut probe = Vec::<u8>::new();
+    let wanted = more.saturating_add(RESERVE);
+    let has_room = !Limits::bounds_address_space() || probe.try_reserve_exact(wanted).is_ok();
+    // Or else the compiler takes it for useless.
+    std::hint::black_box(&probe);
+    if has_room { memory_budget() } else { 0 }
+}
+
+/// What a bounded address space keeps for everything that is not asked for by `try_reserve`, in bytes:
+/// that aborts the process where there is nothing.
+const RESERVE: usize = 16 << 20;
+/// What a newcomer's thread takes of it, in bytes.
+const NEWCOMER: usize = 4 << 20;
+
 /// How many bytes there may be, also in a forked child.
 static LIMIT: AtomicUsize = AtomicUsize::new(UNSET);
 const UNSET: usize = usize::MAX;
@@ -70,7 +88,7 @@ fn ledger() -> &'static Mutex<Ledger> {
 
 /// Tells whether there is no room for anybody who may want some.
 pub(crate) fn is_exhausted() -> bool {
-    let limit = memory_budget();
+    let limit = limit_for(NEWCOMER);
     lock(ledger()).is_exhausted(limit)
 }
 
@@ -120,7 +138,7 @@ impl Share {
         if bytes <= FREE.max(self.bytes) {
             return true;
         }
-        let limit = memory_budget();
+        let limit = limit_for(bytes);
         let took = lock(ledger()).take(bytes - self.bytes, limit);
         if took {
             self.bytes = bytes;
@@ -171,7 +189,7 @@ impl Share {
     pub(crate) fn give_back(&mut self) {
         self.pause = None;
         if self.bytes > 0 {
-            let (bytes, limit) = (std::mem::take(&mut self.bytes), memory_budget());
+            let (bytes, limit) = (std::mem::take(&mut self.bytes), limit_for(0));
             let mut ledger = lock(ledger());
             ledger.give_back(self.connection, bytes);
             ledger.serve(limit, Instant::now());
@@ -197,8 +215,7 @@ struct Waiting {
 impl Waiting {
     /// Waits for `bytes` in place of those that are `held`.
     fn wait(&self, held: usize, bytes: usize, is_cut: impl Fn() -> bool) -> Room {
-        let limit = memory_budget();
-        if bytes > limit {
+        if bytes > memory_budget() {
             return Room::Refused;
         }
         let woken = Arc::new(Condvar::new());
@@ -206,14 +223,14 @@ impl Waiting {
         ledger.join(self.place, held, bytes - held, &woken);
         let room = loop {
             let now = Instant::now();
-            ledger.serve(memory_budget(), now);
+            ledger.serve(limit_for(bytes), now);
             match self.look(&mut ledger, now, is_cut()) {
                 Ok(room) => break room,
                 Err(until) => ledger = wait(&woken, ledger, Some(until)),
             }
         };
         ledger.leave(self.place);
-        ledger.serve(limit, Instant::now());
+        ledger.serve(limit_for(0), Instant::now());
         room
     }
 

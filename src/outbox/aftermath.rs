@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::delivery::{Awaited, Promise};
 use super::line::Bell;
 use super::outgoing::Outgoing;
-use super::writer::{Writer, dispose};
+use super::writer::{Writer, dispose, dispose_all};
 use super::{Outbox, Wire};
 use crate::background::STEPS;
 use crate::{DeliveryError, Message};
@@ -107,7 +107,7 @@ impl<W: Wire> Aftermath<W> {
                 Task::Bury(mut writer) => {
                     let mut spent = Vec::new();
                     writer.take_spent(&mut spent);
-                    spent.into_iter().for_each(dispose);
+                    dispose_all(spent);
                 }
             }
         }

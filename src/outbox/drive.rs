@@ -1,6 +1,7 @@
 //! Writing: whoever has taken the writer writes until nothing is left, the socket takes no more, or its
 //! turn is over.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use super::aftermath::Aftermath;
 use super::frame::{Frame, Written};
 use super::queue::{Queue, Seat};
 use super::sync::{MutexGuard, Ordering, lock, wait};
-use super::writer::{Writer, dispose};
+use super::writer::{Writer, dispose_all};
 use super::{Outbox, Wire};
 use crate::life::Cause;
 
@@ -42,6 +43,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Unlocks, and does what is left to be done then.
+    #[inline]
     pub(super) fn unlock(self: &Arc<Self>, queue: MutexGuard<'_, Queue<W>>, after: Aftermath<W>) {
         self.publish(&queue);
         let observed = queue.observers > 0;
@@ -73,61 +75,62 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Writes with the writer until it has nothing left, the socket is full, or `share` bytes are
-    /// written. `direct` is a frame that nothing is to be written before.
+    /// written. `direct` is a frame that nothing is to be written before; its payload is the caller's to
+    /// drop.
     pub(super) fn drive(
         self: &Arc<Self>,
         mut writer: Box<Writer<W>>,
-        mut direct: Option<Frame>,
+        mut direct: Option<&mut Frame>,
         mut share: u64,
     ) {
-        let mut next = direct.as_mut();
         // Dropped when the writer is back in its place: their owners may send here, too.
         let mut spent = Vec::new();
-        let panic = loop {
-            let attempt = AssertUnwindSafe(|| self.write_once(&mut writer, next.take()));
-            let result = match catch_unwind(attempt) {
+        loop {
+            let mut written = Written::default();
+            let frame = direct.as_deref_mut();
+            let attempt = || self.write_once(&mut writer, frame, &mut written);
+            let result = match catch_unwind(AssertUnwindSafe(attempt)) {
                 Ok(result) => result,
-                Err(panic) => break Some((panic, writer)),
+                Err(panic) => {
+                    self.abandon(writer, direct);
+                    resume_unwind(panic);
+                }
             };
+            direct = None;
             writer.take_spent(&mut spent);
             let mut after = Aftermath::new();
             let mut queue = lock(&self.queue);
-            let kept = queue.settle(writer, result, &mut share, &mut after);
+            let kept = queue.settle(writer, result, written, &mut share, &mut after);
             self.unlock(queue, after);
             match kept {
                 Some(kept) => writer = kept,
-                None => break None,
+                None => break,
             }
-        };
-        let panic = panic.map(|(panic, mut writer)| {
-            direct
-                .take()
-                .into_iter()
-                .for_each(|frame| writer.push(frame));
-            // Without the writer the connection would be mute for ever.
-            self.cut(Cause::Aborted);
-            self.with_queue(|queue, after| queue.bury(writer, after));
-            panic
-        });
-        dispose(direct.map(|frame| frame.payload));
-        if !spent.is_empty() {
-            spent.into_iter().for_each(dispose);
         }
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
+        dispose_all(spent);
     }
 
     fn write_once(
         &self,
         writer: &mut Writer<W>,
         direct: Option<&mut Frame>,
-    ) -> std::io::Result<Written> {
+        written: &mut Written,
+    ) -> io::Result<()> {
         // A forked child must not end what its parent has open.
         if self.is_closing() && !writer.is_own() {
-            return Err(std::io::ErrorKind::NotConnected.into());
+            return Err(io::ErrorKind::NotConnected.into());
         }
-        writer.write(direct)
+        writer.write(direct, written)
+    }
+
+    /// Ends the connection, as writing has panicked: without the writer it would be mute for ever.
+    #[cold]
+    fn abandon(self: &Arc<Self>, mut writer: Box<Writer<W>>, direct: Option<&mut Frame>) {
+        if let Some(frame) = direct {
+            writer.push(frame.take());
+        }
+        self.cut(Cause::Aborted);
+        self.with_queue(|queue, after| queue.bury(writer, after));
     }
 
     /// Ends a wait for writability by the background. A sender that waits for room writes on itself,

@@ -1,9 +1,12 @@
 //! A frame between the queue and the kernel: [`Frame`], and what its end releases.
 
+use std::mem;
+
 use bytes::Bytes;
 
 use super::budget::weight;
 use super::delivery::Promise;
+use super::outgoing::Outgoing;
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
 
@@ -36,10 +39,21 @@ pub(super) enum Role {
     Close,
 }
 
-/// A message of one frame.
-impl From<(Message, Option<Promise>)> for Frame {
+impl Frame {
+    /// Makes the only frame of a message; hands back what is none.
     #[inline]
-    fn from((message, promise): (Message, Option<Promise>)) -> Self {
+    pub(super) fn of(outgoing: Outgoing) -> Result<Self, Outgoing> {
+        match outgoing {
+            Outgoing::Message(message) => Ok(Self::message(message, None)),
+            Outgoing::Tracked(tracked) => {
+                let (message, promise) = *tracked;
+                Ok(Self::message(message, Some(promise)))
+            }
+            other => Err(other),
+        }
+    }
+
+    fn message(message: Message, promise: Option<Promise>) -> Self {
         let weight = weight(&message);
         Self {
             opcode: Opcode::of(&message),
@@ -48,9 +62,16 @@ impl From<(Message, Option<Promise>)> for Frame {
             role: Role::Message { weight, promise },
         }
     }
-}
 
-impl Frame {
+    /// Takes what has to be given back if it is not written.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            payload: mem::take(&mut self.payload),
+            role: mem::take(&mut self.role),
+            ..*self
+        }
+    }
+
     /// Makes a control frame.
     pub(super) fn control(opcode: Opcode, payload: Bytes, role: Role) -> Self {
         Self {

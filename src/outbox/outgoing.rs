@@ -44,19 +44,6 @@ impl Outgoing {
         matches!(self, Self::Message(_) | Self::Tracked(_))
     }
 
-    /// Takes a whole message apart; hands all else back.
-    #[inline]
-    pub(super) fn into_message(self) -> Result<(Message, Option<Promise>), Self> {
-        match self {
-            Self::Message(message) => Ok((message, None)),
-            Self::Tracked(tracked) => {
-                let (message, promise) = *tracked;
-                Ok((message, Some(promise)))
-            }
-            other => Err(other),
-        }
-    }
-
     /// Records why it will not be written. Returns a payload to be dropped, and who is to be woken,
     /// where no lock is held.
     pub(super) fn give_up(self, why: DeliveryError) -> (Option<Message>, Option<Awaited>) {

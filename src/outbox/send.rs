@@ -11,6 +11,7 @@ use super::frame::Frame;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use super::sync::{MutexGuard, has_passed, lock, wait};
+use super::writer::dispose;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
@@ -39,14 +40,15 @@ impl<W: Wire> Outbox<W> {
             return rejected.map_err(into_error);
         }
         if held && queue.budget.bytes() + weight < CORK_FULL {
-            queue.push(outgoing);
+            queue.push_held(outgoing);
             self.hold(queue);
             return Ok(());
         }
-        if let Some(writer) = queue.take_writer_for(&outgoing) {
+        if let Some(writer) = queue.take_writer_for(&outgoing, weight) {
             drop(queue);
-            let frame = outgoing.into_message().ok().map(Frame::from);
-            self.drive(writer, frame, weight + FAIR_SHARE);
+            let mut frame = Frame::of(outgoing).ok();
+            self.drive(writer, frame.as_mut(), weight + FAIR_SHARE);
+            dispose(frame.map(|frame| frame.payload));
             return Ok(());
         }
         queue.push(outgoing);

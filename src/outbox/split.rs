@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::budget::weight;
 use super::delivery::Promise;
 use super::frame::{Frame, Role};
 use super::outgoing::Outgoing;
@@ -20,11 +19,16 @@ pub(super) struct Split {
 }
 
 impl Split {
-    pub(super) fn new(message: Message, promise: Option<Promise>) -> Self {
+    /// Begins with a frame that is too large.
+    pub(super) fn of(frame: Frame) -> Self {
+        let (weight, promise) = match frame.role {
+            Role::Message { weight, promise } => (weight, promise),
+            _ => (frame.payload.len() as u64, None),
+        };
         Self {
-            opcode: Opcode::of(&message),
-            weight: weight(&message),
-            rest: message.into_bytes(),
+            opcode: frame.opcode,
+            rest: frame.payload,
+            weight,
             promise,
         }
     }

@@ -1,6 +1,6 @@
 //! The wire that connections use: a socket, and the background as keeper of the time.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Cork, Outbox, Rest, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
 use crate::held;
+use crate::process::Process;
 use crate::transport::{Interest, Socket};
 
 /// The sending side's view of a connection's socket.
@@ -21,8 +22,9 @@ pub(crate) struct SocketWire {
 thread_local! {
     /// Names the reading end that this thread drives just now.
     static CORK: RefCell<Option<Arc<Cork<SocketWire>>>> = const { RefCell::new(None) };
-    /// Holds what this thread gathers from a program's iterator.
-    static GATHERED: OnceCell<Arc<Cork<SocketWire>>> = const { OnceCell::new() };
+    /// Holds what this thread gathers from a program's iterator, in this process: a forked child's
+    /// background does not tick for its parent's.
+    static GATHERED: RefCell<Option<(Process, Arc<Cork<SocketWire>>)>> = const { RefCell::new(None) };
 }
 
 /// Says that this thread drives this reading end from now on. What the one before held leaves.
@@ -107,14 +109,21 @@ impl Wire for SocketWire {
         if let Some(cork) = driven().filter(|cork| cork.is_active()) {
             return cork.hold(outbox);
         }
-        let held = GATHERED.try_with(|cork| cork.get_or_init(Cork::new).hold(outbox));
-        if held.is_err() {
-            outbox.let_go();
+        let gathered = GATHERED.try_with(|gathered| {
+            let mut gathered = gathered.borrow_mut();
+            gathered.take_if(|(process, _)| !process.is_this());
+            let (_, cork) = gathered.get_or_insert_with(|| (Process::this(), Cork::new()));
+            Arc::clone(cork)
+        });
+        match gathered {
+            Ok(cork) => cork.hold(outbox),
+            Err(_) => outbox.let_go(),
         }
     }
 
     fn uncork() {
-        let gathered = GATHERED.try_with(|cork| cork.get().cloned()).ok().flatten();
+        let gathered = GATHERED.try_with(|gathered| gathered.borrow().clone());
+        let gathered = gathered.ok().flatten().map(|(_, cork)| cork);
         for cork in driven().into_iter().chain(gathered) {
             cork.uncork();
         }

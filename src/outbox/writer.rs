@@ -38,6 +38,9 @@ pub(super) const LARGE: usize = 16 << 10;
 /// A large payload that must be masked is masked so many bytes at a time.
 const STEP: usize = 64 << 10;
 
+/// The most bytes that are kept for the next message.
+const SHORT: usize = 64;
+
 /// A payload that leaves from where it lies; masked, a step at a time.
 struct Large {
     payload: Bytes,
@@ -81,6 +84,8 @@ impl<W: Wire> Writer<W> {
     /// Makes room for as many frames.
     pub(super) fn expect(&mut self, frames: usize) {
         self.batch.reserve(frames);
+        self.unsent.reserve(frames);
+        self.spent.reserve(frames);
     }
 
     /// Has what the wire owes leave with what is written next.
@@ -103,27 +108,42 @@ impl<W: Wire> Writer<W> {
         self.wire.is_own()
     }
 
-    /// Writes once, without blocking, and returns what that has released. `direct` is a frame that
-    /// nothing is before; its payload stays with the caller, unless it is large.
+    /// Writes once, without blocking, and counts what that releases. `direct` is a frame that nothing
+    /// is before; its payload stays with the caller, unless it is large.
     ///
     /// # Errors
     /// `WouldBlock` where the socket takes no more just now; any other is the end of the sending.
-    pub(super) fn write(&mut self, direct: Option<&mut Frame>) -> io::Result<Written> {
-        if let Some(frame) = direct {
-            let left = self.encode(frame);
-            return self.write_encoded(Some((left, frame)));
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        direct: Option<&mut Frame>,
+        written: &mut Written,
+    ) -> io::Result<()> {
+        let Some(frame) = direct else {
+            self.encode_batch();
+            let length = self.write_encoded()?;
+            self.count_off(length, written);
+            return Ok(());
+        };
+        let left = self.encode(frame);
+        let result = self.write_encoded();
+        match result {
+            // The common case.
+            Ok(length) if length == left => {
+                written.length += length as u64;
+                written.add(mem::take(&mut frame.role));
+            }
+            _ => {
+                self.unsent.push_back(Unsent::of(left, frame));
+                self.count_off(*result.as_ref().unwrap_or(&0), written);
+            }
         }
-        self.encode_batch();
-        if self.unsent.is_empty() {
-            self.wire.flush()?;
-            self.owes = false;
-            return Ok(Written::default());
-        }
-        self.write_encoded(None)
+        result.map(drop)
     }
 
-    /// Writes what is encoded: what is unsent, or the one frame that `direct` says, with its length.
-    fn write_encoded(&mut self, direct: Option<(usize, &mut Frame)>) -> io::Result<Written> {
+    /// Writes what is encoded, or else what the wire owes. Returns how many bytes of frames have left.
+    #[inline]
+    fn write_encoded(&mut self) -> io::Result<usize> {
         if self.encoded.is_empty() {
             self.mask_next_step();
         }
@@ -132,35 +152,26 @@ impl<W: Wire> Writer<W> {
             Some(large) if large.key.is_none() => &large.payload[large.taken..],
             _ => &[],
         };
+        if encoded.is_empty() && uncopied.is_empty() {
+            self.wire.flush()?;
+            self.owes = false;
+            return Ok(0);
+        }
         let parts = [IoSlice::new(encoded), IoSlice::new(uncopied)];
-        let length = match self.wire.try_send(&parts) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            result => result,
-        };
+        let length = self.wire.try_send(&parts)?;
+        if length == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
         // What the wire owed has left with it.
-        self.owes &= length.is_err();
-        let taken = *length.as_ref().unwrap_or(&0);
-        let of_encoded = taken.min(encoded.len());
+        self.owes = false;
+        let of_encoded = length.min(encoded.len());
         self.written += of_encoded;
         if self.written == self.encoded.len() {
             self.encoded.clear();
             self.written = 0;
         }
-        self.take_uncopied(taken - of_encoded);
-        let mut written = Written {
-            length: taken as u64,
-            ..Written::default()
-        };
-        match direct {
-            // The common case.
-            Some((left, frame)) if left == taken => written.add(mem::take(&mut frame.role)),
-            direct => {
-                let unsent = direct.map(|(left, frame)| Unsent::of(left, frame));
-                self.unsent.extend(unsent);
-                self.count_off(taken, &mut written);
-            }
-        }
-        length.map(|_| written)
+        self.take_uncopied(length - of_encoded);
+        Ok(length)
     }
 
     /// Counts bytes of the large payload, and gives it up once all of it is taken.
@@ -184,6 +195,7 @@ impl<W: Wire> Writer<W> {
     }
 
     /// Encodes a frame: copies its payload, or takes it if it is large. Returns its length.
+    #[inline]
     fn encode(&mut self, frame: &mut Frame) -> usize {
         let (start, length) = (self.encoded.len(), frame.payload.len());
         if self.encoded.capacity() == 0 {
@@ -219,6 +231,7 @@ impl<W: Wire> Writer<W> {
 
     /// Counts `length` bytes off, and what they release.
     fn count_off(&mut self, mut length: usize, written: &mut Written) {
+        written.length += length as u64;
         while let Some(frame) = self.unsent.front_mut() {
             if frame.left > length {
                 frame.left -= length;
@@ -230,10 +243,14 @@ impl<W: Wire> Writer<W> {
         }
     }
 
-    /// Gives all memory back. What a connection keeps at rest, many keep; and whoever sends to one
-    /// after the other finds the memory of the last for the next, near in the caches.
+    /// Gives all memory back but that of a short message. What a connection keeps at rest, many keep;
+    /// and whoever sends to one after the other finds the memory of the last for the next, near in the
+    /// caches.
+    #[inline]
     pub(super) fn rest(&mut self) {
-        self.encoded = Vec::new();
+        if self.encoded.capacity() > SHORT {
+            self.encoded = Vec::new();
+        }
         if self.unsent.capacity() > 0 {
             self.unsent = VecDeque::new();
             self.batch = VecDeque::new();
@@ -244,13 +261,14 @@ impl<W: Wire> Writer<W> {
     pub(super) fn discard(&mut self) -> Written {
         let mut discarded = Written::default();
         self.count_off(usize::MAX, &mut discarded);
+        discarded.length = 0;
         for frame in mem::take(&mut self.batch) {
             discarded.add(frame.role);
             self.spent.push(frame.payload);
         }
         let large = self.large.take();
         self.spent.extend(large.map(|large| large.payload));
-        self.rest();
+        self.encoded = Vec::new();
         self.written = 0;
         self.owes = false;
         discarded
@@ -264,11 +282,27 @@ impl<W: Wire> Writer<W> {
     }
 }
 
-/// Drops a payload. What its owner's `Drop` throws must neither end this thread, which may be
-/// anybody's, nor meet the next one's.
+/// Drops payloads, each by itself.
+#[inline]
+pub(super) fn dispose_all(payloads: Vec<Bytes>) {
+    if payloads.is_empty() {
+        return;
+    }
+    let mut payloads = payloads.into_iter();
+    while payloads.len() > 0 {
+        guarded(|| payloads.by_ref().for_each(drop));
+    }
+}
+
+/// Drops a payload.
 pub(super) fn dispose<T>(payload: T) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-    if let Err(panic) = dropped {
+    guarded(|| drop(payload));
+}
+
+/// Drops. What a payload's owner throws then must neither end this thread, which may be anybody's, nor
+/// meet the next one's.
+fn guarded(drop: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(drop)) {
         error!("a payload panicked when it was dropped");
         mem::forget(panic);
     }

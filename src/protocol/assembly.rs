@@ -107,14 +107,14 @@ impl Assembly {
         if self.room() >= self.missing().min(least) {
             return None;
         }
-        let step = self.payload.len().max(FIRST_STEP);
+        let doubled = self.payload.capacity().saturating_mul(2).max(FIRST_STEP);
+        let whole = self.payload.len().saturating_add(self.missing());
         // Small frames that others follow are not to move the payload each time.
-        let step = if unread == 0 || self.is_final {
-            step.min(self.missing())
+        Some(if unread == 0 || self.is_final {
+            doubled.min(whole)
         } else {
-            step
-        };
-        Some(self.payload.len() + step)
+            doubled
+        })
     }
 
     /// Grows the payload to what was [`wanted`](Self::wanted).

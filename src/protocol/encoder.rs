@@ -44,9 +44,15 @@ impl Encoder {
 }
 
 /// Appends a header (RFC 6455, section 5.2), with the shortest form of the length.
+#[inline]
 fn append_header(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, length: u64, key: Option<MaskKey>) {
     let first = opcode as u8 | if fin == Fin::Last { 0x80 } else { 0 };
     let masked = if key.is_some() { 0x80 } else { 0 };
+    if let (0..126, Some(key)) = (length, key) {
+        // The common case in one piece.
+        let [a, b, c, d] = key.as_bytes();
+        return out.extend_from_slice(&[first, masked | length as u8, a, b, c, d]);
+    }
     match length {
         0..126 => out.extend_from_slice(&[first, masked | length as u8]),
         126..=0xFFFF => {

@@ -241,8 +241,9 @@ mod tests {
         text.parse::<SocketAddr>().unwrap().into()
     }
 
-    /// A name of another machine is refused over loopback, but not over a Unix socket, which a page
-    /// cannot reach, nor from a trusted proxy, also where a socket serves both IPv6 and IPv4.
+    /// A name of another machine is refused over loopback, also where a socket serves both IPv6 and
+    /// IPv4. It is taken from a trusted proxy, and over a Unix socket, which no page can reach, unless
+    /// hosts are named.
     #[test]
     fn hosts_are_judged_by_the_way_they_came() {
         let mut admission = Admission::default();

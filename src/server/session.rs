@@ -135,8 +135,8 @@ fn decide(
     pipelined: Vec<u8>,
     shared: &Shared,
 ) -> Result<Accepted, Rejection> {
-    if let Err(rejection) = shared.admission.judge(&request) {
-        return Err(Rejection::Answered(rejection, request.method().clone()));
+    if let Err(reply) = shared.admission.judge(&request) {
+        return Err(Rejection::Answered(reply, request.method().clone()));
     }
     let asked = asked_upgrade(&request)?;
     let mut reply = answer(shared, &mut request);

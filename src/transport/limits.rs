@@ -78,6 +78,11 @@ impl Limits {
 const STACK: u64 = (2 << 20) + (64 << 10);
 
 impl Limits {
+    /// Tells whether the address space of this process is bounded.
+    pub(crate) fn bounds_address_space() -> bool {
+        getrlimit(Resource::As).current.is_some()
+    }
+
     /// Returns the bytes of memory that this process may have.
     pub(crate) fn memory(&self) -> Option<usize> {
         let least = lowest([self.address_space, self.memory, self.physical])?;

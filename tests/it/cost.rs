@@ -146,14 +146,14 @@ fn idle_connections_cost_at_most_20_kib() {
 }
 
 /// Is the other process: holds connections that have echoed a message each.
-fn hold_sockets(server: SocketAddr, count: usize) {
+pub(crate) fn hold_sockets(server: SocketAddr, count: usize) {
     raise_descriptors();
     let _peers: Vec<_> = (0..count).map(|_| echoed(server)).collect();
     tell("echoed");
     until_released();
 }
 
-fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
+pub(crate) fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
     let mut stream = TcpStream::connect(&server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let hello = Frame::text("hello");
@@ -171,7 +171,7 @@ fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
     stream
 }
 
-fn raise_descriptors() {
+pub(crate) fn raise_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();

@@ -36,6 +36,7 @@ mod replies;
 mod requests;
 mod route_settings;
 mod routing;
+mod scale;
 mod sends;
 mod settings;
 mod smoke;

@@ -1,12 +1,9 @@
 //! The memory that peers make the process hold: messages half received, and bodies of requests.
 
-use std::io::Write;
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use landline::{Client, Config, Server, ServerBuilder, WebSocket};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use landline::{Client, Config, Server};
 
 use crate::support::opcode::*;
 use crate::support::*;
@@ -50,10 +47,18 @@ impl Half {
         half
     }
 
-    /// Fills the memory that it has, so that it wants twice as much.
+    /// Fills the memory that it has, so that it wants twice as much, and waits until it waits for that.
     #[track_caller]
     fn want_more(&mut self) {
         self.send_unread(LEFT + 1);
+        let expected = self.sent as u64 - 1;
+        settled("it is full", || self.received() == expected);
+        let name = format!("landline-{}", self.met.ws.id());
+        settled("it waits", || {
+            let mut threads = threads_named(&name).into_iter();
+            threads.any(|thread| thread.name == name && thread.asleep)
+        });
+        assert_eq!(self.received(), expected, "it is read on");
     }
 
     /// How long the header is, of a payload of 64 KiB and more.
@@ -92,12 +97,6 @@ impl Half {
     }
 }
 
-/// Waits until all who read are asleep, be it in a pause.
-#[track_caller]
-fn settle_readers() {
-    settle_asleep("landline-");
-}
-
 /// Two messages of which each holds half of the budget and wants more.
 #[track_caller]
 fn deadlocked(role: Role) -> [Half; 2] {
@@ -105,10 +104,6 @@ fn deadlocked(role: Role) -> [Half; 2] {
     let mut halves = [(); 2].map(|()| Half::of(role, patient(), 512 * KIB, 256 * KIB));
     for half in &mut halves {
         half.want_more();
-    }
-    settle_readers();
-    for half in &halves {
-        assert_eq!(half.received() as usize, half.header() + 256 * KIB);
     }
     halves
 }
@@ -152,14 +147,14 @@ fn messages_wait_for_room_and_nobody_else_does() {
 fn largest_message_that_waits_is_given_up() {
     alone(|| {
         for role in ROLES {
-            landline::set_memory_budget(768 * KIB);
+            landline::set_memory_budget(MIB);
+            let hasty = patient().message_timeout(ms(500));
+            let (met, hasty_events) = Meeting::recorded(role, hasty);
+            let idle = Half::of(role, patient(), 512 * KIB, 256 * KIB);
             let mut large = Half::of(role, patient(), MIB, 512 * KIB);
             let mut small = Half::of(role, patient(), 512 * KIB, 256 * KIB);
             large.want_more();
             small.want_more();
-            settle_readers();
-            let hasty = patient().message_timeout(ms(500));
-            let (met, hasty_events) = Meeting::recorded(role, hasty);
             let mut peer = met.peer;
             let sending = thread::spawn(move || {
                 peer.send(&Frame::new(BINARY, vec![7; 200 * KIB]));
@@ -179,6 +174,7 @@ fn largest_message_that_waits_is_given_up() {
             };
             assert_eq!(payload.len(), 200 * KIB);
             drop(sending.join().unwrap());
+            idle.complete();
         }
     });
 }
@@ -207,5 +203,59 @@ fn cut_ends_the_wait_for_room() {
             }
             second.complete();
         }
+    });
+}
+
+/// Bodies of requests are counted too: one that would take more than there is gets 503, one of 64 KiB is
+/// taken, and what is over leaves the budget.
+#[test]
+fn bodies_are_counted() {
+    alone(|| {
+        let server = TestServer::start(
+            Server::builder()
+                .config(patient().max_body_size(8 * MIB))
+                .on_request(|request| request.body().len().to_string()),
+        );
+        let post = |length: usize, coding: &str| {
+            let mut peer = RawPeer::dial(&server);
+            peer.send_bytes(format!(
+                "POST / HTTP/1.1\r\nHost: {}\r\n{coding}\r\n\r\n",
+                server.local_addr()
+            ));
+            // It may be refused before its end.
+            let _ = peer.try_send_bytes(vec![b'x'; length]);
+            peer
+        };
+        let reply = |mut peer: RawPeer| peer.read_head()[9..12].to_owned();
+        let whole = |length: usize| post(length, &format!("Content-Length: {length}"));
+        let chunked = |length: usize| {
+            let mut peer = post(0, "Transfer-Encoding: chunked");
+            let chunk = [
+                format!("{length:x}\r\n").as_bytes(),
+                &vec![b'x'; length],
+                b"\r\n0\r\n\r\n",
+            ]
+            .concat();
+            let _ = peer.try_send_bytes(chunk);
+            peer
+        };
+        landline::set_memory_budget(MIB);
+        for _ in 0..5 {
+            assert_eq!(reply(whole(400 * KIB)), "200");
+            assert_eq!(reply(chunked(400 * KIB)), "200");
+            assert_eq!(reply(whole(4 * MIB)), "503");
+            assert_eq!(reply(chunked(4 * MIB)), "503");
+        }
+        let waiting = [whole(0), post(0, "Content-Length: 65536")];
+        let half = post(600 * KIB, "Content-Length: 700000");
+        settled("the half is held", || {
+            RawPeer::dial(&server).try_upgrade().contains(" 503 ")
+        });
+        let [empty, mut small] = waiting;
+        assert_eq!(reply(empty), "200");
+        small.send_bytes(vec![b'x'; 64 * KIB]);
+        assert_eq!(reply(small), "200");
+        drop(half);
+        settled("the half has left", || reply(whole(400 * KIB)) == "200");
     });
 }

@@ -16,25 +16,23 @@ pub(super) const PROGRESS: u64 = 64 << 10;
 impl<W: Wire> Queue<W> {
     /// Counts what a write has brought, and gives the writer what leaves next, or puts it where it
     /// belongs. Returns it if the turn goes on, which has `share` bytes left.
+    #[inline]
     pub(in crate::outbox) fn settle(
         &mut self,
         mut writer: Box<Writer<W>>,
-        result: io::Result<Written>,
+        result: io::Result<()>,
+        written: Written,
         share: &mut u64,
         after: &mut Aftermath<W>,
     ) -> Option<Box<Writer<W>>> {
-        let refusal = match result {
-            Ok(written) => {
-                *share = share.saturating_sub(written.length);
-                self.account(written, after);
-                if writer.is_worn_out() {
-                    self.retire(after);
-                }
-                None
+        if result.is_ok() {
+            *share = share.saturating_sub(written.length);
+            self.account(written, after);
+            if writer.is_worn_out() {
+                self.retire(after);
             }
-            Err(error) => Some(error),
-        };
-        match refusal {
+        }
+        match result.err() {
             _ if self.life.is_sending_over() => self.bury(writer, after),
             Some(error) if error.kind() == io::ErrorKind::WouldBlock => self.refuse(writer, after),
             Some(error) if wants_input(&error) => return self.await_input(writer, after),
@@ -56,6 +54,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Counts what has left.
+    #[inline]
     pub(in crate::outbox) fn account(&mut self, written: Written, after: &mut Aftermath<W>) {
         if written.length > 0 {
             self.taken += written.length;
@@ -171,6 +170,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Puts the writer back with nothing to do.
+    #[inline]
     pub(in crate::outbox) fn put_back(&mut self, mut writer: Box<Writer<W>>) {
         writer.rest();
         self.stall = None;

@@ -53,8 +53,8 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn take_writer_for(
         &mut self,
         outgoing: &Outgoing,
+        weight: u64,
     ) -> Option<Box<Writer<W>>> {
-        let weight = outgoing.weight();
         let is_frame = outgoing.is_droppable() && weight <= self.max_frame as u64;
         if !is_frame || !self.has_nothing_before() {
             return None;
@@ -135,11 +135,11 @@ impl<W: Wire> Queue<W> {
                 self.split.take_if(|_| fragment.fin == Fin::Last);
                 return Some(fragment);
             }
-            match self.channel.pop()?.into_message() {
-                Ok((message, promise)) if message.len() > self.max_frame => {
-                    self.split = Some(Box::new(Split::new(message, promise)));
+            match Frame::of(self.channel.pop()?) {
+                Ok(frame) if frame.payload.len() > self.max_frame => {
+                    self.split = Some(Box::new(Split::of(frame)));
                 }
-                Ok(message) => return Some(Frame::from(message)),
+                Ok(frame) => return Some(frame),
                 // Whoever confirms has begun the numbers.
                 Err(Outgoing::Barrier(promise)) => {
                     let payload = self.pings.as_mut()?.next(Some(promise));

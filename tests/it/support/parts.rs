@@ -49,7 +49,13 @@ impl Part {
                 command
             }
         };
-        command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+        command.args([
+            test,
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+            "--include-ignored",
+        ]);
         command
             .env(PART, part)
             .stdin(Stdio::piped())
@@ -100,6 +106,12 @@ impl Part {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills it, and asserts that it had not ended by itself.
+    #[track_caller]
+    pub(crate) fn kill(mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None);
     }
 
     /// Lets it end, asserts that it ends well, and returns what it told and nobody heard.

@@ -125,12 +125,24 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// parallel, so only there what is counted or limited is the test's own.
 #[track_caller]
 pub(crate) fn alone<F: FnOnce()>(body: F) {
-    alone_with(&[], body);
+    alone_as(&[], LIMIT, body);
+}
+
+/// Does as [`alone`] does, for at most so long.
+#[track_caller]
+pub(crate) fn alone_within<F: FnOnce()>(limit: Duration, body: F) {
+    alone_as(&[], limit, body);
 }
 
 /// Does as [`alone`] does, in an environment that has these variables too.
 #[track_caller]
+#[cfg(all(feature = "tls", feature = "rustls"))]
 pub(crate) fn alone_with<F: FnOnce()>(variables: &[(&str, &Path)], body: F) {
+    alone_as(variables, LIMIT, body);
+}
+
+#[track_caller]
+fn alone_as<F: FnOnce()>(variables: &[(&str, &Path)], limit: Duration, body: F) {
     let name = test_name::<F>();
     if env::var(ALONE).is_ok_and(|alone| alone == name) {
         return body();
@@ -154,7 +166,7 @@ pub(crate) fn alone_with<F: FnOnce()>(variables: &[(&str, &Path)], body: F) {
         .unwrap();
     let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let read = [thread::spawn(|| read(out)), thread::spawn(|| read(err))];
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + limit;
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break Some(status),
@@ -170,6 +182,8 @@ pub(crate) fn alone_with<F: FnOnce()>(variables: &[(&str, &Path)], body: F) {
     let passed = status.is_some_and(|status| status.success()) && out.contains("1 passed");
     let how = status.map_or("did not end in time".into(), |status| status.to_string());
     assert!(passed, "{name} in its own process: {how}\n{out}\n{err}");
+    // What was measured is worth knowing.
+    println!("{out}");
 }
 
 /// Returns the path of the test that a closure stands in, without the crate's name.

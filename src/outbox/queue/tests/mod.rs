@@ -18,7 +18,7 @@ use super::*;
 use crate::life::Cause;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::delivery::{Delivery, delivery};
-use crate::outbox::frame::Frame;
+use crate::outbox::frame::{Frame, Written};
 use crate::outbox::lane::Stream;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
@@ -235,8 +235,9 @@ impl Fixture {
         let Some(mut writer) = writer else {
             return Vec::new();
         };
-        match writer.write(None) {
-            Ok(written) => {
+        let mut written = Written::default();
+        match writer.write(None, &mut written) {
+            Ok(()) => {
                 self.queue.account(written, &mut self.after);
                 if writer.is_done() {
                     self.queue.put_back(writer);

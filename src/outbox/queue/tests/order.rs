@@ -77,13 +77,13 @@ fn a_batch_ends_for_control_frames() {
 fn a_message_with_nothing_before_it_passes_the_channel() {
     let mut fixture = Fixture::fast(1 << 20, 8);
     let message = || Outgoing::Message("a".into());
-    let mut writer = fixture.queue.take_writer_for(&message()).expect("free");
+    let mut writer = fixture.queue.take_writer_for(&message(), 1).expect("free");
     assert_eq!(fixture.queue.messages(), 1);
     assert!(
-        fixture.queue.take_writer_for(&message()).is_none(),
+        fixture.queue.take_writer_for(&message(), 1).is_none(),
         "the writer is out"
     );
-    writer.push(Frame::from(("a".into(), None)));
+    writer.push(Frame::of(message()).ok().expect("a message"));
     assert_eq!(fixture.write_with(Some(writer)), ["a"]);
     let before: [fn(&mut Fixture); 4] = [
         |fixture| fixture.push("b"),
@@ -97,11 +97,11 @@ fn a_message_with_nothing_before_it_passes_the_channel() {
     for wait in before {
         let mut fixture = Fixture::fast(1 << 20, 8);
         wait(&mut fixture);
-        assert!(fixture.queue.take_writer_for(&message()).is_none());
+        assert!(fixture.queue.take_writer_for(&message(), 1).is_none());
     }
     let (promise, _) = delivery();
     let barrier = Outgoing::Barrier(promise);
-    assert!(fixture.queue.take_writer_for(&barrier).is_none());
+    assert!(fixture.queue.take_writer_for(&barrier, 0).is_none());
     assert!(
         matches!(fixture.queue.writer, Seat::Here(_)),
         "it was left there"

@@ -87,7 +87,7 @@ fn nothing_passes_a_split_message() {
     fixture.write();
     assert!(!fixture.queue.is_flushed() && !fixture.queue.has_nothing_before());
     let message = Outgoing::Message("behind".into());
-    assert!(fixture.queue.take_writer_for(&message).is_none());
+    assert!(fixture.queue.take_writer_for(&message, 3).is_none());
     let stream = fixture.begin_stream();
     assert!(fixture.push_fragment(stream, "s", Fin::Last));
     fixture.close(1000, Urgency::AfterMessages);
@@ -101,8 +101,18 @@ fn nothing_passes_a_split_message() {
 fn only_messages_of_one_frame_pass_the_channel_by() {
     let mut fixture = splitting(FRAME);
     let message = |length| Outgoing::Message(long(length).as_str().into());
-    assert!(fixture.queue.take_writer_for(&message(FRAME + 1)).is_none());
-    assert!(fixture.queue.take_writer_for(&message(FRAME)).is_some());
+    assert!(
+        fixture
+            .queue
+            .take_writer_for(&message(FRAME + 1), FRAME as u64 + 1)
+            .is_none()
+    );
+    assert!(
+        fixture
+            .queue
+            .take_writer_for(&message(FRAME), FRAME as u64)
+            .is_some()
+    );
 }
 
 /// It counts once, and keeps its room until the last fragment has left; then its sender is told.

@@ -35,9 +35,9 @@ pub(super) fn prove(acceptor: &TlsAcceptor) -> Result<(), Error> {
     let mut server = step(acceptor.accept(far.clone())).map_err(unusable)?;
     for _ in 0..FLIGHTS {
         near.feed(&far.take_outgoing());
-        client = advance(client).map_err(unusable)?;
+        client = resume(client).map_err(unusable)?;
         far.feed(&near.take_outgoing());
-        server = advance(server).map_err(unusable)?;
+        server = resume(server).map_err(unusable)?;
     }
     match (client, server) {
         (Step::Done(_), Step::Done(_)) => Ok(()),
@@ -47,7 +47,7 @@ pub(super) fn prove(acceptor: &TlsAcceptor) -> Result<(), Error> {
     }
 }
 
-fn advance(step: Step) -> Result<Step, Error> {
+fn resume(step: Step) -> Result<Step, Error> {
     match step {
         Step::More(handshake) => handshake.resume(),
         done => Ok(done),

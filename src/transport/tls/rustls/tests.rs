@@ -187,14 +187,14 @@ fn shake(
     let mut server = acceptor.begin(far.clone());
     for _ in 0..5 {
         far.feed(&near.take_outgoing());
-        server = advance(server);
+        server = resume(server);
         near.feed(&far.take_outgoing());
-        client = advance(client);
+        client = resume(client);
     }
     (side(client, near), side(server, far))
 }
 
-fn advance(step: Result<Step, Error>) -> Result<Step, Error> {
+fn resume(step: Result<Step, Error>) -> Result<Step, Error> {
     match step? {
         Step::More(handshake) => handshake.resume(),
         done => Ok(done),
