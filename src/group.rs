@@ -1,11 +1,12 @@
 //! [`Group`]: one message to many.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::connection::Connection;
-use crate::memberships::Members;
 use crate::outbox::Leave;
+use crate::sync::{Mutex, lock};
 use crate::{Message, Overflow, SendErrorKind, WebSocket};
 
 /// Is a set of connections that get the same messages, such as the people in a room: cheap to
@@ -53,13 +54,25 @@ use crate::{Message, Overflow, SendErrorKind, WebSocket};
 /// ```
 #[derive(Clone)]
 pub struct Group {
-    members: Arc<Members>,
-    laggards: Laggards,
+    members: Arc<Mutex<Members>>,
+    slow_peers: SlowPeers,
 }
 
-/// Says what happens to a connection whose queue is full.
+/// The members, and who has been one and has ended since: a connection does not know its groups.
+#[derive(Default)]
+struct Members {
+    /// By their ids, so the oldest first. Shared with those who are sending to it just now: they hold
+    /// no lock meanwhile (L1).
+    list: Arc<MemberList>,
+    /// The length at which those that have ended are struck off, so that they stay fewer than the others.
+    prune_at: usize,
+}
+
+type MemberList = BTreeMap<u64, Weak<Connection>>;
+
+/// What happens to a connection whose queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Laggards {
+pub(crate) enum SlowPeers {
     /// It is closed with 1008.
     Close,
     /// It misses the message.
@@ -72,96 +85,134 @@ impl Group {
     /// [`Error::TooSlow`](crate::Error::TooSlow).
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Laggards::Close)
+        Self::with(SlowPeers::Close)
     }
 
     /// Makes an empty group in which who falls behind misses messages and stays: for what is soon
     /// outdated, such as positions or prices.
     #[must_use]
     pub fn lossy() -> Self {
-        Self::with(Laggards::Skip)
+        Self::with(SlowPeers::Skip)
     }
 
-    fn with(laggards: Laggards) -> Self {
+    fn with(slow_peers: SlowPeers) -> Self {
         Self {
-            members: Members::new(),
-            laggards,
+            members: Arc::default(),
+            slow_peers,
         }
     }
 
     /// Adds a connection, of either role. Returns whether it is a member now, as it also is if it
     /// was one before; a connection that has ended is not taken.
     pub fn join(&self, ws: &WebSocket) -> bool {
-        self.members.add(ws.connection())
+        lock(&self.members).add(ws.connection());
+        !ws.connection().has_hung_up()
     }
 
     /// Removes a connection; returns whether it was a member. What was sent to it before still
     /// leaves.
     pub fn leave(&self, ws: &WebSocket) -> bool {
-        self.members.remove(ws.connection())
+        let was_listed = lock(&self.members).remove(ws.id());
+        was_listed && !ws.connection().has_hung_up()
     }
 
     /// Tells whether a connection is a member.
     #[must_use]
     pub fn contains(&self, ws: &WebSocket) -> bool {
-        self.members.list().contains_key(&ws.id())
+        lock(&self.members).list.contains_key(&ws.id()) && !ws.connection().has_hung_up()
     }
 
     /// Returns how many members there are. One that is closing counts until it has ended.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.list().len()
+        let list = self.list();
+        list.values().filter(|member| is_member(member)).count()
     }
 
     /// Tells whether nobody is a member.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.members.list().is_empty()
+        self.len() == 0
     }
 
     /// Returns the members, the oldest connection first. These handles keep nothing open.
     #[must_use]
     pub fn members(&self) -> Vec<WebSocket> {
-        let list = self.members.list();
-        list.values().map(WebSocket::for_callbacks).collect()
+        let list = self.list();
+        let members = list.values().filter(|member| is_member(member));
+        members
+            .filter_map(Weak::upgrade)
+            .map(|connection| WebSocket::for_callbacks(&connection))
+            .collect()
     }
 
     /// Sends a message to all members, and returns for how many it was queued: not for one that has
     /// fallen behind or is closing. It never waits. The payload is shared, not copied.
     pub fn send(&self, message: impl Into<Message>) -> usize {
         let message = message.into();
-        let list = self.members.list();
-        send_to_each(list.values(), &message, self.laggards)
+        let list = self.list();
+        send_to_each(
+            list.values().filter_map(Weak::upgrade),
+            &message,
+            self.slow_peers,
+        )
     }
 
     /// Sends a message to all members but one, such as the one that it came from.
     pub fn send_except(&self, ws: &WebSocket, message: impl Into<Message>) -> usize {
         let message = message.into();
-        let list = self.members.list();
-        let others = list.values().filter(|member| member.id != ws.id());
-        send_to_each(others, &message, self.laggards)
+        let list = self.list();
+        let others = list.iter().filter(|(id, _)| **id != ws.id());
+        let others = others.filter_map(|(_, member)| member.upgrade());
+        send_to_each(others, &message, self.slow_peers)
+    }
+
+    fn list(&self) -> Arc<MemberList> {
+        Arc::clone(&lock(&self.members).list)
     }
 }
 
+impl Members {
+    fn add(&mut self, connection: &Arc<Connection>) {
+        let list = Arc::make_mut(&mut self.list);
+        if list.len() >= self.prune_at {
+            list.retain(|_, member| member.strong_count() > 0);
+            self.prune_at = 2 * list.len() + 16;
+        }
+        list.insert(connection.id, Arc::downgrade(connection));
+    }
+
+    /// Removes a member; tells whether it was in the list.
+    fn remove(&mut self, id: u64) -> bool {
+        Arc::make_mut(&mut self.list).remove(&id).is_some()
+    }
+}
+
+/// Tells whether a connection is in its groups still.
+fn is_member(listed: &Weak<Connection>) -> bool {
+    let connection = listed.upgrade();
+    connection.is_some_and(|connection| !connection.has_hung_up())
+}
+
 /// Sends one message to many without waiting, and returns for how many it was queued.
-pub(crate) fn send_to_each<'a>(
-    connections: impl Iterator<Item = &'a Arc<Connection>>,
+pub(crate) fn send_to_each(
+    connections: impl Iterator<Item = Arc<Connection>>,
     message: &Message,
-    laggards: Laggards,
+    slow_peers: SlowPeers,
 ) -> usize {
     connections
-        .filter(|connection| offer(connection, message.clone(), laggards))
+        .filter(|connection| send_to(connection, message.clone(), slow_peers))
         .count()
 }
 
-fn offer(connection: &Connection, message: Message, laggards: Laggards) -> bool {
+fn send_to(connection: &Connection, message: Message, slow_peers: SlowPeers) -> bool {
     match connection
         .outbox
         .send(message, Some(Overflow::HandBack), Leave::Now)
     {
         Ok(()) => return true,
         Err(error) if error.kind() != SendErrorKind::Full => {}
-        Err(_) if laggards == Laggards::Close => connection.outbox.fail_slow(),
+        Err(_) if slow_peers == SlowPeers::Close => connection.outbox.fail_slow(),
         Err(_) => connection.outbox.count_dropped(),
     }
     false
@@ -177,7 +228,7 @@ impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group")
             .field("len", &self.len())
-            .field("lossy", &(self.laggards == Laggards::Skip))
+            .field("lossy", &(self.slow_peers == SlowPeers::Skip))
             .finish_non_exhaustive()
     }
 }

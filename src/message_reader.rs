@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use crate::Messages;
+use crate::connection::reader::Reader;
 use crate::protocol::Chunk;
+use crate::{CloseEvent, RecvError};
 
-/// Reads one message while it comes; [`Messages::recv_reader`] gives it.
+/// Reads one message while it comes; [`Messages::recv_reader`](crate::Messages::recv_reader) gives it.
 ///
-/// Reading waits for the peer, and drives the connection as [`recv`](Messages::recv) does. It gives
+/// Reading waits for the peer, and drives the connection as [`recv`](crate::Messages::recv) does. It gives
 /// the payload of all fragments, and 0 bytes at the message's end. A text is checked while it comes
 /// to be UTF-8, but a read may end inside a character;
 /// [`read_to_string`](io::Read::read_to_string) joins them.
@@ -19,19 +20,21 @@ use crate::protocol::Chunk;
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection ends before the message does,
 /// whatever ended it. The error inside is [`RecvError`](crate::RecvError), which tells how.
 pub struct MessageReader<'a> {
-    messages: &'a mut Messages,
+    reader: &'a mut Reader,
     chunk: Chunk,
     /// How much of the chunk has been read.
     read: usize,
 }
 
 impl<'a> MessageReader<'a> {
-    pub(crate) fn new(messages: &'a mut Messages, chunk: Chunk) -> Self {
-        Self {
-            messages,
+    /// Waits until the next message begins, or returns how the connection has ended.
+    pub(crate) fn begin(reader: &'a mut Reader) -> Result<Self, CloseEvent> {
+        let chunk = reader.ask(Reader::first_chunk)?;
+        Ok(Self {
+            reader,
             chunk,
             read: 0,
-        }
+        })
     }
 
     /// Tells whether the message is a text, and not binary.
@@ -44,10 +47,9 @@ impl<'a> MessageReader<'a> {
     fn advance(&mut self) -> io::Result<()> {
         let spent = std::mem::take(&mut self.chunk.bytes);
         self.read = 0;
-        self.chunk = self
-            .messages
-            .next_chunk(spent)
-            .map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error))?;
+        let next = self.reader.ask(|reader| reader.next_chunk(spent));
+        self.chunk =
+            next.map_err(|event| io::Error::new(io::ErrorKind::UnexpectedEof, RecvError(event)))?;
         Ok(())
     }
 }
@@ -69,7 +71,7 @@ impl Read for MessageReader<'_> {
 impl fmt::Debug for MessageReader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageReader")
-            .field("messages", &self.messages)
+            .field("connection", &self.reader.connection().id)
             .field("is_text", &self.is_text())
             .finish_non_exhaustive()
     }

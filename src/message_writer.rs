@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::connection::{CloseOnDrop, Connection};
 use crate::outbox::Stream;
 use crate::protocol::{Fin, Opcode};
-use crate::{SendError, SendErrorKind, WebSocket};
+use crate::{SendError, SendErrorKind};
 
 /// Writes one message piece by piece: what is written leaves in fragments meanwhile (RFC 6455,
 /// section 5.4). [`text_writer`](crate::WebSocket::text_writer) and
@@ -50,8 +52,9 @@ use crate::{SendError, SendErrorKind, WebSocket};
 /// [`InvalidData`](io::ErrorKind::InvalidData) for a text that is not UTF-8.
 #[must_use = "dropped unfinished, it fails the connection"]
 pub struct MessageWriter {
-    /// A handle: it keeps a client open.
-    ws: WebSocket,
+    connection: Arc<Connection>,
+    /// Keeps a client open, as a handle does.
+    _open: Option<Arc<CloseOnDrop>>,
     stream: Stream,
     is_text: bool,
     /// So much makes a fragment.
@@ -65,14 +68,20 @@ pub struct MessageWriter {
 const FRAGMENT: usize = 16 << 10;
 
 impl MessageWriter {
-    pub(crate) fn begin(ws: &WebSocket, opcode: Opcode) -> Result<Self, SendError> {
-        let outbox = &ws.connection().outbox;
+    /// Begins a message; `open` is the token of the handle that it is begun by.
+    pub(crate) fn begin(
+        connection: &Arc<Connection>,
+        open: Option<&Arc<CloseOnDrop>>,
+        opcode: Opcode,
+    ) -> Result<Self, SendError> {
+        let outbox = &connection.outbox;
         let max_frame = outbox.max_frame().unwrap_or(FRAGMENT);
         let stream = outbox
             .begin_stream(opcode)
             .map_err(|kind| SendError::new(kind, None))?;
         Ok(Self {
-            ws: ws.clone(),
+            connection: Arc::clone(connection),
+            _open: open.cloned(),
             stream,
             is_text: opcode == Opcode::Text,
             fragment: max_frame.min(FRAGMENT),
@@ -100,8 +109,7 @@ impl MessageWriter {
         let rest = self.buffer.split_off(length);
         let payload = Bytes::from(std::mem::replace(&mut self.buffer, rest));
         let sent = self
-            .ws
-            .connection()
+            .connection
             .outbox
             .send_fragment(self.stream, payload.clone(), fin);
         sent.map_err(|kind| {
@@ -131,7 +139,7 @@ impl MessageWriter {
 impl Write for MessageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Also before a fragment leaves: from now on it is this thread that must not wait behind it.
-        self.ws.connection().outbox.take_over_stream();
+        self.connection.outbox.take_over_stream();
         if self.buffer.len() >= self.fragment {
             self.send_fragment(Fin::More)?;
         }
@@ -149,8 +157,8 @@ impl Write for MessageWriter {
 impl Drop for MessageWriter {
     fn drop(&mut self) {
         if !self.finished {
-            self.ws.connection().fail_unfinished();
-            self.ws.connection().outbox.let_go_of_stream();
+            self.connection.fail_unfinished();
+            self.connection.outbox.let_go_of_stream();
         }
     }
 }
@@ -158,7 +166,7 @@ impl Drop for MessageWriter {
 impl fmt::Debug for MessageWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageWriter")
-            .field("connection", &self.ws.id())
+            .field("connection", &self.connection.id)
             .field("buffered", &self.buffer.len())
             .finish_non_exhaustive()
     }

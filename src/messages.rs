@@ -6,12 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::connection::reader::{Reader, on_connection_thread};
-use crate::connection::{Connection, Life};
+use crate::connection::{CloseOnDrop, Connection, Patience};
 use crate::outbox::uncork_thread;
-use crate::patience::Patience;
-use crate::protocol::Chunk;
 use crate::{
-    CloseCode, CloseEvent, Failure, Message, MessageReader, RecvError, RecvTimeoutError, Timeout,
+    CloseCode, CloseEvent, Failure, Message, MessageReader, RecvError, RecvTimeoutError,
     TryRecvError,
 };
 
@@ -35,21 +33,19 @@ pub struct Messages {
     /// Taken out when dropped.
     reader: Option<Box<Reader>>,
     connection: Arc<Connection>,
-    ended: Option<CloseEvent>,
     told: bool,
     /// Keeps a client open.
-    life: Option<Arc<Life>>,
+    open: Option<Arc<CloseOnDrop>>,
 }
 
 impl Messages {
-    pub(crate) fn new(reader: Box<Reader>, life: Option<Arc<Life>>) -> Self {
+    pub(crate) fn new(reader: Box<Reader>, open: Option<Arc<CloseOnDrop>>) -> Self {
         let connection = Arc::clone(reader.connection());
         Self {
             reader: Some(reader),
             connection,
-            ended: None,
             told: false,
-            life,
+            open,
         }
     }
 
@@ -150,8 +146,7 @@ impl Messages {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_reader(&mut self) -> Result<MessageReader<'_>, RecvError> {
-        let chunk = self.ask(Reader::first_chunk)?;
-        Ok(MessageReader::new(self, chunk))
+        MessageReader::begin(self.reader()).map_err(RecvError)
     }
 
     /// Drives the connection on this thread, with callbacks, until it has ended, and tells how.
@@ -170,48 +165,31 @@ impl Messages {
     /// client is read on by a thread of its own, which discards what comes; that of a server is not
     /// read until its handler has returned.
     pub fn close(mut self) -> CloseEvent {
-        if self.ended.is_none() {
+        if self.connection.event().is_none() {
             self.connection.close(CloseCode::NORMAL, "");
-            self.connection.end_by(
-                Instant::now() + self.connection.config.close_timeout,
-                Timeout::Close,
-            );
+            self.connection.limit_closing();
         }
         self.until_ended(Reader::run_out)
     }
 
     fn until_ended(&mut self, drive: impl FnOnce(&mut Reader) -> CloseEvent) -> CloseEvent {
         uncork_thread();
-        match (&self.ended, &mut self.reader) {
-            (None, Some(reader)) => {
-                let event = drive(reader);
-                self.ended = Some(event.clone());
-                event
-            }
-            (Some(event), _) => event.clone(),
-            (None, None) => unreachable!("the reading end is taken out only when dropped"),
-        }
-    }
-
-    pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, RecvError> {
-        self.ask(|reader| reader.next_chunk(spent))
+        let reader = self.reader();
+        reader.event().unwrap_or_else(|| drive(reader))
     }
 
     fn ask<T>(
         &mut self,
         ask: impl FnOnce(&mut Reader) -> Result<T, CloseEvent>,
     ) -> Result<T, RecvError> {
-        if let Some(event) = &self.ended {
-            return Err(RecvError(event.clone()));
+        self.reader().ask(ask).map_err(RecvError)
+    }
+
+    fn reader(&mut self) -> &mut Reader {
+        match &mut self.reader {
+            Some(reader) => reader,
+            None => unreachable!("the reading end is taken out only when dropped"),
         }
-        let Some(reader) = &mut self.reader else {
-            unreachable!("the reading end is taken out only when dropped");
-        };
-        let _visit = self.connection.reading.visit();
-        ask(reader).map_err(|event| {
-            self.ended = Some(event.clone());
-            RecvError(event)
-        })
     }
 }
 
@@ -243,19 +221,20 @@ impl Drop for Messages {
             return;
         }
         reader.let_go();
-        if self.ended.is_some() {
+        self.connection.set_driver(None);
+        if reader.event().is_some() {
             return;
         }
         // The panic of a server's handler is told by who has called it.
-        let is_handlers = self.life.is_none() && on_connection_thread();
+        let is_handlers = self.open.is_none() && on_connection_thread();
         if thread::panicking() && !is_handlers {
             reader.fail(Failure::from("the thread that reads the messages panicked"));
         }
-        if self.life.is_some() {
+        if self.open.is_some() {
             // Without a thread to be had the connection is cut.
             let _ = reader.drive_apart(Reader::run_out);
         } else {
-            drop(self.connection.park(reader));
+            reader.leave();
         }
     }
 }

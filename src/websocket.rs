@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::connection::reader::on_connection_thread;
-use crate::connection::{Connection, Life};
+use crate::connection::{CloseOnDrop, Connection};
 use crate::error::Unsendable;
 use crate::outbox::{Leave, uncork_thread};
 use crate::protocol::Opcode;
@@ -43,7 +43,7 @@ use crate::{
 pub struct WebSocket {
     connection: Arc<Connection>,
     /// Keeps a client open.
-    life: Option<Arc<Life>>,
+    open: Option<Arc<CloseOnDrop>>,
 }
 
 /// # Sending
@@ -139,7 +139,7 @@ impl WebSocket {
     /// [`Streaming`](SendErrorKind::Streaming) while another streamed message of this connection is
     /// not finished, [`Closed`](SendErrorKind::Closed), [`Timeout`](SendErrorKind::Timeout).
     pub fn text_writer(&self) -> Result<MessageWriter, SendError> {
-        MessageWriter::begin(self, Opcode::Text)
+        MessageWriter::begin(&self.connection, self.open.as_ref(), Opcode::Text)
     }
 
     /// Begins a binary message like [`text_writer`](Self::text_writer).
@@ -147,7 +147,7 @@ impl WebSocket {
     /// # Errors
     /// Those of `text_writer`.
     pub fn binary_writer(&self) -> Result<MessageWriter, SendError> {
-        MessageWriter::begin(self, Opcode::Binary)
+        MessageWriter::begin(&self.connection, self.open.as_ref(), Opcode::Binary)
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455, section 5.5.2). It overtakes queued messages
@@ -384,7 +384,7 @@ impl WebSocket {
     /// Returns the subprotocol that both sides agreed on (RFC 6455, section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.connection.agreed.subprotocol.as_deref()
+        self.connection.negotiated.subprotocol.as_deref()
     }
 
     /// Returns the server's answer to a client's request, its 101: with the headers that a load
@@ -404,7 +404,7 @@ impl WebSocket {
     /// ```
     #[must_use]
     pub fn response(&self) -> Option<&Response<()>> {
-        self.connection.agreed.response.as_deref()
+        self.connection.negotiated.response.as_deref()
     }
 }
 
@@ -420,7 +420,7 @@ impl WebSocket {
     pub(crate) fn for_callbacks(connection: &Arc<Connection>) -> Self {
         Self {
             connection: Arc::clone(connection),
-            life: None,
+            open: None,
         }
     }
 
@@ -428,16 +428,14 @@ impl WebSocket {
         &self.connection
     }
 
-    /// Makes the handle that a client gets, and what its clones share.
-    pub(crate) fn with_life(connection: &Arc<Connection>) -> (Self, Arc<Life>) {
-        let life = Arc::new(Life(Arc::clone(connection)));
-        (
-            Self {
-                connection: Arc::clone(connection),
-                life: Some(Arc::clone(&life)),
-            },
-            life,
-        )
+    /// Makes the handle that a client gets, and the token that its clones share.
+    pub(crate) fn for_client(connection: &Arc<Connection>) -> (Self, Arc<CloseOnDrop>) {
+        let open = CloseOnDrop::new(connection);
+        let ws = Self {
+            connection: Arc::clone(connection),
+            open: Some(Arc::clone(&open)),
+        };
+        (ws, open)
     }
 }
 
@@ -462,7 +460,7 @@ impl fmt::Debug for WebSocket {
             .field("id", &self.id())
             .field("peer_addr", &self.peer_addr())
             .field("open", &self.is_open())
-            .field("counted", &self.life.is_some())
+            .field("counted", &self.open.is_some())
             .finish()
     }
 }

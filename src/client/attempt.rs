@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use url::Host;
 
+use super::asking::{Answer, Asking};
 use super::connecting::Connecting;
-use crate::connection::handshake::{Answer, Opening, OpeningGuard};
+use crate::connection::handshake::{Opening, OpeningGuard};
 use crate::error::about;
 use crate::handshake::{ClientHandshake, is_secure};
 use crate::transport::{Connector, Socket, dial, look_up};
@@ -104,7 +105,7 @@ impl<'a> Attempt<'a> {
 
     /// Asks for the upgrade.
     fn ask(&self, opening: &OpeningGuard) -> Result<Answer, Error> {
-        opening.ask(&self.request)
+        Asking(opening).ask(&self.request)
     }
 
     fn unreachable(&self, error: io::Error) -> Error {
@@ -143,13 +144,17 @@ mod tests {
         let socket = Arc::new(Socket::new(near).unwrap());
         let opening = attempt.open(&socket).unwrap();
         attempt.secure(&opening).unwrap();
-        let Answer::Upgraded { agreed, pipelined } = attempt.ask(&opening).unwrap() else {
+        let Answer::Upgraded {
+            negotiated,
+            pipelined,
+        } = attempt.ask(&opening).unwrap()
+        else {
             panic!("it is not upgraded")
         };
-        let reader = connecting.open_connection(socket, opening, agreed, pipelined);
+        let reader = connecting.open_connection(socket, opening, negotiated, pipelined);
         let reader = reader.unwrap();
-        let (ws, life) = WebSocket::with_life(reader.connection());
-        let mut messages = Messages::new(reader, Some(life));
+        let (ws, open) = WebSocket::for_client(reader.connection());
+        let mut messages = Messages::new(reader, Some(open));
         assert_eq!(ws.peer_addr().to_string(), "unix");
         ws.send("hello").unwrap();
         assert_eq!(messages.recv().unwrap().as_text(), Some("hello"));

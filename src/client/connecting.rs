@@ -7,12 +7,13 @@ use http::{HeaderMap, Response};
 use url::{ParseError, Url};
 
 use super::Client;
+use super::asking::{Answer, Asking};
 use super::attempt::Attempt;
 use crate::Error;
-use crate::connection::handshake::{Answer, OpeningGuard};
+use crate::connection::Connection;
+use crate::connection::handshake::OpeningGuard;
 use crate::connection::reader::Reader;
-use crate::connection::{Agreed, Connection};
-use crate::handshake::redirect;
+use crate::handshake::{Negotiated, redirect};
 use crate::protocol::Role;
 use crate::transport::Socket;
 
@@ -44,12 +45,15 @@ impl<'a> Connecting<'a> {
         loop {
             let (socket, opening, answer) = Attempt::new(&self)?.take_steps()?;
             match answer {
-                Answer::Upgraded { agreed, pipelined } => {
-                    return self.open_connection(socket, opening, agreed, pipelined);
+                Answer::Upgraded {
+                    negotiated,
+                    pipelined,
+                } => {
+                    return self.open_connection(socket, opening, negotiated, pipelined);
                 }
                 Answer::Other(response, behind) => {
                     if !self.follow(&response)? {
-                        return Err(opening.refused(response, behind));
+                        return Err(Asking(&opening).refused(response, behind));
                     }
                 }
             }
@@ -79,12 +83,12 @@ impl<'a> Connecting<'a> {
         &self,
         socket: Arc<Socket>,
         opening: OpeningGuard,
-        agreed: Agreed,
+        negotiated: Negotiated,
         pipelined: Vec<u8>,
     ) -> Result<Box<Reader>, Error> {
         let timer = opening.finish()?;
         let (id, config) = (Connection::next_id(), &self.client.config);
-        let connection = Connection::open(id, Role::Client, &socket, config, agreed, timer);
+        let connection = Connection::open(id, Role::Client, &socket, config, negotiated, timer);
         Ok(Reader::new(&connection, socket, config, pipelined))
     }
 }

@@ -1,12 +1,13 @@
 //! Connecting to a server.
 
+mod asking;
 mod attempt;
 mod connecting;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -16,7 +17,7 @@ use crate::connection::reader::{Reader, as_connection_thread};
 use crate::error::about;
 use crate::header;
 use crate::transport::Connector;
-use crate::{Config, Error, IntoOutcome, Messages, Timeout, TlsOptions, WebSocket};
+use crate::{Config, Error, IntoOutcome, Messages, TlsOptions, WebSocket};
 
 /// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
 /// calls them. Blocks until the handshake is done. Short for [`Client::connect`] with the defaults.
@@ -187,22 +188,19 @@ impl Client {
     ) -> Result<WebSocket, Error> {
         let mut reader = self.establish(url.as_ref())?;
         let connection = Arc::clone(reader.connection());
-        connection.driven_by(thread::current().id());
+        connection.set_driver(Some(thread::current().id()));
         let ws = WebSocket::for_callbacks(&connection);
         let outcome = as_connection_thread(|| named("set_up", || set_up(&ws).into_outcome()));
         if let Err(failure) = outcome {
             let text = failure.text().to_owned();
             reader.fail(failure);
-            connection.end_by(
-                Instant::now() + connection.config.close_timeout,
-                Timeout::Close,
-            );
+            connection.limit_closing();
             reader.run_out();
             return Err(Error::Callback(text));
         }
         let apart = reader.drive_apart(Reader::dispatch);
         apart.map_err(|error| Error::Io(about("starting the connection's thread", error)))?;
-        Ok(WebSocket::with_life(&connection).0)
+        Ok(WebSocket::for_client(&connection).0)
     }
 
     /// Connects for straight-line code, as [`open`](crate::open) does. Blocks and takes URLs as
@@ -213,8 +211,8 @@ impl Client {
     #[must_use = "the connection closes when the handle and the messages are dropped"]
     pub fn open(&self, url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
         let reader = self.establish(url.as_ref())?;
-        let (ws, life) = WebSocket::with_life(reader.connection());
-        Ok((ws, Messages::new(reader, Some(life))))
+        let (ws, open) = WebSocket::for_client(reader.connection());
+        Ok((ws, Messages::new(reader, Some(open))))
     }
 
     fn establish(&self, url: &str) -> Result<Box<Reader>, Error> {

@@ -1,28 +1,12 @@
-//! How a connection ends: who drives it there, and how the program is told.
-
-use std::thread::ThreadId;
+//! The end of a connection: how it fails, and how the program is told.
 
 use super::Connection;
-use super::reader::Reader;
 use crate::close::CloseEvent;
 use crate::outbox::EndBehindPing;
 use crate::protocol::{CloseFrame, Violation};
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::{CloseCode, Error, Failure, Outcome, WebSocket};
-
-/// The thread that drives the reading end, and what becomes of that end.
-#[derive(Default)]
-pub(crate) struct Ending {
-    /// The thread that drives the reading end, or drove it last.
-    pub(crate) driver: Option<ThreadId>,
-    /// The reading end, while it waits for the server's thread.
-    pub(crate) parked: Option<Box<Reader>>,
-    /// Whether the server's thread has left, and nobody will come for what is parked.
-    pub(crate) deserted: bool,
-    /// Whether the socket is given up, and only callbacks are to come.
-    pub(crate) hung_up: bool,
-}
 
 impl Connection {
     /// Fails the connection: the Close overtakes what is queued.
@@ -78,10 +62,9 @@ impl Connection {
     /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
-        lock(&self.ending).hung_up = true;
-        self.moved.notify_all();
+        lock(&self.reading_end).has_hung_up = true;
+        self.ended.notify_all();
         self.timer.dismiss();
-        self.memberships.retire(self.id);
         let (event, error) = self.outbox.tell();
         if let Some(loss) = self.outbox.take_loss() {
             debug!("connection {} lost: {loss}", self.id);
@@ -97,8 +80,8 @@ impl Connection {
         self.callbacks.retire();
         self.outbox.finish(event.clone());
         // Whoever has looked before that waits by now.
-        drop(lock(&self.ending));
-        self.moved.notify_all();
+        drop(lock(&self.reading_end));
+        self.ended.notify_all();
         event
     }
 

@@ -1,27 +1,18 @@
 //! The opening handshake over a socket, under its deadlines.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::Response;
-
-use super::Agreed;
 use super::answering::Answering;
 use crate::background::{STEPS, Timed, Timer, Verdict};
 use crate::error::about;
-use crate::handshake::{
-    BadRequest, CONTINUE, ClientHandshake, RequestBody, RequestHead, ResponseBody, ResponseHead,
-    wants_upgrade,
-};
-use crate::held::{self, Share};
 use crate::random::renew_after_fork;
-use crate::record::debug;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Interest, Ready, Socket};
-use crate::{Address, Config, Error, Refusal, Timeout};
+use crate::{Address, Config, Error, Timeout};
 
 /// A handshake under way: its socket, and the deadlines that cut it.
 pub(crate) struct Opening {
@@ -101,6 +92,10 @@ impl Opening {
         Ok(OpeningGuard(opening))
     }
 
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         lock(&self.progress).stage
     }
@@ -114,7 +109,7 @@ impl Opening {
     }
 
     /// Returns the deadline that has cut it; that of the handshake also where a newcomer has.
-    fn cut_by(&self) -> Option<Timeout> {
+    pub(crate) fn cut_by(&self) -> Option<Timeout> {
         match lock(&self.progress).hindrance {
             Some(Hindrance::Cut(timeout)) => Some(timeout),
             _ => None,
@@ -153,7 +148,7 @@ impl Opening {
         true
     }
 
-    fn set_waiting(&self, is_waiting: bool) {
+    pub(crate) fn set_waiting(&self, is_waiting: bool) {
         lock(&self.progress).is_waiting = is_waiting;
     }
 
@@ -175,7 +170,7 @@ impl Opening {
     }
 
     /// Begins to write the answer: from now on only the write deadline and a stop count.
-    fn begin_writing(&self, config: &Arc<Config>) {
+    pub(crate) fn begin_writing(&self, config: &Arc<Config>) {
         let answering = Box::new(Answering::new(config));
         let mut progress = lock(&self.progress);
         progress.stage = Stage::Answering;
@@ -183,13 +178,13 @@ impl Opening {
     }
 
     /// Takes note of how the answer's writing goes.
-    fn note<R>(&self, note: impl FnOnce(&mut Answering) -> R) -> Option<R> {
+    pub(crate) fn note<R>(&self, note: impl FnOnce(&mut Answering) -> R) -> Option<R> {
         lock(&self.progress).answering.as_deref_mut().map(note)
     }
 
     /// Waits until the socket takes more of the answer, or is cut. It comes back now and then, as a
     /// socket takes more before the system says so: see `Outbox::retry`.
-    fn wait_for_room(&self) {
+    pub(crate) fn wait_for_room(&self) {
         let look = self.note(|answering| answering.note_refused(Instant::now()));
         if let Some(by) = look {
             self.timer.expect(by);
@@ -205,6 +200,57 @@ impl Opening {
             progress.stage = to;
         }
         goes_on
+    }
+}
+
+impl Opening {
+    /// Has the kernel hold what these settings say.
+    pub(crate) fn set_up(&self, config: &Config) -> io::Result<()> {
+        set_up(&self.socket, config)
+    }
+
+    /// Does the TLS handshake with a server of this name or address.
+    pub(crate) fn connect_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
+        let done = self.socket.connect_tls(connector, host);
+        done.map_err(|error| self.explain(error))
+    }
+
+    /// Does the TLS handshake with a client.
+    pub(crate) fn accept_tls(&self, acceptor: &Acceptor) -> Result<(), Error> {
+        let done = self.socket.accept_tls(acceptor);
+        done.map_err(|error| self.explain(error))
+    }
+
+    /// Says that the peer's part has come and is going to be answered. Returns false if the
+    /// handshake is not to go on.
+    pub(crate) fn begin_answer(&self) -> bool {
+        self.advance(Stage::Reading, Stage::Deciding)
+    }
+
+    /// Tells what TLS says after its handshake, such as why it does not believe our certificate, from
+    /// what the system says.
+    pub(crate) fn explain_io(&self, error: io::Error) -> Error {
+        if self.socket.is_tls() && error.raw_os_error().is_none() {
+            return self.explain(Error::Tls(error.to_string()));
+        }
+        self.explain(Error::Io(error))
+    }
+
+    /// Says with whom a handshake broke.
+    fn about(&self, error: io::Error) -> io::Error {
+        let peer = self.socket.peer_addr();
+        about(format_args!("the handshake with {peer} broke"), error)
+    }
+
+    /// Tells an error of the socket from the cut that caused it.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        if self.is_cut() {
+            return Error::Timeout(Timeout::Handshake);
+        }
+        match error {
+            Error::Io(error) => Error::Io(self.about(error)),
+            error => error,
+        }
     }
 }
 
@@ -261,29 +307,6 @@ impl OpeningGuard {
         &self.0
     }
 
-    /// Has the kernel hold what these settings say.
-    pub(crate) fn set_up(&self, config: &Config) -> io::Result<()> {
-        set_up(&self.0.socket, config)
-    }
-
-    /// Does the TLS handshake with a server of this name or address.
-    pub(crate) fn connect_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
-        let done = self.0.socket.connect_tls(connector, host);
-        done.map_err(|error| self.explain(error))
-    }
-
-    /// Does the TLS handshake with a client.
-    pub(crate) fn accept_tls(&self, acceptor: &Acceptor) -> Result<(), Error> {
-        let done = self.0.socket.accept_tls(acceptor);
-        done.map_err(|error| self.explain(error))
-    }
-
-    /// Says that the peer's part has come and is going to be answered. Returns false if the
-    /// handshake is not to go on.
-    pub(crate) fn begin_answer(&self) -> bool {
-        self.0.advance(Stage::Reading, Stage::Deciding)
-    }
-
     /// Ends the handshake in time, or finds that it was cut. Returns its timer, for the connection.
     pub(crate) fn finish(self) -> Result<Arc<Timer>, Error> {
         let progress = &mut *lock(&self.0.progress);
@@ -293,228 +316,13 @@ impl OpeningGuard {
         progress.stage = Stage::Done;
         Ok(Arc::clone(&self.0.timer))
     }
+}
 
-    /// Tells what TLS says after its handshake, such as why it does not believe our certificate, from
-    /// what the system says.
-    fn explain_io(&self, error: io::Error) -> Error {
-        if self.0.socket.is_tls() && error.raw_os_error().is_none() {
-            return self.explain(Error::Tls(error.to_string()));
-        }
-        self.explain(Error::Io(error))
-    }
+impl Deref for OpeningGuard {
+    type Target = Opening;
 
-    /// Says with whom a handshake broke.
-    fn about(&self, error: io::Error) -> io::Error {
-        let peer = self.0.socket.peer_addr();
-        about(format_args!("the handshake with {peer} broke"), error)
-    }
-
-    /// Tells an error of the socket from the cut that caused it.
-    fn explain(&self, error: Error) -> Error {
-        if self.0.is_cut() {
-            return Error::Timeout(Timeout::Handshake);
-        }
-        match error {
-            Error::Io(error) => Error::Io(self.about(error)),
-            error => error,
-        }
-    }
-
-    /// Reads a request with its body, and what came behind it. Of an upgrade request no body is
-    /// read, even if it announces one, for which it will be refused: frames come behind it.
-    pub(crate) fn read_request(
-        &self,
-        max_body: usize,
-    ) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), RequestError> {
-        let mut received = Vec::new();
-        let head = self.read_head(&mut received)?;
-        let body = if wants_upgrade(&head) {
-            Bytes::new()
-        } else {
-            self.read_body(&head, &mut received, max_body)?
-        };
-        Ok((with_body(head, body), received))
-    }
-
-    // Not inlined, and so is what follows: see `session::run`.
-    #[inline(never)]
-    fn read_head(&self, received: &mut Vec<u8>) -> Result<Box<http::Request<()>>, RequestError> {
-        let mut coming = RequestHead::default();
-        loop {
-            self.recv_some(received)?;
-            if let Some((head, length)) = coming.parse(received).map_err(RequestError::Bad)? {
-                received.drain(..length);
-                return Ok(head);
-            }
-        }
-    }
-
-    /// Takes the body of a plain request out of what has been received and what still comes.
-    #[inline(never)]
-    fn read_body(
-        &self,
-        head: &http::Request<()>,
-        received: &mut Vec<u8>,
-        max_body: usize,
-    ) -> Result<Bytes, RequestError> {
-        let refuse = |bad: BadRequest| RequestError::Bad(bad.answering(head.method()));
-        let mut body = RequestBody::announced_by(head, max_body).map_err(refuse)?;
-        let mut share = Share::new(0);
-        if body.is_awaiting_continue(received) {
-            self.write(CONTINUE).map_err(|_| RequestError::Lost)?;
-        }
-        loop {
-            if let Some(bytes) = body.take_from(received).map_err(refuse)? {
-                return Ok(bytes);
-            }
-            let held = received.capacity() + body.capacity();
-            if held > FREE_BODY && !share.try_grow(held) {
-                return Err(refuse(BadRequest::NO_MEMORY));
-            }
-            self.recv_some(received)?;
-        }
-    }
-
-    /// Receives something of the request. Whoever [cuts](Opening::cut_waiting) those that wait for
-    /// their peer takes nobody for one whose request has come.
-    fn recv_some(&self, received: &mut Vec<u8>) -> Result<(), RequestError> {
-        let room = received.try_reserve(HEAD_STEP);
-        room.map_err(|_| RequestError::Bad(BadRequest::NO_MEMORY))?;
-        loop {
-            // What is taken from the socket is not waited for any more: there is no moment in which a
-            // whole request looks like none.
-            self.0.set_waiting(true);
-            self.0.socket.wait(Interest::Read, None);
-            self.0.set_waiting(false);
-            match self.0.socket.try_recv_answering(received) {
-                // Over TLS what has come may be half a record.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(1..) => return Ok(()),
-                _ => return Err(RequestError::Lost),
-            }
-        }
-    }
-
-    /// Writes what belongs to the asking, blocking, within the time that the peer's part has.
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.0.socket.send_all(bytes)
-    }
-
-    /// Writes a whole answer, blocking, under the write deadline: a peer that reads slowly gets all of
-    /// it, however long that takes.
-    pub(crate) fn answer(&self, bytes: &[u8], config: &Arc<Config>) -> io::Result<()> {
-        self.0.begin_writing(config);
-        let mut left = bytes;
-        let written = self.write_answer(&mut left);
-        self.0.note(Answering::note_end);
-        if let Err(error) = &written {
-            let peer = self.0.peer_addr();
-            let status = bytes
-                .split(|byte| *byte == b'\r')
-                .next()
-                .unwrap_or_default();
-            let why = self
-                .0
-                .cut_by()
-                .map_or(error.to_string(), |cut| cut.to_string());
-            debug!(
-                "the answer {:?} to {peer} was not written: {why}, {} of {} bytes left",
-                status.escape_ascii().to_string(),
-                left.len(),
-                bytes.len()
-            );
-        }
-        written
-    }
-
-    fn write_answer(&self, left: &mut &[u8]) -> io::Result<()> {
-        let opening = &self.0;
-        while !left.is_empty() {
-            match opening.socket.try_send(&[IoSlice::new(left)]) {
-                Ok(length) => {
-                    *left = &left[length..];
-                    opening.note(|answering| answering.note_taken(length, Instant::now()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => opening.wait_for_room(),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
-    pub(crate) fn ask(&self, handshake: &ClientHandshake) -> Result<Answer, Error> {
-        self.write(handshake.bytes())
-            .map_err(|error| self.explain_io(error))?;
-        let mut received = Vec::new();
-        let mut coming = ResponseHead::default();
-        let (response, length) = loop {
-            let got = self
-                .recv(&mut received)
-                .map_err(|error| self.explain_io(error))?;
-            if got == 0 {
-                let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
-                return Err(self.explain(Error::Io(ended)));
-            }
-            if let Some(parsed) = coming.parse(&received)? {
-                break parsed;
-            }
-        };
-        let behind = received.split_off(length);
-        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Answer::Other(response, behind));
-        }
-        let subprotocol = handshake.verify(&response)?;
-        Ok(Answer::Upgraded {
-            agreed: Agreed {
-                subprotocol,
-                response: Some(Box::new(response)),
-            },
-            pipelined: behind,
-        })
-    }
-
-    /// Makes the error of an answer, with the first of its body: as far as it comes within the
-    /// deadline where its end is known, otherwise within a moment, for such a body ends with the
-    /// connection, and many a server keeps that open.
-    pub(crate) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
-        let mut body = ResponseBody::announced_by(&response);
-        body.take(&received);
-        let until = (!body.has_known_end()).then(|| Instant::now() + ENDLESS_BODY);
-        while !body.is_over() {
-            received.clear();
-            if !matches!(self.recv_until(&mut received, until), Ok(1..)) {
-                break;
-            }
-            body.take(&received);
-        }
-        let (head, ()) = response.into_parts();
-        Error::Refused(Box::new(Refusal {
-            status: head.status,
-            headers: head.headers,
-            body: body.into_bytes(),
-        }))
-    }
-
-    /// Receives until then, or until the handshake's own deadline.
-    fn recv_until(&self, received: &mut Vec<u8>, until: Option<Instant>) -> io::Result<usize> {
-        if until.is_none() {
-            return self.recv(received);
-        }
-        received.reserve(HEAD_STEP);
-        while self.0.socket.wait(Interest::Read, until).readable {
-            // Over TLS what has come may be half a record.
-            match self.0.socket.try_recv(received) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                got => return got,
-            }
-        }
-        Err(io::ErrorKind::TimedOut.into())
-    }
-
-    fn recv(&self, received: &mut Vec<u8>) -> io::Result<usize> {
-        received.reserve(HEAD_STEP);
-        self.0.socket.recv_answering(received)
+    fn deref(&self) -> &Opening {
+        &self.0
     }
 }
 
@@ -531,18 +339,7 @@ fn set_up(socket: &Socket, config: &Config) -> io::Result<()> {
 }
 
 /// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.
-const HEAD_STEP: usize = 2 << 10;
-/// What the body of a request may take without being counted, in bytes: the buffers that a body of 64 KiB
-/// comes in, which double.
-const FREE_BODY: usize = 2 * held::FREE + (16 << 10);
-/// The time in which the body of a refusal may come that does not say where it ends.
-const ENDLESS_BODY: Duration = Duration::from_millis(500);
-const ENDED: &str = "the server closed the connection instead of answering";
-
-#[inline(never)]
-fn with_body(head: Box<http::Request<()>>, body: Bytes) -> Box<http::Request<Bytes>> {
-    Box::new(head.map(|()| body))
-}
+pub(crate) const READ_STEP: usize = 2 << 10;
 
 impl Drop for OpeningGuard {
     fn drop(&mut self) {
@@ -550,19 +347,4 @@ impl Drop for OpeningGuard {
             self.0.timer.dismiss();
         }
     }
-}
-
-/// What a server answers to an upgrade request.
-pub(crate) enum Answer {
-    /// The 101, and what came behind it.
-    Upgraded { agreed: Agreed, pipelined: Vec<u8> },
-    /// A redirect or a refusal, and what has come of its body.
-    Other(Response<()>, Vec<u8>),
-}
-
-/// Says why there is no request.
-pub(crate) enum RequestError {
-    /// The peer left, was cut, or the server stops.
-    Lost,
-    Bad(BadRequest),
 }

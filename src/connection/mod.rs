@@ -1,31 +1,41 @@
-//! What one connection shares between its threads, and the record of how it ends.
+//! A connection: what its handles, its reading end and the background share.
+//!
+//! Its files, from the top down: each names only those behind it.
+//!
+//! - `waiting`: for the end of a connection, and for what was sent to arrive
+//! - `reader`: the loop that reads, decodes and calls back
+//! - `closing`: how a connection fails and ends
+//! - this one: the connection itself
+//! - `callbacks`: the slots that callbacks stand in
+//! - `handshake`, `answering`: the opening handshake, before there is a connection
+//! - `patience`: how long a reading goes on
 
-mod answering;
+pub(crate) mod answering;
 pub(crate) mod callbacks;
 mod closing;
 pub(crate) mod handshake;
+mod patience;
 pub(crate) mod reader;
+mod waiting;
 
 use std::sync::{Arc, Weak};
-use std::thread::{self, ThreadId};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use http::Response;
-
 use self::callbacks::Callbacks;
-use self::closing::Ending;
-use self::reader::{Reader, on_connection_thread};
+pub(crate) use self::patience::Patience;
+pub(crate) use self::waiting::CloseOnDrop;
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::close::CloseEvent;
+use crate::handshake::Negotiated;
 use crate::life::Cause;
-use crate::memberships::Memberships;
 use crate::outbox::{Outbox, SocketWire};
 use crate::process::Process;
 use crate::protocol::{CloseFrame, Role};
 use crate::record::debug;
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
 use crate::transport::{Ready, Socket};
-use crate::{Address, CloseCode, Config, Counters, Outcome, TimeLimit, Timeout, WaitError};
+use crate::{Address, CloseCode, Config, Counters, TimeLimit, Timeout};
 
 /// What is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
@@ -33,14 +43,13 @@ pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) role: Role,
     owner: Process,
-    pub(crate) agreed: Agreed,
+    pub(crate) negotiated: Negotiated,
     pub(crate) peer_addr: Address,
     pub(crate) local_addr: Address,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
     /// Apart, and so are the deadlines: a large value that is built on a stack and then moved costs
     /// each thread pages that it never gives back.
     pub(crate) callbacks: Box<Callbacks>,
-    pub(crate) memberships: Memberships,
     pub(crate) reading: Reading,
     pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
@@ -49,17 +58,18 @@ pub(crate) struct Connection {
     deadlines: Box<Mutex<Deadlines>>,
     /// When it is cut whatever the program does, and the deadline's name.
     end_by: Mutex<Option<(Instant, Timeout)>>,
-    pub(crate) ending: Mutex<Ending>,
-    /// Told when the connection has ended, and when its reading end is parked.
-    pub(crate) moved: Condvar,
+    reading_end: Mutex<ReadingEnd>,
+    /// Told when the socket is given up, and again when `on_close` has returned.
+    ended: Condvar,
 }
 
-/// What the handshake has brought.
+/// How far the reading end has come, for those who wait for its end.
 #[derive(Default)]
-pub(crate) struct Agreed {
-    pub(crate) subprotocol: Option<String>,
-    /// The server's 101, at a client. Apart: a server's connections have none.
-    pub(crate) response: Option<Box<Response<()>>>,
+struct ReadingEnd {
+    /// The thread that drives it, or drove it last.
+    driver: Option<ThreadId>,
+    /// Whether the socket is given up, and only callbacks are to come. From then on it is in no group.
+    has_hung_up: bool,
 }
 
 /// What the reading end tells the background.
@@ -83,10 +93,11 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Says that this thread reads, until the value is dropped.
-    pub(crate) fn visit(&self) -> Visit<'_> {
-        self.count_visit();
-        Visit(self)
+    /// Says that a thread begins to ask for a message, or leaves again.
+    pub(crate) fn count_visit(&self) {
+        // One thread at a time has the reading end: it need not be added in one step.
+        let visits = self.visits.load(Ordering::Relaxed);
+        self.visits.store(visits + 1, Ordering::Relaxed);
     }
 
     /// Says that from now on a thread reads to the end.
@@ -97,40 +108,6 @@ impl Reading {
     /// Tells whether a thread reads to the end.
     pub(crate) fn stays(&self) -> bool {
         self.stays.load(Ordering::Relaxed)
-    }
-
-    fn count_visit(&self) {
-        // One thread at a time has the reading end: it need not be added in one step.
-        let visits = self.visits.load(Ordering::Relaxed);
-        self.visits.store(visits + 1, Ordering::Relaxed);
-    }
-}
-
-/// A thread's time inside the reading end.
-pub(crate) struct Visit<'a>(&'a Reading);
-
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        self.0.count_visit();
-    }
-}
-
-/// Watches whether anybody reads, for somebody who waits for the end.
-struct ReadingWatch {
-    visits: u64,
-    since: Instant,
-}
-
-impl ReadingWatch {
-    /// Returns when to look again whether somebody reads, or `None` if nobody has for too long.
-    fn look(&mut self, reading: &Reading, now: Instant) -> Option<Instant> {
-        let visits = reading.visits.load(Ordering::Relaxed);
-        let is_inside = visits % 2 == 1;
-        if is_inside || visits != self.visits {
-            *self = Self { visits, since: now };
-        }
-        let patience = self.since + UNDRIVEN;
-        (now < patience).then_some(patience)
     }
 }
 
@@ -148,7 +125,7 @@ impl Connection {
         role: Role,
         socket: &Arc<Socket>,
         config: &Arc<Config>,
-        agreed: Agreed,
+        negotiated: Negotiated,
         timer: Arc<Timer>,
     ) -> Arc<Self> {
         let wire = SocketWire {
@@ -163,20 +140,19 @@ impl Connection {
             id,
             role,
             owner: Process::this(),
-            agreed,
+            negotiated,
             peer_addr: socket.peer_addr().clone(),
             local_addr: socket.local_addr().clone(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
             callbacks: Box::default(),
-            memberships: Memberships::default(),
             reading: Reading::default(),
             config: Arc::clone(config),
             timer,
             socket: Arc::downgrade(socket),
             deadlines: Box::new(Mutex::new(deadlines)),
             end_by: Mutex::new(None),
-            ending: Mutex::new(Ending::default()),
-            moved: Condvar::new(),
+            reading_end: Mutex::default(),
+            ended: Condvar::new(),
         });
         let timed = Arc::clone(&connection) as Arc<dyn Timed>;
         connection.timer.hand_over(timed, by);
@@ -190,22 +166,6 @@ impl Connection {
     /// Tells whether it is this process's own: a forked child leaves those of its parent alone.
     pub(crate) fn is_own(&self) -> bool {
         self.owner.is_this()
-    }
-
-    /// Waits for the peer to say that it has taken what was sent before.
-    pub(crate) fn confirm(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
-        if self.is_driven_here() && on_connection_thread() {
-            return Err(WaitError::WouldDeadlock);
-        }
-        match self.outbox.confirm(deadline) {
-            // Who reads the answer is this very thread.
-            Err(WaitError::Timeout) if self.is_driven_here() => Err(WaitError::WouldDeadlock),
-            other => other,
-        }
-    }
-
-    fn is_driven_here(&self) -> bool {
-        lock(&self.ending).driver == Some(thread::current().id())
     }
 
     /// Begins the closing handshake, if nobody has; what was sent before goes first.
@@ -240,96 +200,27 @@ impl Connection {
         self.timer.expect(by);
     }
 
+    /// Gives the closing handshake its time, `close_timeout`, whatever the program does; returns when
+    /// that is over.
+    pub(crate) fn limit_closing(&self) -> Instant {
+        let by = Instant::now() + self.config.close_timeout;
+        self.end_by(by, Timeout::Close);
+        by
+    }
+
     /// Returns how the connection ended, once `on_close` has returned.
     pub(crate) fn event(&self) -> Option<CloseEvent> {
         self.outbox.event()
     }
 
-    /// Leaves the reading end to the server's thread, which drives it to its end; gives it back if
-    /// that has left.
-    pub(crate) fn park(&self, reader: Box<Reader>) -> Option<Box<Reader>> {
-        let mut ending = lock(&self.ending);
-        if ending.deserted {
-            return Some(reader);
-        }
-        ending.driver = None;
-        ending.parked = Some(reader);
-        self.moved.notify_all();
-        None
+    /// Says which thread drives the reading end from now on, if any does.
+    pub(crate) fn set_driver(&self, driver: Option<ThreadId>) {
+        lock(&self.reading_end).driver = driver;
     }
 
-    /// Ends after a server's handler: with 1000, or with its failure. A reading end that the handler
-    /// has given to another thread is driven to its end there, or here once that has dropped it.
-    pub(crate) fn end(&self, outcome: Outcome) {
-        match outcome {
-            Ok(()) => drop(self.close(CloseCode::NORMAL, "")),
-            Err(failure) => self.fail_callback(failure),
-        }
-        let by = Instant::now() + self.config.close_timeout;
-        self.end_by(by, Timeout::Close);
-        if let Some(mut reader) = self.collect(by + Duration::from_secs(1)) {
-            reader.run_out();
-        }
-    }
-
-    /// Waits for the reading end to be parked, or for the end.
-    fn collect(&self, deadline: Instant) -> Option<Box<Reader>> {
-        let mut ending = lock(&self.ending);
-        while ending.parked.is_none() && self.event().is_none() && Instant::now() < deadline {
-            ending = wait(&self.moved, ending, Some(deadline));
-        }
-        ending.deserted = true;
-        ending.parked.take()
-    }
-
-    /// Says which thread drives the reading end from now on.
-    pub(crate) fn driven_by(&self, thread: ThreadId) {
-        lock(&self.ending).driver = Some(thread);
-    }
-
-    /// Waits for the end, after `on_close` has returned.
-    pub(crate) fn wait_finished(&self, deadline: Option<Instant>) -> Result<CloseEvent, WaitError> {
-        if !self.is_own() {
-            // Who ends it is in another process.
-            return Err(WaitError::WouldDeadlock);
-        }
-        let this = thread::current().id();
-        let mut watch = ReadingWatch {
-            visits: 0,
-            since: Instant::now(),
-        };
-        let mut ending = lock(&self.ending);
-        loop {
-            if let Some(event) = self.event() {
-                return Ok(event);
-            }
-            let now = Instant::now();
-            let ours = ending.driver == Some(this);
-            if ours && on_connection_thread() {
-                return Err(WaitError::WouldDeadlock);
-            }
-            let mut until = deadline;
-            // A server's thread comes back for its connection.
-            let may_be_left = ours || self.role == Role::Client;
-            if may_be_left && !self.reading.stays() {
-                let Some(next_look) = watch.look(&self.reading, now) else {
-                    return Err(WaitError::WouldDeadlock);
-                };
-                until = Some(deadline.map_or(next_look, |deadline| deadline.min(next_look)));
-            }
-            if deadline.is_some_and(|deadline| now >= deadline) {
-                return Err(WaitError::Timeout);
-            }
-            ending = wait(&self.moved, ending, until);
-        }
-    }
-
-    /// Waits until the socket is given up; `on_error` and `on_close` may be to come.
-    fn wait_hung_up(&self, deadline: Instant) {
-        let mut ending = lock(&self.ending);
-        while !ending.hung_up && Instant::now() < deadline {
-            ending = wait(&self.moved, ending, Some(deadline));
-        }
+    /// Tells whether the socket is given up, and only callbacks are to come: it is in no group any more.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        lock(&self.reading_end).has_hung_up
     }
 
     /// Counts what has gone in and out.
@@ -371,10 +262,6 @@ impl Connection {
     }
 }
 
-/// The time for which a wait for the end goes on while nobody reads: the thread that will may not have begun.
-const UNDRIVEN: Duration = Duration::from_secs(5);
-/// The time for which the drop of the last handle waits for `on_close` beyond the closing handshake.
-const LAST_CALL: Duration = Duration::from_millis(250);
 /// A time later than anything that is due.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -401,34 +288,5 @@ impl Timed for Connection {
             }
         }
         None
-    }
-}
-
-/// The token that handles of a client share: when the last is gone, the connection closes.
-pub(crate) struct Life(pub(crate) Arc<Connection>);
-
-impl Drop for Life {
-    /// Closes with 1000 and waits for the closing handshake, at most `close_timeout`: a script
-    /// that ends would otherwise lose what it has sent.
-    fn drop(&mut self) {
-        let connection = &self.0;
-        if !connection.is_own() {
-            return;
-        }
-        if connection.event().is_none() && !connection.outbox.is_cut() {
-            connection.close(CloseCode::NORMAL, "");
-            connection.end_by(
-                Instant::now() + connection.config.close_timeout,
-                Timeout::Close,
-            );
-        }
-        if thread::panicking() || on_connection_thread() || connection.outbox.is_cut() {
-            return;
-        }
-        let patience = connection.config.close_timeout + Duration::from_secs(1);
-        connection.wait_hung_up(Instant::now() + patience);
-        // An `on_close` that waits for this very thread, as for a lock that it holds, is not waited
-        // for any longer.
-        let _ = connection.wait_finished(Some(Instant::now() + LAST_CALL));
     }
 }

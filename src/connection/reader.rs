@@ -3,15 +3,15 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use super::Connection;
 use super::callbacks::catch;
+use super::{Connection, Patience};
 use crate::held::{Room, Share};
 use crate::life::Cause;
 use crate::outbox::{Cork, SocketWire, drive_with};
-use crate::patience::Patience;
 use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::record::warn;
 use crate::sync::Ordering;
@@ -40,6 +40,8 @@ pub(crate) struct Reader {
     /// Counts what was decoded, likewise.
     events: u64,
     warned: bool,
+    /// Where the thread waits that drives it once nobody else does. Given up at the end.
+    home: Option<SyncSender<Box<Reader>>>,
 }
 
 /// What comes for the program.
@@ -108,7 +110,40 @@ impl Reader {
             messages: 0,
             events: 0,
             warned: false,
+            home: None,
         })
+    }
+
+    /// Names the thread that gets it back by [`leave`](Self::leave).
+    pub(crate) fn set_home(&mut self, home: SyncSender<Box<Self>>) {
+        self.home = Some(home);
+    }
+
+    /// Leaves it to the thread that waits for it. If that waits no longer, the connection ends here.
+    pub(crate) fn leave(mut self: Box<Self>) {
+        if let Some(home) = self.home.take() {
+            drop(home.send(self));
+        }
+    }
+
+    /// Returns how the connection has ended, if it has.
+    pub(crate) fn event(&self) -> Option<CloseEvent> {
+        // Most have their socket still, and need not ask under a lock.
+        self.socket.is_none().then(|| self.connection.event())?
+    }
+
+    /// Asks for what comes next, for a program that pulls; once the connection has ended, tells how.
+    pub(crate) fn ask<T>(
+        &mut self,
+        ask: impl FnOnce(&mut Self) -> Result<T, CloseEvent>,
+    ) -> Result<T, CloseEvent> {
+        if let Some(event) = self.event() {
+            return Err(event);
+        }
+        self.connection.reading.count_visit();
+        let asked = ask(self);
+        self.connection.reading.count_visit();
+        asked
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
@@ -149,7 +184,7 @@ impl Reader {
         let thread = thread::Builder::new()
             .name(name)
             .spawn(move || drop(drive(&mut self)))?;
-        connection.driven_by(thread.thread().id());
+        connection.set_driver(Some(thread.thread().id()));
         Ok(())
     }
 
@@ -266,7 +301,7 @@ impl Reader {
         let thread = thread::current().id();
         if self.driver != Some(thread) {
             self.driver = Some(thread);
-            self.connection.driven_by(thread);
+            self.connection.set_driver(Some(thread));
         }
         drive_with(Some(&self.cork));
     }
@@ -558,7 +593,9 @@ impl Reader {
     fn finish(&mut self) -> CloseEvent {
         self.give_up_message();
         drop(self.socket.take());
-        as_connection_thread(|| self.connection.finish(&self.ws))
+        let event = as_connection_thread(|| self.connection.finish(&self.ws));
+        drop(self.home.take());
+        event
     }
 }
 

@@ -129,9 +129,9 @@ fn check_upgrade(request: &Request<()>, upgrade: &UpgradeRequest) {
     let Ok(offered) = offered_subprotocols(request.headers()) else {
         return;
     };
-    let chosen = offered.first().map(String::as_str);
-    let bytes = upgrade.response(&offered, chosen, &HeaderMap::new());
-    let parsed = ResponseHead::default().parse(&bytes.expect("a 101"));
+    let chosen = offered.first().cloned();
+    let accepted = upgrade.accept(&offered, chosen, &HeaderMap::new());
+    let parsed = ResponseHead::default().parse(&accepted.expect("a 101").1);
     let (response, _) = parsed.ok().flatten().expect("a response");
     assert_eq!(response.status(), 101);
 }

@@ -73,10 +73,13 @@ fn check_printable(error: &Error) {
 
 /// RFC 6455 4.1: only a 101 that upgrades, with one subprotocol at most, opens a connection.
 fn check_verdict(handshake: &ClientHandshake, response: &Response<()>) {
-    match handshake.verify(response) {
-        Ok(chosen) => {
+    match handshake.verify(response.clone()) {
+        Ok(negotiated) => {
             assert_eq!(response.status(), 101);
-            assert!(matches!(chosen.as_deref(), None | Some("chat")));
+            assert!(matches!(
+                negotiated.subprotocol.as_deref(),
+                None | Some("chat")
+            ));
             assert!(response.headers().contains_key("sec-websocket-accept"));
         }
         Err(error) => check_printable(&error),

@@ -12,6 +12,7 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 use url::{Position, Url};
 
+use super::Negotiated;
 use super::fields::{self, Occurrence, occurrence};
 use crate::Error;
 
@@ -81,12 +82,12 @@ impl ClientHandshake {
         &self.bytes
     }
 
-    /// Verifies the answer (RFC 6455, section 4.1) and returns the subprotocol that the server
-    /// chose, if any. What the server sent is in no error's text.
+    /// Verifies the answer (RFC 6455, section 4.1) and returns what was agreed on by it. What the server
+    /// sent is in no error's text.
     ///
     /// # Errors
     /// Returns [`Error::Handshake`] for anything but a right 101.
-    pub(crate) fn verify(&self, response: &Response<()>) -> Result<Option<String>, Error> {
+    pub(crate) fn verify(&self, response: Response<()>) -> Result<Negotiated, Error> {
         let headers = response.headers();
         let is_101 = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         demand(is_101, "the response is not a 101")?;
@@ -102,7 +103,10 @@ impl ClientHandshake {
             extends.is_none(),
             "the server chose an extension that was not offered",
         )?;
-        self.chosen_subprotocol(headers)
+        Ok(Negotiated {
+            subprotocol: self.chosen_subprotocol(headers)?,
+            response: Some(Box::new(response)),
+        })
     }
 
     fn verify_accept(&self, headers: &HeaderMap) -> Result<(), Error> {

@@ -2,12 +2,13 @@
 //! out. It knows no socket and no clock.
 //!
 //! A server calls [`RequestHead::parse`] whenever bytes have come. For an upgrade request
-//! [`UpgradeRequest::of`] gives the verdict, and [`UpgradeRequest::response`] the 101. For a plain one a
+//! [`UpgradeRequest::of`] gives the verdict, and [`UpgradeRequest::accept`] the 101. For a plain one a
 //! [`RequestBody`] reads the body, and [`reply::write`] makes the answer. A request that is refused is a
 //! [`BadRequest`], which writes its own reply.
 //!
 //! A client sends [`ClientHandshake::bytes`] and calls [`ResponseHead::parse`] whenever bytes have come.
-//! [`ClientHandshake::verify`] gives the verdict of a 101. Any other answer may be a [`redirect`];
+//! [`ClientHandshake::verify`] gives the verdict of a 101, and [`Negotiated`] what both sides have agreed
+//! on. Any other answer may be a [`redirect`];
 //! otherwise a [`ResponseBody`] reads its body for the error.
 
 mod chunked;
@@ -15,6 +16,7 @@ mod client;
 mod fields;
 mod framing;
 mod head;
+mod negotiated;
 pub(crate) mod redirect;
 pub(crate) mod reply;
 mod request_body;
@@ -29,6 +31,7 @@ mod tests;
 
 pub(crate) use client::{ClientHandshake, check_subprotocols, is_secure};
 pub(crate) use head::is_tls_record;
+pub(crate) use negotiated::Negotiated;
 pub(crate) use reply::BadRequest;
 pub(crate) use request_body::{CONTINUE, RequestBody};
 pub(crate) use request_head::RequestHead;

@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
+use super::Negotiated;
 use super::fields::{self, Occurrence, occurrence};
 use super::framing;
 use super::reply::BadRequest;
@@ -50,18 +51,18 @@ impl UpgradeRequest {
         })
     }
 
-    /// Returns the bytes of the 101, with the chosen one of the offered subprotocols and the program's
-    /// headers, and of the 100 before it, if one is awaited.
+    /// Accepts with the chosen one of the offered subprotocols, and the program's headers. Returns what is
+    /// agreed on, and the bytes of the 101, and of the 100 before it, if one is awaited.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] for a subprotocol that was not offered and for a header that the
     /// handshake itself sets or that would announce a body.
-    pub(crate) fn response(
+    pub(crate) fn accept(
         &self,
         offered: &[String],
-        subprotocol: Option<&str>,
+        subprotocol: Option<String>,
         headers: &HeaderMap,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<(Negotiated, Vec<u8>), Error> {
         check_program_headers(headers)?;
         let mut out = Vec::new();
         // RFC 9110 7.8: where 100-continue is expected, a 100 MUST be sent before the 101.
@@ -72,7 +73,7 @@ impl UpgradeRequest {
         fields::write(&mut out, "Upgrade", "websocket");
         fields::write(&mut out, "Connection", "Upgrade");
         fields::write(&mut out, "Sec-WebSocket-Accept", &self.accept_key);
-        if let Some(chosen) = subprotocol {
+        if let Some(chosen) = &subprotocol {
             check_offered(offered, chosen)?;
             fields::write(&mut out, "Sec-WebSocket-Protocol", chosen);
         }
@@ -80,7 +81,11 @@ impl UpgradeRequest {
             fields::write_named(&mut out, name, value);
         }
         out.extend_from_slice(b"\r\n");
-        Ok(out)
+        let negotiated = Negotiated {
+            subprotocol,
+            response: None,
+        };
+        Ok((negotiated, out))
     }
 }
 

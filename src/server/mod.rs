@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod builder;
+mod exchange;
 mod lingering;
 mod rejection;
 mod report;
@@ -24,7 +25,7 @@ pub use self::report::{Stage, StopReport, StuckThread};
 use self::roster::Roster;
 use crate::connection::reader::on_connection_thread;
 use crate::error::about;
-use crate::group::{Laggards, send_to_each};
+use crate::group::{SlowPeers, send_to_each};
 use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
 use crate::process::Process;
@@ -52,7 +53,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
-    _life: Option<Arc<Life>>,
+    _running: Option<Arc<StopOnDrop>>,
 }
 
 impl Server {
@@ -65,7 +66,7 @@ impl Server {
     fn uncounted(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            _life: None,
+            _running: None,
         }
     }
 
@@ -139,17 +140,16 @@ impl Server {
     /// handles keep nothing open. To send to all there is [`broadcast`](Self::broadcast).
     #[must_use]
     pub fn connections(&self) -> Vec<WebSocket> {
-        self.shared.roster.connections()
+        let connections = self.shared.roster.connections();
+        connections.iter().map(WebSocket::for_callbacks).collect()
     }
 
     /// Sends a message to all open connections, and returns for how many it was queued. It never
     /// waits: who has fallen behind is closed with 1008, as by a [`Group`](crate::Group), which is
     /// for a part of them.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
-        let message = message.into();
-        let connections = self.connections();
-        let all = connections.iter().map(WebSocket::connection);
-        send_to_each(all, &message, Laggards::Close)
+        let all = self.shared.roster.connections().into_iter();
+        send_to_each(all, &message.into(), SlowPeers::Close)
     }
 
     /// Returns how many connections are open.
@@ -256,10 +256,10 @@ impl Shared {
     }
 }
 
-/// Is the token that counted handles share.
-struct Life(Arc<Shared>);
+/// The token that counted handles share: when the last of them is dropped, the server stops.
+struct StopOnDrop(Arc<Shared>);
 
-impl Drop for Life {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop(self.0.config.stop_timeout);
     }
@@ -283,9 +283,9 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
     for address in &shared.local_addrs {
         debug!("listening on {address}");
     }
-    let life = Some(Arc::new(Life(Arc::clone(&shared))));
+    let running = Some(Arc::new(StopOnDrop(Arc::clone(&shared))));
     Ok(Server {
         shared,
-        _life: life,
+        _running: running,
     })
 }

@@ -11,7 +11,7 @@ use super::report::StuckThread;
 use crate::connection::Connection;
 use crate::connection::handshake::Opening;
 use crate::sync::lock;
-use crate::{CloseCode, Counters, ServerCounters, Timeout, WebSocket};
+use crate::{CloseCode, Counters, ServerCounters, Timeout};
 
 /// Counts the threads, and knows the handshakes and the connections.
 #[derive(Default)]
@@ -56,13 +56,8 @@ const MOST_LOOKS: usize = 64;
 const GRACE: Duration = Duration::from_millis(500);
 
 impl Roster {
-    pub(super) fn connections(&self) -> Vec<WebSocket> {
-        let state = lock(&self.state);
-        state
-            .connections
-            .values()
-            .map(WebSocket::for_callbacks)
-            .collect()
+    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.state).connections.values().cloned().collect()
     }
 
     pub(super) fn connection_count(&self) -> usize {

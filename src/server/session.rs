@@ -2,30 +2,34 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
+use super::exchange::{Exchange, RequestError};
 use super::rejection::Rejection;
 use super::roster::Place;
 use super::{Server, Shared};
 use crate::background::Timer;
+use crate::connection::Connection;
 use crate::connection::callbacks::{catch, named};
-use crate::connection::handshake::{Opening, OpeningGuard, RequestError};
+use crate::connection::handshake::{Opening, OpeningGuard};
 use crate::connection::reader::{Reader, as_connection_thread};
-use crate::connection::{Agreed, Connection};
-use crate::handshake::{BadRequest, UpgradeRequest};
+use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
 use crate::http::Handler;
 use crate::protocol::Role;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::transport::Socket;
-use crate::{Config, Error, Messages, Reply, Request, Upgrade, WebSocket};
+use crate::{CloseCode, Config, Error, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
 /// So long a refused peer may be silent before it is given up, and so long in all.
 const SILENCE: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(5);
+/// The time for which a reading end may still be left to us after the closing handshake's own.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
 // The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
@@ -38,26 +42,22 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
     };
     let Accepted {
         request,
-        subprotocol,
+        negotiated,
         pipelined,
         handler,
         config,
     } = accepted;
-    let agreed = Agreed {
-        subprotocol,
-        response: None,
-    };
-    let connection = Connection::open(id, Role::Server, &socket, &config, agreed, timer);
+    let connection = Connection::open(id, Role::Server, &socket, &config, negotiated, timer);
     place.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, &config, pipelined);
     drop(connection);
     as_connection_thread(|| serve(reader, request, handler));
 }
 
-/// Is what a successful handshake leaves.
+/// The result of a successful handshake.
 struct Accepted {
     request: Box<Request>,
-    subprotocol: Option<String>,
+    negotiated: Negotiated,
     pipelined: Vec<u8>,
     handler: Handler,
     config: Arc<Config>,
@@ -93,7 +93,7 @@ fn shake_hands(
             }
             if let Some(bytes) = rejection.bytes() {
                 // What is not written has its record.
-                let _ = opening.answer(&bytes, &shared.config);
+                let _ = Exchange(&opening).answer(&bytes, &shared.config);
                 socket.finish_writing();
                 socket.discard_input(SILENCE, LINGER);
             }
@@ -146,18 +146,18 @@ fn decide(
     let asked = asked.ok_or_else(|| {
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
     })?;
-    let chosen = upgrade.subprotocol.as_deref();
-    let response = asked
-        .response(request.subprotocols(), chosen, &upgrade.headers)
+    let chosen = upgrade.subprotocol.take();
+    let (negotiated, response) = asked
+        .accept(request.subprotocols(), chosen, &upgrade.headers)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let config = settings(opening, &upgrade, shared)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
-    let written = opening.answer(&response, &shared.config);
+    let written = Exchange(opening).answer(&response, &shared.config);
     written.map_err(|_| Rejection::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
         request,
-        subprotocol: upgrade.subprotocol.take(),
+        negotiated,
         pipelined,
         handler: upgrade.handler.take().unwrap_or_else(nothing),
         config,
@@ -185,7 +185,7 @@ fn read_request(
 ) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), Rejection> {
     const STOPPING: BadRequest =
         BadRequest::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
-    match opening.read_request(shared.config.max_body_size) {
+    match Exchange(opening).read_request(shared.config.max_body_size) {
         Ok(_) if !opening.begin_answer() => Err(STOPPING.into()),
         Ok(read) => Ok(read),
         Err(RequestError::Bad(bad)) => Err(bad.into()),
@@ -238,9 +238,25 @@ fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
             reader.dispatch();
         }
         Handler::StraightLine(handler) => {
+            let (home, returned) = sync_channel(1);
+            reader.set_home(home);
             let messages = Messages::new(reader, None);
             let outcome = named("serve", move || handler(ws, messages, *request));
-            connection.end(outcome);
+            end(&connection, outcome, &returned);
         }
+    }
+}
+
+/// Ends a connection after its handler: with 1000, or with the handler's failure. A reading end that the
+/// handler has given to another thread is driven to its end there, or here once that has dropped it.
+fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader>>) {
+    match outcome {
+        Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),
+        Err(failure) => connection.fail_callback(failure),
+    }
+    let by = connection.limit_closing() + LAST_CALL;
+    let patience = by.saturating_duration_since(Instant::now());
+    if let Ok(mut reader) = returned.recv_timeout(patience) {
+        reader.run_out();
     }
 }

@@ -35,7 +35,6 @@ const FLOORS: [&[&str]; 7] = [
         "record",
         "address",
         "random",
-        "patience",
         "message",
         "close",
         "config",
@@ -50,7 +49,6 @@ const FLOORS: [&[&str]; 7] = [
     &["outbox", "background"],
     &[
         "connection",
-        "memberships",
         "messages",
         "message_writer",
         "message_reader",

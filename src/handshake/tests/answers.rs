@@ -24,7 +24,9 @@ fn verdict(handshake: &ClientHandshake, bytes: &[u8]) -> Option<Result<String, S
     feed(bytes, |bytes| match parse_response(bytes) {
         Ok(None) => None,
         Ok(Some((response, _))) => {
-            let chosen = handshake.verify(&response).map(Option::unwrap_or_default);
+            let chosen = handshake
+                .verify(response)
+                .map(|negotiated| negotiated.subprotocol.unwrap_or_default());
             Some(chosen.map_err(only_handshake))
         }
         Err(error) => Some(Err(only_handshake(error))),

@@ -239,12 +239,13 @@ fn both_sides_agree() {
             let upgrade = UpgradeRequest::of(&request).unwrap();
             let offered = offered_subprotocols(request.headers()).unwrap();
             assert_eq!(offered, offers);
-            let bytes = upgrade
-                .response(&offered, chosen, &HeaderMap::new())
+            let (_, bytes) = upgrade
+                .accept(&offered, chosen.map(Into::into), &HeaderMap::new())
                 .unwrap();
             let (response, length) = parse_response(&bytes).unwrap().unwrap();
             assert_eq!(length, bytes.len());
-            assert_eq!(handshake.verify(&response).unwrap().as_deref(), chosen);
+            let negotiated = handshake.verify(response).unwrap();
+            assert_eq!(negotiated.subprotocol.as_deref(), chosen);
         }
     }
 }

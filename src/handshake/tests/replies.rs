@@ -16,7 +16,8 @@ fn response(lines: &str, chosen: Option<&str>, headers: &HeaderMap) -> Result<Ve
     let request = request(lines);
     let offered = offered_subprotocols(request.headers()).unwrap();
     let upgrade = UpgradeRequest::of(&request).unwrap();
-    upgrade.response(&offered, chosen, headers)
+    let accepted = upgrade.accept(&offered, chosen.map(Into::into), headers);
+    accepted.map(|(_, bytes)| bytes)
 }
 
 /// The 101 answers the key of RFC 6455, section 1.3, as it says there.

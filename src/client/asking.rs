@@ -1,0 +1,104 @@
+//! Asking a server for the upgrade: [`Asking`].
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use http::Response;
+
+use crate::connection::handshake::{Opening, READ_STEP};
+use crate::handshake::{ClientHandshake, Negotiated, ResponseBody, ResponseHead};
+use crate::transport::Interest;
+use crate::{Error, Refusal};
+
+/// An upgrade request and its answer, over the socket of a handshake.
+pub(super) struct Asking<'a>(pub(super) &'a Opening);
+
+/// What a server answers to an upgrade request.
+pub(super) enum Answer {
+    /// The 101, and what came behind it.
+    Upgraded {
+        negotiated: Negotiated,
+        pipelined: Vec<u8>,
+    },
+    /// A redirect or a refusal, and what has come of its body.
+    Other(Response<()>, Vec<u8>),
+}
+
+/// The time in which the body of a refusal may come that does not say where it ends.
+const ENDLESS_BODY: Duration = Duration::from_millis(500);
+const ENDED: &str = "the server closed the connection instead of answering";
+
+impl Asking<'_> {
+    /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
+    pub(super) fn ask(&self, handshake: &ClientHandshake) -> Result<Answer, Error> {
+        self.0
+            .socket()
+            .send_all(handshake.bytes())
+            .map_err(|error| self.0.explain_io(error))?;
+        let mut received = Vec::new();
+        let mut coming = ResponseHead::default();
+        let (response, length) = loop {
+            let got = self
+                .recv(&mut received)
+                .map_err(|error| self.0.explain_io(error))?;
+            if got == 0 {
+                let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
+                return Err(self.0.explain(Error::Io(ended)));
+            }
+            if let Some(parsed) = coming.parse(&received)? {
+                break parsed;
+            }
+        };
+        let behind = received.split_off(length);
+        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Answer::Other(response, behind));
+        }
+        Ok(Answer::Upgraded {
+            negotiated: handshake.verify(response)?,
+            pipelined: behind,
+        })
+    }
+
+    /// Makes the error of an answer, with the first of its body: as far as it comes within the
+    /// deadline where its end is known, otherwise within a moment, for such a body ends with the
+    /// connection, and many a server keeps that open.
+    pub(super) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
+        let mut body = ResponseBody::announced_by(&response);
+        body.take(&received);
+        let until = (!body.has_known_end()).then(|| Instant::now() + ENDLESS_BODY);
+        while !body.is_over() {
+            received.clear();
+            if !matches!(self.recv_until(&mut received, until), Ok(1..)) {
+                break;
+            }
+            body.take(&received);
+        }
+        let (head, ()) = response.into_parts();
+        Error::Refused(Box::new(Refusal {
+            status: head.status,
+            headers: head.headers,
+            body: body.into_bytes(),
+        }))
+    }
+
+    /// Receives until then, or until the handshake's own deadline.
+    fn recv_until(&self, received: &mut Vec<u8>, until: Option<Instant>) -> io::Result<usize> {
+        if until.is_none() {
+            return self.recv(received);
+        }
+        received.reserve(READ_STEP);
+        while self.0.socket().wait(Interest::Read, until).readable {
+            // Over TLS what has come may be half a record.
+            match self.0.socket().try_recv(received) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                got => return got,
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    fn recv(&self, received: &mut Vec<u8>) -> io::Result<usize> {
+        received.reserve(READ_STEP);
+        self.0.socket().recv_answering(received)
+    }
+}
