@@ -214,7 +214,7 @@ impl<W: Wire> Outbox<W> {
             stalled_since: queue.stall.map(|stall| stall.since),
             close_left_at: queue.life.close_left_at(),
             has_failed: queue.life.has_write_failed(),
-            delivered: queue.delivered(),
+            delivered: queue.delivered,
             unfinished: queue.messages(),
         }
     }
