@@ -67,7 +67,7 @@ fn start_each(test: &str, faults: &[(&str, String)]) {
 /// ever.
 #[test]
 fn accept_that_fails_for_ever_costs_nothing() {
-    const TEST: &str = "accepting::accept_that_fails_for_ever_costs_nothing";
+    const TEST: &str = "server::accepting::accept_that_fails_for_ever_costs_nothing";
     let Some(part) = part() else {
         let errors = [
             // Of the process or the system, or of no known kind.
@@ -113,7 +113,7 @@ fn accept_that_fails_for_ever_costs_nothing() {
 /// waits for it is told the cause.
 #[test]
 fn dead_listener_ends_the_server() {
-    const TEST: &str = "accepting::dead_listener_ends_the_server";
+    const TEST: &str = "server::accepting::dead_listener_ends_the_server";
     let Some(part) = part() else {
         let faults = [
             ("Bad file descriptor", "EBADF"),
@@ -184,7 +184,7 @@ fn shut_listener(address: SocketAddr) {
 /// nobody from being served or the server from stopping.
 #[test]
 fn poll_that_fails_for_ever_costs_nothing() {
-    const TEST: &str = "accepting::poll_that_fails_for_ever_costs_nothing";
+    const TEST: &str = "server::accepting::poll_that_fails_for_ever_costs_nothing";
     let Some(part) = part() else {
         let faults = ["EINVAL", "ENOMEM", "EAGAIN"];
         let fault = |error| (error, format!("ppoll:error={error}:when=1+"));
@@ -242,7 +242,7 @@ fn no_descriptor_may_be_had() {
 /// one warning, and one word when it is over.
 #[test]
 fn everybody_is_refused_while_there_are_no_threads() {
-    const TEST: &str = "accepting::everybody_is_refused_while_there_are_no_threads";
+    const TEST: &str = "server::accepting::everybody_is_refused_while_there_are_no_threads";
     const MANY: usize = 100;
     let Some(_) = part() else {
         let fault = format!("clone3:error=EAGAIN:when=5..{}", 4 + MANY);

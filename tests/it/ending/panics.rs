@@ -301,7 +301,7 @@ fn thread_locals_end_in_order() {
     }
     let keep = |value: Box<dyn std::any::Any>| KEPT.with_borrow_mut(|kept| kept.push(value));
     let Some(_) = part() else {
-        return Part::start("panics::thread_locals_end_in_order", "all", &[]).release();
+        return Part::start("ending::panics::thread_locals_end_in_order", "all", &[]).release();
     };
     let raw = RawServer::new();
     for kept_first in [true, false] {

@@ -160,7 +160,7 @@ fn credentials_of_the_url_let_in() {
 fn credentials_are_never_shown() {
     // A process of its own, as it has one logger for all.
     let Some(_) = part() else {
-        return Part::start("asking::credentials_are_never_shown", "all", &[]).release();
+        return Part::start("client::requests::credentials_are_never_shown", "all", &[]).release();
     };
     let logger = Logger::install(|_| {});
     let show = |what: &dyn std::fmt::Debug| logger.add(format!("{what:?}"));

@@ -1,9 +1,13 @@
 //! How connections begin and end: what still arrives, which code is told, what is given back.
 
-mod beginning;
+mod closing;
 mod codes;
+mod descriptors;
 mod half_closed;
-mod leftovers;
+mod handles;
+mod last_words;
+mod on_close;
+mod panics;
 mod unread;
 
 use landline::Config;

@@ -1,12 +1,15 @@
 //! Plain HTTP and upgrade requests over sockets, whole and byte by byte: what a server takes, what
 //! it refuses before any code of the program runs, and how each reply looks.
 
-mod admission;
 mod bodies;
+mod decisions;
 mod heads;
 mod mutations;
+mod origins;
 mod replies;
-mod upgrades;
+mod responses;
+mod unfinished;
+mod upgrade_requests;
 
 use landline::{Reply, Request, Server, ServerBuilder, Upgrade, WebSocket};
 

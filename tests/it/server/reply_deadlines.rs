@@ -55,7 +55,7 @@ fn slow_reader_gets_its_whole_page_over_tls() {
 #[test]
 fn reader_that_stops_is_cut_and_recorded() {
     let Some(_) = part() else {
-        let test = "replies::reader_that_stops_is_cut_and_recorded";
+        let test = "server::reply_deadlines::reader_that_stops_is_cut_and_recorded";
         return Part::start(test, "all", &[]).release();
     };
     let logger = Logger::install(|_| {});

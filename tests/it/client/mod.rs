@@ -1,0 +1,3 @@
+//! What a client asks for, and what it makes of the answers.
+
+mod requests;

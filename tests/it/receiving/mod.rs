@@ -1,0 +1,7 @@
+//! What comes in, and who hears of it.
+
+mod callbacks;
+mod deadlines;
+mod memory;
+mod message_reader;
+mod violations;
