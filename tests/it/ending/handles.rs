@@ -1,13 +1,90 @@
 //! Who keeps a connection alive, and what is left when nobody does.
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use landline::{
-    Client, CloseCode, Config, RecvError, RecvTimeoutError, SendErrorKind, WaitError, WebSocket,
-};
+use landline::{Client, CloseCode, Config, Messages, Outcome, SendErrorKind, WaitError, WebSocket};
 
+use crate::support::opcode::*;
 use crate::support::*;
+
+fn quiet() -> Config {
+    Config::new().ping_interval(None)
+}
+
+fn meet() -> (RawPeer, WebSocket, Messages) {
+    RawServer::new().meet_open(&Client::new().config(quiet()))
+}
+
+/// When the reading end is dropped and then the last handle, the closing handshake is done and
+/// `on_close` runs; what was sent goes first.
+#[test]
+fn dropping_both_ends_closes_in_order() {
+    let (mut peer, ws, messages) = meet();
+    let events = Recorder::new();
+    events.record_all(&ws);
+    drop(messages);
+    ws.send("still works").unwrap();
+    assert_eq!(peer.read_frame(), Frame::text("still works"));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            ws.send("last words").unwrap();
+            drop(ws);
+        });
+        assert_eq!(peer.read_frame(), Frame::text("last words"));
+        assert_eq!(peer.read_close(), Some(1000));
+        peer.send_close(1000, "");
+        peer.send_fin();
+        peer.read_eof();
+    });
+    assert!(events.next_close().is_clean());
+}
+
+/// A connection that is opened and dropped inside a callback of another does not wait for its
+/// closing handshake, but what it has sent arrives.
+#[test]
+fn connection_dropped_in_a_callback_delivers() {
+    let upstream = RawServer::new();
+    let url = upstream.url();
+    let mut met = Meeting::of(Role::Server, quiet(), move |ws| {
+        let url = url.clone();
+        ws.on_text(move |_, _| -> Outcome {
+            let (upstream, _messages) = landline::open(&url)?;
+            upstream.send_all((0..10).map(|_| vec![7; 100_000]))?;
+            Ok(())
+        });
+    });
+    met.peer.send_text("forward");
+    let mut peer = upstream.upgrade_with(&[]);
+    for _ in 0..10 {
+        assert_eq!(peer.read_frame(), Frame::new(BINARY, vec![7; 100_000]));
+    }
+    assert_eq!(peer.read_close(), Some(1000));
+}
+
+/// An opened connection whose reading end is dropped is read on: pings are answered, callbacks run,
+/// and who waits for its end is told.
+#[test]
+fn connection_without_a_reading_end_is_read_on() {
+    let (mut peer, ws, messages) = meet();
+    let events = Recorder::new();
+    events.record_all(&ws);
+    drop(messages);
+    peer.send_text("discarded");
+    peer.send(&Frame::new(PING, "still there?"));
+    assert_eq!(peer.read_frame(), Frame::new(PONG, "still there?"));
+    assert_eq!(events.next(), Event::Ping("still there?".into()));
+    ws.send("still here").unwrap();
+    assert_eq!(peer.read_frame(), Frame::text("still here"));
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| ws.wait_closed());
+        peer.send_close(1000, "");
+        peer.send_fin();
+        let end = waiter.join().unwrap().map(|event| event.code());
+        assert_eq!(end, Ok(CloseCode::NORMAL));
+    });
+}
 
 fn patient() -> Client {
     Client::new().config(Config::new().close_timeout(2 * PATIENCE))
@@ -192,57 +269,6 @@ fn panicking_owner_does_not_wait() {
     peer.send_fin();
     peer.read_eof();
     assert!(events.next_close().is_clean());
-}
-
-/// A callback may be replaced from inside itself, and by another thread; none is lost.
-#[test]
-fn callbacks_are_replaced_from_inside() {
-    for role in ROLES {
-        let events = Recorder::new();
-        let sender = events.sender();
-        let mut met = Meeting::of(role, Config::new(), move |ws| {
-            let sender = sender.clone();
-            ws.on_text(move |ws, text| {
-                let _ = sender.send(format!("first {text}"));
-                let sender = sender.clone();
-                ws.on_text(move |_, text| drop(sender.send(format!("second {text}"))));
-            });
-        });
-        ["a", "b", "c"]
-            .iter()
-            .for_each(|text| met.peer.send_text(text));
-        assert_eq!(
-            [(); 3].map(|()| events.next()),
-            ["first a", "second b", "second c"]
-        );
-        // After the end a callback is dropped, not kept.
-        met.peer.send_close(1000, "");
-        drop(met.peer);
-        settled("it has ended", || met.ws.close_code().is_some());
-        let kept = Arc::new(());
-        let inside = Arc::clone(&kept);
-        met.ws.on_text(move |_, _| drop(inside.clone()));
-        assert_eq!(Arc::strong_count(&kept), 1);
-    }
-}
-
-/// `wait_closed` says at once where it could never return: nobody drives, or this thread would.
-#[test]
-fn wait_that_could_never_end_is_an_error() {
-    let raw = RawServer::new();
-    let (mut peer, ws, mut messages) = raw.meet_open(&patient());
-    assert_eq!(ws.wait_closed().unwrap_err(), WaitError::WouldDeadlock);
-    assert_eq!(
-        messages.recv_timeout(ms(1)).unwrap_err(),
-        RecvTimeoutError::Timeout
-    );
-    assert_eq!(ws.wait_closed().unwrap_err(), WaitError::WouldDeadlock);
-    peer.send_close(4001, "");
-    peer.send_fin();
-    let RecvError(event) = messages.recv().unwrap_err();
-    assert_eq!(event.code(), CloseCode::from(4001));
-    assert_eq!(ws.wait_closed().unwrap(), event);
-    assert_eq!(messages.recv(), Err(RecvError(event)));
 }
 
 /// After clients of both kinds have come and gone, threads and descriptors are back.

@@ -2,6 +2,7 @@
 
 mod closing;
 mod codes;
+mod cuts;
 mod descriptors;
 mod half_closed;
 mod handles;
@@ -9,6 +10,7 @@ mod last_words;
 mod on_close;
 mod panics;
 mod unread;
+mod waiting;
 
 use landline::Config;
 

@@ -8,6 +8,7 @@ mod mutations;
 mod origins;
 mod replies;
 mod responses;
+mod subprotocols;
 mod unfinished;
 mod upgrade_requests;
 

@@ -1,7 +1,5 @@
-//! Handshakes that never complete, and limits that are reached.
+//! Handshakes that never complete.
 
-use std::fs::File;
-use std::io::ErrorKind;
 use std::sync::{Arc, Condvar, Mutex};
 
 use landline::{Config, Reply, Server, Upgrade};
@@ -238,78 +236,4 @@ fn client_gives_up_a_server_that_never_answers() {
         ),
         "{error:?}"
     );
-}
-
-/// Without descriptors the accept thread waits instead of spinning, and serves again by itself.
-#[test]
-fn descriptors_run_out_and_come_back() {
-    alone(|| {
-        let server = TestServer::echo();
-        let mut open = RawPeer::client_of(&server);
-        let low = Rlimit {
-            current: Some(open_fds() as u64 + 20),
-            ..getrlimit(Resource::Nofile)
-        };
-        setrlimit(Resource::Nofile, low).unwrap();
-        let mut taken = Vec::new();
-        while let Ok(file) = File::open("/dev/null") {
-            taken.push(file);
-        }
-        // The one that is free now is the client's end; the server has none for its own.
-        taken.pop();
-        let mut raw = RawPeer::dial(&server);
-        raw.send_bytes(upgrade_request(server.local_addr()));
-        let used = cpu_time();
-        raw.stream.set_read_timeout(Some(ms(1_500))).unwrap();
-        let nothing = raw.stream.peek(&mut [0]).unwrap_err();
-        assert!(matches!(
-            nothing.kind(),
-            ErrorKind::WouldBlock | ErrorKind::TimedOut
-        ));
-        let used = cpu_time() - used;
-        assert!(used < ms(300), "{used:?} of CPU time with nothing to do");
-        open.send_text("still here");
-        assert_eq!(open.read_frame(), Frame::text("still here"));
-        drop(taken);
-        assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
-        Probe::of(&server).keeps_up();
-    });
-}
-
-/// At the limit of connections a newcomer gets 503, wholly; when one has left, it is served.
-#[test]
-fn connections_beyond_the_limit_get_503() {
-    let server = TestServer::start(echo(PATIENCE).max_connections(2));
-    let mut raws = [RawPeer::client_of(&server), RawPeer::client_of(&server)];
-    for _ in 0..20 {
-        let mut refused = RawPeer::dial(&server);
-        let head = refused.try_upgrade();
-        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-        assert!(
-            head.to_ascii_lowercase().contains("\r\nretry-after: "),
-            "{head}"
-        );
-        refused.read_eof();
-    }
-    for raw in &mut raws {
-        raw.send_text("still here");
-        assert_eq!(raw.read_frame(), Frame::text("still here"));
-    }
-    raws[0].send_close(1000, "");
-    assert_eq!(raws[0].read_close(), Some(1000));
-    settled("a newcomer is served", || {
-        RawPeer::dial(&server)
-            .try_upgrade()
-            .starts_with("HTTP/1.1 101 ")
-    });
-}
-
-/// Landline's own client is told apart what a 503 is: refused, and worth another try.
-#[test]
-fn client_hears_of_the_limit() {
-    let server = TestServer::start(echo(PATIENCE).max_connections(1));
-    let _raw = RawPeer::client_of(&server);
-    let error = landline::open(server.url()).unwrap_err();
-    assert!(error.is_transient(), "{error:?}");
-    assert!(matches!(error, landline::Error::Refused(why) if why.status == 503));
 }

@@ -1,4 +1,7 @@
-//! Upgrades, asked for rightly and wrongly, and the frames behind them.
+//! Upgrade requests that a server takes or refuses, and the frames behind them.
+
+use std::fmt::Display;
+use std::thread;
 
 use landline::{Messages, Outcome, Request, Router, Server, WebSocket};
 
@@ -189,4 +192,217 @@ fn assert_echoes_at_once(server: &Server, pace: Pace) {
     assert_eq!(peer.read_frame(), frames[1]);
     assert_eq!(peer.read_close(), Some(1000));
     peer.read_eof();
+}
+
+/// A request that is none is answered with its status, then the connection ends in order, whether
+/// it came whole or byte by byte; no handler hears of it.
+#[test]
+fn bad_requests_get_their_status() {
+    let handled = Recorder::new();
+    let sender = handled.sender();
+    let server = TestServer::start(
+        landline::Server::builder()
+            .on_upgrade(move |_, request| drop(sender.send(format!("{request:?}")))),
+    );
+    for (what, status, request) in bad_requests(server.local_addr()) {
+        for pace in PACES {
+            let mut peer = RawPeer::dial(&server);
+            peer.send_at(pace, &request);
+            let head = peer.read_head();
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{what}: {head}"
+            );
+            assert!(
+                field(&head, "connection")
+                    .unwrap_or_default()
+                    .starts_with("close"),
+                "{what}: {head}"
+            );
+            assert!(field(&head, "content-length").is_some(), "{what}: {head}");
+            assert_eq!(peer.read_end(), End::Eof, "{what}");
+        }
+    }
+    assert_eq!(handled.so_far(), Vec::<String>::new());
+    assert_eq!(server.connection_count(), 0);
+}
+
+/// A 426 names the version that is spoken (RFC 6455, section 4.4), a 405 the method.
+#[test]
+fn refusals_name_what_would_do() {
+    let server = TestServer::echo();
+    let good = upgrade_request(server.local_addr());
+    for (request, name, value) in [
+        (
+            good.replace("Version: 13", "Version: 8"),
+            "sec-websocket-version",
+            "13",
+        ),
+        (
+            good.replace("Upgrade: websocket\r\n", ""),
+            "upgrade",
+            "websocket",
+        ),
+        (good.replace("GET ", "POST "), "allow", "GET"),
+    ] {
+        let mut peer = RawPeer::dial(&server);
+        peer.send_bytes(request);
+        let head = peer.read_head();
+        assert_eq!(field(&head, name), Some(value), "{head}");
+    }
+}
+
+fn bad_requests(host: impl Display) -> Vec<(&'static str, u16, Vec<u8>)> {
+    let good = upgrade_request(&host);
+    let with = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        good.replace(from, to).into_bytes()
+    };
+    let and = |line: &str| with("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    vec![
+        ("no HTTP", 400, b"\x00\x01\x02\x03\r\n\r\n".to_vec()),
+        (
+            "TLS",
+            400,
+            b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03".to_vec(),
+        ),
+        (
+            "HTTP/2's preface",
+            505,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        ),
+        ("POST", 405, with("GET ", "POST ")),
+        ("a method of our own", 405, with("GET ", "BREW ")),
+        ("a method without end", 501, vec![b'A'; 40]),
+        (
+            "a target that is none",
+            400,
+            with("GET / ", "GET somewhere "),
+        ),
+        ("a target with a fragment", 400, with("GET / ", "GET /#a ")),
+        (
+            "a target without end",
+            414,
+            format!("GET /{}", "a".repeat(9000)).into_bytes(),
+        ),
+        ("two spaces", 400, with("GET / ", "GET  / ")),
+        ("HTTP/1.0", 426, with("HTTP/1.1", "HTTP/1.0")),
+        ("HTTP/2.0", 505, with("HTTP/1.1", "HTTP/2.0")),
+        ("HTTP/0.9", 505, with("HTTP/1.1", "HTTP/0.9")),
+        ("plain HTTP", 426, with("Upgrade: websocket\r\n", "")),
+        (
+            "an upgrade to something else",
+            426,
+            with("Upgrade: websocket", "Upgrade: h2c"),
+        ),
+        ("no Connection", 400, with("Connection: Upgrade\r\n", "")),
+        (
+            "Connection: close",
+            400,
+            with("Connection: Upgrade", "Connection: close"),
+        ),
+        ("version 8", 426, with("Version: 13", "Version: 8")),
+        ("no version", 426, with("Sec-WebSocket-Version: 13\r\n", "")),
+        ("two versions", 400, and("Sec-WebSocket-Version: 13")),
+        ("no key", 400, with(key, "")),
+        ("two keys", 400, and(key.trim_end())),
+        (
+            "a short key",
+            400,
+            with("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="),
+        ),
+        (
+            "a key that is no base64",
+            400,
+            with("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhb*BsZSBub25jZQ=="),
+        ),
+        ("no Host", 400, with(&format!("Host: {host}\r\n"), "")),
+        ("two Hosts", 400, and("Host: elsewhere")),
+        ("a Host that is none", 400, with(&host.to_string(), "a b")),
+        ("a body by its length", 400, and("Content-Length: 5")),
+        ("a body in chunks", 400, and("Transfer-Encoding: chunked")),
+        ("a negative length", 400, and("Content-Length: -1")),
+        ("a folded line", 400, and("X-Folded: a\r\n b")),
+        ("a space before the colon", 400, and("X-Space : a")),
+        ("a header without a name", 400, and(": a")),
+        ("NUL in a value", 400, and("X-Nul: a\0b")),
+        (
+            "subprotocols that are no tokens",
+            400,
+            and("Sec-WebSocket-Protocol: a b"),
+        ),
+        (
+            "a head without end",
+            431,
+            with("\r\n\r\n", &format!("\r\nX-Long: {}", "a".repeat(17_000))),
+        ),
+        (
+            "too many headers",
+            431,
+            and(&"X-Many: a\r\n".repeat(120).trim_end().replace('\0', "")),
+        ),
+    ]
+}
+
+/// What RFCs 6455 and 9112 allow in a request is upgraded, whole and byte by byte.
+#[test]
+fn odd_requests_are_upgraded() {
+    let server = TestServer::echo();
+    let good = upgrade_request(server.local_addr());
+    let host = server.local_addr();
+    for request in [
+        good.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        good.replace(
+            "Connection: Upgrade",
+            "Connection: keep-alive\r\nConnection: ,, upgrade ,",
+        ),
+        good.replace("Upgrade: websocket", "UPGRADE: WebSocket"),
+        good.replace("Upgrade: websocket", "Upgrade: h2c, websocket"),
+        good.replace("GET / ", &format!("GET http://{host}/ ")),
+        good.replace("GET / ", &format!("GET ws://{host}/chat?room=1 ")),
+        good.replace(": ", ":\t  "),
+        good.replace("\r\n", "\n"),
+        format!("\r\n\r\n{good}"),
+        good.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n"),
+        good.replace(
+            "\r\n\r\n",
+            &format!("\r\nX-Long: {}\r\n\r\n", "a".repeat(15_000)),
+        ),
+        good.replace(
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        ),
+    ] {
+        for pace in PACES {
+            let mut peer = RawPeer::dial(&server);
+            peer.send_at(pace, request.as_bytes());
+            let head = peer.read_head();
+            assert!(head.starts_with("HTTP/1.1 101 "), "{request}: {head}");
+            assert_eq!(field(&head, "sec-websocket-extensions"), None);
+            peer.send_text("hello");
+            assert_eq!(peer.read_frame(), Frame::text("hello"), "{request}");
+        }
+    }
+}
+
+/// Frames in the same segment as the request are delivered, and so is a Close among them.
+#[test]
+fn frames_behind_the_request_are_delivered() {
+    let server = TestServer::echo();
+    for (count, length) in [(1, 5), (50, 100), (3, 100_000)] {
+        let mut peer = RawPeer::dial(&server);
+        let frame = Frame::new(BINARY, vec![7; length]);
+        let mut bytes = upgrade_request(server.local_addr()).into_bytes();
+        (0..count).for_each(|_| bytes.extend(peer.encode(&frame)));
+        bytes.extend(peer.encode(&Frame::new(CLOSE, [3, 0xe8])));
+        let mut sending = peer.stream.try_clone().unwrap();
+        let writer =
+            thread::spawn(move || std::io::Write::write_all(&mut sending, &bytes).unwrap());
+        assert!(peer.read_head().starts_with("HTTP/1.1 101 "));
+        (0..count).for_each(|_| assert_eq!(peer.read_frame(), frame));
+        assert_eq!(peer.read_close(), Some(1000));
+        peer.read_eof();
+        writer.join().unwrap();
+    }
 }

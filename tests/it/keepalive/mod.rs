@@ -1,6 +1,7 @@
 //! Deadlines judge the peer, not the program.
 
 mod freezes;
+mod latency;
 mod limits;
 mod rounds;
 mod slow;

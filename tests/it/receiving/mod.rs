@@ -4,4 +4,5 @@ mod callbacks;
 mod deadlines;
 mod memory;
 mod message_reader;
+mod pulling;
 mod violations;

@@ -1,5 +1,6 @@
 //! Helpers: servers that stop on drop, raw peers, waits under a deadline, counts of the process.
 
+mod asking;
 mod control;
 mod events;
 mod exchange;
@@ -24,6 +25,7 @@ mod ways;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::asking::{ask, found, refusal_of, refused, request_of, values};
 pub(crate) use self::control::Control;
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
