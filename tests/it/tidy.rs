@@ -251,6 +251,18 @@ fn every_test_states_its_rule() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// A test waits for events; where time itself is what it is about, it says so to `pause`.
+#[test]
+fn tests_pause_with_a_reason() {
+    let support = root().join("tests/it/support");
+    let outside = files(&root().join("tests/it")).into_iter();
+    let outside = outside.filter(|path| !path.starts_with(&support) && !path.ends_with("tidy.rs"));
+    let wrong: Vec<_> = outside
+        .filter(|path| fs::read_to_string(path).unwrap().contains("thread::sleep("))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

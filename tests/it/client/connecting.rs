@@ -61,17 +61,6 @@ fn messages_wait_for_set_up() {
     });
 }
 
-/// Answers a client by hand, ends, and returns its error. `ACCEPT` stands for the right key.
-#[track_caller]
-fn answered(answer: &str) -> Error {
-    let raw = RawServer::new();
-    thread::scope(|scope| {
-        let connecting = scope.spawn(|| landline::open(raw.url()).map(drop).unwrap_err());
-        let (_peer, _request) = raw.answer_with(answer);
-        connecting.join().unwrap()
-    })
-}
-
 /// A server that breaks off or hangs up in the handshake, and one that nobody is, may be there
 /// later.
 #[test]
@@ -87,7 +76,7 @@ fn lost_and_absent_servers_are_transient() {
     assert!(matches!(lost, Error::Io(_)), "{lost:?}");
     assert!(lost.is_transient() && lost.source().is_some());
     for begun in ["", "HTTP/1.1 101 Switching"] {
-        let ended = answered(begun);
+        let ended = refused(&Client::new(), begun);
         assert!(matches!(ended, Error::Io(_)), "{ended:?}");
         assert!(ended.is_transient() && ended.to_string().contains("closed"));
     }

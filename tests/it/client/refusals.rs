@@ -61,7 +61,7 @@ fn refusals_tell_status_headers_and_body() {
             true,
         ),
     ] {
-        let error = answered(answer);
+        let error = refused(&Client::new(), answer);
         assert_eq!(error.is_transient(), transient, "{error}");
         let Error::Refused(refusal) = error else {
             panic!("{answer}: {error:?}")
@@ -111,17 +111,6 @@ fn refusals_without_a_length_are_told_at_once() {
         );
         drop(peer);
     }
-}
-
-/// Answers a client by hand, ends, and returns its error. `ACCEPT` stands for the right key.
-#[track_caller]
-fn answered(answer: &str) -> Error {
-    let raw = RawServer::new();
-    thread::scope(|scope| {
-        let connecting = scope.spawn(|| landline::open(raw.url()).map(drop).unwrap_err());
-        let (_peer, _request) = raw.answer_with(answer);
-        connecting.join().unwrap()
-    })
 }
 
 /// A refusal whose body never ends is still told when the time is over.

@@ -94,7 +94,7 @@ fn idle_connections_never_wake() {
         // The ticks end a little after the last burst. From then on each second is like this one.
         let quiet = (0..10).any(|_| {
             let before = wakings();
-            thread::sleep(ms(1000));
+            pause(ms(1000), "a second in which nobody wakes");
             let after = wakings();
             let woken: Vec<_> = after
                 .iter()

@@ -2,14 +2,10 @@
 
 use std::thread;
 
-use landline::{Client, CloseCode, CloseEvent, Config, Initiator, SendErrorKind};
+use landline::{Client, CloseCode, CloseEvent, Initiator, SendErrorKind};
 
 use crate::support::opcode::*;
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
 
 /// What may not be sent is refused, and nothing of it is on the wire.
 #[test]
@@ -81,13 +77,6 @@ fn closing_twice_tells_the_close_that_left() {
         assert_eq!(Some(event.code().as_u16()), frame.close_code());
         assert_eq!(event.reason().as_bytes(), &frame.payload[2..]);
     }
-}
-
-/// Deadlines that are never the reason.
-fn patient() -> Config {
-    Config::new()
-        .close_timeout(2 * PATIENCE)
-        .write_timeout(2 * PATIENCE)
 }
 
 /// Our Close, answered: clean, with the code and the reason of the answer (RFC 6455, sections 7.1.5
@@ -357,33 +346,6 @@ fn second_close_changes_nothing() {
     }
 }
 
-/// Codes and reasons that may not be sent are refused, and leave the connection open.
-#[test]
-fn unsendable_closes_are_refused() {
-    for role in ROLES {
-        let (mut met, events) = Meeting::recorded(role, patient());
-        let long = "x".repeat(124);
-        for (code, reason) in [
-            (1005, ""),
-            (1006, ""),
-            (1015, ""),
-            (999, ""),
-            (5000, ""),
-            (1000, &*long),
-        ] {
-            let error = met.ws.close_with(code, reason).unwrap_err();
-            assert_eq!(error.kind(), SendErrorKind::Invalid, "{code}");
-        }
-        let error = met.ws.ping([0; 126]).unwrap_err();
-        assert_eq!(error.kind(), SendErrorKind::Invalid);
-        met.ws.send("still open").unwrap();
-        assert_eq!(met.peer.read_frame(), Frame::text("still open"));
-        met.peer.send_close(1000, "");
-        drop(met.peer);
-        closed_once(&events, &met.ws);
-    }
-}
-
 /// A violation is told to a peer that goes on sending: no reset destroys the code.
 #[test]
 fn failure_code_survives_what_the_peer_still_sends() {
@@ -401,26 +363,4 @@ fn failure_code_survives_what_the_peer_still_sends() {
             );
         }
     }
-}
-
-/// A Close in the segment of the handshake is a Close, after the messages before it.
-#[test]
-fn frames_behind_the_101_are_delivered() {
-    let raw = RawServer::new();
-    let behind = [
-        Frame::text("early"),
-        Frame::new(opcode::CLOSE, 4005_u16.to_be_bytes()),
-    ]
-    .map(|frame| frame.bytes(false))
-    .concat();
-    let events = Recorder::new();
-    let ws = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut peer = raw.upgrade_with(&behind);
-            assert_eq!(peer.read_close(), Some(4005));
-        });
-        landline::connect(raw.url(), |ws| events.record_all(ws)).unwrap()
-    });
-    assert_eq!(events.next(), Event::Text("early".into()));
-    assert_eq!(closed_once(&events, &ws).code(), CloseCode::from(4005));
 }

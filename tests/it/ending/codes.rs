@@ -8,7 +8,7 @@ use landline::{
     Client, CloseCode, CloseEvent, Config, Initiator, Outcome, Overflow, Timeout, WebSocket,
 };
 
-use super::{Verdicts, patient};
+use super::Verdicts;
 use crate::support::*;
 
 /// Says what landline's side does at first.
@@ -445,19 +445,29 @@ fn deadline_does_not_hide_a_close() {
 /// goes before it is not late.
 #[test]
 fn close_timeout_begins_when_our_close_has_left() {
+    thread::scope(|scope| {
+        for &way in WAYS {
+            scope.spawn(move || assert_slow_reader_may_answer(way));
+        }
+    });
+}
+
+fn assert_slow_reader_may_answer(way: Way) {
     let timeout = ms(2_000);
-    for way in WAYS.iter().copied() {
-        let mut met = AnyMeeting::of(way, patient().close_timeout(timeout), |_| {});
-        met.ws.send(vec![7; 8 << 20]).unwrap();
-        met.ws.close_with(4001, "ours").unwrap();
-        thread::sleep(timeout + timeout / 2);
-        assert_eq!(met.peer.read_to_close(), Some(4001), "{way:?}");
-        met.peer.say_close(4002, "theirs");
-        drop(met.peer);
-        let event = closed_once(&met.events, &met.ws);
-        assert!(event.is_clean(), "{way:?} {event:?}");
-        assert_eq!((event.timeout(), event.undelivered()), (None, 0), "{way:?}");
-    }
+    let mut met = AnyMeeting::of(way, patient().close_timeout(timeout), |_| {});
+    met.ws.send(vec![7; 8 << 20]).unwrap();
+    met.ws.close_with(4001, "ours").unwrap();
+    let time = timeout + timeout / 2;
+    pause(
+        time,
+        "the peer reads nothing for longer than it may take to answer",
+    );
+    assert_eq!(met.peer.read_to_close(), Some(4001), "{way:?}");
+    met.peer.say_close(4002, "theirs");
+    drop(met.peer);
+    let event = closed_once(&met.events, &met.ws);
+    assert!(event.is_clean(), "{way:?} {event:?}");
+    assert_eq!((event.timeout(), event.undelivered()), (None, 0), "{way:?}");
 }
 
 /// A laggard that we close keeps 1008, whatever it answers.

@@ -3,13 +3,9 @@
 use std::sync::mpsc;
 use std::time::Instant;
 
-use landline::{Client, CloseCode, CloseEvent, Config, Initiator, SendErrorKind, Timeout};
+use landline::{Client, CloseCode, CloseEvent, Initiator, SendErrorKind, Timeout};
 
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
 
 /// `abort` cuts: both ends end with 1006, and only the one that did it names itself.
 #[test]
@@ -49,13 +45,6 @@ fn abort_is_1006_at_both_ends() {
             SendErrorKind::Closed
         );
     }
-}
-
-/// Deadlines that are never the reason.
-fn patient() -> Config {
-    Config::new()
-        .close_timeout(2 * PATIENCE)
-        .write_timeout(2 * PATIENCE)
 }
 
 #[track_caller]

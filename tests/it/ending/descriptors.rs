@@ -1,6 +1,5 @@
 //! Whoever ends a connection takes its descriptor back, wherever it is just then.
 
-use super::patient;
 use crate::support::*;
 
 const KIB: usize = 1 << 10;

@@ -1,6 +1,6 @@
 //! The end of the peer's input is not the end of our output.
 
-use super::{Verdicts, patient};
+use super::Verdicts;
 use crate::support::*;
 
 const KIB: usize = 1 << 10;

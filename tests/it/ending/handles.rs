@@ -4,24 +4,16 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use landline::{Client, CloseCode, Config, Messages, Outcome, SendErrorKind, WaitError, WebSocket};
+use landline::{Client, CloseCode, Config, Outcome, SendErrorKind, WaitError, WebSocket};
 
 use crate::support::opcode::*;
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
-
-fn meet() -> (RawPeer, WebSocket, Messages) {
-    RawServer::new().meet_open(&Client::new().config(quiet()))
-}
 
 /// When the reading end is dropped and then the last handle, the closing handshake is done and
 /// `on_close` runs; what was sent goes first.
 #[test]
 fn dropping_both_ends_closes_in_order() {
-    let (mut peer, ws, messages) = meet();
+    let (mut peer, ws, messages) = open_quiet();
     let events = Recorder::new();
     events.record_all(&ws);
     drop(messages);
@@ -67,7 +59,7 @@ fn connection_dropped_in_a_callback_delivers() {
 /// and who waits for its end is told.
 #[test]
 fn connection_without_a_reading_end_is_read_on() {
-    let (mut peer, ws, messages) = meet();
+    let (mut peer, ws, messages) = open_quiet();
     let events = Recorder::new();
     events.record_all(&ws);
     drop(messages);

@@ -12,19 +12,6 @@ mod panics;
 mod unread;
 mod waiting;
 
-use landline::Config;
-
-use crate::support::*;
-
-/// No deadline is the reason of anything.
-fn patient() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .write_timeout(2 * PATIENCE)
-        .close_timeout(2 * PATIENCE)
-        .message_timeout(2 * PATIENCE)
-}
-
 /// Gathers what went wrong in the rows of a table, so that one does not hide the others.
 #[derive(Default)]
 struct Verdicts {

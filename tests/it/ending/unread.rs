@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use landline::{CloseCode, Config, Messages, Timeout, WaitError, WebSocket};
 
-use super::{Verdicts, patient};
+use super::Verdicts;
 use crate::support::*;
 
 /// Says what finds out that nothing more can be sent.
@@ -269,7 +269,10 @@ fn whoever_goes_on_after_the_failed_write_is_heard() {
             }
             let mut last = Instant::now();
             for number in 0..30 {
-                thread::sleep(ms(50));
+                pause(
+                    ms(50),
+                    "altogether the peer goes on for longer than `close_timeout`",
+                );
                 let stalled = last.elapsed() > patience / 2;
                 last = Instant::now();
                 if stalled {
@@ -307,7 +310,7 @@ fn trickle_after_the_failed_write_ends() {
                 if trickling.write_all(&[byte]).is_err() {
                     return;
                 }
-                thread::sleep(ms(10));
+                pause(ms(10), "the message takes longer than it may");
             }
         });
         let event = closed_once(&events, &met.ws);

@@ -4,19 +4,9 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use landline::{
-    Client, CloseCode, Config, Messages, RecvError, RecvTimeoutError, WaitError, WebSocket,
-};
+use landline::{Client, CloseCode, Config, RecvError, RecvTimeoutError, WaitError};
 
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
-
-fn meet() -> (RawPeer, WebSocket, Messages) {
-    RawServer::new().meet_open(&Client::new().config(quiet()))
-}
 
 /// `wait_closed` returns the same event to every waiter, and to whoever asks later.
 #[test]
@@ -106,7 +96,7 @@ fn callbacks_wait_for_others_only_with_a_time() {
 /// reading end is there, and whoever holds it is about to drive.
 #[test]
 fn waiting_may_begin_before_reading() {
-    let (mut peer, ws, mut messages) = meet();
+    let (mut peer, ws, mut messages) = open_quiet();
     let waiter = waiting("waits-first", move || ws.wait_closed_timeout(PATIENCE));
     peer.send_close(1000, "");
     peer.send_fin();
@@ -155,29 +145,34 @@ fn waiting_for_a_thread_that_has_ended_is_an_error() {
 /// `wait_closed` waits for as long as somebody reads, be it all the time or now and then.
 #[test]
 fn waiting_for_a_reader_has_no_end() {
-    let raw = RawServer::new();
-    for now_and_then in [false, true] {
-        let (mut peer, ws, mut messages) = raw.meet_open(&Client::new());
-        let reading = thread::spawn(move || {
-            loop {
-                let wait = if now_and_then { ms(1) } else { PATIENCE };
-                match messages.recv_timeout(wait) {
-                    Err(RecvTimeoutError::Closed(event)) => return event,
-                    _ => thread::sleep(ms(if now_and_then { 500 } else { 0 })),
-                }
+    thread::scope(|scope| {
+        for now_and_then in [false, true] {
+            scope.spawn(move || wait_for_a_reader(now_and_then));
+        }
+    });
+}
+
+fn wait_for_a_reader(now_and_then: bool) {
+    let (mut peer, ws, mut messages) = RawServer::new().meet_open(&Client::new());
+    let reading = thread::spawn(move || {
+        let wait = if now_and_then { ms(1) } else { PATIENCE };
+        loop {
+            match messages.recv_timeout(wait) {
+                Err(RecvTimeoutError::Closed(event)) => return event,
+                _ if now_and_then => pause(ms(500), "between two reads nobody reads"),
+                _ => {}
             }
-        });
-        let waiting = thread::spawn(move || ws.wait_closed());
-        // Longer than a wait goes on while nobody reads.
-        thread::sleep(ms(7_000));
-        assert!(!waiting.is_finished(), "{:?}", waiting.join());
-        peer.send_close(4001, "");
-        peer.send_fin();
-        settled("both have ended", || {
-            waiting.is_finished() && reading.is_finished()
-        });
-        assert_eq!(waiting.join().unwrap().unwrap(), reading.join().unwrap());
-    }
+        }
+    });
+    let waiting = thread::spawn(move || ws.wait_closed());
+    pause(ms(7_000), "longer than a wait goes on while nobody reads");
+    assert!(!waiting.is_finished(), "{:?}", waiting.join());
+    peer.send_close(4001, "");
+    peer.send_fin();
+    settled("both have ended", || {
+        waiting.is_finished() && reading.is_finished()
+    });
+    assert_eq!(waiting.join().unwrap().unwrap(), reading.join().unwrap());
 }
 
 /// Whoever drops the last handle while holding a lock that `on_close` takes waits for the closing

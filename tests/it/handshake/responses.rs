@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use landline::Error;
+use landline::{Client, Error};
 
 use crate::support::opcode::*;
 use crate::support::*;
@@ -88,7 +88,7 @@ fn bad_answers_are_handshake_errors() {
             "too many interim",
         ),
     ] {
-        let error = answered(&answer);
+        let error = refused(&Client::new(), &answer);
         assert!(matches!(error, Error::Handshake(_)), "{answer}: {error:?}");
         assert!(error.to_string().contains(says), "{answer}: {error}");
         assert!(!error.is_transient(), "{error}");
@@ -115,15 +115,4 @@ fn odd_answers_open_connections() {
             connecting.join().unwrap().expect(shown);
         });
     }
-}
-
-/// Answers a client by hand, ends, and returns its error. `ACCEPT` stands for the right key.
-#[track_caller]
-fn answered(answer: &str) -> Error {
-    let raw = RawServer::new();
-    thread::scope(|scope| {
-        let connecting = scope.spawn(|| landline::open(raw.url()).map(drop).unwrap_err());
-        let (_peer, _request) = raw.answer_with(answer);
-        connecting.join().unwrap()
-    })
 }

@@ -137,25 +137,3 @@ fn subprotocols_are_those_offered() {
         }
     }
 }
-
-/// Both ends of landline agree on a subprotocol.
-#[test]
-fn both_ends_know_the_subprotocol() {
-    let chosen = Recorder::new();
-    let sender = chosen.sender();
-    let builder = Server::builder().subprotocols(["chat", "v2.chat"]);
-    let server = TestServer::start(
-        builder.on_upgrade(move |ws, _| sender.send(ws.subprotocol().map(str::to_owned))),
-    );
-    for (offered, expected) in [
-        (&["v2.chat", "chat"][..], Some("chat")),
-        (&["v3.chat", "v2.chat"], Some("v2.chat")),
-        (&["v3.chat"], None),
-        (&[], None),
-    ] {
-        let client = Client::new().subprotocols(offered.iter().copied());
-        let (ws, _messages) = client.open(server.url()).unwrap();
-        assert_eq!(ws.subprotocol(), expected, "{offered:?}");
-        assert_eq!(chosen.next().as_deref(), expected, "{offered:?}");
-    }
-}

@@ -99,6 +99,24 @@ fn odd_upgrades_are_accepted() {
         );
         assert_eq!(field(&head, "sec-websocket-extensions"), None);
     }
+    let host = program.server.local_addr();
+    for request in [
+        good.replace("Upgrade: websocket", "UPGRADE: WebSocket"),
+        good.replace(
+            "Connection: Upgrade",
+            "Connection: keep-alive\r\nConnection: ,, upgrade ,",
+        ),
+        good.replace("GET / ", &format!("GET http://{host}/ ")),
+        good.replace("GET / ", &format!("GET ws://{host}/chat?room=1 ")),
+        good.replace(": ", ":\t  "),
+        good.replace("\r\n", "\n"),
+        good.replace(
+            "\r\n\r\n",
+            &format!("\r\nX-Long: {}\r\n\r\n", "a".repeat(15_000)),
+        ),
+    ] {
+        program.upgrade(&request);
+    }
 }
 
 /// An upgrade that expects a 100 gets it first (RFC 9110, section 7.8), unless it is refused; one that
@@ -206,50 +224,13 @@ fn bad_requests_get_their_status() {
     );
     for (what, status, request) in bad_requests(server.local_addr()) {
         for pace in PACES {
-            let mut peer = RawPeer::dial(&server);
-            peer.send_at(pace, &request);
-            let head = peer.read_head();
-            assert!(
-                head.starts_with(&format!("HTTP/1.1 {status} ")),
-                "{what}: {head}"
-            );
-            assert!(
-                field(&head, "connection")
-                    .unwrap_or_default()
-                    .starts_with("close"),
-                "{what}: {head}"
-            );
-            assert!(field(&head, "content-length").is_some(), "{what}: {head}");
-            assert_eq!(peer.read_end(), End::Eof, "{what}");
+            let reply = exchange(&server, pace, &request);
+            assert_eq!(reply.status, status, "{what}: {reply:?}");
+            reply.assert_whole();
         }
     }
     assert_eq!(handled.so_far(), Vec::<String>::new());
     assert_eq!(server.connection_count(), 0);
-}
-
-/// A 426 names the version that is spoken (RFC 6455, section 4.4), a 405 the method.
-#[test]
-fn refusals_name_what_would_do() {
-    let server = TestServer::echo();
-    let good = upgrade_request(server.local_addr());
-    for (request, name, value) in [
-        (
-            good.replace("Version: 13", "Version: 8"),
-            "sec-websocket-version",
-            "13",
-        ),
-        (
-            good.replace("Upgrade: websocket\r\n", ""),
-            "upgrade",
-            "websocket",
-        ),
-        (good.replace("GET ", "POST "), "allow", "GET"),
-    ] {
-        let mut peer = RawPeer::dial(&server);
-        peer.send_bytes(request);
-        let head = peer.read_head();
-        assert_eq!(field(&head, name), Some(value), "{head}");
-    }
 }
 
 fn bad_requests(host: impl Display) -> Vec<(&'static str, u16, Vec<u8>)> {
@@ -343,47 +324,6 @@ fn bad_requests(host: impl Display) -> Vec<(&'static str, u16, Vec<u8>)> {
             and(&"X-Many: a\r\n".repeat(120).trim_end().replace('\0', "")),
         ),
     ]
-}
-
-/// What RFCs 6455 and 9112 allow in a request is upgraded, whole and byte by byte.
-#[test]
-fn odd_requests_are_upgraded() {
-    let server = TestServer::echo();
-    let good = upgrade_request(server.local_addr());
-    let host = server.local_addr();
-    for request in [
-        good.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
-        good.replace(
-            "Connection: Upgrade",
-            "Connection: keep-alive\r\nConnection: ,, upgrade ,",
-        ),
-        good.replace("Upgrade: websocket", "UPGRADE: WebSocket"),
-        good.replace("Upgrade: websocket", "Upgrade: h2c, websocket"),
-        good.replace("GET / ", &format!("GET http://{host}/ ")),
-        good.replace("GET / ", &format!("GET ws://{host}/chat?room=1 ")),
-        good.replace(": ", ":\t  "),
-        good.replace("\r\n", "\n"),
-        format!("\r\n\r\n{good}"),
-        good.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n"),
-        good.replace(
-            "\r\n\r\n",
-            &format!("\r\nX-Long: {}\r\n\r\n", "a".repeat(15_000)),
-        ),
-        good.replace(
-            "\r\n\r\n",
-            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-        ),
-    ] {
-        for pace in PACES {
-            let mut peer = RawPeer::dial(&server);
-            peer.send_at(pace, request.as_bytes());
-            let head = peer.read_head();
-            assert!(head.starts_with("HTTP/1.1 101 "), "{request}: {head}");
-            assert_eq!(field(&head, "sec-websocket-extensions"), None);
-            peer.send_text("hello");
-            assert_eq!(peer.read_frame(), Frame::text("hello"), "{request}");
-        }
-    }
 }
 
 /// Frames in the same segment as the request are delivered, and so is a Close among them.

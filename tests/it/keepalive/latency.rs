@@ -3,26 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use landline::Config;
-
 use crate::support::*;
-
-/// No wait of this length ends in time.
-const LONG: Duration = PATIENCE.saturating_mul(4);
-
-fn quiet() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .write_timeout(LONG)
-        .close_timeout(LONG)
-}
 
 /// The way to the peer and back is known once a keepalive ping was answered, and by no other pong;
 /// it took at least as long as the peer has held the answer back.
 #[test]
 fn latency_is_told_by_answered_keepalives() {
     for role in ROLES {
-        let config = quiet().ping_interval(ms(200)).ping_timeout(LONG);
+        let config = patient().ping_interval(ms(200)).ping_timeout(4 * PATIENCE);
         let mut met = Meeting::of(role, config, |ws| ws.on_text(|ws, text| ws.send(text)));
         assert_eq!(met.ws.latency(), None);
         assert_eq!(met.peer.read_frame().opcode, opcode::PING);
@@ -45,9 +33,9 @@ fn latency_is_told_by_answered_keepalives() {
 #[test]
 fn latency_is_told_by_confirms() {
     for role in ROLES {
-        let mut met = Meeting::of(role, quiet(), |_| {});
+        let mut met = Meeting::of(role, patient(), |_| {});
         let ws = met.ws.clone();
-        let confirming = thread::spawn(move || ws.confirm(LONG).map(|()| ws.latency()));
+        let confirming = thread::spawn(move || ws.confirm(4 * PATIENCE).map(|()| ws.latency()));
         let ping = met.peer.read_frame();
         assert_eq!(met.ws.latency(), None, "{role:?}");
         let held = answer_late(&mut met.peer, &ping);

@@ -80,7 +80,7 @@ fn dead_peer_is_found_while_the_program_pushes() {
         let ws = met.ws.clone();
         in_time("the send fails", move || {
             while ws.send("tick").is_ok() {
-                thread::sleep(ms(10));
+                pause(ms(10), "the program pushes now and then");
             }
         });
         assert_eq!(
@@ -110,7 +110,7 @@ fn peer_that_makes_room_stays() {
                 let begin = Instant::now();
                 while met.ws.is_open() && begin.elapsed() < ms(4000) {
                     let _ = met.peer.tcp().read(&mut [0; 4 << 10]);
-                    thread::sleep(ms(5));
+                    pause(ms(5), "the peer reads slowly");
                 }
                 let stalled = control.longest_silence();
                 assert!(met.ws.is_open() || stalled > ms(500), "{way:?}");
@@ -230,7 +230,7 @@ fn unfinished_message_is_cut() {
             let pings = ping.repeat(pings);
             let chat = thread::spawn(move || {
                 while chatting.write_all(&pings).is_ok() {
-                    thread::sleep(ms(10));
+                    pause(ms(10), "the peer chats for longer than a message may take");
                 }
             });
             // Its pongs are read, so that nothing else is in its way.
@@ -262,7 +262,10 @@ fn message_that_makes_progress_stays() {
             met.peer
                 .send(&Frame::new(opcode::CONTINUATION, piece).unfinished());
             met.peer.send(&Frame::new(opcode::PING, ""));
-            thread::sleep(ms(25));
+            pause(
+                ms(25),
+                "the message takes longer than it might without progress",
+            );
         }
         met.peer.send(&Frame::new(opcode::CONTINUATION, ""));
         let length = (101 * piece.len()).to_string();

@@ -73,7 +73,7 @@ fn readers_of_5_to_40_kib_a_second() {
             let begin = Instant::now();
             while begin.elapsed() < PERIOD {
                 group.send(vec![0; KIB]);
-                thread::sleep(ms(50));
+                pause(ms(50), "20 KiB a second");
             }
             let open = met.iter().filter(|met| met.ws.is_open()).count();
             assert_eq!(open, WAYS.len());
@@ -330,7 +330,8 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, rate: usize) {
         // What was slept too long is made up for.
         let earliest = Instant::now() - Duration::from_secs(1);
         next = next.max(earliest) + Duration::from_secs(1) * length as u32 / rate as u32;
-        thread::sleep(next.saturating_duration_since(Instant::now()));
+        let time = next.saturating_duration_since(Instant::now());
+        pause(time, "the link passes on so many bytes a second");
     }
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);

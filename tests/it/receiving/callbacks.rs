@@ -1,17 +1,12 @@
 //! Callbacks: which of them hears what, on which thread, and what their results do.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::{io, thread};
 
-use landline::{Client, CloseCode, Config, Error, Message, Outcome, Server, WaitError, WebSocket};
+use landline::{Client, CloseCode, Error, Message, Outcome, Server, WaitError, WebSocket};
 
 use crate::support::opcode::*;
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
 
 /// Reports its end.
 struct Tell(Sender<&'static str>, &'static str);
@@ -293,36 +288,4 @@ fn channels_filled_by_callbacks_end() {
     let all: Vec<_> = receiver.iter().collect();
     assert_eq!(all, [Message::from("a"), Message::from("b")]);
     assert_eq!(ws.wait_closed().unwrap().code(), CloseCode::NORMAL);
-}
-
-/// A callback may be replaced from inside itself, and by another thread; none is lost.
-#[test]
-fn callbacks_are_replaced_from_inside() {
-    for role in ROLES {
-        let events = Recorder::new();
-        let sender = events.sender();
-        let mut met = Meeting::of(role, Config::new(), move |ws| {
-            let sender = sender.clone();
-            ws.on_text(move |ws, text| {
-                let _ = sender.send(format!("first {text}"));
-                let sender = sender.clone();
-                ws.on_text(move |_, text| drop(sender.send(format!("second {text}"))));
-            });
-        });
-        ["a", "b", "c"]
-            .iter()
-            .for_each(|text| met.peer.send_text(text));
-        assert_eq!(
-            [(); 3].map(|()| events.next()),
-            ["first a", "second b", "second c"]
-        );
-        // After the end a callback is dropped, not kept.
-        met.peer.send_close(1000, "");
-        drop(met.peer);
-        settled("it has ended", || met.ws.close_code().is_some());
-        let kept = Arc::new(());
-        let inside = Arc::clone(&kept);
-        met.ws.on_text(move |_, _| drop(inside.clone()));
-        assert_eq!(Arc::strong_count(&kept), 1);
-    }
 }

@@ -84,7 +84,7 @@ impl Control {
         let thread = thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
                 let begun = Instant::now();
-                thread::sleep(wait);
+                pause(wait, "by how much this is late is the machine's fault");
                 let lateness = (begun.elapsed() - wait).as_millis() as u64;
                 late.fetch_max(lateness, Ordering::Relaxed);
             }
@@ -160,7 +160,7 @@ fn slow_callbacks_hold_up_a_deadline_once() {
         let counted = Arc::clone(&called);
         met.ws.on_ping(move |_, _| {
             counted.fetch_add(1, Ordering::Relaxed);
-            thread::sleep(ms(100));
+            pause(ms(100), "the callback takes its time");
         });
         let ping = met.peer.encode(&Frame::new(PING, ""));
         met.peer.send_bytes(ping.repeat(50));

@@ -206,7 +206,7 @@ impl Break {
             Self::Trickle => {
                 peer.send_bytes(header(role, 0x00, 1 << 40));
                 while peer.try_send_bytes("x").is_ok() {
-                    thread::sleep(ms(5));
+                    pause(ms(5), "the peer sends slowly");
                 }
             }
         }

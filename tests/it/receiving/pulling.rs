@@ -3,23 +3,16 @@
 use std::sync::mpsc;
 use std::thread;
 
-use landline::{
-    Client, CloseCode, Config, Message, Messages, RecvError, RecvTimeoutError, TryRecvError,
-    WebSocket,
-};
+use landline::{CloseCode, Config, Message, Messages, RecvError, RecvTimeoutError, TryRecvError};
 
 use crate::support::opcode::*;
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
 
 /// What has come of a message when the time is over is kept, however often it is over, and nothing
 /// that comes later is lost.
 #[test]
 fn timeouts_keep_what_has_come() {
-    let (mut peer, ws, mut messages) = RawServer::new().meet_open(&Client::new().config(quiet()));
+    let (mut peer, ws, mut messages) = open_quiet();
     let timeout = |messages: &mut Messages| {
         assert_eq!(messages.recv_timeout(ms(1)), Err(RecvTimeoutError::Timeout));
         assert_eq!(messages.recv_timeout(ms(0)), Err(RecvTimeoutError::Timeout));
@@ -72,18 +65,18 @@ fn iteration_ends_after_ordinary_ends() {
         (Some(1012), false),
         (Some(4000), false),
     ] {
-        let (mut peer, _ws, mut messages) = meet();
+        let (mut peer, _ws, mut messages) = open_quiet();
         peer.send_text("a");
         peer.send_bytes(unmasked_close(code));
         peer.send_fin();
         assert_eq!(messages.next(), Some(Ok(Message::from("a"))));
         expect_end(&mut messages, ordinary, code.unwrap_or(1005));
     }
-    let (peer, _ws, mut messages) = meet();
+    let (peer, _ws, mut messages) = open_quiet();
     drop(peer);
     expect_end(&mut messages, false, 1006);
 
-    let (mut peer, ws, mut messages) = meet();
+    let (mut peer, ws, mut messages) = open_quiet();
     ws.close_with(4000, "ours").unwrap();
     peer.send_text("late");
     peer.send_close(4000, "");
@@ -91,14 +84,10 @@ fn iteration_ends_after_ordinary_ends() {
     assert_eq!(messages.next(), Some(Ok(Message::from("late"))));
     expect_end(&mut messages, true, 4000);
 
-    let (mut peer, _ws, mut messages) = meet();
+    let (mut peer, _ws, mut messages) = open_quiet();
     peer.send_bytes([0x83, 0]);
     peer.send_fin();
     expect_end(&mut messages, false, 1002);
-}
-
-fn meet() -> (RawPeer, WebSocket, Messages) {
-    RawServer::new().meet_open(&Client::new().config(quiet()))
 }
 
 #[track_caller]
@@ -127,7 +116,7 @@ fn expect_end(messages: &mut Messages, ordinary: bool, code: u16) {
 /// A failing callback of `recv` closes with 1011, and iterating says so: something went wrong here.
 #[test]
 fn failing_callback_is_not_an_ordinary_end() {
-    let (mut peer, ws, mut messages) = meet();
+    let (mut peer, ws, mut messages) = open_quiet();
     ws.on_ping(|_, _| Err::<(), _>("no pings, please"));
     peer.send(&Frame::new(PING, ""));
     peer.send_close(1011, "");
@@ -138,7 +127,7 @@ fn failing_callback_is_not_an_ordinary_end() {
 /// `Messages::close` closes with 1000, discards what still comes, and tells the end.
 #[test]
 fn closing_the_reading_end_is_polite() {
-    let (mut peer, ws, messages) = meet();
+    let (mut peer, ws, messages) = open_quiet();
     let events = Recorder::new();
     events.record_all(&ws);
     ws.send("last words").unwrap();
@@ -159,7 +148,7 @@ fn closing_the_reading_end_is_polite() {
 /// `dispatch` runs every callback, on the calling thread.
 #[test]
 fn dispatch_calls_back_on_the_calling_thread() {
-    let (mut peer, ws, messages) = meet();
+    let (mut peer, ws, messages) = open_quiet();
     let (sender, receiver) = mpsc::channel();
     ws.on_text(move |_, text| drop(sender.send((thread::current().id(), text))));
     peer.send_text("a");

@@ -3,10 +3,10 @@
 
 mod peers;
 
+use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use landline::Config;
 use rand::rngs::StdRng;
@@ -37,10 +37,12 @@ fn ten_thousand_connections_rest() {
         assert_eq!(peers.hear(), "echoed");
         println!("opened {COUNT} in {:.1?}", begin.elapsed());
         assert_eq!(server.connection_count(), COUNT);
-        // What the echoes have left to be done is over soon.
-        thread::sleep(Duration::from_secs(5));
+        pause(
+            ms(5_000),
+            "what the echoes have left to be done is over soon",
+        );
         let (begin, cpu) = (Instant::now(), cpu_time());
-        thread::sleep(MINUTE);
+        pause(MINUTE, "a minute in which nobody says anything");
         let used = (cpu_time() - cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
         let each = (resident_kib() - before.kib) as f64 / COUNT as f64;
         println!(
@@ -267,7 +269,8 @@ impl Crowd {
     /// Lets some seconds pass, then perhaps kills a process in the place of which another one comes, or
     /// stops one for a while.
     fn disturb(&mut self) {
-        thread::sleep(ms(self.chance.random_range(3_000..8_000)));
+        let time = ms(self.chance.random_range(3_000..8_000));
+        pause(time, "a fault every few seconds");
         let which = self.chance.random_range(0..PARTS);
         match self.chance.random_range(0..3) {
             0 => {
@@ -278,7 +281,8 @@ impl Crowd {
             }
             1 => {
                 self.parts[which].stop();
-                thread::sleep(ms(self.chance.random_range(500..4_000)));
+                let time = ms(self.chance.random_range(500..4_000));
+                pause(time, "so long the process is stopped");
                 self.parts[which].go_on();
                 self.stopped += 1;
             }

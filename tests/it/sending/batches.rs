@@ -87,10 +87,6 @@ fn send_all_may_be_fed_by_its_own_connection() {
     }
 }
 
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
-
 /// A batch leaves in its order, and an empty one is nothing.
 #[test]
 fn batches_leave_in_order() {

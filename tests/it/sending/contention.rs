@@ -10,20 +10,12 @@ use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use bytes::Bytes;
-use landline::{Config, SendErrorKind};
+use landline::SendErrorKind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::*;
 
 const KIB: usize = 1 << 10;
-
-/// No deadline is the reason of anything.
-fn patient() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .write_timeout(4 * PATIENCE)
-        .close_timeout(4 * PATIENCE)
-}
 
 /// More than the system takes for a peer that does not read: it stays in the queue.
 const PLUG: usize = 256 * KIB;
@@ -89,8 +81,10 @@ fn waiting_needs_no_descriptor() {
                     thread::spawn(move || ws.send("in line").map_err(|error| error.kind()))
                 })
                 .collect();
-            // There is no descriptor to look whether they sleep already.
-            thread::sleep(ms(100));
+            pause(
+                ms(100),
+                "without a descriptor nothing tells that they sleep",
+            );
             full[0].ws.abort();
             full[1].ws.close();
             while !senders[2].is_finished() {
@@ -134,7 +128,7 @@ impl Ticks {
         let thread = thread::spawn(move || {
             let mut count = 0;
             while !end.load(Ordering::Relaxed) {
-                thread::sleep(interval);
+                pause(interval, "whatever delays this delays everybody");
                 count += 1;
             }
             count
@@ -192,8 +186,7 @@ fn full_sockets_cost_a_burst_nothing() {
         let server = TestServer::with(patient(), |ws| {
             ws.on_text(|ws, text| {
                 let sent = ws.send(text);
-                // The rest of the burst is held back for so long.
-                thread::sleep(ms(3));
+                pause(ms(3), "for so long the rest of the burst is held back");
                 sent
             });
         });

@@ -2,42 +2,11 @@
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
-use landline::{Config, Counters, Overflow, Reply, Router, Server, WaitError, WebSocket};
+use landline::{Counters, Overflow, Reply, Router, Server, WaitError};
 
+use super::{CHUNK, stuff};
 use crate::support::*;
-
-/// No wait of this length ends in time.
-const LONG: Duration = PATIENCE.saturating_mul(4);
-
-const CHUNK: usize = 4 << 10;
-
-/// More than is encoded ahead and the buffers of a deaf peer's socket take, by far.
-const BACKLOG: usize = 512 << 10;
-
-fn quiet() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .write_timeout(LONG)
-        .close_timeout(LONG)
-}
-
-/// A kernel that takes little.
-fn patient() -> Config {
-    quiet().send_buffer(4 << 10).max_queue_bytes(64 << 20)
-}
-
-/// Sends chunks to a deaf peer until there is a backlog; returns how many.
-#[track_caller]
-fn stuff(ws: &WebSocket) -> usize {
-    let mut sent = 0;
-    while ws.buffered_amount() < BACKLOG {
-        ws.send([7; CHUNK]).unwrap();
-        sent += 1;
-    }
-    sent
-}
 
 /// Is a raw peer whose bytes are counted on both ways.
 struct Counted {
@@ -83,7 +52,9 @@ impl Counted {
 #[test]
 fn messages_and_bytes_are_counted_exactly() {
     for role in ROLES {
-        let met = Meeting::of(role, quiet(), |ws| ws.on_message(|ws, text| ws.send(text)));
+        let met = Meeting::of(role, patient(), |ws| {
+            ws.on_message(|ws, text| ws.send(text));
+        });
         assert_eq!(met.ws.counters(), Counters::default());
         let mut peer = Counted::new(met.peer, role);
         for size in [0, 1, 125, 126, 65_535, 65_536, 300_000] {
@@ -125,7 +96,7 @@ fn messages_and_bytes_are_counted_exactly() {
 #[test]
 fn bytes_behind_the_handshake_are_counted() {
     let message = Frame::text("early");
-    let server = TestServer::with(quiet(), |ws| ws.on_text(|ws, text| ws.send(text)));
+    let server = TestServer::with(patient(), |ws| ws.on_text(|ws, text| ws.send(text)));
     let mut peer = RawPeer::dial(&server);
     let request = upgrade_request(server.local_addr());
     peer.send_bytes([request.as_bytes(), &message.bytes(true)].concat());
@@ -152,13 +123,9 @@ fn bytes_behind_the_handshake_are_counted() {
 #[test]
 fn queued_messages_are_counted() {
     for role in ROLES {
-        let met = Meeting::deaf(role, patient(), |_| {});
+        let met = Meeting::deaf(role, deep(), |_| {});
         let sent = stuff(&met.ws) as u64;
-        settled("nothing moves any more", || {
-            let before = met.ws.counters();
-            thread::sleep(ms(20));
-            met.ws.counters() == before
-        });
+        at_rest("nothing moves any more", || met.ws.counters());
         let counters = met.ws.counters();
         assert_eq!(counters.messages_out + counters.queued_messages, sent);
         assert_eq!(
@@ -186,7 +153,7 @@ fn dropped_messages_are_counted() {
     const SENT: u64 = 400;
     for role in ROLES {
         for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
-            let config = patient().max_queue_messages(8).overflow(overflow);
+            let config = deep().max_queue_messages(8).overflow(overflow);
             let mut met = Meeting::deaf(role, config, |_| {});
             (0..SENT).for_each(|_| met.ws.send([7; CHUNK]).unwrap());
             let dropped = met.ws.counters().dropped;
@@ -255,7 +222,7 @@ fn newcomers_beyond_the_limit_are_counted() {
 #[test]
 fn server_counts_what_all_its_connections_have() {
     let (sender, opened) = mpsc::channel();
-    let server = TestServer::with(quiet(), move |ws| {
+    let server = TestServer::with(patient(), move |ws| {
         ws.on_message(|ws, message| ws.send(message));
         sender.send(ws.clone()).unwrap();
     });

@@ -6,51 +6,17 @@ use std::time::Duration;
 
 use landline::{Config, SendErrorKind, WaitError, WebSocket};
 
+use super::{BACKLOG, CHUNK, stuff};
 use crate::support::*;
-
-/// No wait of this length ends in time.
-const LONG: Duration = PATIENCE.saturating_mul(4);
-
-const CHUNK: usize = 4 << 10;
-
-/// More than is encoded ahead and the buffers of a deaf peer's socket take, by far.
-const BACKLOG: usize = 512 << 10;
-
-fn quiet() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .write_timeout(LONG)
-        .close_timeout(LONG)
-}
-
-/// A kernel that takes little.
-fn patient() -> Config {
-    quiet().send_buffer(4 << 10).max_queue_bytes(64 << 20)
-}
-
-/// Sends chunks to a deaf peer until there is a backlog; returns how many.
-#[track_caller]
-fn stuff(ws: &WebSocket) -> usize {
-    let mut sent = 0;
-    while ws.buffered_amount() < BACKLOG {
-        ws.send([7; CHUNK]).unwrap();
-        sent += 1;
-    }
-    sent
-}
 
 /// Payload that waits shows in `buffered_amount`, and nothing of headers, pings or what has left.
 #[test]
 fn buffered_amount_is_the_payload_that_waits() {
     for role in ROLES {
-        let mut met = Meeting::deaf(role, patient(), |_| {});
+        let mut met = Meeting::deaf(role, deep(), |_| {});
         assert_eq!(met.ws.buffered_amount(), 0);
         let sent = stuff(&met.ws);
-        settled("nothing moves any more", || {
-            let before = met.ws.buffered_amount();
-            thread::sleep(ms(20));
-            met.ws.buffered_amount() == before
-        });
+        at_rest("nothing moves any more", || met.ws.buffered_amount());
         let before = met.ws.buffered_amount();
         assert_eq!(before % CHUNK, 0);
         met.ws.send("seven b").unwrap();
@@ -80,7 +46,10 @@ fn send_buffer_bounds_what_the_kernel_swallows() {
             }
             panic!("the queue was never full");
         };
-        let (bounded, unbounded) = (swallowed(quiet().send_buffer(8 << 10)), swallowed(quiet()));
+        let (bounded, unbounded) = (
+            swallowed(patient().send_buffer(8 << 10)),
+            swallowed(patient()),
+        );
         println!("{role:?}: {bounded} bytes with a small buffer, {unbounded} without");
         assert!(
             bounded * 4 < unbounded,
@@ -94,7 +63,7 @@ fn send_buffer_bounds_what_the_kernel_swallows() {
 #[test]
 fn wait_drained_waits_until_nothing_is_queued() {
     for role in ROLES {
-        let mut met = Meeting::deaf(role, patient(), |_| {});
+        let mut met = Meeting::deaf(role, deep(), |_| {});
         assert_eq!(met.ws.wait_drained(Duration::ZERO), Ok(()));
         let sent = stuff(&met.ws);
         assert_eq!(met.ws.wait_drained(Duration::ZERO), Err(WaitError::Timeout));
@@ -112,7 +81,7 @@ fn wait_drained_waits_until_nothing_is_queued() {
 fn drain(ws: &WebSocket) -> mpsc::Receiver<Result<(), WaitError>> {
     let (sender, drained) = mpsc::channel();
     let ws = ws.clone();
-    thread::spawn(move || sender.send(ws.wait_drained(LONG)));
+    thread::spawn(move || sender.send(ws.wait_drained(4 * PATIENCE)));
     drained
 }
 
@@ -127,7 +96,7 @@ fn wait_drained_ends_with_what_it_waits_for() {
     ];
     for role in ROLES {
         for end in ends {
-            let mut met = Meeting::deaf(role, patient(), |_| {});
+            let mut met = Meeting::deaf(role, deep(), |_| {});
             stuff(&met.ws);
             let drained = drain(&met.ws);
             end(&mut met);
@@ -139,14 +108,14 @@ fn wait_drained_ends_with_what_it_waits_for() {
                 }
             }
             assert_eq!(next(&drained), Err(WaitError::Closed), "{role:?}");
-            assert_eq!(met.ws.wait_drained(LONG), Err(WaitError::Closed));
+            assert_eq!(met.ws.wait_drained(4 * PATIENCE), Err(WaitError::Closed));
         }
-        let mut met = Meeting::of(role, patient(), |_| {});
+        let mut met = Meeting::of(role, deep(), |_| {});
         met.ws.send("taken").unwrap();
         met.ws.abort();
         met.peer.read_end();
         settled("it has ended", || met.ws.close_code().is_some());
-        assert_eq!(met.ws.wait_drained(LONG), Ok(()), "{role:?}");
+        assert_eq!(met.ws.wait_drained(4 * PATIENCE), Ok(()), "{role:?}");
     }
 }
 
@@ -154,13 +123,16 @@ fn wait_drained_ends_with_what_it_waits_for() {
 #[test]
 fn wait_drained_in_a_streamed_message_would_deadlock() {
     for role in ROLES {
-        let met = Meeting::of(role, patient(), |_| {});
+        let met = Meeting::of(role, deep(), |_| {});
         let writer = met.ws.text_writer().unwrap();
-        assert_eq!(met.ws.wait_drained(LONG), Err(WaitError::WouldDeadlock));
+        assert_eq!(
+            met.ws.wait_drained(4 * PATIENCE),
+            Err(WaitError::WouldDeadlock)
+        );
         let elsewhere = drain(&met.ws);
         writer.finish().unwrap();
         assert_eq!(next(&elsewhere), Ok(()), "{role:?}");
-        assert_eq!(met.ws.wait_drained(LONG), Ok(()));
+        assert_eq!(met.ws.wait_drained(4 * PATIENCE), Ok(()));
     }
 }
 
@@ -170,12 +142,12 @@ fn wait_drained_works_in_callbacks() {
     for role in ROLES {
         let told = Recorder::new();
         let sender = told.sender();
-        let mut met = Meeting::deaf(role, patient(), move |ws| {
+        let mut met = Meeting::deaf(role, deep(), move |ws| {
             let tell = |what: &'static str| {
                 let told = sender.clone();
                 move |ws: &WebSocket| {
                     let is_sent = ws.send(vec![7; BACKLOG]).is_ok();
-                    let drained = ws.wait_drained(LONG);
+                    let drained = ws.wait_drained(4 * PATIENCE);
                     told.send((what, is_sent, drained)).unwrap();
                 }
             };

@@ -1,14 +1,10 @@
 //! Messages arrive whole, in frames as RFC 6455, section 5, has them.
 
-use landline::{Config, Message};
+use landline::Message;
 
 use super::Line;
 use crate::support::opcode::*;
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
 
 /// Messages of every size up to 16 MiB arrive whole, text and binary, in both roles.
 #[test]

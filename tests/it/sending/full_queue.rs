@@ -12,12 +12,8 @@ const LARGE: usize = 600 * KIB;
 const QUEUE: usize = 1 << 20;
 
 /// No deadline is the reason of anything.
-fn patient() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .send_buffer(4 * KIB)
-        .write_timeout(4 * PATIENCE)
-        .close_timeout(4 * PATIENCE)
+fn shallow() -> Config {
+    patient().send_buffer(4 * KIB)
 }
 
 /// Sends on a thread of that name, and waits until it waits for room.
@@ -37,7 +33,7 @@ fn send_waiting(
 /// A connection whose socket takes nothing, with 600 KiB of 1 MiB queued; the same once more waits.
 #[track_caller]
 fn open_with_one_waiting(way: Way) -> (AnyMeeting, JoinHandle<Result<(), SendErrorKind>>) {
-    let met = AnyMeeting::of(way, patient().max_queue_bytes(QUEUE), |_| {});
+    let met = AnyMeeting::of(way, shallow().max_queue_bytes(QUEUE), |_| {});
     met.ws.send(vec![b'1'; LARGE]).unwrap();
     let waiting = send_waiting(&met.ws, "waits", vec![b'2'; LARGE]);
     (met, waiting)
@@ -143,7 +139,7 @@ fn limits_count_beside_whoever_waits() {
 #[test]
 fn member_that_reads_is_not_closed_for_large_messages() {
     for &way in WAYS {
-        let config = patient().max_queue_bytes(QUEUE).send_buffer(64 * KIB);
+        let config = shallow().max_queue_bytes(QUEUE).send_buffer(64 * KIB);
         let mut met = AnyMeeting::of(way, config, |_| {});
         let group = Group::new();
         group.join(&met.ws);
@@ -198,10 +194,10 @@ fn flood_until(met: &mut AnyMeeting, left: u64, is_over: impl Fn() -> bool) -> b
 #[test]
 fn whoever_waits_gets_its_turn_in_a_flood() {
     alone(|| {
-        let by_bytes = patient()
+        let by_bytes = shallow()
             .max_queue_bytes(MANY * KIB)
             .max_queue_messages(10_000);
-        let by_messages = patient().max_queue_messages(MANY).max_queue_bytes(1 << 30);
+        let by_messages = shallow().max_queue_messages(MANY).max_queue_bytes(1 << 30);
         for (config, size) in [
             (&by_bytes, KIB),
             (&by_bytes, 10 * KIB),
@@ -241,7 +237,7 @@ fn whoever_waits_gets_its_turn_in_a_flood() {
 fn queue_is_full_over_the_limit() {
     alone(|| {
         for &way in WAYS {
-            let config = patient().max_queue_bytes(MANY * KIB);
+            let config = shallow().max_queue_bytes(MANY * KIB);
             let mut met = AnyMeeting::of(way, config, |_| {});
             flood(&met.ws);
             let large = vec![b'w'; 4 * MANY * KIB];
@@ -269,14 +265,14 @@ fn queue_is_full_over_the_limit() {
 fn place_that_times_out_leaves_nothing() {
     alone(|| {
         for &way in WAYS {
-            let config = patient().max_queue_messages(1).write_timeout(ms(500));
+            let config = shallow().max_queue_messages(1).write_timeout(ms(500));
             let mut met = AnyMeeting::of(way, config, |_| {});
             met.ws.send(vec![b'1'; 32 << 20]).unwrap();
             let waiting = send_waiting(&met.ws, "waits", "late");
             // The socket moves on, so that the connection is not cut; the queue does not.
             while !waiting.is_finished() {
                 met.peer.gulp(64 * KIB);
-                thread::sleep(ms(10));
+                pause(ms(10), "the peer reads slowly");
             }
             let sent = waiting.join().unwrap();
             if !met.ws.is_open() {
@@ -296,7 +292,7 @@ fn place_that_times_out_leaves_nothing() {
 fn line_is_served_in_order() {
     alone(|| {
         for &way in WAYS {
-            let mut met = AnyMeeting::of(way, patient().max_queue_bytes(MANY * KIB), |_| {});
+            let mut met = AnyMeeting::of(way, shallow().max_queue_bytes(MANY * KIB), |_| {});
             flood(&met.ws);
             let sizes = [20 * KIB, 3, 4 * MANY * KIB, 5, 30 * KIB];
             let waiting: Vec<_> = (0..sizes.len())
@@ -331,7 +327,7 @@ fn counts_stay_true_beside_writers_barriers_and_waiters() {
     use std::io::Write;
     alone(|| {
         for &way in WAYS {
-            let config = patient().max_queue_messages(4);
+            let config = shallow().max_queue_messages(4);
             let mut met = AnyMeeting::of(way, config, |_| {});
             met.ws.send(vec![b'1'; 256 * KIB]).unwrap();
             let mut writer = met.ws.binary_writer().unwrap();

@@ -22,6 +22,22 @@ use landline::{Config, Message, WebSocket};
 
 use crate::support::*;
 
+const CHUNK: usize = 4 << 10;
+
+/// More than is encoded ahead and the buffers of a deaf peer's socket take, by far.
+const BACKLOG: usize = 512 << 10;
+
+/// Sends chunks to a deaf peer until there is a backlog; returns how many.
+#[track_caller]
+fn stuff(ws: &WebSocket) -> usize {
+    let mut sent = 0;
+    while ws.buffered_amount() < BACKLOG {
+        ws.send([7; CHUNK]).unwrap();
+        sent += 1;
+    }
+    sent
+}
+
 /// Is a connection with landline at both ends.
 struct Line {
     /// The end that a server handles.

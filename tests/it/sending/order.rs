@@ -8,10 +8,6 @@ use super::Line;
 use crate::support::opcode::*;
 use crate::support::*;
 
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
-
 /// Many threads that send into one connection tear, lose, double and reorder nothing, in both
 /// roles, and each thread's messages arrive in its order.
 #[test]

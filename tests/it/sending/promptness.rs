@@ -3,28 +3,29 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
-use landline::Config;
-
 use crate::support::opcode::*;
 use crate::support::*;
 
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
+/// Opens a connection that sends each text back, and then blocks in the callback until the gate opens.
+#[track_caller]
+fn echo_and_block(role: Role) -> (Meeting, Gate) {
+    let gate = Gate::new();
+    let waiting = gate.clone();
+    let met = Meeting::of(role, quiet(), move |ws| {
+        let waiting = waiting.clone();
+        ws.on_text(move |ws, text| {
+            ws.send(text).unwrap();
+            waiting.wait();
+        });
+    });
+    (met, gate)
 }
 
 /// A message sent in a callback arrives while the callback blocks.
 #[test]
 fn message_arrives_while_its_callback_blocks() {
     for role in ROLES {
-        let gate = Gate::new();
-        let waiting = gate.clone();
-        let mut met = Meeting::of(role, quiet(), move |ws| {
-            let waiting = waiting.clone();
-            ws.on_text(move |ws, text| {
-                ws.send(text).unwrap();
-                waiting.wait();
-            });
-        });
+        let (mut met, gate) = echo_and_block(role);
         met.peer.send_text("working...");
         assert_eq!(met.peer.read_frame(), Frame::text("working..."));
         gate.open();
@@ -36,15 +37,7 @@ fn message_arrives_while_its_callback_blocks() {
 #[test]
 fn held_message_arrives_while_its_callback_blocks() {
     for role in ROLES {
-        let gate = Gate::new();
-        let waiting = gate.clone();
-        let mut met = Meeting::of(role, quiet(), move |ws| {
-            let waiting = waiting.clone();
-            ws.on_text(move |ws, text| {
-                ws.send(text).unwrap();
-                waiting.wait();
-            });
-        });
+        let (mut met, gate) = echo_and_block(role);
         let burst: Vec<_> = (0..10)
             .flat_map(|i| met.peer.encode(&Frame::text(&i.to_string())))
             .collect();

@@ -1,7 +1,6 @@
 //! What becomes of a server whose system calls fail.
 
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use landline::{Config, Server};
@@ -27,7 +26,7 @@ fn own_time() -> Duration {
 #[track_caller]
 fn watch(trouble: &str, logger: &Logger) {
     let (time, records) = (own_time(), logger.so_far().len());
-    thread::sleep(WATCH);
+    pause(WATCH, "so long the trouble may cost little");
     let time = own_time() - time;
     let records = logger.so_far().split_off(records);
     println!(
@@ -226,7 +225,7 @@ fn no_descriptor_may_be_had() {
         knocking.send_close(1000, "");
         probe.keeps_up();
         let records = logger.so_far().len();
-        thread::sleep(WATCH);
+        pause(WATCH, "so long the trouble may cost little");
         let records = logger.so_far().len() - records;
         setrlimit(Resource::Nofile, before).unwrap();
         let time = own_time() - time;

@@ -4,15 +4,45 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 
-use landline::{Config, Request, Router, Server, ServerBuilder};
+use landline::{Router, Server, ServerBuilder};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::*;
 
-fn echo(handshake_timeout: std::time::Duration) -> landline::ServerBuilder {
-    Server::builder()
-        .config(Config::new().handshake_timeout(handshake_timeout))
-        .on_upgrade(|ws, _| ws.on_message(|ws, message| ws.send(message)))
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Echoes at `/`, and has a page there too.
+fn builder() -> ServerBuilder {
+    Server::builder().router(
+        Router::new()
+            .websocket("/", |ws, _| ws.on_message(|ws, message| ws.send(message)))
+            .get("/", |_| "a page"),
+    )
+}
+
+/// Expects the refusal for want of room, whole.
+#[track_caller]
+fn is_turned_away(mut peer: RawPeer) {
+    let head = peer.try_upgrade();
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(field(&head, "retry-after").is_some(), "{head}");
+    peer.read_eof();
+}
+
+/// Expects that a newcomer is served before long.
+#[track_caller]
+fn comes_in(server: &Server) {
+    settled("a newcomer is served", || {
+        RawPeer::dial(server)
+            .try_upgrade()
+            .starts_with("HTTP/1.1 101 ")
+    });
+}
+
+#[track_caller]
+fn still_echoes(peer: &mut RawPeer) {
+    peer.send_text("still here");
+    assert_eq!(peer.read_frame(), Frame::text("still here"));
 }
 
 /// Without descriptors the accept thread waits instead of spinning, and serves again by itself.
@@ -43,8 +73,7 @@ fn descriptors_run_out_and_come_back() {
         ));
         let used = cpu_time() - used;
         assert!(used < ms(300), "{used:?} of CPU time with nothing to do");
-        open.send_text("still here");
-        assert_eq!(open.read_frame(), Frame::text("still here"));
+        still_echoes(&mut open);
         drop(taken);
         assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
         Probe::of(&server).keeps_up();
@@ -54,66 +83,25 @@ fn descriptors_run_out_and_come_back() {
 /// At the limit of connections a newcomer gets 503, wholly; when one has left, it is served.
 #[test]
 fn connections_beyond_the_limit_get_503() {
-    let server = TestServer::start(echo(PATIENCE).max_connections(2));
-    let mut raws = [RawPeer::client_of(&server), RawPeer::client_of(&server)];
+    let server = TestServer::start(builder().max_connections(2));
+    let mut peers = [RawPeer::client_of(&server), RawPeer::client_of(&server)];
     for _ in 0..20 {
-        let mut refused = RawPeer::dial(&server);
-        let head = refused.try_upgrade();
-        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-        assert!(
-            head.to_ascii_lowercase().contains("\r\nretry-after: "),
-            "{head}"
-        );
-        refused.read_eof();
+        is_turned_away(RawPeer::dial(&server));
     }
-    for raw in &mut raws {
-        raw.send_text("still here");
-        assert_eq!(raw.read_frame(), Frame::text("still here"));
-    }
-    raws[0].send_close(1000, "");
-    assert_eq!(raws[0].read_close(), Some(1000));
-    settled("a newcomer is served", || {
-        RawPeer::dial(&server)
-            .try_upgrade()
-            .starts_with("HTTP/1.1 101 ")
-    });
+    peers.iter_mut().for_each(still_echoes);
+    peers[0].send_close(1000, "");
+    assert_eq!(peers[0].read_close(), Some(1000));
+    comes_in(&server);
 }
 
 /// Landline's own client is told apart what a 503 is: refused, and worth another try.
 #[test]
 fn client_hears_of_the_limit() {
-    let server = TestServer::start(echo(PATIENCE).max_connections(1));
+    let server = TestServer::start(builder().max_connections(1));
     let _raw = RawPeer::client_of(&server);
     let error = landline::open(server.url()).unwrap_err();
     assert!(error.is_transient(), "{error:?}");
     assert!(matches!(error, landline::Error::Refused(why) if why.status == 503));
-}
-
-const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-
-/// Echoes at `/`, and says who asks, on a page and on a socket.
-fn builder() -> ServerBuilder {
-    Server::builder().router(
-        Router::new()
-            .websocket("/", |ws, _| ws.on_message(|ws, message| ws.send(message)))
-            .get("/who", |request| who(request))
-            .websocket("/who", |ws, request| ws.send(who(&request))),
-    )
-}
-
-/// Says who asks; "nobody" where nobody can say.
-fn who(request: &Request) -> String {
-    let client = request.client_addr();
-    client.map_or("nobody".to_owned(), |client| client.to_string())
-}
-
-/// Expects the refusal for want of room, whole.
-#[track_caller]
-fn is_turned_away(mut peer: RawPeer) {
-    let head = peer.try_upgrade();
-    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-    assert!(head.contains("\r\nRetry-After: "), "{head}");
-    peer.read_eof();
 }
 
 /// At the limit of connections a page gets 503 too, and says when to come again; when one has left,
@@ -123,17 +111,16 @@ fn pages_beyond_the_limit_get_503() {
     let server = TestServer::start(builder().max_connections(1));
     let mut peer = RawPeer::client_of(&server);
     for _ in 0..5 {
-        let answer = fetch(&server, "GET /who", &[]);
+        let answer = fetch(&server, "GET /", &[]);
         assert_eq!(answer.status, 503);
         assert!(answer.field("retry-after").is_some(), "{answer:?}");
         is_turned_away(RawPeer::dial(&server));
     }
-    peer.send_text("still here");
-    assert_eq!(peer.read_frame(), Frame::text("still here"));
+    still_echoes(&mut peer);
     peer.send_close(1000, "");
     assert_eq!(peer.read_close(), Some(1000));
     settled("a page is served", || {
-        fetch(&server, "GET /who", &[]).body == "127.0.0.1"
+        fetch(&server, "GET /", &[]).body == "a page"
     });
 }
 
@@ -149,17 +136,10 @@ fn address_beyond_its_limit_gets_503() {
     for _ in 0..5 {
         is_turned_away(RawPeer::dial(&server));
     }
-    for peer in [&mut open, &mut other] {
-        peer.send_text("still here");
-        assert_eq!(peer.read_frame(), Frame::text("still here"));
-    }
+    [&mut open, &mut other].into_iter().for_each(still_echoes);
     RawPeer::dial_from(&server, OTHER).upgrade();
     drop(silent);
-    settled("a newcomer is served", || {
-        RawPeer::dial(&server)
-            .try_upgrade()
-            .starts_with("HTTP/1.1 101 ")
-    });
+    comes_in(&server);
 }
 
 /// A trusted proxy stands for many: the limit for one address is not for it.

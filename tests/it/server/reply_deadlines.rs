@@ -125,7 +125,7 @@ fn reader_of_drops_is_cut() {
     settled("it is cut", || {
         let mut drops = [0; 1 << 10];
         let end = peer.stream.read(&mut drops);
-        std::thread::sleep(ms(20));
+        pause(ms(20), "the peer reads a KiB at a time, too slowly");
         end.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
     });
 }

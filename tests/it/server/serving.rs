@@ -6,13 +6,9 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use landline::{CloseCode, Config, Message, Server, WebSocket};
+use landline::{CloseCode, Message, Server, WebSocket};
 
 use crate::support::*;
-
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
 
 /// A handler that returns closes with 1000, one that fails with 1011, and only the latter is told.
 #[test]

@@ -2,7 +2,7 @@
 
 use landline::Server;
 
-use super::{End, RawPeer};
+use super::{End, Peer, RawPeer};
 
 /// Says how the bytes of a request leave: no verdict may depend on it.
 #[derive(Clone, Copy, Debug)]

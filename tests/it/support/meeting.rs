@@ -2,9 +2,9 @@
 
 use std::sync::mpsc::{self, Receiver};
 
-use landline::{Client, Config, Server, WebSocket};
+use landline::{Client, Config, Messages, Server, WebSocket};
 
-use super::{RawPeer, RawServer, Recorder, TestServer, next};
+use super::{RawPeer, RawServer, Recorder, TestServer, next, quiet};
 
 /// Is landline's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,3 +136,9 @@ fn recording(
 
 /// A receive buffer of the least size that the system grants.
 const SMALL: usize = 2 << 10;
+
+/// Has a client open a connection without keepalive for straight-line code, and returns both ends.
+#[track_caller]
+pub(crate) fn open_quiet() -> (RawPeer, WebSocket, Messages) {
+    RawServer::new().meet_open(&Client::new().config(quiet()))
+}

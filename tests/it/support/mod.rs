@@ -10,6 +10,7 @@ mod logger;
 mod meeting;
 mod own_socket;
 mod parts;
+mod peer;
 mod plain;
 mod probe;
 mod process;
@@ -17,6 +18,7 @@ mod pulled;
 mod raw;
 mod segments;
 mod server;
+mod settings;
 mod strace;
 #[cfg(feature = "tls")]
 mod tls;
@@ -30,9 +32,10 @@ pub(crate) use self::control::Control;
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
 pub(crate) use self::logger::Logger;
-pub(crate) use self::meeting::{Meeting, ROLES, Role};
+pub(crate) use self::meeting::{Meeting, ROLES, Role, open_quiet};
 pub(crate) use self::own_socket::own_socket;
 pub(crate) use self::parts::{Part, part, tell, until_released};
+pub(crate) use self::peer::Peer;
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
 #[cfg(all(feature = "tls", feature = "rustls"))]
@@ -47,6 +50,7 @@ pub(crate) use self::raw::{
     with_accept_key,
 };
 pub(crate) use self::server::{TestServer, tcp_addr};
+pub(crate) use self::settings::{deep, patient, quiet};
 pub(crate) use self::strace::start_failing;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{
@@ -63,6 +67,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Makes a duration of milliseconds.
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
+}
+
+/// Lets time pass where time itself is what a test is about, and says why; whatever is announced is
+/// waited for by [`settled`] or [`next`].
+pub(crate) fn pause(time: Duration, _why: &str) {
+    thread::sleep(time);
+}
+
+/// Waits until a value does not change any more.
+#[track_caller]
+pub(crate) fn at_rest<T: PartialEq>(what: &str, mut value: impl FnMut() -> T) {
+    let (mut before, mut same) = (value(), 0);
+    settled(what, || {
+        let now = value();
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+        same == 10
+    });
 }
 
 /// Waits until a condition holds that nothing announces, and fails if it never does.

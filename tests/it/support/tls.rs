@@ -14,8 +14,8 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::raw::SIP;
 use super::{
-    Frame, PATIENCE, PlainReply, RawPeer, RawServer, Recorder, Role, SWITCHING, TestServer, field,
-    in_time, opcode, upgrade_request,
+    Frame, PATIENCE, Peer, PlainReply, RawPeer, RawServer, Recorder, Role, SWITCHING, TestServer,
+    field, in_time, upgrade_request,
 };
 
 /// Signs certificates.
@@ -324,40 +324,18 @@ pub(crate) static CONNECTOR: LazyLock<TlsConnector> = LazyLock::new(|| {
     builder.build().unwrap()
 });
 
-/// # Writing
-impl TlsPeer {
-    #[track_caller]
-    pub(crate) fn send_bytes(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+impl Peer for TlsPeer {
+    fn masks(&self) -> bool {
+        self.masks
     }
 
-    /// Writes bytes that the other side may not want any more.
-    pub(crate) fn try_send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    fn try_send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
+}
 
-    #[track_caller]
-    pub(crate) fn send(&mut self, frame: &Frame) {
-        let bytes = self.encode(frame);
-        self.send_bytes(bytes);
-    }
-
-    /// Returns the bytes of a frame in this peer's role.
-    pub(crate) fn encode(&self, frame: &Frame) -> Vec<u8> {
-        frame.bytes(self.masks)
-    }
-
-    #[track_caller]
-    pub(crate) fn send_text(&mut self, text: &str) {
-        self.send(&Frame::text(text));
-    }
-
-    #[track_caller]
-    pub(crate) fn send_close(&mut self, code: u16, reason: &str) {
-        let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
-        self.send(&Frame::new(opcode::CLOSE, payload));
-    }
-
+/// # Writing
+impl TlsPeer {
     /// Writes each in a record of its own, and all records at once.
     #[track_caller]
     pub(crate) fn send_records(&mut self, records: impl IntoIterator<Item = Vec<u8>>) {

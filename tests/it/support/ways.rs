@@ -10,7 +10,7 @@ use landline::{Client, Config, Messages, Server, WebSocket};
 use rustix::net::sockopt;
 
 use super::{
-    End, Frame, Meeting, Probe, RawPeer, RawServer, Recorder, Role, TestServer, ms, opcode,
+    End, Frame, Meeting, Peer, Probe, RawPeer, RawServer, Recorder, Role, TestServer, ms, opcode,
 };
 #[cfg(feature = "tls")]
 use super::{TlsEnd, TlsMeeting, TlsPeer, trusting_by};
@@ -162,6 +162,24 @@ pub(crate) enum AnyPeer {
     Secure(Box<TlsPeer>),
 }
 
+impl Peer for AnyPeer {
+    fn masks(&self) -> bool {
+        match self {
+            Self::Plain(peer) => peer.masks(),
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.masks(),
+        }
+    }
+
+    fn try_send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        match self {
+            Self::Plain(peer) => peer.try_send_bytes(bytes),
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.try_send_bytes(bytes),
+        }
+    }
+}
+
 impl AnyPeer {
     #[track_caller]
     pub(crate) fn read_frame(&mut self) -> Frame {
@@ -182,70 +200,31 @@ impl AnyPeer {
     }
 
     #[track_caller]
-    pub(crate) fn send(&mut self, frame: &Frame) {
-        match self {
-            Self::Plain(peer) => peer.send(frame),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.send(frame),
-        }
-    }
-
-    #[track_caller]
     pub(crate) fn send_close(&mut self, code: u16) {
         self.say_close(code, "");
     }
 
     #[track_caller]
     pub(crate) fn say_close(&mut self, code: u16, reason: &str) {
-        match self {
-            Self::Plain(peer) => peer.send_close(code, reason),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.send_close(code, reason),
-        }
+        Peer::send_close(self, code, reason);
     }
 
     /// Sends a frame that the other side may not want any more.
     pub(crate) fn try_send(&mut self, frame: &Frame) -> io::Result<()> {
-        match self {
-            Self::Plain(peer) => peer.try_send_bytes(peer.encode(frame)),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.try_send_bytes(peer.encode(frame)),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Plain(peer) => peer.send_bytes(bytes),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.send_bytes(bytes),
-        }
+        self.try_send_bytes(self.encode(frame))
     }
 
     /// Sends all of these at once.
     #[track_caller]
     pub(crate) fn send_together(&mut self, frames: &[Frame]) {
-        match self {
-            Self::Plain(peer) => {
-                let bytes: Vec<_> = frames.iter().map(|frame| peer.encode(frame)).collect();
-                peer.send_bytes(bytes.concat());
-            }
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => {
-                let bytes: Vec<_> = frames.iter().map(|frame| peer.encode(frame)).collect();
-                peer.send_bytes(bytes.concat());
-            }
-        }
+        let bytes: Vec<_> = frames.iter().map(|frame| self.encode(frame)).collect();
+        self.send_bytes(bytes.concat());
     }
 
     /// Reads up to the Close frame, and returns its code; `None` where the connection ends without.
     pub(crate) fn read_to_close(&mut self) -> Option<u16> {
         loop {
-            let frame = match self {
-                Self::Plain(peer) => peer.read_frame_or_end().ok(),
-                #[cfg(feature = "tls")]
-                Self::Secure(peer) => peer.read_frame_or_end().ok(),
-            }?;
+            let frame = self.read_frame_or_end()?;
             if frame.opcode == opcode::CLOSE {
                 return frame.close_code();
             }

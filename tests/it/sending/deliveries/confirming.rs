@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use landline::{Client, DeliveryError, Server, WaitError, WebSocket};
 
-use super::{number, patient, stuff};
+use super::{number, stuff};
 use crate::support::opcode::{BINARY, PING, PONG};
 use crate::support::*;
 
@@ -70,7 +70,7 @@ fn pong_to_its_own_ping_confirms() {
     ];
     for role in ROLES {
         for (what, expected, answer) in answers {
-            let mut met = Meeting::of(role, patient(), |_| {});
+            let mut met = Meeting::of(role, deep(), |_| {});
             met.ws.send("before").unwrap();
             assert_eq!(met.ws.confirm(ms(20)), Err(WaitError::Timeout));
             let confirmed = confirm(&met.ws);
@@ -90,7 +90,7 @@ fn pong_to_its_own_ping_confirms() {
 #[test]
 fn later_pong_confirms_earlier_pings() {
     for role in ROLES {
-        let mut met = Meeting::of(role, patient(), |_| {});
+        let mut met = Meeting::of(role, deep(), |_| {});
         let confirmed = [(); 3].map(|()| confirm(&met.ws));
         let pings = confirmed.each_ref().map(|_| read_ping(&mut met.peer));
         met.peer.send(&Frame::new(PONG, &pings[2]));
@@ -106,7 +106,7 @@ fn later_pong_confirms_earlier_pings() {
 fn ping_of_a_confirm_stands_behind_what_was_sent() {
     for role in ROLES {
         for queue in [usize::MAX, 128] {
-            let config = patient().max_queue_messages(queue.min(1 << 20));
+            let config = deep().max_queue_messages(queue.min(1 << 20));
             let mut met = Meeting::deaf(role, config, |_| {});
             let mut sent = 0;
             while (queue < usize::MAX || sent < 128) && met.ws.try_send(super::chunk(sent)).is_ok()
@@ -165,14 +165,14 @@ fn end_of_the_connection_ends_a_confirm() {
     ];
     for role in ROLES {
         for (what, end) in ends {
-            let mut met = Meeting::of(role, patient(), |_| {});
+            let mut met = Meeting::of(role, deep(), |_| {});
             let confirmed = confirm(&met.ws);
             read_ping(&mut met.peer);
             end(&mut met);
             assert_eq!(next(&confirmed), Err(WaitError::Closed), "{role:?}: {what}");
             assert_eq!(met.ws.confirm(LONG), Err(WaitError::Closed));
         }
-        let met = Meeting::deaf(role, patient().max_queue_messages(64), |_| {});
+        let met = Meeting::deaf(role, deep().max_queue_messages(64), |_| {});
         while met.ws.try_send(super::chunk(0)).is_ok() {}
         let confirmed = [(); 3].map(|()| confirm(&met.ws));
         met.ws.abort();
@@ -189,7 +189,7 @@ fn confirm_in_a_callback_would_deadlock() {
     for role in ROLES {
         let told = Recorder::new();
         let set_up = told.sender();
-        let mut met = Meeting::of(role, patient(), move |ws| {
+        let mut met = Meeting::of(role, deep(), move |ws| {
             let tell = |what: &'static str| {
                 let told = set_up.clone();
                 move |ws: &WebSocket| told.send((what, ws.confirm(LONG))).unwrap()
@@ -220,14 +220,14 @@ fn confirm_in_a_callback_would_deadlock() {
     }
     let (told, tells) = mpsc::channel();
     let set_up = told.clone();
-    let callbacks = TestServer::with(patient(), move |ws| {
+    let callbacks = TestServer::with(deep(), move |ws| {
         set_up.send(ws.confirm(LONG)).unwrap();
     });
     let handler = move |ws: WebSocket, _, _| {
         let _ = told.send(ws.confirm(LONG));
         Ok(())
     };
-    let straight = TestServer::start(Server::builder().config(patient()).serve(handler));
+    let straight = TestServer::start(Server::builder().config(deep()).serve(handler));
     for server in [callbacks, straight] {
         let _peer = RawPeer::client_of(&server);
         assert_eq!(next(&tells), Err(WaitError::WouldDeadlock));
@@ -239,7 +239,7 @@ fn confirm_in_a_callback_would_deadlock() {
 #[test]
 fn confirm_behind_a_streamed_message_would_deadlock() {
     for role in ROLES {
-        let mut met = Meeting::of(role, patient().max_queue_messages(1), |_| {});
+        let mut met = Meeting::of(role, deep().max_queue_messages(1), |_| {});
         let writer = met.ws.text_writer().unwrap();
         assert_eq!(met.ws.confirm(LONG), Err(WaitError::WouldDeadlock));
         writer.finish().unwrap();
@@ -279,7 +279,7 @@ fn many_given_up_confirms_cost_no_memory() {
     alone(|| {
         const MANY: usize = 50_000;
         const PING_SIZE: usize = 18;
-        let mut met = Meeting::of(Role::Server, patient(), |_| {});
+        let mut met = Meeting::of(Role::Server, deep(), |_| {});
         let read = |peer: &mut RawPeer, count: usize| {
             let mut pings = vec![0; PING_SIZE * count];
             std::io::Read::read_exact(&mut peer.stream, &mut pings).unwrap();
@@ -310,7 +310,7 @@ fn many_given_up_confirms_cost_no_memory() {
 #[test]
 fn given_up_confirm_takes_nothing_along() {
     for role in ROLES {
-        let mut met = Meeting::deaf(role, patient(), |_| {});
+        let mut met = Meeting::deaf(role, deep(), |_| {});
         let deliveries = stuff(&met.ws);
         assert_eq!(met.ws.confirm(Duration::ZERO), Err(WaitError::Timeout));
         let behind = met.ws.send_tracked("behind").unwrap();

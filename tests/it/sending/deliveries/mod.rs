@@ -9,21 +9,8 @@ use std::time::Duration;
 
 use landline::{Config, Delivery, DeliveryError, Overflow, Timeout, WebSocket};
 
+use super::{BACKLOG, CHUNK};
 use crate::support::*;
-
-/// A kernel that takes little, and no deadline that could be the reason.
-fn patient() -> Config {
-    Config::new()
-        .ping_interval(None)
-        .send_buffer(4 << 10)
-        .max_queue_bytes(64 << 20)
-        .write_timeout(4 * PATIENCE)
-        .close_timeout(4 * PATIENCE)
-}
-
-const CHUNK: usize = 4 << 10;
-/// More than is encoded ahead and the buffers of a deaf peer's socket take, by far.
-const BACKLOG: usize = 512 << 10;
 
 /// Sends numbered chunks to a deaf peer until there is a backlog.
 #[track_caller]
@@ -77,7 +64,7 @@ fn delivery_is_done_where_there_is_room() {
 #[test]
 fn deliveries_resolve_in_order_as_the_peer_reads() {
     for role in ROLES {
-        let mut met = Meeting::deaf(role, patient(), |_| {});
+        let mut met = Meeting::deaf(role, deep(), |_| {});
         let deliveries = stuff(&met.ws);
         let last = deliveries.last().unwrap();
         assert!(!last.is_done());
@@ -104,7 +91,7 @@ fn deliveries_resolve_in_order_as_the_peer_reads() {
 #[cfg(feature = "tls")]
 fn what_arrives_over_tls_is_delivered() {
     for role in ROLES {
-        let mut met = TlsMeeting::recorded(role, patient());
+        let mut met = TlsMeeting::recorded(role, deep());
         for (at, delivery) in stuff(&met.ws).iter().enumerate() {
             assert_eq!(number(&met.peer.read_frame()), at);
             assert_eq!(fate(delivery), Ok(()), "{role:?}: {at} has arrived");
@@ -117,7 +104,7 @@ fn what_arrives_over_tls_is_delivered() {
 #[test]
 fn newest_is_dropped_and_told() {
     for role in ROLES {
-        let config = patient().max_queue_bytes(16 * CHUNK);
+        let config = deep().max_queue_bytes(16 * CHUNK);
         let mut met = Meeting::deaf(role, config.overflow(Overflow::DropNewest), |_| {});
         let mut kept = Vec::new();
         let mut sent = 0;
@@ -142,7 +129,7 @@ fn newest_is_dropped_and_told() {
 #[test]
 fn oldest_is_dropped_and_told() {
     for role in ROLES {
-        let config = patient().max_queue_messages(8);
+        let config = deep().max_queue_messages(8);
         let mut met = Meeting::deaf(role, config.overflow(Overflow::DropOldest), |_| {});
         const SENT: usize = 200;
         let send = |at| met.ws.send_tracked(chunk(at)).unwrap();
@@ -180,7 +167,7 @@ fn overtaken_messages_are_told_the_code() {
     ];
     for role in ROLES {
         for (code, end) in ends {
-            let mut met = Meeting::deaf(role, patient(), |ws| {
+            let mut met = Meeting::deaf(role, deep(), |ws| {
                 ws.on_pong(|_, _| Err::<(), _>(std::fmt::Error));
             });
             let deliveries = stuff(&met.ws);
@@ -216,11 +203,11 @@ fn cut_and_lost_messages_are_told_why() {
     let by_deadline = |_: Meeting| {};
     let by_abort = |met: Meeting| met.ws.abort();
     let by_peer = |met: Meeting| met.peer.reset();
-    let hasty = patient().write_timeout(ms(200));
+    let hasty = deep().write_timeout(ms(200));
     let ends: [(DeliveryError, Config, &dyn Fn(Meeting)); 3] = [
         (DeliveryError::Cut(Timeout::Write), hasty, &by_deadline),
-        (DeliveryError::Aborted, patient(), &by_abort),
-        (DeliveryError::Lost, patient(), &by_peer),
+        (DeliveryError::Aborted, deep(), &by_abort),
+        (DeliveryError::Lost, deep(), &by_peer),
     ];
     for role in ROLES {
         for (why, config, end) in &ends {
@@ -250,7 +237,7 @@ fn cut_and_lost_messages_are_told_why() {
 #[test]
 fn delivery_is_waited_for_in_a_callback() {
     for role in ROLES {
-        let mut met = Meeting::deaf(role, patient(), |ws| {
+        let mut met = Meeting::deaf(role, deep(), |ws| {
             ws.on_text(|ws, _| -> landline::Outcome {
                 ws.send_tracked(vec![7; BACKLOG])?.wait()?;
                 ws.send("waited")?;
@@ -267,7 +254,7 @@ fn delivery_is_waited_for_in_a_callback() {
 #[test]
 fn held_message_leaves_before_its_delivery_is_waited_for() {
     for role in ROLES {
-        let mut met = Meeting::of(role, patient(), |ws| {
+        let mut met = Meeting::of(role, deep(), |ws| {
             ws.on_text(|ws, text| -> landline::Outcome {
                 Ok(ws.send_tracked(text)?.wait_timeout(PATIENCE)?)
             });
@@ -288,7 +275,7 @@ fn held_message_leaves_before_its_delivery_is_waited_for() {
 #[test]
 fn dropped_delivery_harms_nothing() {
     for role in ROLES {
-        let mut met = Meeting::deaf(role, patient(), |_| {});
+        let mut met = Meeting::deaf(role, deep(), |_| {});
         let sent = stuff(&met.ws).len();
         drop(met.ws.send_tracked("the last").unwrap());
         for at in 0..sent {
@@ -306,7 +293,7 @@ fn dropped_delivery_harms_nothing() {
 fn clones_tell_the_same() {
     for role in ROLES {
         for ends in [false, true] {
-            let mut met = Meeting::deaf(role, patient(), |_| {});
+            let mut met = Meeting::deaf(role, deep(), |_| {});
             let sent = stuff(&met.ws);
             let (sender, fates) = mpsc::channel();
             let waiting = [(); 3].map(|()| {
@@ -331,7 +318,7 @@ fn clones_tell_the_same() {
 /// A send that fails has nothing to track: the message comes back.
 #[test]
 fn failed_send_hands_the_message_back() {
-    let met = Meeting::of(Role::Server, patient(), |_| {});
+    let met = Meeting::of(Role::Server, deep(), |_| {});
     met.ws.close();
     let error = met.ws.send_tracked("late").unwrap_err();
     assert_eq!(error.kind(), landline::SendErrorKind::Closed);

@@ -121,7 +121,7 @@ fn dropped_writer_fails_the_connection() {
 #[test]
 fn dropped_writer_frees_a_full_queue() {
     for &way in WAYS {
-        let mut met = AnyMeeting::deaf(way, patient());
+        let mut met = AnyMeeting::deaf(way, shallow());
         plug(&met.ws);
         let mut writer = met.ws.binary_writer().unwrap();
         flood(&mut writer, 3 * FRAGMENT).unwrap();
@@ -173,7 +173,7 @@ fn close_goes_in_the_middle() {
 #[test]
 fn close_waits_for_what_was_written() {
     for &way in WAYS {
-        let mut met = AnyMeeting::deaf(way, patient());
+        let mut met = AnyMeeting::deaf(way, shallow());
         plug(&met.ws);
         met.ws.send("before").unwrap();
         let mut writer = met.ws.text_writer().unwrap();
@@ -217,7 +217,7 @@ fn close_leaves_out_what_has_not_begun() {
 #[test]
 fn close_waits_for_finished_messages() {
     for &way in WAYS {
-        let mut met = AnyMeeting::deaf(way, patient());
+        let mut met = AnyMeeting::deaf(way, shallow());
         plug(&met.ws);
         let mut finished = met.ws.binary_writer().unwrap();
         flood(&mut finished, 2 * FRAGMENT + 1).unwrap();

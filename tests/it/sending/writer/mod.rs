@@ -27,16 +27,9 @@ const LANE: usize = 64 * KIB;
 /// More than the kernel and TLS take for a peer that does not read.
 const PLUG: usize = 256 * KIB;
 
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
-
 /// No deadline is the reason of anything here, and the kernel takes little.
-fn patient() -> Config {
-    quiet()
-        .send_buffer(4 * KIB)
-        .write_timeout(2 * PATIENCE)
-        .close_timeout(2 * PATIENCE)
+fn shallow() -> Config {
+    patient().send_buffer(4 * KIB)
 }
 
 /// Says of which kind a message is.

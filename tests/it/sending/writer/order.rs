@@ -37,7 +37,7 @@ fn other_messages_keep_their_order() {
 #[test]
 fn one_message_is_streamed_at_a_time() {
     for role in ROLES {
-        let mut met = Meeting::deaf(role, patient(), |_| {});
+        let mut met = Meeting::deaf(role, shallow(), |_| {});
         plug(&met.ws);
         let mut first = met.ws.text_writer().unwrap();
         let refused = |ws: &WebSocket| {
@@ -73,7 +73,7 @@ fn one_message_is_streamed_at_a_time() {
 fn full_queue_is_an_error_for_the_writers_thread_alone() {
     for role in ROLES {
         for is_moved in [false, true] {
-            let met = Meeting::of(role, patient().max_queue_messages(3), |_| {});
+            let met = Meeting::of(role, shallow().max_queue_messages(3), |_| {});
             let (ws, mut peer) = (met.ws.clone(), met.peer);
             let writer = is_moved.then(|| ws.text_writer().unwrap());
             in_time("nothing waits", move || {

@@ -39,7 +39,7 @@ fn callbacks_stream() {
     }
     for role in ROLES {
         let set_up = |ws: &WebSocket| ws.on_text(|ws, asked| answer(ws, &asked));
-        let mut met = Meeting::deaf(role, patient(), set_up);
+        let mut met = Meeting::deaf(role, shallow(), set_up);
         let burst = ["0", "1", "2", "3"].map(|text| met.peer.encode(&Frame::text(text)));
         met.peer.send_bytes(burst.concat());
         for number in 0..4 {
@@ -182,7 +182,7 @@ fn landline_reads_what_landline_streams() {
 #[test]
 fn beginning_waits_for_a_place() {
     for role in ROLES {
-        let config = patient().max_queue_messages(1);
+        let config = shallow().max_queue_messages(1);
         let mut met = Meeting::deaf(role, config, |_| {});
         plug(&met.ws);
         let ws = met.ws.clone();
@@ -195,7 +195,7 @@ fn beginning_waits_for_a_place() {
         expect_plug(|| met.peer.read_frame());
         assert_eq!(met.peer.read_frame(), Frame::text("streamed"));
         beginning.join().unwrap();
-        let config = patient().max_queue_messages(1);
+        let config = shallow().max_queue_messages(1);
         let met = Meeting::deaf(role, config.write_timeout(ms(100)), |_| {});
         plug(&met.ws);
         let ws = met.ws.clone();

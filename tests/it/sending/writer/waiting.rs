@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn slow_peer_makes_writing_wait() {
     for &way in WAYS {
-        let mut met = AnyMeeting::deaf(way, patient());
+        let mut met = AnyMeeting::deaf(way, shallow());
         plug(&met.ws);
         let (ws, text) = (met.ws.clone(), text(20 * FRAGMENT));
         let expected = text.clone();
@@ -39,7 +39,7 @@ fn slow_peer_makes_writing_wait() {
 fn deaf_peer_fails_the_writing() {
     for &way in WAYS {
         for reads in [false, true] {
-            let mut met = AnyMeeting::deaf(way, patient().write_timeout(ms(150)));
+            let mut met = AnyMeeting::deaf(way, shallow().write_timeout(ms(150)));
             let ws = met.ws.clone();
             let writing = thread::spawn(move || {
                 let mut writer = ws.binary_writer().unwrap();
@@ -77,7 +77,7 @@ fn writing_may_be_tried_again() {
 #[track_caller]
 fn write_to_a_slow_peer(role: Role) -> bool {
     const BEFORE: usize = 200;
-    let config = patient().write_timeout(ms(150));
+    let config = shallow().write_timeout(ms(150));
     let config = config.max_queue_bytes(BEFORE * FRAGMENT);
     let mut met = Meeting::deaf(role, config, |_| {});
     (0..BEFORE).for_each(|_| met.ws.send(vec![7; FRAGMENT]).unwrap());
@@ -100,8 +100,11 @@ fn write_to_a_slow_peer(role: Role) -> bool {
     while let Ok(frame) = met.peer.read_frame_or_end() {
         timed_out |= timeouts.try_recv().is_ok();
         if frame.opcode == BINARY {
-            // As long as the writer has not given up once.
-            thread::sleep(ms(if timed_out { 0 } else { 4 }));
+            let time = ms(if timed_out { 0 } else { 4 });
+            pause(
+                time,
+                "the peer reads slowly until the writer has given up once",
+            );
             continue;
         }
         message.extend(frame.payload);
@@ -125,7 +128,7 @@ fn every_end_wakes_a_waiting_writer() {
     ];
     for role in ROLES {
         for (number, end) in ends.into_iter().enumerate() {
-            let met = Meeting::deaf(role, patient(), |_| {});
+            let met = Meeting::deaf(role, shallow(), |_| {});
             plug(&met.ws);
             let ws = met.ws.clone();
             let writing = thread::spawn(move || {
