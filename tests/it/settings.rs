@@ -10,8 +10,8 @@ use crate::support::*;
 const NEVER: Duration = Duration::MAX;
 const NO_TIME: Duration = Duration::ZERO;
 
-/// Timeouts of zero that would cut everything, and limits whose Close may not be sent, are errors, on both
-/// sides, and the error names them.
+/// Timeouts of zero that would cut everything, and limits whose Close may not be sent, are errors,
+/// on both sides, and the error names them.
 #[test]
 fn senseless_timeouts_are_errors() {
     let close = |code, reason| TimeLimit::new(ms(1)).close_with(code, reason);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Is one source file of the library, without its tests.
+/// One source file of the library, without its tests.
 struct Source {
     /// Relative to `src`.
     path: String,
@@ -215,7 +215,7 @@ fn is_own_method(code: &str, at: usize) -> bool {
     code[at..].starts_with("sleep(") && (before.ends_with("self.") || before.ends_with("fn "))
 }
 
-/// Whoever opens the README finds every example.
+/// The README names every example.
 #[test]
 fn readme_names_every_example() {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is no README.md");
@@ -311,7 +311,8 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// Cuts off the tests and what stands in for a thing under the models, at a file's end, and the comments, which say what they like.
+/// Cuts off the tests and what stands in for a thing under the models, at a file's end, and the
+/// comments, which say what they like.
 fn without_tests(text: &str) -> String {
     let tests = [
         "\n#[cfg(test)]\nmod tests {",

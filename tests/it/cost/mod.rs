@@ -145,7 +145,7 @@ fn idle_connections_cost_at_most_20_kib() {
     });
 }
 
-/// Is the other process: holds connections that have echoed a message each.
+/// Plays the other process: holds connections that have echoed a message each.
 pub(crate) fn hold_sockets(server: SocketAddr, count: usize) {
     raise_descriptors();
     let _peers: Vec<_> = (0..count).map(|_| echoed(server)).collect();
@@ -375,7 +375,7 @@ fn stopping_and_going_on_closes_nothing() {
     child.release();
 }
 
-/// Is the other process: echoes in every way there is, and tells every so many messages.
+/// Plays the other process: echoes in every way there is, and tells of it now and then.
 fn echo_for_ever() {
     let server = TestServer::echo_with(timeless());
     let client = Client::new().config(timeless().max_queue_bytes(64 << 10));

@@ -11,7 +11,7 @@ use landline::{
 use super::Verdicts;
 use crate::support::*;
 
-/// Says what landline's side does at first.
+/// What landline's side does at first.
 #[derive(Clone, Copy, Debug)]
 enum Ours {
     Nothing,
@@ -24,7 +24,7 @@ enum Ours {
     Abort,
 }
 
-/// Says what the peer does then.
+/// What the peer does then.
 #[derive(Clone, Copy, Debug)]
 enum Theirs {
     /// Sends a Close, and reads what comes for it.
@@ -34,7 +34,7 @@ enum Theirs {
     Leave(HangUp),
 }
 
-/// Is what the program is to be told.
+/// What the program is to be told.
 struct Told {
     code: u16,
     reason: &'static str,
@@ -45,7 +45,7 @@ struct Told {
     received: Option<u16>,
 }
 
-/// Is the Close 4002 "theirs".
+/// The Close 4002 "theirs".
 const THEIRS: &[u8] = b"\x0f\xa2theirs";
 const EMPTY: &[u8] = b"";
 const NORMAL: &[u8] = b"\x03\xe8";
@@ -244,7 +244,7 @@ fn empty_answer_to_our_close_is_1005() {
     );
 }
 
-/// Whoever answers our Close and hangs up has answered it.
+/// A peer that answers our Close and hangs up has answered it.
 #[test]
 fn answer_to_our_close_counts_though_its_peer_hangs_up() {
     for how in HANG_UPS {
@@ -256,7 +256,7 @@ fn answer_to_our_close_counts_though_its_peer_hangs_up() {
     }
 }
 
-/// Whoever leaves our Close without an answer is lost.
+/// A peer that hangs up without an answer to our Close is lost.
 #[test]
 fn our_close_without_an_answer_is_1006() {
     for how in HANG_UPS {
@@ -268,7 +268,7 @@ fn our_close_without_an_answer_is_1006() {
     }
 }
 
-/// Whoever leaves without a Close is lost, and that is what the event says.
+/// A peer that leaves without a Close is lost, and that is what the event says.
 #[test]
 fn leaving_without_a_close_is_1006() {
     for how in HANG_UPS {

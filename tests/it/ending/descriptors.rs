@@ -1,4 +1,4 @@
-//! Whoever ends a connection takes its descriptor back, wherever it is just then.
+//! The end of a connection takes its descriptor back, wherever it is just then.
 
 use crate::support::*;
 

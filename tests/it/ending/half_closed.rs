@@ -8,7 +8,7 @@ const MESSAGES: usize = 20;
 /// All of them are more than the kernel takes.
 const LENGTH: usize = 200 * 1_000;
 
-/// Says how a peer ends its direction and reads on.
+/// How a peer ends its direction and reads on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// By a FIN alone.

@@ -12,7 +12,7 @@ fn patient() -> Config {
         .ping_interval(None)
 }
 
-/// Says what a peer does behind its Close, while a message to it is partly written.
+/// What a peer does behind its Close, while a message to it is partly written.
 #[derive(Clone, Copy, Debug)]
 enum Behind {
     /// It hangs up.

@@ -12,7 +12,7 @@ use landline::{CloseCode, Config, Messages, Timeout, WaitError, WebSocket};
 use super::Verdicts;
 use crate::support::*;
 
-/// Says what finds out that nothing more can be sent.
+/// What finds out that nothing more can be sent.
 #[derive(Clone, Copy, Debug)]
 enum Doing {
     Send,
@@ -256,7 +256,7 @@ fn silence_after_the_failed_write_ends() {
     }
 }
 
-/// Whoever goes on sending after the failed write is heard for longer than `close_timeout`.
+/// A peer that goes on sending after the failed write is heard for longer than `close_timeout`.
 #[test]
 fn whoever_goes_on_after_the_failed_write_is_heard() {
     let patience = ms(1_000);

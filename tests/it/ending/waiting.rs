@@ -175,8 +175,8 @@ fn wait_for_a_reader(now_and_then: bool) {
     assert_eq!(waiting.join().unwrap().unwrap(), reading.join().unwrap());
 }
 
-/// Whoever drops the last handle while holding a lock that `on_close` takes waits for the closing
-/// handshake only; `on_close` runs all the same.
+/// A thread that drops the last handle while it holds a lock that `on_close` takes waits for the
+/// closing handshake only; `on_close` runs all the same.
 #[test]
 fn lock_that_on_close_takes_may_be_held() {
     let raw = RawServer::new();

@@ -240,7 +240,7 @@ fn closing_member_gets_nothing() {
     }
 }
 
-/// Who falls behind is closed with 1008 "too slow" and reads that when it reads again; its callbacks
+/// A slow peer is closed with 1008 "too slow" and reads that when it reads again; its callbacks
 /// are told the same.
 #[test]
 fn laggard_is_closed() {

@@ -16,7 +16,7 @@ use landline::{Reply, Request, Server, ServerBuilder, Upgrade, WebSocket};
 
 use crate::support::*;
 
-/// Is a server whose program tells of every request that it is asked about, and answers with it.
+/// A server whose program tells of every request that it is asked about, and answers with it.
 struct Program {
     server: TestServer,
     calls: Recorder<String>,

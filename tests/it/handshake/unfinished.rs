@@ -106,7 +106,7 @@ fn slow_hook(handshakes: usize) -> (TestServer, Arc<Gate>) {
     (TestServer::start(builder), gate)
 }
 
-/// Whom the program keeps waiting is not cut for those who say nothing, however many they are.
+/// A client that the program keeps waiting is not cut for silent ones, however many they are.
 #[test]
 fn complete_requests_are_not_cut_for_silent_clients() {
     const SLOW: u64 = 35;

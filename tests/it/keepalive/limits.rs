@@ -215,7 +215,7 @@ fn unanswered_limit_is_cut() {
     }
 }
 
-/// Who pulls sees the end of the messages, and no error.
+/// A thread that pulls sees the end of the messages, and no error.
 #[test]
 fn limits_end_pulling_quietly() {
     for role in ROLES {

@@ -19,7 +19,7 @@ use crate::support::*;
 
 /// The test that the process with landline plays its part in.
 const TEST: &str = "keepalive::rounds::few";
-/// So many connections of each role are a batch.
+/// The number of connections of each role in a batch.
 const COUNT: usize = 10;
 
 /// Some rounds of each kind.

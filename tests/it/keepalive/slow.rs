@@ -81,8 +81,8 @@ fn readers_of_5_to_40_kib_a_second() {
     });
 }
 
-/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 40 s and at most a
-/// quarter of that more.
+/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 40 s and at
+/// most a quarter of that more.
 #[test]
 #[ignore = "takes forty seconds"]
 fn peers_that_read_nothing_are_cut_in_time() {

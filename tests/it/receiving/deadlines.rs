@@ -10,7 +10,7 @@ use landline::{Config, RecvTimeoutError, TryRecvError};
 use crate::support::opcode::*;
 use crate::support::*;
 
-/// Is what a peer sends without a pause, none of it a whole message.
+/// What a peer sends without a pause, none of it a whole message.
 #[derive(Clone, Copy, Debug)]
 enum Flood {
     Pings,

@@ -18,7 +18,7 @@ fn patient() -> Config {
         .message_timeout(Duration::from_secs(60 * 60))
 }
 
-/// Is a message of which a part has been sent, and the connection that it comes over.
+/// A message of which a part has been sent, and the connection that it comes over.
 struct Half {
     met: Meeting,
     events: Recorder,
@@ -26,7 +26,7 @@ struct Half {
     sent: usize,
 }
 
-/// So many bytes are free before more memory is wanted.
+/// The bytes that are free before more memory is wanted.
 const LEFT: usize = 4 * KIB;
 
 impl Half {
@@ -206,8 +206,8 @@ fn cut_ends_the_wait_for_room() {
     });
 }
 
-/// Bodies of requests are counted too: one that would take more than there is gets 503, one of 64 KiB is
-/// taken, and what is over leaves the budget.
+/// Bodies of requests are counted too: one that would take more than there is gets 503, one of 64
+/// KiB is taken, and what is over leaves the budget.
 #[test]
 fn bodies_are_counted() {
     alone(|| {

@@ -8,7 +8,7 @@ use landline::{CloseEvent, Config, Initiator};
 use crate::support::opcode::*;
 use crate::support::*;
 
-/// Is one way to break the protocol.
+/// One way to break the protocol.
 struct Row {
     what: String,
     code: u16,
@@ -440,8 +440,8 @@ fn nothing_is_read_behind_the_end() {
     }
 }
 
-/// Who raises the largest message raises the largest frame with it, in one frame or in several; a
-/// limit that is set lower holds.
+/// A raised limit of messages raises the limit of frames with it, for one frame and for several; a
+/// limit of frames that is set lower holds.
 #[test]
 fn frame_limit_follows_the_message_limit() {
     const MORE: usize = 17 << 20;

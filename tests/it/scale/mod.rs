@@ -59,8 +59,9 @@ fn ten_thousand_connections_rest() {
     });
 }
 
-/// 100,000 connections come and go, a third each by the closing handshake, by an end of the stream and by
-/// a reset. Each ends once, and the last 90,000 leave no more memory behind than the first 10,000.
+/// 100,000 connections come and go, a third each by the closing handshake, by an end of the stream
+/// and by a reset. Each ends once, and the last 90,000 leave no more memory behind than the first
+/// 10,000.
 #[test]
 #[ignore = "takes some minutes"]
 fn a_hundred_thousand_connections_come_and_go() {
@@ -92,9 +93,10 @@ fn a_hundred_thousand_connections_come_and_go() {
     });
 }
 
-/// 500 connections live through faults of all kinds, at default settings: peers that reset, go without a
-/// word, stall, break the rules, flood with pings, fragments or half messages; whose process is killed
-/// or stopped. Whatever they get is right, each connection ends once, and memory stays flat.
+/// 500 connections live through faults of all kinds, at default settings: peers that reset, go
+/// without a word, stall, break the rules, flood with pings, fragments or half messages; whose
+/// process is killed or stopped. Whatever they get is right, each connection ends once, and memory
+/// stays flat.
 ///
 /// `LANDLINE_SOAK` sets the seconds, `LANDLINE_SEED` what chance does.
 #[test]

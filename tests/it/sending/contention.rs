@@ -113,7 +113,7 @@ fn swallow(mut stream: TcpStream) -> thread::JoinHandle<()> {
     })
 }
 
-/// Is a thread that sleeps and counts how often it has: whatever delays it delays everybody.
+/// A thread that sleeps and counts how often it has: whatever delays it delays everybody.
 #[cfg(feature = "tls")]
 struct Ticks {
     over: Arc<AtomicBool>,

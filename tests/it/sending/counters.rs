@@ -8,7 +8,7 @@ use landline::{Counters, Overflow, Reply, Router, Server, WaitError};
 use super::{CHUNK, stuff};
 use crate::support::*;
 
-/// Is a raw peer whose bytes are counted on both ways.
+/// A raw peer whose bytes are counted on both ways.
 struct Counted {
     peer: RawPeer,
     masks: bool,

@@ -39,7 +39,7 @@ fn open_with_one_waiting(way: Way) -> (AnyMeeting, JoinHandle<Result<(), SendErr
     (met, waiting)
 }
 
-/// Says how a message goes that does not wait.
+/// How a message goes that does not wait.
 #[derive(Clone, Copy, Debug)]
 enum How {
     Group,
@@ -166,7 +166,7 @@ fn member_that_reads_is_not_closed_for_large_messages() {
     }
 }
 
-/// So many messages of a KiB a queue holds: far more than the system takes at a time.
+/// The number of messages of a KiB that a queue holds: far more than the system takes at a time.
 const MANY: usize = 64;
 
 /// Fills the queue with messages of a KiB, by whoever never waits.

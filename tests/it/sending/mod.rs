@@ -38,7 +38,7 @@ fn stuff(ws: &WebSocket) -> usize {
     sent
 }
 
-/// Is a connection with landline at both ends.
+/// A connection with landline at both ends.
 struct Line {
     /// The end that a server handles.
     served: WebSocket,

@@ -19,10 +19,10 @@ pub(super) const KIB: usize = 1 << 10;
 /// More than the kernel and TLS take for a peer that does not read: it stays in the queue.
 const PLUG: usize = 256 * KIB;
 
-/// So many messages of a KiB have room behind the plug.
+/// The number of messages of a KiB that have room behind the plug.
 const ROOM: u32 = 8;
 
-/// So many are sent, more than there is room for.
+/// The number of messages that are sent, more than there is room for.
 const MANY: u32 = 20;
 
 pub(super) const POLICIES: [Overflow; 5] = [
@@ -61,7 +61,7 @@ enum How {
 
 const HOWS: [How; 4] = [How::Send, How::SendWith, How::SendAll, How::SendTracked];
 
-/// Is what the sender has got.
+/// What the sender has got.
 struct Sent {
     refused: Option<SendError>,
     deliveries: Vec<Delivery>,
@@ -450,7 +450,8 @@ fn streams_and_barriers_are_not_dropped() {
     }
 }
 
-/// Who drops the oldest passes those in line; nothing is dropped for it while there is room.
+/// A send that drops the oldest message passes those that wait in line; nothing is dropped for it
+/// while there is room.
 #[test]
 fn nothing_is_dropped_because_somebody_waits() {
     for &way in WAYS {

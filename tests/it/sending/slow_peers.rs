@@ -8,14 +8,14 @@ use landline::{CloseEvent, Config, Initiator, Overflow, SendErrorKind, Timeout, 
 use super::overflow::{KIB, POLICIES, numbered, patient};
 use crate::support::*;
 
-/// Says what the peer does that is to be cut.
+/// What the peer does that is to be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reads {
     Nothing,
     AFewBytesAtATime,
 }
 
-/// Is a queue of 32 messages, and a write deadline that passes soon.
+/// Makes settings with a queue of 32 messages and a write deadline that passes soon.
 fn strict(policy: Overflow) -> Config {
     patient()
         .max_queue_bytes(QUEUE)
@@ -118,13 +118,13 @@ fn assert_cut_by_the_write_deadline(event: &CloseEvent) {
     assert!(event.undelivered() > 0, "{event:?}");
 }
 
-/// Whoever waits for room of a slow peer waits until that is cut, and no longer.
+/// A send that waits for a slow peer to make room waits until the peer is cut, and no longer.
 #[test]
 fn waiting_for_a_slow_peer_ends() {
     assert_slow_peers_are_cut(Overflow::Wait, &["timeout"]);
 }
 
-/// Whoever gets messages back from a slow peer's queue gets them until that is cut.
+/// A full queue of a slow peer hands messages back until the peer is cut.
 #[test]
 fn handing_back_from_a_slow_peer_ends() {
     assert_slow_peers_are_cut(Overflow::HandBack, &["full"]);

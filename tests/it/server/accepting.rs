@@ -12,7 +12,7 @@ use rustix::process::{
 
 use crate::support::*;
 
-/// So long the cost of a server is watched, and the most that it may cost in it.
+/// The time for which the cost of a server is watched, and the most that it may cost in it.
 const WATCH: Duration = ms(2_000);
 const MOST: Duration = ms(100);
 

@@ -20,7 +20,7 @@ fn who(request: &Request) -> String {
     client.map_or("nobody".to_owned(), |client| client.to_string())
 }
 
-/// Who is behind a trusted proxy is told by the one header that the program has named, on pages and
+/// The client behind a trusted proxy is told by the one header that the program has named, on pages and
 /// on sockets; anybody else's headers say nothing, and what contradicts or cannot be read names
 /// nobody.
 #[test]

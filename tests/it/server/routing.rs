@@ -253,7 +253,7 @@ fn failing_handlers_answer_500() {
 
 // Middleware
 
-/// Is what middleware leaves for those behind it.
+/// What middleware leaves for those behind it.
 #[derive(Clone, Default)]
 struct Trail(Vec<&'static str>);
 

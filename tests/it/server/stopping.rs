@@ -79,7 +79,7 @@ fn open_connections_get_1001() {
     assert_refused(&server);
 }
 
-/// Who is in the middle of its handshake gets 503.
+/// A client in the middle of its handshake gets 503.
 #[test]
 fn unfinished_handshakes_get_503() {
     let server = echo();

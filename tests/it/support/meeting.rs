@@ -6,7 +6,7 @@ use landline::{Client, Config, Messages, Server, WebSocket};
 
 use super::{RawPeer, RawServer, Recorder, TestServer, next, quiet};
 
-/// Is landline's role.
+/// Landline's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Server,
@@ -22,7 +22,7 @@ impl Role {
     }
 }
 
-/// Is an open connection; when dropped, the peer goes first, so that nothing waits for it.
+/// An open connection; when dropped, the peer goes first, so that nothing waits for it.
 pub(crate) struct Meeting {
     pub(crate) peer: RawPeer,
     pub(crate) ws: WebSocket,

@@ -61,7 +61,7 @@ pub(crate) use self::ways::{
     ALL_WAYS, AnyMeeting, AnyPeer, HANG_UPS, HangUp, WAYS, Way, meet_open,
 };
 
-/// So long an event may take: machines stall, and a test that fails for that proves nothing.
+/// The time that an event may take: machines stall, and a test that fails for that proves nothing.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes a duration of milliseconds.

@@ -26,7 +26,7 @@ const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;
 const KEY: [u8; 4] = [0x11, 0x22, 0x44, 0x88];
 
-/// Is a frame as it came, unmasked.
+/// A frame as it came, unmasked.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) fin: bool,
@@ -60,8 +60,8 @@ impl Frame {
             .map(|code| u16::from_be_bytes(*code))
     }
 
-    /// Takes a whole frame from the front of what has been received; `masks` tells whether its sender is
-    /// to mask.
+    /// Takes a whole frame from the front of what has been received; `masks` tells whether its
+    /// sender is to mask.
     pub(crate) fn take_from(received: &mut Vec<u8>, masks: bool) -> Option<Self> {
         let (first, second) = (*received.first()?, *received.get(1)?);
         let (length, mut at) = match second & !MASKED {
@@ -149,17 +149,17 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// Says how the bytes of a peer ended.
+/// How the bytes of a peer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Eof,
     Reset,
 }
 
-/// So many bytes a peer takes that reads as slowly as it can.
+/// The bytes that a peer takes at a time when it reads as slowly as it can.
 pub(crate) const SIP: usize = 4;
 
-/// Is one end of a connection, by hand: nothing is answered, checked or read by itself.
+/// One end of a connection, by hand: nothing is answered, checked or read by itself.
 pub(crate) struct RawPeer {
     pub(crate) stream: TcpStream,
     masks: bool,
@@ -552,7 +552,7 @@ impl RawServer {
     }
 }
 
-/// Is an answer that goes on, with `ACCEPT` for the key (RFC 6455, section 1.3).
+/// An answer that goes on, with `ACCEPT` for the key (RFC 6455, section 1.3).
 pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n";
 

@@ -21,9 +21,9 @@ use super::{
 /// Signs certificates.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// Is the authority that [`trusting`] trusts.
+/// The authority that [`trusting`] trusts.
 pub(crate) static TRUSTED: LazyLock<Authority> = LazyLock::new(|| Authority::new("trusted"));
-/// Is a certificate of its for `localhost` and its addresses.
+/// A certificate of its for `localhost` and its addresses.
 pub(crate) static LOCAL: LazyLock<Certificate> =
     LazyLock::new(|| TRUSTED.sign(params("local", &["localhost", "127.0.0.1", "::1"])));
 
@@ -56,7 +56,7 @@ pub(crate) fn params(holder: &str, names: &[&str]) -> CertificateParams {
     params
 }
 
-/// Is a certificate with its key.
+/// A certificate with its key.
 pub(crate) struct Certificate {
     pub(crate) pem: String,
     pub(crate) key: String,
@@ -124,11 +124,11 @@ pub(crate) fn secure_echo(config: Config) -> TestServer {
     )
 }
 
-/// Is the TCP connection below a peer's TLS: what is written can be held back, or cut off.
+/// The TCP connection below a peer's TLS: what is written can be held back, or cut off.
 pub(crate) struct Line {
     tcp: TcpStream,
     held: Option<Vec<u8>>,
-    /// So many bytes may still leave.
+    /// The number of bytes that may still leave.
     left: usize,
     left_for_peer: Vec<u8>,
 }
@@ -173,14 +173,14 @@ impl Write for Line {
     }
 }
 
-/// Is one end of a connection over TLS, by hand, above an engine that landline does not hold.
+/// One end of a connection over TLS, by hand, above an engine that landline does not hold.
 pub(crate) struct TlsPeer {
     stream: TlsStream<Line>,
     masks: bool,
     received: Vec<u8>,
 }
 
-/// Says how the bytes of a peer ended.
+/// How the bytes of a peer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TlsEnd {
     /// By `close_notify` (RFC 8446, section 6.1).
@@ -480,7 +480,7 @@ impl TlsPeer {
     }
 }
 
-/// Is an open connection over TLS between landline and a peer; the peer goes first when dropped.
+/// An open connection over TLS between landline and a peer; the peer goes first when dropped.
 pub(crate) struct TlsMeeting {
     pub(crate) peer: TlsPeer,
     pub(crate) ws: WebSocket,

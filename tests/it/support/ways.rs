@@ -15,7 +15,7 @@ use super::{
 #[cfg(feature = "tls")]
 use super::{TlsEnd, TlsMeeting, TlsPeer, trusting_by};
 
-/// Says how the two ends meet.
+/// How the two ends meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Plain(Role),
@@ -72,7 +72,7 @@ impl Way {
     }
 }
 
-/// Says how a peer leaves without a further word.
+/// How a peer leaves without a further word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HangUp {
     /// By a FIN; what comes for it then is answered by an RST.
@@ -83,7 +83,7 @@ pub(crate) enum HangUp {
 
 pub(crate) const HANG_UPS: [HangUp; 2] = [HangUp::Close, HangUp::Reset];
 
-/// Is an open connection; when dropped, the peer goes first, so that nothing waits for it.
+/// An open connection; when dropped, the peer goes first, so that nothing waits for it.
 pub(crate) struct AnyMeeting {
     pub(crate) peer: AnyPeer,
     pub(crate) ws: WebSocket,
@@ -155,7 +155,7 @@ pub(crate) fn meet_open(way: Way, config: Config) -> (AnyPeer, WebSocket, Messag
     (AnyPeer::Plain(peer), ws, messages)
 }
 
-/// Is the peer of either.
+/// The peer of either.
 pub(crate) enum AnyPeer {
     Plain(RawPeer),
     #[cfg(feature = "tls")]

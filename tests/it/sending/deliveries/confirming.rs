@@ -251,8 +251,8 @@ fn confirm_behind_a_streamed_message_would_deadlock() {
     }
 }
 
-/// Who reads the messages itself is told so after the timeout; while another thread reads, it works,
-/// and so it does in another connection's callback.
+/// A thread that reads the messages itself gets an error after the timeout; while another thread
+/// reads, it works, and so it does in another connection's callback.
 #[test]
 fn confirm_needs_somebody_else_to_read() {
     let echo = TestServer::echo();

@@ -15,7 +15,7 @@ use rustix::net::sockopt;
 
 use crate::support::*;
 
-/// So many go on at once.
+/// The number of rounds that go on at once.
 const WORKERS: u64 = 8;
 
 /// Whenever and however a connection dies: what was confirmed has arrived, what has arrived is the
@@ -129,7 +129,7 @@ impl Stage {
     }
 }
 
-/// Is the peer's end, over TLS or not.
+/// The peer's end, over TLS or not.
 trait Mortal {
     /// Reads the next frame; `None` is the end.
     fn next_frame(&mut self) -> Option<Frame>;
@@ -170,7 +170,7 @@ impl Mortal for TlsPeer {
     }
 }
 
-/// Says how the connection dies.
+/// How the connection dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Death {
     /// The peer's process ends: its socket closes over what it has not read, which resets.
@@ -205,43 +205,43 @@ const DEATHS: [Death; 9] = [
     Death::Abort,
 ];
 
-/// Is one connection's life. What it shows when it fails has the seed.
+/// One connection's life. What it shows when it fails has the seed.
 #[derive(Debug)]
 struct Round {
     seed: u64,
     role: Role,
     senders: usize,
-    /// So many bytes of payload the peer takes before it dies.
+    /// The bytes of payload that the peer takes before it dies.
     lifetime: usize,
     death: Death,
 }
 
 const MOST_SENDERS: usize = 2;
 
-/// Is what one sending thread remembers.
+/// What one sending thread remembers.
 #[derive(Default)]
 struct Memory {
-    /// So many of its sends have succeeded.
+    /// The number of its sends that have succeeded.
     sent: u32,
-    /// So many of each thread's messages were confirmed to it.
+    /// The number of each thread's messages that were confirmed to it.
     confirmed: [u32; MOST_SENDERS],
     tracked: Vec<(u32, Delivery)>,
 }
 
-/// Is what the threads of a round share.
+/// What the threads of a round share.
 struct Shared<'a> {
     ws: &'a WebSocket,
-    /// So many sends of each thread have returned.
+    /// The number of each thread's sends that have returned.
     returned: [AtomicU32; MOST_SENDERS],
     deliveries: Arc<Mutex<Vec<Delivery>>>,
 }
 
-/// Is what came of a round.
+/// What came of a round.
 struct Outcome {
     memories: Vec<Memory>,
     arrived: [u32; MOST_SENDERS],
     event: CloseEvent,
-    /// So many deliveries were not resolved when `on_close` ran.
+    /// The number of deliveries that were not resolved when `on_close` ran.
     unresolved: usize,
 }
 
@@ -328,7 +328,7 @@ impl Round {
         }
     }
 
-    /// Is the peer, to its end; returns how many messages of each thread have arrived.
+    /// Plays the peer to its end; returns how many messages of each thread have arrived.
     fn live_and_die(&self, mut peer: impl Mortal, ws: &WebSocket) -> [u32; MOST_SENDERS] {
         let mut arrived = [0; MOST_SENDERS];
         let mut taken = 0;
@@ -424,7 +424,7 @@ impl Round {
     }
 }
 
-/// Is a code of the peer's own.
+/// A code of the peer's own.
 const PEERS_CODE: u16 = 4000;
 
 impl Death {

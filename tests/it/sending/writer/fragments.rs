@@ -93,7 +93,7 @@ fn split_characters_stay_whole() {
     }
 }
 
-/// Is a large source: its bytes repeat, but not with the fragments.
+/// A large source: its bytes repeat, but not with the fragments.
 struct Source {
     pattern: Vec<u8>,
     at: usize,

@@ -20,9 +20,9 @@ use crate::support::opcode::*;
 use crate::support::*;
 
 const KIB: usize = 1 << 10;
-/// So much gathers before a fragment leaves.
+/// The bytes that gather before a fragment leaves.
 const FRAGMENT: usize = 16 * KIB;
-/// So much of fragments waits before writing does.
+/// The bytes of fragments that may wait before a writer does.
 const LANE: usize = 64 * KIB;
 /// More than the kernel and TLS take for a peer that does not read.
 const PLUG: usize = 256 * KIB;
@@ -32,7 +32,7 @@ fn shallow() -> Config {
     patient().send_buffer(4 * KIB)
 }
 
-/// Says of which kind a message is.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,

@@ -117,7 +117,7 @@ fn write_to_a_slow_peer(role: Role) -> bool {
     false
 }
 
-/// Whoever waits to write is woken by every end of the connection.
+/// A thread that waits to write is woken by every end of the connection.
 #[test]
 fn every_end_wakes_a_waiting_writer() {
     let ends: [fn(&WebSocket, RawPeer); 4] = [
