@@ -82,7 +82,7 @@ fn child_keeps_the_time() {
     });
 }
 
-/// Is all that a process may have of its connections.
+/// All that a process may have of its connections.
 struct Ends {
     ws: WebSocket,
     messages: Messages,
