@@ -16,9 +16,8 @@ const MORE: usize = 16 << 20;
 const MESSAGES: [usize; 2] = [2_000, 20_000];
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
-    let only = env::args().skip_while(|arg| arg != "--only").nth(1);
-    let only = only.unwrap_or_default();
-    print!("{:<20}", "instructions a message");
+    let only = argument("--only").unwrap_or_default();
+    print!("{:<22}", "instructions a message");
     SERVERS
         .iter()
         .for_each(|client| print!("{:>12}", client.name));
@@ -28,12 +27,24 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         .filter(|workload| workload.name.contains(&only))
     {
         print!("{:<22}", workload.name);
-        for client in SERVERS {
+        for client in clients() {
             print!("{:>12}", instructions_a_message(client, workload)?);
         }
         println!();
     }
     Ok(())
+}
+
+/// Returns the one that `--client` names, or all.
+fn clients() -> impl Iterator<Item = &'static EchoServer> {
+    let name = argument("--client");
+    SERVERS
+        .iter()
+        .filter(move |client| name.as_ref().is_none_or(|name| name == client.name))
+}
+
+fn argument(name: &str) -> Option<String> {
+    env::args().skip_while(|arg| arg != name).nth(1)
 }
 
 fn instructions_a_message(client: &EchoServer, workload: &Workload) -> Result<u64, Box<dyn Error>> {
@@ -45,8 +56,10 @@ fn instructions_a_message(client: &EchoServer, workload: &Workload) -> Result<u6
 
 /// Counts the instructions of a client process that receives so many messages.
 fn count(client: &EchoServer, workload: &Workload, messages: usize) -> Result<u64, Box<dyn Error>> {
+    let profile = argument("--profile").unwrap_or("/dev/null".to_owned());
     let mut child = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={profile}"))
         .arg(env::current_exe()?)
         .args([SERVE, client.name])
         .stdin(Stdio::piped())

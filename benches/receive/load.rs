@@ -91,6 +91,7 @@ impl Load {
             frame: frame.len(),
             block: frame.repeat(BLOCK / frame.len()),
         };
+        load.await_client()?;
         load.feed(1)?;
         Ok(load)
     }
@@ -122,9 +123,13 @@ impl Load {
 
     fn finish(&mut self) -> io::Result<()> {
         const EMPTY_BINARY: &[u8] = &[0x82, 0];
-        const ANSWER: usize = 6;
         self.stream.write_all(EMPTY_BINARY)?;
-        self.stream.read_exact(&mut [0; ANSWER])
+        self.await_client()
+    }
+
+    /// Waits for an empty message, which is masked.
+    fn await_client(&mut self) -> io::Result<()> {
+        self.stream.read_exact(&mut [0; 6])
     }
 }
 

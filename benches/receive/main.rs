@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench receive
 //! cargo bench --bench receive -- --only 'text of 32 B' --windows 60
-//! cargo bench --bench receive -- --instructions
+//! cargo bench --bench receive -- --instructions --only 'text of 32 B' --client landline
 //! ```
 //!
 //! How it is measured and how the table is read says the benchmark `echo`; here the clients are the
@@ -20,9 +20,8 @@
 //!
 //! `--instructions` wants valgrind, and prints how many instructions a client executes for a message
 //! outside the kernel: callgrind counts a run of many messages and one of more, and the difference is
-//! divided. Unlike time, that is the same whatever else the machine does. By hand, the process that is
-//! counted is `valgrind --tool=callgrind <binary> --serve landline`, which is told by its standard input
-//! where the feed is, and ends with it.
+//! divided. Unlike time, that is the same whatever else the machine does. `--profile <file>` beside it
+//! leaves the longest run's profile there, for `callgrind_annotate`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 

@@ -1,6 +1,7 @@
 //! The clients that are compared.
 //!
-//! Each is a process that listens for one connection, which tells it by a line where the feed is.
+//! Each is a process that is told by a connection, with a line, where the feed is. An empty message of
+//! the client's starts the feed, and answers the empty one at its end.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -51,7 +52,8 @@ fn receive_each(
 }
 
 fn receive_at_the_limit(url: &str) -> Result<(), Box<dyn Error>> {
-    let mut stream = open(url)?;
+    let mut stream = open(url)?.into_inner();
+    stream.write_all(EMPTY_TEXT)?;
     let mut buffer = vec![0; 64 * 1024];
     let mut filled = 0;
     loop {
@@ -80,9 +82,8 @@ fn receive_at_the_limit(url: &str) -> Result<(), Box<dyn Error>> {
 const EMPTY_TEXT: &[u8] = &[0x81, 0x80, 0, 0, 0, 0];
 
 fn receive_by_tungstenite(url: &str) -> Result<(), Box<dyn Error>> {
-    let stream = open_stream(url)?;
-    let (mut socket, _response) =
-        tungstenite::client("ws://localhost/", stream).map_err(|_| "no handshake")?;
+    let mut socket = open(url)?;
+    socket.send("".into())?;
     loop {
         let message = socket.read()?;
         if message.is_empty() {
@@ -93,6 +94,7 @@ fn receive_by_tungstenite(url: &str) -> Result<(), Box<dyn Error>> {
 
 fn pull(url: &str) -> Result<(), Box<dyn Error>> {
     let (ws, mut messages) = client().open(url)?;
+    ws.send("")?;
     loop {
         let message = messages.recv()?;
         answer_mark(&ws, message)?;
@@ -101,6 +103,7 @@ fn pull(url: &str) -> Result<(), Box<dyn Error>> {
 
 fn receive_by_callback(url: &str) -> Result<(), Box<dyn Error>> {
     let ws = client().connect(url, |ws| ws.on_message(answer_mark))?;
+    ws.send("")?;
     ws.wait_closed()?;
     Ok(())
 }
@@ -116,12 +119,10 @@ fn client() -> Client {
     Client::new().tls(TlsOptions::new().danger_accept_invalid_certs())
 }
 
-fn open(url: &str) -> Result<Box<dyn Stream>, Box<dyn Error>> {
-    let stream = open_stream(url)?;
-    // The feed begins when it is told that this is over, so nothing is left behind here.
+fn open(url: &str) -> Result<tungstenite::WebSocket<Box<dyn Stream>>, Box<dyn Error>> {
     let (socket, _response) =
-        tungstenite::client("ws://localhost/", stream).map_err(|_| "no handshake")?;
-    Ok(socket.into_inner())
+        tungstenite::client("ws://localhost/", open_stream(url)?).map_err(|_| "no handshake")?;
+    Ok(socket)
 }
 
 /// A blocking stream of either kind.

@@ -20,7 +20,7 @@ impl Utf8Progress {
     /// end is no error yet.
     pub(super) fn advance(&mut self, piece: &[u8]) -> Result<(), Violation> {
         let rest = self.complete_character(piece)?;
-        let Err(error) = std::str::from_utf8(rest) else {
+        let Err(error) = simdutf8::compat::from_utf8(rest) else {
             return Ok(());
         };
         if error.error_len().is_some() {
@@ -64,10 +64,15 @@ impl Utf8Progress {
     }
 }
 
-/// Makes a whole message's text, with one check.
+/// Checks a whole message's text.
 ///
 /// # Errors
 /// 1007 if the bytes are not UTF-8.
+pub(super) fn check(bytes: &[u8]) -> Result<&str, Violation> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| NOT_UTF8)
+}
+
+/// Checks a whole message's text likewise, and takes it as it is.
 pub(super) fn text(bytes: impl Into<bytes::Bytes>) -> Result<crate::Text, Violation> {
     crate::Text::from_utf8(bytes).ok_or(NOT_UTF8)
 }

@@ -1,0 +1,73 @@
+//! The memory of payloads that come whole: [`Payloads`].
+
+use std::mem;
+
+use bytes::{Bytes, BytesMut};
+use bytes_utils::StrMut;
+
+use crate::Text;
+
+/// The capacity of a block, in bytes: a small message keeps no more than that from being freed.
+const BLOCK: usize = 4 << 10;
+
+/// The longest payload that shares a block with others, in bytes.
+pub(super) const SHARED: usize = 2 << 10;
+
+/// Copies payloads out of the read buffer, so that the program never holds that.
+///
+/// Small ones that have come together share a block: an allocation each costs more than all the rest.
+#[derive(Debug, Default)]
+pub(super) struct Payloads {
+    texts: StrMut,
+    binaries: BytesMut,
+}
+
+impl Payloads {
+    /// Copies a text, with so many bytes behind it that have come too.
+    pub(super) fn copy_text(&mut self, text: &str, behind: usize) -> Text {
+        if self.texts.inner().capacity() < text.len() {
+            if !shares(text.len(), behind) {
+                return Text::from(text);
+            }
+            let used_up = mem::take(&mut self.texts).into_inner();
+            let block = renew(used_up, text.len(), behind);
+            // It is empty, and thus UTF-8.
+            self.texts = StrMut::from_inner(block).unwrap_or_default();
+        }
+        self.texts.push_str(text);
+        Text::from(self.texts.split_built().freeze())
+    }
+
+    /// Copies bytes, likewise.
+    pub(super) fn copy_binary(&mut self, bytes: &[u8], behind: usize) -> Bytes {
+        if self.binaries.capacity() < bytes.len() {
+            if !shares(bytes.len(), behind) {
+                return Bytes::copy_from_slice(bytes);
+            }
+            self.binaries = renew(mem::take(&mut self.binaries), bytes.len(), behind);
+        }
+        self.binaries.extend_from_slice(bytes);
+        self.binaries.split().freeze()
+    }
+
+    /// Gives up the blocks, which the messages in them keep.
+    pub(super) fn clear(&mut self) {
+        if self.texts.inner().capacity() > 0 || self.binaries.capacity() > 0 {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Tells whether a payload for which the block has no room is to begin another one.
+fn shares(length: usize, behind: usize) -> bool {
+    length <= SHARED && behind > 0
+}
+
+/// Returns a block with room for a payload: the one that is used up, if no message is in it any more.
+#[inline(never)]
+fn renew(mut used_up: BytesMut, length: usize, behind: usize) -> BytesMut {
+    if used_up.try_reclaim(length) {
+        return used_up;
+    }
+    BytesMut::with_capacity(BLOCK.min(length + behind))
+}
