@@ -96,6 +96,7 @@ impl<T> Slot<T> {
 
     /// Runs the callback, if one is set, and leaves it borrowed: out of its slot. A panic becomes an
     /// error, which names the callback.
+    #[inline(always)]
     pub(crate) fn run(
         &self,
         borrowed: &mut Borrowed<T>,
@@ -272,11 +273,13 @@ impl CloseSlot {
 const ON_CLOSE: &str = "on_close";
 
 /// Runs user code of this name. A panic becomes an error, and an error begins with the name.
+#[inline]
 pub(crate) fn named<T>(name: &str, run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch(run).map_err(|failure| failure.of(name))
 }
 
 /// Runs user code; a panic becomes an error with its message.
+#[inline]
 pub(crate) fn catch<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(failure_of(panic)))
 }

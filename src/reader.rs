@@ -141,6 +141,9 @@ impl Reader {
         self.connection.reading.stay();
         as_connection_thread(|| {
             loop {
+                while let Some(message) = self.next_of_burst() {
+                    self.deliver(message);
+                }
                 match self.next_message(&Patience::Endless) {
                     Ok(Some(message)) => self.deliver(message),
                     Ok(None) => {}
@@ -176,7 +179,23 @@ impl Reader {
     /// ended; ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.take_the_wheel();
-        self.next_message(&patience)
+        match self.next_of_burst() {
+            None => self.next_message(&patience),
+            message => Ok(message),
+        }
+    }
+
+    /// Returns the next message if it is there as most are, in a few steps. Whatever else comes is left
+    /// to [`next_message`](Self::next_message).
+    #[inline(always)]
+    fn next_of_burst(&mut self) -> Option<Message> {
+        if self.discarding || self.connection.outbox.is_cut() {
+            return None;
+        }
+        let message = self.decoder.next_whole_message()?;
+        self.note_event();
+        self.count_message();
+        Some(message)
     }
 
     /// Returns what has come of the next message as soon as it has begun; what is left of one that
@@ -209,6 +228,7 @@ impl Reader {
     }
 
     /// Returns the next whole message; what is left of one that was read in chunks is skipped.
+    #[inline(never)]
     fn next_message(&mut self, patience: &Patience) -> Result<Option<Message>, CloseEvent> {
         while let Some(incoming) = self.advance(patience)? {
             match incoming {
@@ -267,10 +287,7 @@ impl Reader {
     }
 
     fn handle(&mut self, event: Event) -> Result<Option<Incoming>, CloseEvent> {
-        let more = self.decoder.has_whole_frame() || self.decoder.is_full();
-        self.cork.set_active(more);
-        self.corked |= more;
-        self.events += 1;
+        self.note_event();
         match event {
             Event::Message(message) => {
                 self.count_message();
@@ -284,6 +301,15 @@ impl Reader {
             }
             event => self.handle_control(event).map(|()| None),
         }
+    }
+
+    /// Counts an event, and says whether what is sent over it may wait for the next.
+    #[inline(always)]
+    fn note_event(&mut self) {
+        let more = self.decoder.has_whole_frame() || self.decoder.is_full();
+        self.cork.set_active(more);
+        self.corked |= more;
+        self.events += 1;
     }
 
     #[inline(never)]
@@ -323,6 +349,7 @@ impl Reader {
     }
 
     /// Gives a message to its callback: the one of its kind, or else the one for both.
+    #[inline(always)]
     fn deliver(&mut self, message: Message) {
         let slots = &self.connection.callbacks;
         let (ws, borrowed) = (&self.ws, &mut self.borrowed);

@@ -24,7 +24,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     println!();
     for workload in WORKLOADS
         .iter()
-        .filter(|workload| workload.name.contains(&only))
+        .filter(|workload| workload.name.contains(&only) && !workload.name.starts_with("wss"))
     {
         print!("{:<22}", workload.name);
         for client in clients() {

@@ -20,7 +20,8 @@
 //!
 //! `--instructions` wants valgrind, and prints how many instructions a client executes for a message
 //! outside the kernel: callgrind counts a run of many messages and one of more, and the difference is
-//! divided. Unlike time, that is the same whatever else the machine does. `--profile <file>` beside it
+//! divided. Unlike time, that is the same whatever else the machine does. TLS is left out: OpenSSL takes
+//! as long to begin under callgrind as a handshake may take. `--profile <file>` beside it
 //! leaves the longest run's profile there, for `callgrind_annotate`.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports there")]

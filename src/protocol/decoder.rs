@@ -27,8 +27,8 @@ const AWAITED: u64 = LARGE as u64 / 2;
 pub(crate) struct Decoder {
     role: Role,
     limits: Limits,
-    /// The longest message in one frame, in bytes.
-    longest: u64,
+    /// The longest payload that is within the limits, and copied, in bytes.
+    longest_copied: usize,
     input: ReadBuffer,
     payloads: Payloads,
     /// What has come of the frame that the read buffer begins with, and that is a whole message.
@@ -50,13 +50,26 @@ struct Begun {
     utf8: Utf8Progress,
 }
 
+impl Begun {
+    /// Says that all of the frame was unmasked.
+    fn all_of(header: &Header) -> Self {
+        Self {
+            done: header.length as usize,
+            utf8: Utf8Progress::default(),
+        }
+    }
+}
+
 impl Decoder {
     /// Makes a decoder for our `role`; `pipelined` are the bytes that came behind the handshake.
     pub(crate) fn new(role: Role, limits: Limits, pipelined: Vec<u8>) -> Self {
         Self {
             role,
             limits,
-            longest: limits.max_message_size.min(limits.max_frame_size) as u64,
+            longest_copied: limits
+                .max_message_size
+                .min(limits.max_frame_size)
+                .min(SPLIT_OFF as usize - 1),
             input: ReadBuffer::new(pipelined),
             payloads: Payloads::default(),
             begun: None,
@@ -99,26 +112,35 @@ impl Decoder {
     ///
     /// # Errors
     /// 1002, 1007 or 1009: the peer broke the protocol.
-    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Event>, Violation> {
-        let next = match self.whole_message() {
-            Some(header) => self.take_message(&header, 0).map(Some),
-            None => self.decode(),
-        };
+        let next = self.decode();
         if next.is_err() {
             self.end();
         }
         next
     }
 
-    /// Returns the header of the message that comes next, if it is there as most are: whole, in one frame,
-    /// behind a whole one, and within the limits.
-    fn whole_message(&self) -> Option<Header> {
+    /// Decodes the next event if that is a message which is there as most are: whole, in one frame, behind
+    /// a whole one, short and legal. Whatever else comes is left to [`next`](Self::next).
+    #[inline(always)]
+    pub(crate) fn next_whole_message(&mut self) -> Option<Message> {
         if self.begun.is_some() || self.assembly.is_some() || self.is_streaming {
             return None;
         }
-        let header = Header::of_whole_message(self.input.unread(), self.role)?;
-        (header.length <= self.longest).then_some(header)
+        let unread = self.input.unread_mut();
+        let header = Header::of_whole_message(unread, self.role)?;
+        let length = header.length as usize;
+        if length > self.longest_copied {
+            return None;
+        }
+        let (frame, behind) = unread.split_at_mut(header.size + length);
+        let payload = &mut frame[header.size..];
+        let copied = copy_message(&mut self.payloads, &header, payload, 0, behind.len());
+        match copied {
+            Ok(_) => self.input.skip(header.size + length),
+            Err(_) => self.begun = Some(Begun::all_of(&header)),
+        }
+        copied.ok()
     }
 
     /// Tells whether a whole frame is there, so that `next` probably has an event without more bytes.
@@ -332,29 +354,18 @@ impl Decoder {
         self.take_message(header, done)
     }
 
-    /// Takes a frame that is a whole message, of which the first `done` bytes are unmasked: unmasks and
-    /// checks it, and gives it memory of its own.
-    #[inline]
     fn take_message(&mut self, header: &Header, done: usize) -> Result<Event, Violation> {
         if header.length >= SPLIT_OFF {
             return self.split_message_off(header, done);
         }
-        self.input.take(header.size);
-        let length = header.length as usize;
-        let behind = self.input.unread().len() - length;
-        let payload = self.input.take(length);
-        if let Some(key) = header.key {
-            key.apply(&mut payload[done..], done % 4);
-        }
-        Ok(Event::Message(if header.opcode == Opcode::Text {
-            let text = utf8::check(payload)?;
-            Message::Text(self.payloads.copy_text(text, behind))
-        } else {
-            Message::Binary(self.payloads.copy_binary(payload, behind))
-        }))
+        let end = header.size + header.length as usize;
+        let (frame, behind) = self.input.unread_mut().split_at_mut(end);
+        let payload = &mut frame[header.size..];
+        let copied = copy_message(&mut self.payloads, header, payload, done, behind.len())?;
+        self.input.skip(end);
+        Ok(Event::Message(copied))
     }
 
-    #[inline(never)]
     fn split_message_off(&mut self, header: &Header, done: usize) -> Result<Event, Violation> {
         self.input.take(header.size);
         let mut payload = self.input.split_off(header.length as usize);
@@ -406,6 +417,26 @@ impl Decoder {
 
 /// What servers do whose handler fails and which know no WebSockets behind it.
 const HTTP_RESPONSE: &str = "the server wrote an HTTP response into the open WebSocket";
+
+/// Unmasks a payload that has come whole, but for the first `done` bytes, checks it and copies it. So many
+/// bytes have come behind it.
+#[inline(always)]
+fn copy_message(
+    payloads: &mut Payloads,
+    header: &Header,
+    payload: &mut [u8],
+    done: usize,
+    behind: usize,
+) -> Result<Message, Violation> {
+    if let Some(key) = header.key {
+        key.apply(&mut payload[done..], done % 4);
+    }
+    Ok(if header.opcode == Opcode::Text {
+        Message::Text(payloads.copy_text(utf8::check(payload)?, behind))
+    } else {
+        Message::Binary(payloads.copy_binary(payload, behind))
+    })
+}
 
 /// Makes the event of a message that is complete, of its memory.
 fn message(is_text: bool, payload: Bytes) -> Result<Event, Violation> {

@@ -81,7 +81,9 @@ impl Header {
     /// frame of at most 64 KiB, all of which is there. `None` says nothing about other forms.
     #[inline]
     pub(super) fn of_whole_message(bytes: &[u8], role: Role) -> Option<Self> {
-        let (&[first, second], rest) = bytes.split_first_chunk()?;
+        let &[first, second, ..] = bytes else {
+            return None;
+        };
         let opcode = match first {
             0x81 => Opcode::Text,
             0x82 => Opcode::Binary,
@@ -89,38 +91,37 @@ impl Header {
         };
         let is_masked = role == Role::Server;
         let form = second ^ (u8::from(is_masked) << 7);
-        let (length, rest) = match form {
-            0..126 => (u16::from(form), rest),
-            126 => {
-                let (length, rest) = rest.split_first_chunk()?;
-                (u16::from_be_bytes(*length), rest)
-            }
+        let (length, head) = match form {
+            0..126 => (usize::from(form), 2),
+            126 => (usize::from(extended_length(bytes)?), 4),
             _ => return None,
         };
-        if form == 126 && length < 126 {
-            return None;
-        }
-        let (key, rest) = split_key(is_masked, rest)?;
-        (rest.len() >= usize::from(length)).then_some(Self {
+        let (key, size) = if is_masked {
+            let key: [u8; 4] = bytes.get(head..head + 4)?.try_into().ok()?;
+            (Some(MaskKey::from(key)), head + 4)
+        } else {
+            (None, head)
+        };
+        (bytes.len() >= size + length).then_some(Self {
             opcode,
             is_final: true,
             key,
-            length: length.into(),
-            size: bytes.len() - rest.len(),
+            length: length as u64,
+            size,
         })
     }
 
     /// Tells whether `bytes` begin with a whole frame, legal or not.
     #[inline]
     pub(super) fn is_whole(bytes: &[u8]) -> bool {
-        let Some((&[_, second], rest)) = bytes.split_first_chunk() else {
+        let &[_, second, ..] = bytes else {
             return false;
         };
         let mask = usize::from(second >> 7) * 4;
-        let Some((length, rest)) = split_length(second & 0x7F, rest) else {
-            return false;
-        };
-        rest.len() >= mask && (rest.len() - mask) as u64 >= length
+        match second & 0x7F {
+            form @ 0..126 => bytes.len() >= 2 + mask + usize::from(form),
+            form => is_whole_and_long(form, mask, &bytes[2..]),
+        }
     }
 
     /// Reads the header that `bytes` begin with, or returns `None` if its end has not come.
@@ -199,6 +200,19 @@ fn split_length(form: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
         }
         _ => (form.into(), rest),
     })
+}
+
+/// Returns a length of 16 bits, if that is its shortest form.
+fn extended_length(bytes: &[u8]) -> Option<u16> {
+    let &[_, _, high, low, ..] = bytes else {
+        return None;
+    };
+    Some(u16::from_be_bytes([high, low])).filter(|length| *length >= 126)
+}
+
+fn is_whole_and_long(form: u8, mask: usize, rest: &[u8]) -> bool {
+    split_length(form, rest)
+        .is_some_and(|(length, rest)| rest.len() >= mask && (rest.len() - mask) as u64 >= length)
 }
 
 /// Splits off the mask's key, where there is one.

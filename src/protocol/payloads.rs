@@ -24,6 +24,7 @@ pub(super) struct Payloads {
 
 impl Payloads {
     /// Copies a text, with so many bytes behind it that have come too.
+    #[inline]
     pub(super) fn copy_text(&mut self, text: &str, behind: usize) -> Text {
         if self.texts.inner().capacity() < text.len() {
             if !shares(text.len(), behind) {
@@ -39,6 +40,7 @@ impl Payloads {
     }
 
     /// Copies bytes, likewise.
+    #[inline]
     pub(super) fn copy_binary(&mut self, bytes: &[u8], behind: usize) -> Bytes {
         if self.binaries.capacity() < bytes.len() {
             if !shares(bytes.len(), behind) {
@@ -70,4 +72,53 @@ fn renew(mut used_up: BytesMut, length: usize, behind: usize) -> BytesMut {
         return used_up;
     }
     BytesMut::with_capacity(BLOCK.min(length + behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Payloads that come together share blocks of at most 4 KiB, and one that comes alone has its own
+    /// memory; what is in use is not written over.
+    #[test]
+    fn small_payloads_share_small_blocks() {
+        for length in [
+            1,
+            32,
+            1000,
+            SHARED - 1,
+            SHARED,
+            SHARED + 1,
+            BLOCK,
+            3 * BLOCK,
+        ] {
+            let mut payloads = Payloads::default();
+            let text = "x".repeat(length);
+            let mut kept = Vec::new();
+            for behind in (0..20).rev().map(|count| count * length) {
+                kept.push((
+                    payloads.copy_text(&text, behind),
+                    payloads.copy_binary(text.as_bytes(), behind),
+                ));
+                assert!(payloads.texts.inner().capacity() + length <= BLOCK.max(length));
+                assert!(payloads.binaries.capacity() + length <= BLOCK.max(length));
+            }
+            for (copied, bytes) in &kept {
+                assert_eq!(copied, &text[..]);
+                assert_eq!(bytes, text.as_bytes());
+            }
+            let mut alone = Payloads::default();
+            assert_eq!(alone.copy_text(&text, 0), text[..]);
+            assert_eq!(alone.texts.inner().capacity(), 0);
+        }
+    }
+
+    /// A block in which no message is any more is used again.
+    #[test]
+    fn blocks_are_used_again() {
+        let mut payloads = Payloads::default();
+        let first = payloads.copy_binary(&[7; SHARED], 100 * SHARED).as_ptr();
+        payloads.copy_binary(&[7; SHARED], 100 * SHARED);
+        assert_eq!(payloads.copy_binary(&[7; SHARED], 1).as_ptr(), first);
+    }
 }

@@ -44,9 +44,16 @@ impl ReadBuffer {
         }
     }
 
+    #[inline]
     pub(super) fn unread_mut(&mut self) -> &mut [u8] {
         let start = self.start;
         &mut self.all()[start..]
+    }
+
+    /// Moves the cursor behind the next bytes, of which so many must be there.
+    #[inline]
+    pub(super) fn skip(&mut self, count: usize) {
+        self.start += count;
     }
 
     /// Takes the next bytes, `count` of them or all there are.

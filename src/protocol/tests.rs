@@ -131,7 +131,8 @@ fn check(what: &str, role: Role, limits: Limits, bytes: &[u8], expected: &Seen) 
     let (half, other_half) = bytes.split_at(bytes.len() / 2);
     let whole = feed(&mut decoder(role, limits), [bytes]);
     let halves = feed(&mut decoder(role, limits), [half, other_half]);
-    for seen in [whole, halves] {
+    let quick = feed_as_reader(&mut decoder(role, limits), [half, other_half]);
+    for seen in [whole, halves, quick] {
         assert_eq!(seen.events, expected.events, "{what}, {role:?}");
         assert_eq!(
             seen.failure.map(|(code, _)| code),
@@ -141,6 +142,8 @@ fn check(what: &str, role: Role, limits: Limits, bytes: &[u8], expected: &Seen) 
     }
     let one_by_one = feed(&mut decoder(role, limits), bytes.chunks(1));
     assert_eq!(one_by_one, *expected, "{what}, {role:?}");
+    let one_by_one = feed_as_reader(&mut decoder(role, limits), bytes.chunks(1));
+    assert_eq!(one_by_one, *expected, "{what}, {role:?}, quick");
     let behind_handshake = feed_pipelined(role, limits, bytes);
     assert_eq!(behind_handshake, expected.events, "{what}, {role:?}");
     if expected.failure.map(|(code, _)| code) != Some(CloseCode::TOO_BIG) {
@@ -861,6 +864,62 @@ fn payloads_in_a_large_buffer_are_not_copied() {
             }
         }
     }
+}
+
+/// Messages of every size around the thresholds come whole, one behind the other, with what comes
+/// between them, wherever the bytes are cut; so do those that end in what is not UTF-8.
+#[test]
+fn sizes_around_thresholds_arrive_cut_anywhere() {
+    let mut random = StdRng::seed_from_u64(11);
+    for threshold in [0, 125, 2 << 10, AT_REST, LARGE / 4, LARGE / 2, LARGE] {
+        for role in BOTH {
+            let sizes = threshold.saturating_sub(12)..threshold + 2;
+            let (mut bytes, mut events) = (Vec::new(), Vec::new());
+            for size in sizes {
+                let letters = "\u{e4}".repeat(size / 2) + &"x".repeat(size % 2);
+                bytes.extend(frame(role, 0x81, letters.as_bytes()));
+                bytes.extend(frame(role, 0x89, b"p"));
+                bytes.extend(frame(role, 0x82, &vec![size as u8; size]));
+                events.push(text(&letters));
+                events.push(Event::Ping(Bytes::from_static(b"p")));
+                events.push(binary(&vec![size as u8; size]));
+            }
+            let good = bytes.len();
+            let wrong = [&vec![b'x'; threshold][..], b"\xff"].concat();
+            bytes.extend(frame(role, 0x81, &wrong));
+            for _ in 0..4 {
+                let mut cuts: Vec<_> = (0..8)
+                    .map(|_| random.random_range(0..bytes.len()))
+                    .collect();
+                cuts.sort_unstable();
+                let mut pieces = Vec::new();
+                let mut from = 0;
+                for cut in cuts.into_iter().chain([good, bytes.len()]) {
+                    pieces.push(&bytes[from..cut.max(from)]);
+                    from = cut.max(from);
+                }
+                let seen = feed_as_reader(&mut decoder(role, limits()), pieces);
+                assert!(seen.events == events, "{role:?}, {threshold}");
+                let failure = Some((CloseCode::INVALID_PAYLOAD, bytes.len()));
+                assert_eq!(seen.failure, failure, "{role:?}, {threshold}");
+            }
+        }
+    }
+}
+
+/// Feeds as the reading end does, which asks for messages that are there whole first.
+fn feed_as_reader<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+    feed_by(decoder, pieces, |decoder, events| {
+        loop {
+            while let Some(message) = decoder.next_whole_message() {
+                events.push(Event::Message(message));
+            }
+            match decoder.next()? {
+                Some(event) => events.push(event),
+                None => return Ok(()),
+            }
+        }
+    })
 }
 
 /// A message holds only its own bytes, or a quarter more, or 4 KiB: small ones before and after a
