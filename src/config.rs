@@ -120,6 +120,9 @@ impl Config {
 
     /// Sets how many bytes of payload may wait to be written; 1 MiB by default. A larger message is
     /// taken while the queue is empty, so 0 queues one at a time. A full queue makes [`send`](crate::WebSocket::send) wait.
+    ///
+    /// No budget of the process covers it: the queues of all connections may hold twice this number for
+    /// each of them.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
         self.max_queue_bytes = bytes;
@@ -197,8 +200,9 @@ impl Config {
     }
 
     /// Sets how long a message that has begun may go without 64 KiB of its own payload; 60 s by
-    /// default. Time in which the program keeps the connection from reading does not count. Zero is
-    /// an error when binding or connecting.
+    /// default. Time in which the program keeps the connection from reading does not count. As long
+    /// may a message wait for room in the [memory budget](crate::set_memory_budget). Zero is an error
+    /// when binding or connecting.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.message_timeout = timeout.min(FOREVER);

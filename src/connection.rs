@@ -147,6 +147,7 @@ impl Connection {
         timer: Arc<Timer>,
     ) -> Arc<Self> {
         let wire = SocketWire {
+            id,
             socket: Arc::clone(socket),
             timer: Arc::clone(&timer),
         };

@@ -458,17 +458,28 @@ pub enum WaitError {
     /// The wait could never end: what it waits for is to be done by this very thread, or nobody
     /// else reads the [`Messages`](crate::Messages) of this connection.
     WouldDeadlock,
+    /// The server ended by itself, as one of its listening sockets accepts nobody any more: somebody
+    /// has shut or closed it.
+    ListenerFailed {
+        /// The system's error code for the cause, of which
+        /// [`io::Error::from_raw_os_error`] makes an error.
+        os_error: i32,
+    },
 }
 
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(match *self {
             Self::Timeout => "not in the given time",
             Self::Closed => "the connection closed first",
             Self::WouldDeadlock => {
                 "waiting here could never end: this thread is the one that it waits for (in a callback \
                  or handler, or with the Messages or an unfinished MessageWriter of the connection), \
                  or nobody reads the Messages"
+            }
+            Self::ListenerFailed { os_error } => {
+                let cause = io::Error::from_raw_os_error(os_error);
+                return write!(f, "the server ended, as a listening socket is dead: {cause}");
             }
         })
     }

@@ -339,8 +339,9 @@
 //! - **L9** Any method may be called from any callback. What could never return there is an error at
 //!   once.
 //! - **L10** The accept thread accepts, and spawns or refuses without waiting, nothing else. It
-//!   neither dies nor spins when the system has run out of something. At the limit of handshakes
-//!   the oldest is cut and the newcomer served.
+//!   neither dies nor spins, whatever accepting and waiting fail with; a dead listening socket ends the
+//!   server. At the limit of handshakes whose request has not come, the oldest that waits for its
+//!   client is cut and the newcomer served.
 //! - **L11** A peer costs only itself: slow, silent, hostile or gone, it delays no other connection,
 //!   unless the program waits for it.
 //! - **L12** No `unsafe`. No panic on input, settings or misuse.
@@ -352,6 +353,8 @@
 //! | a frame against the rules (mask, reserved bits, opcode, length, order) | Close 1002, at its header | `on_error`, `on_close` 1002 |
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
+//! | a message for which there is no memory, or no room among those of others for `message_timeout` | Close 1009 | `on_error`, `on_close` 1009 |
+//! | a request whose body there is no room for | 503 | a DEBUG record |
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | any of these once our own Close has left | nothing more | `on_error` as above, `on_close` 1006 |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
@@ -394,8 +397,14 @@
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
-//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it.
+//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
+//!   all connections hold of messages half received, each from its second 64 KiB on, shares one
+//!   budget of the process: see [`set_memory_budget`].
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
+//!
+//! So all connections together hold the budget, 192 KiB each beside it, and what their queues may
+//! hold: that is the program's to choose, by `max_queue_bytes` times the connections that it lets in
+//! ([`max_connections`](ServerBuilder::max_connections)).
 //!
 //! The kernel's buffers of the socket come on top, in both directions, and are the system's to
 //! bound, but for [`send_buffer`](Config::send_buffer).
@@ -416,11 +425,12 @@
 //! ## Logging
 //!
 //! By the [`log`](https://docs.rs/log) crate. WARN: a failed callback, a message that no callback
-//! is set for (once a connection), a server that cannot accept for want of descriptors, threads or
-//! memory, a request that the program's code failed to answer, each of the first eight Hosts and
+//! is set for (once a connection), a server that cannot accept, for want of descriptors, threads or
+//! memory say, a request that the program's code failed to answer, each of the first eight Hosts and
 //! Origins that a server refuses (once). INFO: that it can accept again. DEBUG:
-//! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
-//! destructor that panicked. No message has a record of its own, and no record contains a header's
+//! a server's start, and the system's limits that it has found, each connection's begin and end, each
+//! refused request. ERROR: a foreign destructor that panicked, a server that ends as its listening
+//! socket is dead. No message has a record of its own, and no record contains a header's
 //! value but that of a Host or an Origin that is not allowed. Rustls has records of its own, with the
 //! target `rustls`: ERROR and WARN for what a peer does wrong and for keys that are used up, DEBUG and
 //! TRACE for its handshakes.
@@ -441,6 +451,7 @@
 //! record, random, patience           what is logged; random numbers; how long a reading goes on
 //! tls                                who one is and whom one trusts; transport/tls/ has the engines
 //! header                             headers that programs give
+//! held/                              the memory that peers make the process hold
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
 //! handshake/                         requests and responses as text; no I/O
 //! transport/                         the system: sockets, waiting, dialling, limits
@@ -486,6 +497,7 @@ mod error;
 mod group;
 mod handshake;
 mod header;
+mod held;
 mod http;
 mod life;
 mod memberships;
@@ -518,6 +530,7 @@ pub use error::{
     SendError, SendErrorKind, Timeout, TryRecvError, WaitError,
 };
 pub use group::Group;
+pub use held::{memory_budget, set_memory_budget};
 pub use message::{Message, Text};
 pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;

@@ -15,6 +15,7 @@ use crate::error::about;
 use crate::handshake::{
     Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
 };
+use crate::held::{self, Share};
 use crate::random::renew_after_fork;
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Connector, Interest, Socket};
@@ -30,6 +31,8 @@ pub(crate) struct Opening {
 /// How far a handshake has come, and what keeps it from going on.
 struct Progress {
     stage: Stage,
+    /// Whether the thread waits for the peer's part, as far as that can be told.
+    is_waiting: bool,
     hindrance: Option<Hindrance>,
     deadline: Instant,
     /// How long it had until then.
@@ -82,6 +85,7 @@ impl Opening {
             timer: Timer::new(),
             progress: Mutex::new(Progress {
                 stage: Stage::Reading,
+                is_waiting: true,
                 hindrance: None,
                 deadline,
                 patience: deadline.saturating_duration_since(Instant::now()),
@@ -115,6 +119,30 @@ impl Opening {
         progress.hindrance = Some(Hindrance::Cut);
         drop(progress);
         self.socket.cut();
+    }
+
+    /// Tells whether the peer's part is still awaited.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let progress = lock(&self.progress);
+        progress.stage == Stage::Reading && progress.hindrance.is_none()
+    }
+
+    /// Cuts the handshake if it waits for its peer; tells whether it did. What has come and is not read
+    /// yet may be all of the request: for a thread that has not had its turn nobody is cut.
+    pub(crate) fn cut_waiting(&self) -> bool {
+        let mut progress = lock(&self.progress);
+        let waits = progress.stage == Stage::Reading && progress.is_waiting;
+        if !waits || progress.hindrance.is_some() || self.socket.look().readable {
+            return false;
+        }
+        progress.hindrance = Some(Hindrance::Cut);
+        drop(progress);
+        self.socket.cut();
+        true
+    }
+
+    fn set_waiting(&self, is_waiting: bool) {
+        lock(&self.progress).is_waiting = is_waiting;
     }
 
     /// Ends the wait for the peer's part, if it still lasts: the thread finds the end of the input.
@@ -262,6 +290,7 @@ impl OpeningGuard {
     ) -> Result<Bytes, RequestError> {
         let refuse = |bad: BadRequest| RequestError::Bad(bad.answering(head.method()));
         let mut body = RequestBody::announced_by(head, max_body).map_err(refuse)?;
+        let mut share = Share::new(0);
         if body.is_awaiting_continue(received) {
             self.write(CONTINUE).map_err(|_| RequestError::Lost)?;
         }
@@ -269,11 +298,22 @@ impl OpeningGuard {
             if let Some(bytes) = body.take_from(received).map_err(refuse)? {
                 return Ok(bytes);
             }
+            let held = received.capacity() + body.capacity();
+            if held > FREE_BODY && !share.try_grow(held) {
+                return Err(refuse(BadRequest::NO_MEMORY));
+            }
             self.recv_some(received)?;
         }
     }
 
     fn recv_some(&self, received: &mut Vec<u8>) -> Result<(), RequestError> {
+        let room = received.try_reserve(HEAD_STEP);
+        room.map_err(|_| RequestError::Bad(BadRequest::NO_MEMORY))?;
+        // What is taken from the socket is not waited for any more: there is no moment in which a whole
+        // request looks like none.
+        self.0.set_waiting(true);
+        self.0.socket.wait(Interest::Read, None);
+        self.0.set_waiting(false);
         match self.recv(received) {
             Ok(1..) => Ok(()),
             _ => Err(RequestError::Lost),
@@ -364,6 +404,9 @@ impl OpeningGuard {
 
 /// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.
 const HEAD_STEP: usize = 2 << 10;
+/// What the body of a request may take without being counted, in bytes: the buffers that a body of 64 KiB
+/// comes in, which double.
+const FREE_BODY: usize = 2 * held::FREE + (16 << 10);
 /// The time in which the body of a refusal may come that does not say where it ends.
 const ENDLESS_BODY: Duration = Duration::from_millis(500);
 const ENDED: &str = "the server closed the connection instead of answering";
@@ -394,34 +437,4 @@ pub(crate) enum RequestError {
     /// The peer left, was cut, or the server stops.
     Lost,
     Bad(BadRequest),
-}
-
-/// A refused connection on which the peer gets a moment to read the refusal.
-struct Lingering {
-    socket: Arc<Socket>,
-    timer: Arc<Timer>,
-}
-
-/// The time for which a refused connection is kept.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Refuses a connection on the accept thread, without waiting: the background closes it later.
-pub(crate) fn refuse(socket: Socket, reply: &[u8]) {
-    let _ = socket.try_send(&[io::IoSlice::new(reply)]);
-    socket.finish_writing();
-    let timer = Timer::new();
-    let lingering = Arc::new(Lingering {
-        socket: Arc::new(socket),
-        timer: Arc::clone(&timer),
-    });
-    // Where no thread can be had for the background, the socket closes at once.
-    let _ = timer.enroll(lingering, Instant::now() + LINGER);
-}
-
-impl Timed for Lingering {
-    fn check(&self, _now: Instant) -> Option<Instant> {
-        self.socket.drain(Duration::ZERO, Duration::ZERO);
-        self.timer.dismiss();
-        None
-    }
 }

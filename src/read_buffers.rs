@@ -15,8 +15,8 @@ const MOST: usize = 16;
 static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
-/// Returns an empty large buffer.
-pub(crate) fn take() -> Vec<u8> {
+/// Returns an empty large buffer, or none where there is no memory.
+pub(crate) fn take() -> Option<Vec<u8>> {
     // Whoever holds the lock would be waited for: another buffer is as good. In a forked child it may
     // be held for good.
     let spare = match SPARE.try_lock() {
@@ -24,7 +24,11 @@ pub(crate) fn take() -> Vec<u8> {
         Err(TryLockError::Poisoned(spare)) => spare.into_inner().pop(),
         Err(TryLockError::WouldBlock) => None,
     };
-    spare.unwrap_or_else(|| Vec::with_capacity(LARGE))
+    spare.or_else(|| {
+        let mut fresh = Vec::new();
+        fresh.try_reserve_exact(LARGE).ok()?;
+        Some(fresh)
+    })
 }
 
 /// Takes back a buffer; one that is not large, or one too many, is freed.

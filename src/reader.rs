@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::callbacks::{Borrowed, catch};
 use crate::connection::Connection;
+use crate::held::{Room, Share};
 use crate::life::Cause;
 use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::patience::Patience;
@@ -25,6 +26,8 @@ pub(crate) struct Reader {
     /// Given up when the connection has ended.
     socket: Option<Arc<Socket>>,
     decoder: Decoder,
+    /// The memory of the message that comes.
+    share: Share,
     cork: Arc<Cork<SocketWire>>,
     /// What callbacks get; keeps no client open.
     ws: WebSocket,
@@ -117,6 +120,7 @@ impl Reader {
             connection: Arc::clone(connection),
             socket: Some(socket),
             decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
+            share: Share::new(connection.id),
             cork: Cork::new(),
             ws: WebSocket::for_callbacks(connection),
             borrowed: BorrowedCallbacks::default(),
@@ -256,6 +260,12 @@ impl Reader {
                         return Ok(incoming);
                     }
                 }
+                Ok(None) if self.wants_memory() => match self.make_room(patience) {
+                    Ok(Room::Made | Room::Cut) => {}
+                    Ok(Room::Late) => return Ok(None),
+                    Ok(Room::Refused) => return Err(self.end_violated(Violation::NO_ROOM)),
+                    Err(violation) => return Err(self.end_violated(violation)),
+                },
                 // However late it is, what has come is looked at once.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
                 Ok(None) => match self.read(patience) {
@@ -266,6 +276,32 @@ impl Reader {
                 Err(violation) => return Err(self.end_violated(violation)),
             }
         }
+    }
+
+    fn wants_memory(&self) -> bool {
+        self.decoder.wanted().is_some()
+    }
+
+    /// Gives the message that comes the memory that it wants, for which it may have to wait. Meanwhile
+    /// the peer is not read, and its silence does not count.
+    fn make_room(&mut self, patience: &Patience) -> Result<Room, Violation> {
+        let Some(bytes) = self.decoder.wanted() else {
+            return Ok(Room::Made);
+        };
+        if !self.share.try_grow(bytes) {
+            self.uncork();
+            let outbox = &self.connection.outbox;
+            let room = self.share.grow(
+                bytes,
+                self.connection.config.message_timeout,
+                patience.deadline(),
+                || outbox.is_cut(),
+            );
+            if room != Room::Made {
+                return Ok(room);
+            }
+        }
+        self.decoder.grow(bytes).map(|()| Room::Made)
     }
 
     /// Says that this thread drives now, and that what it sends may be gathered.
@@ -290,10 +326,12 @@ impl Reader {
         self.note_event();
         match event {
             Event::Message(message) => {
+                self.share.give_back();
                 self.count_message();
                 Ok((!self.discarding).then_some(Incoming::Message(message)))
             }
             Event::Chunk(chunk) => {
+                self.share.give_back();
                 if chunk.is_last {
                     self.count_message();
                 }
@@ -543,6 +581,7 @@ impl Reader {
     /// unread input does not destroy the code.
     fn end_violated(&mut self, violation: Violation) -> CloseEvent {
         self.uncork();
+        self.give_up_message();
         self.connection.outbox.note_end();
         self.connection.fail_violated(violation);
         self.connection.outbox.flush();
@@ -575,6 +614,12 @@ impl Reader {
                     return self.finish();
                 }
             }
+            if let Some(bytes) = self.decoder.wanted() {
+                if self.share.try_grow(bytes) && self.decoder.grow(bytes).is_ok() {
+                    continue;
+                }
+                break;
+            }
             let Some(socket) = &self.socket else { break };
             match socket.try_recv(self.decoder.spare()) {
                 Ok(1..) => {}
@@ -586,9 +631,16 @@ impl Reader {
         self.finish()
     }
 
+    /// Gives up what has come, with its memory.
+    fn give_up_message(&mut self) {
+        self.decoder.end();
+        self.share.give_back();
+    }
+
     /// Gives up the socket and tells the program.
     fn finish(&mut self) -> CloseEvent {
         self.put_callbacks_back();
+        self.give_up_message();
         drop(self.socket.take());
         as_connection_thread(|| self.connection.finish(&self.ws))
     }

@@ -18,6 +18,12 @@ pub(crate) struct BadRequest {
 }
 
 impl BadRequest {
+    /// Answers a request for which there is no memory.
+    pub(crate) const NO_MEMORY: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "there is no memory for the request just now",
+    );
+
     pub(crate) const fn new(status: StatusCode, reason: &'static str) -> Self {
         Self {
             status,

@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::{Cork, Outbox, Rest, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
+use crate::held;
 use crate::transport::{Interest, Socket};
 
 /// The sending side's view of a connection's socket.
 pub(crate) struct SocketWire {
+    /// The number of the connection.
+    pub(crate) id: u64,
     pub(crate) socket: Arc<Socket>,
     pub(crate) timer: Arc<Timer>,
 }
@@ -82,6 +85,8 @@ impl Wire for SocketWire {
             Rest::Sent => self.socket.hang_up(),
             Rest::Discarded => self.socket.cut(),
         }
+        // Who reads may wait for memory instead.
+        held::wake(self.id);
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::frame::{Header, Opcode};
-use super::payloads::Payloads;
+use super::payloads::{Payloads, to_vec};
 use super::read_buffer::ReadBuffer;
 use super::utf8::{self, Utf8Progress};
 use super::{CloseFrame, Event, Limits, Role, Violation};
@@ -21,8 +21,9 @@ const AWAITED: u64 = LARGE as u64 / 2;
 /// Decodes what the peer sends, and judges it: each violation at the first whole header, or the
 /// first byte of text, that shows it.
 ///
-/// The caller asks [`next`](Self::next) until it has no more events, then appends what it receives
-/// to [`spare`](Self::spare), and so on.
+/// The caller asks [`next`](Self::next) until it has no more events, [grows](Self::grow) the message
+/// that comes if that [wants](Self::wanted) it and asks again, or else appends what it receives to
+/// [`spare`](Self::spare), and so on.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     role: Role,
@@ -94,7 +95,8 @@ impl Decoder {
             self.payloads.clear();
         }
         match &mut self.assembly {
-            Some(assembly) if assembly.missing() >= self.input.reach() => {
+            Some(assembly) if assembly.is_received_directly(&self.input) => {
+                debug_assert!(self.input.unread().is_empty(), "bytes would be lost");
                 self.input.release();
                 assembly.spare()
             }
@@ -107,7 +109,28 @@ impl Decoder {
         self.input.is_full()
     }
 
-    /// Decodes the next event, or returns `None` if that needs more bytes. After a Close or an
+    /// Returns how many bytes of memory the message that comes must have before more of it can be taken;
+    /// `None` where it has enough. Asked when `next` returned `None`.
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        let assembly = self.assembly.as_ref()?;
+        let unread = self.input.unread().len();
+        let takes_more = unread > 0 || assembly.is_received_directly(&self.input);
+        (takes_more && !assembly.is_frame_whole())
+            .then(|| assembly.wanted(unread))
+            .flatten()
+    }
+
+    /// Gives the message that comes the memory that it [wants](Self::wanted).
+    ///
+    /// # Errors
+    /// 1009 where the system has none.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Violation> {
+        self.assembly
+            .as_mut()
+            .map_or(Ok(()), |assembly| assembly.grow(bytes))
+    }
+
+    /// Decodes the next event, or returns `None` if that needs more bytes, or more memory. After a Close or an
     /// error nothing more is decoded.
     ///
     /// # Errors
@@ -181,6 +204,16 @@ impl Decoder {
     /// what control frames and headers bring is not counted.
     pub(crate) fn payload(&self) -> u64 {
         self.payload
+    }
+
+    /// Gives up what has come. Nothing more is decoded.
+    #[inline(never)]
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+        self.begun = None;
+        self.assembly = None;
+        self.payloads.clear();
+        self.input = ReadBuffer::new(Vec::new());
     }
 
     /// Decodes what most frames are not.
@@ -264,7 +297,7 @@ impl Decoder {
         if !self.has_all_of(header) {
             return Ok(None);
         }
-        let payload = self.take_payload(header);
+        let payload = self.take_payload(header)?;
         Ok(Some(match header.opcode {
             Opcode::Ping => Event::Ping(payload.into()),
             Opcode::Pong => Event::Pong(payload.into()),
@@ -376,13 +409,16 @@ impl Decoder {
     }
 
     /// Takes a whole control frame.
-    fn take_payload(&mut self, header: &Header) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// 1009 where there is no memory.
+    fn take_payload(&mut self, header: &Header) -> Result<Vec<u8>, Violation> {
         self.input.take(header.size);
         let payload = self.input.take(header.length as usize);
         if let Some(key) = header.key {
             key.apply(payload, 0);
         }
-        payload.to_vec()
+        to_vec(payload)
     }
 
     fn begin_frame(&mut self, header: &Header) {
@@ -403,16 +439,6 @@ impl Decoder {
             key.apply(&mut self.input.unread_mut()[header.size..][..done], 0);
         }
     }
-
-    /// Gives up what will never be decoded.
-    #[inline(never)]
-    fn end(&mut self) {
-        self.has_ended = true;
-        self.begun = None;
-        self.assembly = None;
-        self.payloads.clear();
-        self.input = ReadBuffer::new(Vec::new());
-    }
 }
 
 /// What servers do whose handler fails and which know no WebSockets behind it.
@@ -432,9 +458,9 @@ fn copy_message(
         key.apply(&mut payload[done..], done % 4);
     }
     Ok(if header.opcode == Opcode::Text {
-        Message::Text(payloads.copy_text(utf8::check(payload)?, behind))
+        Message::Text(payloads.copy_text(utf8::check(payload)?, behind)?)
     } else {
-        Message::Binary(payloads.copy_binary(payload, behind))
+        Message::Binary(payloads.copy_binary(payload, behind)?)
     })
 }
 

@@ -103,6 +103,18 @@ pub(crate) struct Violation {
 }
 
 impl Violation {
+    /// The system has no memory for a message.
+    const NO_MEMORY: Self = Self {
+        code: CloseCode::TOO_BIG,
+        what: Cow::Borrowed("there is no memory for the message"),
+    };
+
+    /// A message is given up, since peers hold more than the process lets them.
+    pub(crate) const NO_ROOM: Self = Self {
+        code: CloseCode::TOO_BIG,
+        what: Cow::Borrowed("there is no room for the message among those of others"),
+    };
+
     const fn protocol(what: &'static str) -> Self {
         Self {
             code: CloseCode::PROTOCOL_ERROR,

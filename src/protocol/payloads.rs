@@ -5,6 +5,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 use bytes_utils::StrMut;
 
+use super::Violation;
 use crate::Text;
 
 /// The capacity of a block, in bytes: a small message keeps no more than that from being freed.
@@ -24,32 +25,38 @@ pub(super) struct Payloads {
 
 impl Payloads {
     /// Copies a text, with so many bytes behind it that have come too.
+    ///
+    /// # Errors
+    /// 1009 where there is no memory.
     #[inline]
-    pub(super) fn copy_text(&mut self, text: &str, behind: usize) -> Text {
+    pub(super) fn copy_text(&mut self, text: &str, behind: usize) -> Result<Text, Violation> {
         if self.texts.inner().capacity() < text.len() {
             if !shares(text.len(), behind) {
-                return Text::from(text);
+                return copy_alone(text);
             }
             let used_up = mem::take(&mut self.texts).into_inner();
-            let block = renew(used_up, text.len(), behind);
+            let block = renew(used_up, text.len(), behind)?;
             // It is empty, and thus UTF-8.
             self.texts = StrMut::from_inner(block).unwrap_or_default();
         }
         self.texts.push_str(text);
-        Text::from(self.texts.split_built().freeze())
+        Ok(Text::from(self.texts.split_built().freeze()))
     }
 
     /// Copies bytes, likewise.
+    ///
+    /// # Errors
+    /// 1009 where there is no memory.
     #[inline]
-    pub(super) fn copy_binary(&mut self, bytes: &[u8], behind: usize) -> Bytes {
+    pub(super) fn copy_binary(&mut self, bytes: &[u8], behind: usize) -> Result<Bytes, Violation> {
         if self.binaries.capacity() < bytes.len() {
             if !shares(bytes.len(), behind) {
-                return Bytes::copy_from_slice(bytes);
+                return to_vec(bytes).map(Bytes::from);
             }
-            self.binaries = renew(mem::take(&mut self.binaries), bytes.len(), behind);
+            self.binaries = renew(mem::take(&mut self.binaries), bytes.len(), behind)?;
         }
         self.binaries.extend_from_slice(bytes);
-        self.binaries.split().freeze()
+        Ok(self.binaries.split().freeze())
     }
 
     /// Gives up the blocks, which the messages in them keep.
@@ -67,11 +74,35 @@ fn shares(length: usize, behind: usize) -> bool {
 
 /// Returns a block with room for a payload: the one that is used up, if no message is in it any more.
 #[inline(never)]
-fn renew(mut used_up: BytesMut, length: usize, behind: usize) -> BytesMut {
+fn renew(mut used_up: BytesMut, length: usize, behind: usize) -> Result<BytesMut, Violation> {
     if used_up.try_reclaim(length) {
-        return used_up;
+        return Ok(used_up);
     }
-    BytesMut::with_capacity(BLOCK.min(length + behind))
+    let mut block = Vec::new();
+    let reserved = block.try_reserve_exact(BLOCK.min(length + behind));
+    reserved.map_err(|_| Violation::NO_MEMORY)?;
+    Ok(BytesMut::from(Bytes::from(block)))
+}
+
+#[inline(never)]
+fn copy_alone(text: &str) -> Result<Text, Violation> {
+    let mut copy = String::new();
+    let reserved = copy.try_reserve_exact(text.len());
+    reserved.map_err(|_| Violation::NO_MEMORY)?;
+    copy.push_str(text);
+    Ok(Text::from(copy))
+}
+
+/// Copies bytes to memory of their own.
+///
+/// # Errors
+/// 1009 where there is no memory.
+pub(super) fn to_vec(bytes: &[u8]) -> Result<Vec<u8>, Violation> {
+    let mut copy = Vec::new();
+    let reserved = copy.try_reserve_exact(bytes.len());
+    reserved.map_err(|_| Violation::NO_MEMORY)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 #[cfg(test)]
@@ -97,8 +128,8 @@ mod tests {
             let mut kept = Vec::new();
             for behind in (0..20).rev().map(|count| count * length) {
                 kept.push((
-                    payloads.copy_text(&text, behind),
-                    payloads.copy_binary(text.as_bytes(), behind),
+                    payloads.copy_text(&text, behind).unwrap(),
+                    payloads.copy_binary(text.as_bytes(), behind).unwrap(),
                 ));
                 assert!(payloads.texts.inner().capacity() + length <= BLOCK.max(length));
                 assert!(payloads.binaries.capacity() + length <= BLOCK.max(length));
@@ -108,7 +139,7 @@ mod tests {
                 assert_eq!(bytes, text.as_bytes());
             }
             let mut alone = Payloads::default();
-            assert_eq!(alone.copy_text(&text, 0), text[..]);
+            assert_eq!(alone.copy_text(&text, 0).unwrap(), text[..]);
             assert_eq!(alone.texts.inner().capacity(), 0);
         }
     }
@@ -117,8 +148,9 @@ mod tests {
     #[test]
     fn blocks_are_used_again() {
         let mut payloads = Payloads::default();
-        let first = payloads.copy_binary(&[7; SHARED], 100 * SHARED).as_ptr();
-        payloads.copy_binary(&[7; SHARED], 100 * SHARED);
-        assert_eq!(payloads.copy_binary(&[7; SHARED], 1).as_ptr(), first);
+        let mut copy = || payloads.copy_binary(&[7; SHARED], 100 * SHARED).unwrap();
+        let first = copy().as_ptr();
+        copy();
+        assert_eq!(copy().as_ptr(), first);
     }
 }

@@ -109,7 +109,7 @@ impl ReadBuffer {
     }
 
     /// Returns how many bytes still come through the buffer, where more are received past it.
-    pub(super) fn reach(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity().clamp(AT_REST, LARGE / 2)
     }
 
@@ -125,7 +125,7 @@ impl ReadBuffer {
     ///
     /// Where there is probably more to come, that is a large buffer. Where there is not, the wait may be
     /// long: a connection whose last burst was large keeps its large buffer, if few others do, and
-    /// otherwise the buffer goes back to rest.
+    /// otherwise the buffer goes back to rest. Where there is no memory for a new one, it stays.
     pub(super) fn spare(&mut self) -> &mut Vec<u8> {
         let is_full = self.is_full();
         if is_full {
@@ -150,25 +150,38 @@ impl ReadBuffer {
         self.keep.is_some()
     }
 
-    /// Moves what is left to the beginning of a buffer of this capacity.
+    /// Moves what is left to the beginning of a buffer of this capacity, if it can be had.
     fn move_to(&mut self, capacity: usize) {
-        if self.rest.is_none() && self.bytes.capacity() == capacity {
-            self.bytes.drain(..self.start);
-        } else {
-            let mut bytes = match capacity {
-                LARGE => read_buffers::take(),
-                _ => Vec::with_capacity(capacity),
-            };
-            append(&mut bytes, self.unread());
-            let before = match self.rest.take() {
-                None => mem::take(&mut self.bytes),
-                Some(rest) => reclaim(rest),
-            };
-            read_buffers::give_back(before);
-            self.bytes = bytes;
+        let is_there = self.rest.is_none() && self.bytes.capacity() == capacity;
+        match (!is_there).then(|| buffer(capacity)).flatten() {
+            Some(mut bytes) => {
+                append(&mut bytes, self.unread());
+                let before = match self.rest.take() {
+                    None => mem::take(&mut self.bytes),
+                    Some(rest) => reclaim(rest),
+                };
+                read_buffers::give_back(before);
+                self.bytes = bytes;
+            }
+            None => {
+                if let Some(rest) = self.rest.take() {
+                    self.bytes = rest.into();
+                }
+                self.bytes.drain(..self.start);
+            }
         }
         self.start = 0;
     }
+}
+
+/// Returns an empty buffer, or none where there is no memory.
+fn buffer(capacity: usize) -> Option<Vec<u8>> {
+    if capacity == LARGE {
+        return read_buffers::take();
+    }
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(capacity).ok()?;
+    Some(buffer)
 }
 
 /// Returns the memory of a buffer, if nobody has a part of it, and otherwise none.

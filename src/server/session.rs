@@ -91,6 +91,8 @@ fn shake_hands(
                 debug!("a request was refused: {} {}", bad.status, bad.reason);
             }
             if let Some(bytes) = refusal.bytes() {
+                // A bad request has come too, or as much of it as is read.
+                opening.begin_answer();
                 let _ = opening.write(&bytes);
                 socket.finish_writing();
                 socket.drain(SILENCE, LINGER);

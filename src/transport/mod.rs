@@ -2,6 +2,7 @@
 //!
 //! Everything that differs between operating systems stands in this folder.
 
+mod cgroups;
 mod dial;
 mod limits;
 mod listener;
@@ -11,9 +12,12 @@ mod socket;
 mod tls;
 mod wake;
 
+use std::fs;
+use std::path::Path;
+
 pub(crate) use dial::dial;
-pub(crate) use limits::max_connections;
-pub(crate) use listener::Listener;
+pub(crate) use limits::Limits;
+pub(crate) use listener::{AcceptError, Listener};
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};
@@ -21,3 +25,9 @@ use socket::poll_all;
 pub(crate) use socket::{Interest, Ready, Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;
+
+/// Reads a file of the system that holds a number; `None` where there is no such file, or it says
+/// that there is no limit.
+fn read_number(path: impl AsRef<Path>) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}

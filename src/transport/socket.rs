@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -108,6 +109,10 @@ impl Socket {
     }
 
     fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+        if buffer.len() == buffer.capacity() {
+            // Nothing read would be taken for the end.
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         let (length, _) = retry_on_intr(|| recv(&self.stream, spare_capacity(buffer), flags))?;
         Ok(length)
     }
@@ -201,8 +206,11 @@ impl Socket {
 
     fn wait_raw(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
         let mut fds = [PollFd::new(&self.stream, interest.flags())];
-        poll_all(&mut fds, deadline);
-        Ready::from(fds[0].revents())
+        match poll_all(&mut fds, deadline) {
+            Ok(()) => Ready::from(fds[0].revents()),
+            // Whoever asked looks again.
+            Err(_) => Ready::default(),
+        }
     }
 
     /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
@@ -379,14 +387,23 @@ impl From<PollFlags> for Ready {
     }
 }
 
-/// Waits until one of the descriptors is ready, at most until the deadline. A failing wait counts
-/// as a passed one: whoever asked looks again.
-pub(crate) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) {
-    let _ = retry_on_intr(|| {
+/// Waits until one of the descriptors is ready, at most until the deadline. Where waiting fails, as it
+/// does in a process that may have no descriptors any more, none is ready, and a moment passes: whoever
+/// looks again and again does not spin.
+pub(crate) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+    let polled = retry_on_intr(|| {
         let left = deadline.map(timespec);
         poll(fds, left.as_ref())
     });
+    polled.map(drop).map_err(|error| {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        thread::park_timeout(left.map_or(MOMENT, |left| left.min(MOMENT)));
+        error.into()
+    })
 }
+
+/// The time between two looks where waiting fails.
+const MOMENT: Duration = Duration::from_millis(10);
 
 fn timespec(deadline: Instant) -> Timespec {
     let left = deadline.saturating_duration_since(Instant::now());

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::sync::{Arc, Condvar, Mutex};
 
-use landline::{Config, Server};
+use landline::{Config, Reply, Server, Upgrade};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::*;
@@ -12,6 +13,30 @@ fn echo(handshake_timeout: std::time::Duration) -> landline::ServerBuilder {
     Server::builder()
         .config(Config::new().handshake_timeout(handshake_timeout))
         .on_upgrade(|ws, _| ws.on_message(|ws, message| ws.send(message)))
+}
+
+/// A gate that those who are to pass wait at until it is opened.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<(u64, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.0 += 1;
+        drop(self.changed.wait_while(state, |state| !state.1).unwrap());
+    }
+
+    fn waiting(&self) -> u64 {
+        self.state.lock().unwrap().0
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
 }
 
 /// Silence, a byte at a time, no final blank line: one deadline ends them all, off the accept
@@ -64,6 +89,104 @@ fn oldest_handshake_gives_way_to_newcomers() {
     });
     RawPeer::client_of(&server);
     probe.keeps_up();
+}
+
+/// A server that lets few handshakes be under way, and whose program takes its time until released.
+fn slow_hook(handshakes: usize) -> (TestServer, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let hook = Arc::clone(&gate);
+    let builder = Server::builder()
+        .config(Config::new().handshake_timeout(4 * PATIENCE))
+        .max_handshakes(handshakes)
+        .should_upgrade(move |request| {
+            if request.path() == "/slow" {
+                hook.pass();
+            }
+            Ok(Upgrade::new())
+        })
+        .on_upgrade(|ws, _| ws.on_message(|ws, message| ws.send(message)));
+    (TestServer::start(builder), gate)
+}
+
+/// Whom the program keeps waiting is not cut for those who say nothing, however many they are.
+#[test]
+fn complete_requests_are_not_cut_for_silent_clients() {
+    const SLOW: u64 = 35;
+    let (server, gate) = slow_hook(3);
+    let probe = Probe::of(&server);
+    let request = upgrade_request(server.local_addr()).replacen("GET / ", "GET /slow ", 1);
+    let ask = |_| RawPeer::asking(&server, &request);
+    let mut complete: Vec<_> = (0..SLOW).map(ask).collect();
+    settled("the program is asked", || gate.waiting() == SLOW);
+    let mut silent: Vec<_> = (0..100).map(|_| RawPeer::dial(&server)).collect();
+    settled("all but three of the silent are cut", || {
+        silent.retain_mut(|raw| !raw.has_ended());
+        silent.len() <= 3
+    });
+    RawPeer::client_of(&server);
+    probe.keeps_up();
+    gate.open();
+    let heads = complete.iter_mut().map(RawPeer::read_head_or_end);
+    let served = heads.filter(|head| head.starts_with("HTTP/1.1 101 "));
+    assert_eq!(served.count(), complete.len());
+}
+
+/// An answer that is being written is not cut for those who say nothing.
+#[test]
+fn answers_are_not_cut_for_silent_clients() {
+    const LONG: usize = 8 << 20;
+    let builder = Server::builder()
+        .config(Config::new().handshake_timeout(4 * PATIENCE))
+        .max_handshakes(3)
+        .on_request(|_| Reply::text("x".repeat(LONG)));
+    let server = TestServer::start(builder);
+    let mut reading = RawPeer::dial_with_buffer(&server, 4 << 10);
+    let host = server.local_addr();
+    reading.send_bytes(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    // The answer is on its way, and far from whole.
+    let head = reading.read_head();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let mut silent: Vec<_> = (0..100).map(|_| RawPeer::dial(&server)).collect();
+    settled("all but three of the silent are cut", || {
+        silent.retain_mut(|raw| !raw.has_ended());
+        silent.len() <= 3
+    });
+    let (body, end) = reading.read_to_end();
+    assert_eq!((body.len(), end), (LONG, End::Eof));
+}
+
+/// A crowd of which each is kept waiting by the program gets through, all of it.
+#[test]
+fn crowd_gets_through_a_slow_hook() {
+    alone(|| {
+        let limits = getrlimit(Resource::Nofile);
+        let most = Rlimit {
+            current: limits.maximum,
+            ..limits
+        };
+        setrlimit(Resource::Nofile, most).unwrap();
+        // Each has a descriptor at either end.
+        let descriptors = limits.maximum.unwrap_or(u64::MAX);
+        let crowd = usize::try_from(descriptors / 3).unwrap().min(3_000);
+        let builder = Server::builder()
+            .max_connections(crowd + 1)
+            .should_upgrade(|_| {
+                std::thread::sleep(ms(100));
+                Ok(Upgrade::new())
+            })
+            .on_upgrade(|ws, _| ws.on_message(|ws, message| ws.send(message)));
+        let server = TestServer::start(builder);
+        let probe = Probe::of(&server);
+        let request = upgrade_request(server.local_addr());
+        let ask = |_| RawPeer::asking(&server, &request);
+        let mut raws: Vec<_> = (0..crowd).map(ask).collect();
+        let heads = raws.iter_mut().map(RawPeer::read_head_or_end);
+        let served = heads.filter(|head| head.starts_with("HTTP/1.1 101 "));
+        let served = served.count();
+        println!("{served} of {crowd} got through");
+        assert_eq!(served, crowd);
+        probe.keeps_up();
+    });
 }
 
 /// A handshake that is slow, but in time, is served.

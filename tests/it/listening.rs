@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
 use landline::{Error, Server, ServerBuilder};
 
+use crate::support::*;
+
 fn echo() -> ServerBuilder {
     Server::builder().on_upgrade(|ws, _| ws.on_text(|ws, text| ws.send(text)))
 }
@@ -83,4 +85,23 @@ fn taken_addresses_are_errors() {
     let error = echo().bind(&[other, taken][..]).unwrap_err();
     assert!(error.to_string().contains(&taken.to_string()), "{error}");
     std::net::TcpListener::bind(other).unwrap();
+}
+
+/// One DEBUG record at `bind` tells what limits were found.
+#[test]
+fn limits_are_told_once() {
+    alone(|| {
+        let logger = Logger::install(|_| {});
+        let server = TestServer::echo();
+        RawPeer::client_of(&server);
+        let records = logger.so_far();
+        let told: Vec<_> = records
+            .iter()
+            .filter(|record| record.starts_with("DEBUG the system allows "))
+            .collect();
+        assert_eq!(told.len(), 1, "{records:#?}");
+        for limit in ["descriptors", "threads", "memory maps", "control groups"] {
+            assert!(told[0].contains(limit), "{told:?}");
+        }
+    });
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "what was measured is worth knowing")]
 
+mod accepting;
 mod admission;
 mod api;
 mod asking;
@@ -25,6 +26,7 @@ mod last_words;
 mod life;
 mod listening;
 mod logging;
+mod memory;
 mod overflow;
 mod panics;
 mod peers;

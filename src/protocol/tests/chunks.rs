@@ -15,6 +15,7 @@ fn drain_chunks(decoder: &mut Decoder, joined: &mut Joined) -> Result<(), Violat
         }
         match decoder.next()? {
             Some(event) => joined.add(decoder, event),
+            None if make_room(decoder) => {}
             None => return Ok(()),
         }
     }
@@ -100,6 +101,7 @@ fn receive(decoder: &mut Decoder, mut bytes: &[u8]) -> Vec<Chunk> {
         while let Some(Event::Chunk(chunk)) = decoder.next().unwrap() {
             chunks.push(*chunk);
         }
+        make_room(decoder);
     }
     chunks
 }
@@ -280,6 +282,8 @@ fn what_grew_whole_is_let_go() {
         assert_eq!(first.bytes.len(), (1 << 20) - (bytes.len() - payload.len()));
         let mut length = first.bytes.len();
         decoder.reuse(first.bytes);
+        assert_eq!(decoder.next(), Ok(None));
+        make_room(&mut decoder);
         let chunks = receive(&mut decoder, after);
         length += chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
         assert_eq!(length, payload.len());
@@ -363,6 +367,7 @@ fn drain_randomly(
         }
         match decoder.next()? {
             Some(event) => joined.add(decoder, event),
+            None if make_room(decoder) => {}
             None => return Ok(()),
         }
     }

@@ -16,6 +16,7 @@ mod pulled;
 mod raw;
 mod segments;
 mod server;
+mod strace;
 #[cfg(feature = "tls")]
 mod tls;
 mod ways;
@@ -43,6 +44,7 @@ pub(crate) use self::raw::{
     with_accept_key,
 };
 pub(crate) use self::server::TestServer;
+pub(crate) use self::strace::start_failing;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{
     Authority, CONNECTOR, Certificate, LOCAL, TRUSTED, TlsEnd, TlsMeeting, TlsPeer, acceptor,

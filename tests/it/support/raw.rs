@@ -176,6 +176,14 @@ impl RawPeer {
         Self::connect_to(server.local_addr())
     }
 
+    /// Connects to a server, and sends something at once.
+    #[track_caller]
+    pub(crate) fn asking(server: &Server, request: &str) -> Self {
+        let mut peer = Self::dial(server);
+        peer.send_bytes(request);
+        peer
+    }
+
     /// Connects to a server of any process, without a word.
     #[track_caller]
     pub(crate) fn connect_to(server: SocketAddr) -> Self {
@@ -312,6 +320,17 @@ impl RawPeer {
             }
             self.must_receive();
         }
+    }
+
+    /// Reads an HTTP head, or what comes of it before the end.
+    #[track_caller]
+    pub(crate) fn read_head_or_end(&mut self) -> String {
+        while !self.received.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            if self.receive().is_some() {
+                return String::from_utf8_lossy(&self.received).into_owned();
+            }
+        }
+        self.read_head()
     }
 
     /// Reads the next frame.

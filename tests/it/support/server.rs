@@ -16,6 +16,11 @@ impl TestServer {
         Self(builder.bind("127.0.0.1:0").unwrap())
     }
 
+    /// Takes over a server that runs.
+    pub(crate) fn of(server: Server) -> Self {
+        Self(server)
+    }
+
     /// Starts what was built on all of this machine's IPv4 addresses.
     #[track_caller]
     pub(crate) fn start_everywhere(builder: ServerBuilder) -> Self {
