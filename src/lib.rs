@@ -529,6 +529,7 @@ mod patience;
 mod process;
 mod protocol;
 mod random;
+mod read_buffers;
 mod reader;
 mod record;
 mod server;
