@@ -217,9 +217,11 @@
 //! # Processes
 //!
 //! A process that forks without `exec`, as daemons do, may use this library before and after. The
-//! connections belong to the process that opened them. In the child their handles do nothing: sends
-//! are lost, reading fails, a drop or [`Server::stop`] ends nothing, and waits fail. What the child
-//! opens itself works as anywhere.
+//! connections belong to the process that opened them. In the child, reading from them fails, a drop,
+//! [`close`](WebSocket::close) or [`Server::stop`] ends nothing, and waits fail. **A child must not send
+//! on a connection of its parent, nor ping it**: both have the same socket, and what the child sends gets
+//! between the frames of the parent. To ask at each send whose the socket is would cost a system call.
+//! What the child opens itself works as anywhere.
 //!
 //! # Design
 //!
@@ -261,7 +263,7 @@
 //! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
 //! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
 //! the connection in the ordinary way. No socket has a timeout set. Each process has a background of
-//! its own, also one that was forked without `exec`; a socket is written, read and shut down only by the
+//! its own, also one that was forked without `exec`. A socket is read, closed and shut down only by the
 //! process that made it.
 //!
 //! Deadlines judge the peer by what it did, and nobody unheard. A pong counts from before its ping has
@@ -521,6 +523,7 @@ mod outbox;
 mod process;
 mod protocol;
 mod random;
+mod read_buffers;
 mod record;
 mod server;
 mod sync;

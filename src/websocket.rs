@@ -17,7 +17,7 @@ use crate::{
     Overflow, SendError, SendErrorKind, Text, WaitError,
 };
 
-/// Is the writing end and the handle of one connection: cheap to clone, safe to share, usable from
+/// The writing end and the handle of one connection: cheap to clone, safe to share, usable from
 /// any thread, in and out of callbacks.
 ///
 /// A WebSocket is a channel into the socket: sending queues, and whoever queued writes, unless
@@ -28,9 +28,9 @@ use crate::{
 /// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages) does. Then
 /// it closes with 1000, and dropping the last waits for that, at most
 /// [`close_timeout`](crate::Config::close_timeout). For `on_close` it waits no longer than a quarter
-/// of a second more; but while another callback runs, the peer's Close is not read: who drops the
-/// last handle while holding a lock that `on_text`, say, waits for, waits for all that time. The handle that callbacks get does not count,
-/// and neither do its clones. A connection of a server lives until it closes, or until its
+/// of a second more. While another callback runs, the peer's Close is not read: a program that drops the
+/// last handle while it holds a lock that `on_text`, say, waits for, waits for all that time. The handle
+/// that callbacks get does not count, and neither do its clones. A connection of a server lives until it closes, or until its
 /// [`serve`](crate::ServerBuilder::serve) handler returns.
 ///
 /// # Callbacks

@@ -74,7 +74,7 @@ impl Connection {
             None => debug!("connection {} {event}", self.id),
         }
         if let Some(error) = error {
-            self.log_failure(self.callbacks.error.run("on_error", ws, error));
+            self.log_failure(self.callbacks.error.run_once("on_error", ws, error));
         }
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();

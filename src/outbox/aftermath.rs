@@ -11,7 +11,7 @@ use super::{Outbox, Wire};
 use crate::background::STEPS;
 use crate::{DeliveryError, Message};
 
-/// What a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
+/// The tasks that a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
 /// code (L1). Mostly nothing.
 pub(super) struct Aftermath<W>(Vec<Task<W>>);
 

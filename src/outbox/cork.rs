@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
 
-/// What holds back the outboxes that callbacks of one reading end have sent to, while that reading end
+/// Holds back the outboxes that callbacks of one reading end have sent to, while that reading end
 /// has more input at hand.
 pub(crate) struct Cork<W> {
     active: AtomicBool,

@@ -93,6 +93,7 @@ impl<W: Wire> Outbox<W> {
                 Ok(result) => result,
                 Err(panic) => {
                     self.abandon(writer, direct);
+                    dispose_all(spent);
                     resume_unwind(panic);
                 }
             };

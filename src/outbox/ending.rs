@@ -31,7 +31,7 @@ impl<W: Wire> Outbox<W> {
             let first = queue.close(Initiator::Local, after);
             if first {
                 queue.life.note_limit(limit);
-                queue.push_close(close, Urgency::AfterMessages);
+                queue.control.close(close, Urgency::AfterMessages);
             }
             first
         });
@@ -138,7 +138,7 @@ impl<W: Wire> Outbox<W> {
         while matches!(queue.writer, Seat::Taken) {
             queue = self.observe(queue, None);
         }
-        let undelivered = queue.undelivered();
+        let undelivered = queue.undelivered;
         queue.life.tell(undelivered)
     }
 
@@ -179,7 +179,7 @@ impl<W: Wire> Queue<W> {
     pub(super) fn overtake(&mut self, close: CloseFrame, after: &mut Aftermath<W>) {
         if !self.life.is_closed() {
             let code = close.code;
-            self.push_close(close, Urgency::Overtaking);
+            self.control.close(close, Urgency::Overtaking);
             self.discard(DeliveryError::Closed(code), after);
         }
     }

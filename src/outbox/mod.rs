@@ -65,7 +65,7 @@ use self::writer::Writer;
 use crate::protocol::{Encoder, Opcode, Role};
 use crate::{Config, Counters, Overflow, WaitError};
 
-/// What the outbox needs of the world below: a socket, and somebody who keeps the time.
+/// The world below, as the outbox needs it: a socket, and somebody who keeps the time.
 pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Writes as much as is taken without blocking.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
@@ -187,7 +187,7 @@ impl<W: Wire> Outbox<W> {
             }
             queue = self.observe(queue, deadline);
         }
-        if queue.undelivered() > 0 {
+        if queue.undelivered > 0 {
             return Err(WaitError::Closed);
         }
         Ok(())
@@ -197,12 +197,12 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn counters(&self) -> Counters {
         let queue = lock(&self.queue);
         Counters {
-            messages_out: queue.delivered(),
-            bytes_out: queue.taken(),
+            messages_out: queue.delivered,
+            bytes_out: queue.taken,
             queued_messages: queue.messages(),
             queued_bytes: queue.buffered(),
             dropped: queue.dropped,
-            undelivered: queue.undelivered(),
+            undelivered: queue.undelivered,
             ..Counters::default()
         }
     }
@@ -210,11 +210,11 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn writing(&self) -> Writing {
         let queue = lock(&self.queue);
         Writing {
-            relieved: queue.relieved(),
+            relieved: queue.relieved,
             stalled_since: queue.stall.map(|stall| stall.since),
             close_left_at: queue.life.close_left_at(),
             has_failed: queue.life.has_write_failed(),
-            delivered: queue.delivered(),
+            delivered: queue.delivered,
             unfinished: queue.messages(),
         }
     }

@@ -4,7 +4,7 @@ use super::budget::weight;
 use super::delivery::{Awaited, Promise};
 use crate::{DeliveryError, Message};
 
-/// What waits for its turn to be written. No larger than a message, the common case.
+/// A message or a place that waits for its turn to be written. No larger than a message, the common case.
 pub(crate) enum Outgoing {
     Message(Message),
     /// A message whose sender wants to know what becomes of it.

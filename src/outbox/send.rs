@@ -15,10 +15,10 @@ use super::writer::dispose;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
-/// With so much gathered, a cork is no longer worth it.
+/// The number of bytes from which on a cork holds nothing back.
 pub(super) const CORK_FULL: u64 = 32 << 10;
 
-/// What did not get in, and why.
+/// A message that did not get in, and why.
 type Rejected = (SendErrorKind, Outgoing);
 
 impl<W: Wire> Outbox<W> {

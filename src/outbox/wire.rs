@@ -1,6 +1,6 @@
 //! The wire that connections use: a socket, and the background as keeper of the time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,13 +22,24 @@ pub(crate) struct SocketWire {
 thread_local! {
     /// Names the reading end that this thread drives just now.
     static CORK: RefCell<Option<Arc<Cork<SocketWire>>>> = const { RefCell::new(None) };
+    /// Where that cork is, or 0: it is asked with each message whether it is still the same.
+    static DRIVEN: Cell<usize> = const { Cell::new(0) };
     /// Holds what this thread gathers from a program's iterator, in this process: a forked child's
     /// background does not tick for its parent's.
     static GATHERED: RefCell<Option<(Process, Arc<Cork<SocketWire>>)>> = const { RefCell::new(None) };
 }
 
 /// Says that this thread drives this reading end from now on. What the one before held leaves.
+#[inline]
 pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
+    let address = cork.map_or(0, |cork| Arc::as_ptr(cork) as usize);
+    if DRIVEN.try_with(|driven| driven.replace(address)) != Ok(address) {
+        drive_anew(cork);
+    }
+}
+
+#[inline(never)]
+fn drive_anew(cork: Option<&Arc<Cork<SocketWire>>>) {
     // While the thread ends, the thread-local may be gone: it drives with no cork then.
     let before = CORK.try_with(|current| {
         let is_same = current.borrow().as_ref().map(Arc::as_ptr) == cork.map(Arc::as_ptr);

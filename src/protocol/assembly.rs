@@ -2,9 +2,10 @@
 
 use super::frame::{Header, Opcode};
 use super::mask::MaskKey;
-use super::read_buffer::{AT_REST, LARGEST, ReadBuffer};
+use super::read_buffer::{AT_REST, ReadBuffer};
 use super::utf8::Utf8Progress;
 use super::{Chunk, Violation};
+use crate::read_buffers::LARGE;
 
 /// The first step in which a payload grows that is received directly, in bytes. Later ones double
 /// it, unless what came is taken out in chunks. Up to this a payload has room without asking.
@@ -93,7 +94,7 @@ impl Assembly {
     /// it from behind the frame is little.
     pub(super) fn is_received_directly(&self, input: &ReadBuffer) -> bool {
         let missing = self.missing();
-        missing >= input.capacity() && self.room() <= missing.saturating_add(LARGEST)
+        missing >= input.capacity() && self.room() <= missing.saturating_add(LARGE)
     }
 
     /// Returns the capacity that the payload needs before more of the frame can be taken, of which so

@@ -9,6 +9,7 @@ mod decoder;
 mod encoder;
 mod frame;
 mod mask;
+mod payloads;
 mod read_buffer;
 #[cfg(test)]
 mod tests;
@@ -71,16 +72,6 @@ pub(crate) enum Event {
     Pong(Bytes),
     /// The peer's Close, with a code and a reason if it gave one; nothing comes after it.
     Close(Option<CloseFrame>),
-}
-
-impl Event {
-    fn completes_message(&self) -> bool {
-        match self {
-            Self::Message(_) => true,
-            Self::Chunk(chunk) => chunk.is_last,
-            _ => false,
-        }
-    }
 }
 
 /// Holds a piece of a message, or all of it; pieces of a text may split characters.

@@ -316,7 +316,7 @@ impl Outbox<FakeWire> {
         let queue = lock(&self.queue);
         assert!(matches!(queue.writer, Seat::Gone) && queue.stall.is_none());
         assert_eq!((queue.budget.places(), queue.buffered()), (0, 0));
-        assert_eq!(queue.delivered() + queue.undelivered(), sent);
+        assert_eq!(queue.delivered + queue.undelivered, sent);
         drop(queue);
         let messages = wire
             .frames()

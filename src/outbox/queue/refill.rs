@@ -173,9 +173,6 @@ impl<W: Wire> Queue<W> {
 
     /// Gives the writer our Close, if it may leave now.
     fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut Aftermath<W>) {
-        if self.life.is_closed() {
-            return;
-        }
         if let Some(close) = self.control.take_close(drained) {
             let code = close.code;
             let payload = payload_of(&close).into();

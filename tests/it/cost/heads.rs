@@ -9,7 +9,7 @@ use landline::{BasicAuth, Reply, Request, Router, Server, Upgrade};
 
 use crate::support::*;
 
-/// So much CPU time a head of 16 KiB may take more than a small one. Code that is not optimized takes
+/// The CPU time that a head of 16 KiB may take more than a small one. Code that is not optimized takes
 /// some twenty times as much as code that is.
 const MOST: Duration = if cfg!(debug_assertions) {
     ms(20)

@@ -8,11 +8,6 @@ use landline::{CloseCode, CloseEvent, Config, Initiator, TimeLimit, Timeout};
 
 use crate::support::*;
 
-/// No pings, so that only what a test says goes over the wire.
-fn quiet() -> Config {
-    Config::new().ping_interval(None)
-}
-
 fn assert_closed_by(event: &CloseEvent, limit: Timeout, code: u16) {
     assert_eq!(event.timeout(), Some(limit), "{event:?}");
     assert_eq!(event.sent_code(), Some(CloseCode::from(code)), "{event:?}");
@@ -83,7 +78,7 @@ fn messages_keep_a_connection_open() {
                 } else {
                     let _ = met.ws.try_send("x");
                 }
-                thread::sleep(ms(50));
+                pause(ms(50), "one side says a little now and then");
             }
             let stalled = control.longest_silence() > ms(200);
             assert!(met.ws.is_open() || stalled, "{role:?}, {from_peer}");
@@ -112,7 +107,10 @@ fn receive_slowly(way: Way) {
     });
     met.peer.send(&Frame::text("x").unfinished());
     for _ in 0..20 {
-        thread::sleep(ms(100));
+        pause(
+            ms(100),
+            "the message takes longer than the connection may be idle",
+        );
         let fragment = Frame::new(opcode::CONTINUATION, "x").unfinished();
         met.peer.send(&fragment);
     }
@@ -141,7 +139,7 @@ fn send_slowly(way: Way) {
     let begin = Instant::now();
     while begin.elapsed() < ms(2_000) {
         met.peer.gulp(4 << 10);
-        thread::sleep(ms(5));
+        pause(ms(5), "the peer reads slowly");
     }
     assert!(met.ws.buffered_amount() > 0, "{way:?}: it proves nothing");
     assert!(met.ws.is_open(), "{way:?}");
@@ -217,7 +215,7 @@ fn unanswered_limit_is_cut() {
     }
 }
 
-/// Who pulls sees the end of the messages, and no error.
+/// A thread that pulls sees the end of the messages, and no error.
 #[test]
 fn limits_end_pulling_quietly() {
     for role in ROLES {

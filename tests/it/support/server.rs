@@ -7,7 +7,7 @@ use landline::{Config, Server, ServerBuilder, WebSocket};
 
 use super::ms;
 
-/// Is a server on a port of the system's choice, stopped and waited for when dropped.
+/// A server on a port of the system's choice, stopped and waited for when dropped.
 pub(crate) struct TestServer(Server);
 
 impl TestServer {

@@ -7,7 +7,7 @@ use landline::{Client, Error, Reply, Server, TlsOptions};
 
 use crate::support::*;
 
-/// Is a certificate that a client of `127.0.0.1` should not believe.
+/// A certificate that a client of `127.0.0.1` should not believe.
 struct Bad {
     what: &'static str,
     certificate: Certificate,
@@ -271,7 +271,7 @@ fn client_shows_its_certificate() {
     }
 }
 
-/// Who shows no certificate has none, over TLS and without it.
+/// A client that shows no certificate has none, over TLS and without it.
 #[test]
 fn others_have_no_certificates() {
     let page = |request: &mut landline::Request| request.peer_certificates().len().to_string();

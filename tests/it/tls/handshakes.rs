@@ -8,7 +8,7 @@ use landline::{Client, Config, Error, Server, ServerTls, TlsOptions, TlsVersion}
 
 use crate::support::*;
 
-/// So long no deadline passes while a test runs.
+/// A time that does not pass while a test runs.
 const NEVER: Duration = Duration::from_secs(10_000);
 
 fn unhurried() -> Config {
@@ -125,7 +125,7 @@ fn client_gives_up_a_server_that_never_says_hello() {
     );
 }
 
-/// Who speaks plainly on the TLS port is told at once what to do instead, not by a deadline.
+/// A client that speaks plainly on the TLS port is told at once what to do instead, not by a deadline.
 #[test]
 fn plain_request_to_the_tls_port_is_answered_at_once() {
     let server = secure_echo(unhurried());
@@ -145,7 +145,7 @@ fn plain_request_to_the_tls_port_is_answered_at_once() {
     Probe::by(&trusting(), &server).keeps_up();
 }
 
-/// Who speaks TLS on the plain port is told at once, after its first byte, what is wrong.
+/// A client that speaks TLS on the plain port is told at once, after its first byte, what is wrong.
 #[test]
 fn tls_hello_to_the_plain_port_is_answered_at_once() {
     let server = TestServer::echo_with(unhurried());

@@ -23,7 +23,7 @@ use crate::outbox::lane::Stream;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
 use crate::outbox::{Cork, Leave, Outbox, Rest, Urgency};
-use crate::protocol::{Encoder, Fin, Role};
+use crate::protocol::{CloseFrame, Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
 use crate::{Initiator, Message, SendErrorKind};
 
@@ -214,7 +214,7 @@ impl Fixture {
         self.queue.close(Initiator::Local, &mut self.after);
         let close = CloseFrame::cut_to_fit(code.into(), "");
         match urgency {
-            Urgency::AfterMessages => self.queue.push_close(close, urgency),
+            Urgency::AfterMessages => self.queue.control.close(close, urgency),
             Urgency::Overtaking => self.queue.overtake(close, &mut self.after),
         }
     }

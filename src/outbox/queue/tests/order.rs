@@ -28,7 +28,7 @@ fn an_overtaking_close_leaves_the_messages_behind() {
     assert_eq!(outcome(&overtaken), closed, "at once");
     assert_eq!(fixture.write(), ["ping 1", "close 1002"]);
     assert_eq!(
-        (outcome(&overtaken), fixture.queue.undelivered()),
+        (outcome(&overtaken), fixture.queue.undelivered),
         (closed, 2)
     );
     assert_eq!((fixture.queue.messages(), fixture.queue.buffered()), (0, 0));
@@ -137,7 +137,7 @@ fn nothing_but_control_frames_comes_between_fragments() {
     assert!(fixture.push_fragment(stream, "c", Fin::Last));
     assert_eq!(fixture.write(), ["+c", "behind"]);
     assert_eq!(
-        (fixture.queue.delivered(), fixture.queue.budget.places()),
+        (fixture.queue.delivered, fixture.queue.budget.places()),
         (3, 0)
     );
     assert!(
@@ -157,7 +157,7 @@ fn a_stream_that_has_not_begun_is_skipped() {
     fixture.close(1000, Urgency::AfterMessages);
     assert_eq!(fixture.write(), ["behind", "close 1000"]);
     assert_eq!(
-        (fixture.queue.undelivered(), fixture.queue.budget.places()),
+        (fixture.queue.undelivered, fixture.queue.budget.places()),
         (1, 0)
     );
     assert!(!fixture.push_fragment(stream, "a", Fin::Last));
@@ -175,7 +175,7 @@ fn a_torn_stream_gives_up_what_is_behind_it() {
     assert_eq!(fixture.write(), ["close 1000"]);
     assert_eq!(outcome(&behind), Err(DeliveryError::Closed(1000.into())));
     assert_eq!(
-        (fixture.queue.undelivered(), fixture.queue.budget.places()),
+        (fixture.queue.undelivered, fixture.queue.budget.places()),
         (2, 0)
     );
 }
@@ -189,5 +189,5 @@ fn a_finished_stream_is_written_before_the_close() {
     assert!(fixture.push_fragment(stream, "b", Fin::Last));
     fixture.close(1000, Urgency::AfterMessages);
     assert_eq!(fixture.write_all(), ["a-", "+b", "close 1000"]);
-    assert_eq!(fixture.queue.undelivered(), 0);
+    assert_eq!(fixture.queue.undelivered, 0);
 }
