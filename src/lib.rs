@@ -458,35 +458,38 @@
 //! ## The source
 //!
 //! ```text
-//! message, close, error/, config     what travels, how it ends, what goes wrong, the settings
-//! address                            where an end of a connection is
-//! record, random, patience           what is logged; random numbers; how long a reading goes on
+//! sync, process                      locks and atomics, exchangeable for models; which process this is
+//! record, random                     what is logged; random numbers
+//! read_buffers                       the large buffers that connections read bursts into
+//! address, timeout                   where an end of a connection is; the deadlines by name
+//! message, close, error/             what travels, how it ends, what goes wrong
+//! time_limit, config                 the settings
+//! counters                           what is counted
 //! tls                                who one is and whom one trusts; transport/tls/ has the engines
 //! header                             headers that programs give
-//! held/                              the memory that peers make the process hold
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
 //! handshake/                         requests and responses as text; no I/O
-//! transport/                         the system: sockets, waiting, dialling, limits
-//! background/                        the one thread that keeps the time
 //! life                               where a connection stands, up to its close event
+//! transport/                         the system: sockets, waiting, dialling, limits
+//! held/                              the memory that peers make the process hold
+//! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: queue, writer, line, cork, deliveries, streams,
 //!                                    pings of our own
-//! counters                           what is counted
-//! connection, callbacks, reader,     what one connection shares; its slots; its loop; which groups
-//! memberships, ending                it is in; how it ends
-//! opening                            a handshake over a socket, under its deadline
-//! websocket, messages                the two ends, as programs see them
+//! connection/                        what one connection shares; its opening handshake, its reader and
+//!                                    its callbacks; how it is waited for and how it ends
 //! message_reader, message_writer     a message that is read or written piece by piece
+//! messages, websocket                the two ends, as programs see them
 //! group                              one message to many
 //! http/                              requests, replies, routes, and who may ask
 //! client/, server/                   connecting; accepting, serving, stopping
-//! sync                               locks and atomics, exchangeable for the model checker
 //! fuzzing/                           in tests alone: what must hold for whatever bytes come
 //! ```
 //!
-//! What stands higher in this list does not name what stands lower, but for three knots: the
-//! background reads from an outbox how its writing goes, callbacks get the [`WebSocket`] they
-//! belong to, and a [`Request`] knows its [`Server`].
+//! What stands higher in this list does not name what stands lower, but for three pairs:
+//!
+//! - [`tls`](ServerTls) and transport: settings may hold what an engine has already made of them.
+//! - connection and websocket: callbacks get the [`WebSocket`] that they belong to.
+//! - http and server: a [`Request`] knows its [`Server`].
 
 #[cfg(not(unix))]
 compile_error!("landline runs on Unix only, for now");
@@ -528,6 +531,7 @@ mod record;
 mod server;
 mod sync;
 mod time_limit;
+mod timeout;
 mod tls;
 mod transport;
 mod websocket;
@@ -540,7 +544,7 @@ pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
 pub use error::{
     DeliveryError, Error, Failure, IntoOutcome, Outcome, RecvError, RecvTimeoutError, Refusal,
-    SendError, SendErrorKind, Timeout, TryRecvError, WaitError,
+    SendError, SendErrorKind, TryRecvError, WaitError,
 };
 pub use group::Group;
 pub use held::{memory_budget, set_memory_budget};
@@ -551,5 +555,6 @@ pub use messages::Messages;
 pub use outbox::Delivery;
 pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use time_limit::TimeLimit;
+pub use timeout::Timeout;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 pub use websocket::WebSocket;

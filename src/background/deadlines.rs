@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::limits::Limits;
-use crate::outbox::Writing;
 use crate::transport::Ready;
 use crate::{Config, Timeout};
 
@@ -62,6 +61,23 @@ pub(crate) struct Facts {
     pub(crate) is_closing: bool,
     /// When the patience ends for good, once somebody waits for the end, and what it is called.
     pub(crate) end_by: Option<(Instant, Timeout)>,
+}
+
+/// How the writing goes, as an outbox tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writing {
+    /// How often the kernel has taken bytes after it had refused some: each time, the peer made room.
+    pub(crate) relieved: u64,
+    /// When the kernel last took 64 KiB, while it refuses more.
+    pub(crate) stalled_since: Option<Instant>,
+    /// When our Close went to the kernel.
+    pub(crate) close_left_at: Option<Instant>,
+    /// Whether a write has failed: nothing leaves any more, although what arrives is still read.
+    pub(crate) has_failed: bool,
+    /// Messages that are wholly with the kernel.
+    pub(crate) delivered: u64,
+    /// Messages that wait to be written, or to their end.
+    pub(crate) unfinished: u64,
 }
 
 /// What is to be done.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::deadlines::{Deadlines, Facts, PROGRESS, STEPS, Verdict};
+pub(crate) use self::deadlines::{Deadlines, Facts, PROGRESS, STEPS, Verdict, Writing};
 use crate::process::PerProcess;
 use crate::record::error;
 use crate::sync::lock;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::background::Writing;
 use crate::background::{Deadlines, Facts, PROGRESS, STEPS, Verdict};
-use crate::outbox::Writing;
 use crate::transport::Ready;
 use crate::{Config, Timeout};
 

@@ -5,9 +5,10 @@
 //! - `waiting`: for the end of a connection, and for what was sent to arrive
 //! - `reader`: the loop that reads, decodes and calls back
 //! - `closing`: how a connection fails and ends
-//! - this one: the connection itself
+//! - `mod`, this one: the connection itself
 //! - `callbacks`: the slots that callbacks stand in
-//! - `handshake`, `answering`: the opening handshake, before there is a connection
+//! - `handshake`: the opening handshake under its deadlines, before there is a connection
+//! - `answering`: the deadline of a server's answer
 //! - `patience`: how long a reading goes on
 
 pub(crate) mod answering;

@@ -6,7 +6,6 @@ mod failure;
 mod receive;
 mod refusal;
 mod send;
-mod timeout;
 mod wait;
 
 use std::fmt;
@@ -19,10 +18,9 @@ pub use self::receive::{RecvError, RecvTimeoutError, TryRecvError};
 pub use self::refusal::Refusal;
 pub(crate) use self::send::Unsendable;
 pub use self::send::{SendError, SendErrorKind};
-pub use self::timeout::Timeout;
 pub use self::wait::WaitError;
-use crate::CloseCode;
 use crate::record::Foreign;
+use crate::{CloseCode, Timeout};
 
 /// Why a connection could not be made, a server not be bound, or an open connection failed.
 ///

@@ -62,6 +62,7 @@ pub(crate) use self::send::Leave;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;
+use crate::background::Writing;
 use crate::protocol::{Encoder, Opcode, Role};
 use crate::{Config, Counters, Overflow, WaitError};
 
@@ -109,23 +110,6 @@ pub(crate) struct Outbox<W> {
     /// What is asked for too often to lock for it.
     hints: AtomicU8,
     config: Arc<Config>,
-}
-
-/// How the writing goes, as the background has to know it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Writing {
-    /// How often the kernel has taken bytes after it had refused some: each time, the peer made room.
-    pub(crate) relieved: u64,
-    /// When the kernel last took 64 KiB, while it refuses more.
-    pub(crate) stalled_since: Option<Instant>,
-    /// When our Close went to the kernel.
-    pub(crate) close_left_at: Option<Instant>,
-    /// Whether a write has failed: nothing leaves any more, although what arrives is still read.
-    pub(crate) has_failed: bool,
-    /// Messages that are wholly with the kernel.
-    pub(crate) delivered: u64,
-    /// Messages that wait to be written, or to their end.
-    pub(crate) unfinished: u64,
 }
 
 impl<W: Wire> Outbox<W> {

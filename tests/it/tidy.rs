@@ -1,6 +1,6 @@
 //! The repository is tested too: what it says of itself is true of its files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,56 +12,95 @@ struct Source {
     code: String,
 }
 
-/// Arrows between rooms point down: a room names only rooms on its own floor or below.
+/// Arrows between rooms point down: a room names only those that stand above it in the front page's list
+/// of the source, but for the pairs that are known here.
 #[test]
 fn arrows_point_down() {
-    let mut wrong = Vec::new();
+    let rooms = listed_rooms();
+    let place = |room: &str| {
+        let place = rooms.iter().position(|listed| listed == room);
+        place.unwrap_or_else(|| panic!("the front page does not list {room}"))
+    };
+    let mut upward = BTreeMap::new();
     for source in sources() {
         let from = room(&source.path);
         for to in named_rooms(&source.code) {
-            if floor(&from) < floor(&to) {
-                wrong.push(format!("{} names {to}", source.path));
+            if place(&from) < place(&to) {
+                upward.insert((from.clone(), to), source.path.clone());
+            }
+        }
+    }
+    let known = KNOWN_PAIRS.map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let found: BTreeSet<_> = upward.keys().cloned().collect();
+    assert_eq!(found, BTreeSet::from(known), "{upward:#?}");
+}
+
+/// Rooms that name one which stands below them in the list: the front page says why.
+const KNOWN_PAIRS: [(&str, &str); 3] = [
+    ("connection", "websocket"),
+    ("http", "server"),
+    ("tls", "transport"),
+];
+
+/// Returns the rooms in the order of the front page's list of the source.
+fn listed_rooms() -> Vec<String> {
+    let front = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let list = front.split("//! ## The source\n//!\n//! ```text\n").nth(1);
+    let list = list.expect("the front page has no list of the source");
+    let lines = list.lines().take_while(|line| *line != "//! ```");
+    let names = lines.map(|line| line[4..].split("  ").next().unwrap_or_default());
+    let rooms = names.flat_map(|names| names.split(", "));
+    let rooms = rooms.map(|room| room.trim_end_matches('/').to_owned());
+    rooms.filter(|room| !room.is_empty()).collect()
+}
+
+/// Arrows between the files of a connection point down: each names only those behind it in the list at
+/// the head of the room.
+#[test]
+fn arrows_within_the_connection_point_down() {
+    let files = listed_files();
+    let place = |file: &str| {
+        let place = files.iter().position(|listed| listed == file);
+        place.unwrap_or_else(|| panic!("the room does not list {file}"))
+    };
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some(file) = source.path.strip_prefix("connection/") else {
+            continue;
+        };
+        let from = file.trim_end_matches(".rs");
+        for to in named_files(&source.code, &files) {
+            if place(from) > place(&to) {
+                wrong.push(format!("{from} names {to}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The floors of the house, from the ground up.
-const FLOORS: [&[&str]; 7] = [
-    &[
-        "sync",
-        "process",
-        "record",
-        "address",
-        "random",
-        "message",
-        "close",
-        "config",
-        "counters",
-        "error",
-        "header",
-        "time_limit",
-        "read_buffers",
-    ],
-    &["protocol", "handshake", "life"],
-    &["transport", "tls"],
-    &["held"],
-    &["outbox", "background"],
-    &[
-        "connection",
-        "messages",
-        "message_writer",
-        "message_reader",
-        "websocket",
-        "group",
-    ],
-    &["client", "server", "request", "http"],
-];
+/// Returns the files of a connection in the order of the list at the head of their room.
+fn listed_files() -> Vec<String> {
+    let head = fs::read_to_string(root().join("src/connection/mod.rs")).unwrap();
+    let lines = head.lines().take_while(|line| line.starts_with("//!"));
+    let items = lines.filter_map(|line| line.strip_prefix("//! - `"));
+    items.map(identifier).collect()
+}
 
-fn floor(room: &str) -> usize {
-    let position = FLOORS.iter().position(|rooms| rooms.contains(&room));
-    position.unwrap_or_else(|| panic!("no floor for the room {room}: give it one"))
+/// Returns the files of its own room that code names; what the room's head only hands on does not count.
+fn named_files(code: &str, files: &[String]) -> BTreeSet<String> {
+    let own = code
+        .lines()
+        .filter(|line| !line.starts_with("pub(crate) use "));
+    let own = own.collect::<Vec<_>>().join("\n");
+    let mut named = BTreeSet::new();
+    for path in ["super::", "self::"] {
+        for (at, _) in own.match_indices(path) {
+            let names = first_names(&own[at + path.len()..]).into_iter();
+            let file = |name: String| files.contains(&name).then_some(name);
+            named.extend(names.map(|name| file(name).unwrap_or_else(|| "mod".to_owned())));
+        }
+    }
+    named
 }
 
 /// Each dependency is named where it belongs, and nowhere else.
