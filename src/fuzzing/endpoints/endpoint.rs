@@ -247,7 +247,10 @@ impl Endpoint {
     fn take_events(&mut self) {
         loop {
             match self.decoder.next() {
-                Ok(None) => return,
+                Ok(None) => match self.decoder.wanted() {
+                    Some(bytes) => self.decoder.grow(bytes).expect("memory"),
+                    None => return,
+                },
                 Ok(Some(Event::Message(message))) => self.receive(&message),
                 Ok(Some(Event::Ping(payload))) => self.outbox.send_control(Opcode::Pong, payload),
                 Ok(Some(Event::Pong(payload))) => self.outbox.note_pong(&payload),
