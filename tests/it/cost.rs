@@ -152,7 +152,7 @@ pub(crate) fn hold_sockets(server: SocketAddr, count: usize) {
     until_released();
 }
 
-pub(crate) fn echoed(server: SocketAddr) -> TcpStream {
+fn echoed(server: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let hello = Frame::text("hello");
