@@ -269,6 +269,7 @@ impl Connection {
     /// Waits for the reading end to be parked, or for the end.
     fn collect(&self, deadline: Instant) -> Option<Box<Reader>> {
         let mut ending = lock(&self.ending);
+        ending.awaits_end = true;
         while ending.parked.is_none() && self.event().is_none() && Instant::now() < deadline {
             ending = wait(&self.moved, ending, Some(deadline));
         }
@@ -293,6 +294,7 @@ impl Connection {
             since: Instant::now(),
         };
         let mut ending = lock(&self.ending);
+        ending.awaits_end = true;
         loop {
             if let Some(event) = self.event() {
                 return Ok(event);
@@ -321,6 +323,7 @@ impl Connection {
     /// Waits until the socket is given up; `on_error` and `on_close` may be to come.
     fn wait_hung_up(&self, deadline: Instant) {
         let mut ending = lock(&self.ending);
+        ending.awaits_hang_up = true;
         while !ending.hung_up && Instant::now() < deadline {
             ending = wait(&self.moved, ending, Some(deadline));
         }

@@ -226,10 +226,12 @@ impl Socket {
         loop {
             let now = Instant::now();
             let patience = end.min(now + silence);
-            let readable = self.stream.wait(Interest::Read, Some(patience)).readable;
+            if patience > now {
+                self.stream.wait(Interest::Read, Some(patience));
+            }
             scratch.clear();
             let received = self.stream.try_recv(&mut scratch);
-            if !readable || !matches!(received, Ok(1..)) || now > end {
+            if !matches!(received, Ok(1..)) || now > end {
                 return;
             }
         }
