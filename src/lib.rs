@@ -509,7 +509,7 @@ mod config;
 mod connection;
 mod counters;
 mod error;
-#[cfg(all(any(test, fuzzing), not(loom)))]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;

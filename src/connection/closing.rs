@@ -62,8 +62,13 @@ impl Connection {
     /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
-        lock(&self.reading_end).has_hung_up = true;
-        self.ended.notify_all();
+        let mut end = lock(&self.reading_end);
+        end.has_hung_up = true;
+        let is_awaited = end.is_awaited;
+        drop(end);
+        if is_awaited {
+            self.ended.notify_all();
+        }
         self.timer.dismiss();
         let (event, error) = self.outbox.tell();
         if let Some(loss) = self.outbox.take_loss() {
@@ -80,8 +85,9 @@ impl Connection {
         self.callbacks.retire();
         self.outbox.finish(event.clone());
         // Whoever has looked before that waits by now.
-        drop(lock(&self.reading_end));
-        self.ended.notify_all();
+        if lock(&self.reading_end).is_awaited {
+            self.ended.notify_all();
+        }
         event
     }
 

@@ -71,6 +71,8 @@ struct ReadingEnd {
     driver: Option<ThreadId>,
     /// Whether the socket is given up, and only callbacks are to come. From then on it is in no group.
     has_hung_up: bool,
+    /// Whether anybody has waited for the end: nobody else is woken for it.
+    is_awaited: bool,
 }
 
 /// What the reading end tells the background.

@@ -39,6 +39,7 @@ impl Connection {
             since: Instant::now(),
         };
         let mut end = lock(&self.reading_end);
+        end.is_awaited = true;
         loop {
             if let Some(event) = self.event() {
                 return Ok(event);
@@ -67,6 +68,7 @@ impl Connection {
     /// Waits until the socket is given up; `on_error` and `on_close` may be to come.
     fn wait_hung_up(&self, deadline: Instant) {
         let mut end = lock(&self.reading_end);
+        end.is_awaited = true;
         while !end.has_hung_up && Instant::now() < deadline {
             end = wait(&self.ended, end, Some(deadline));
         }

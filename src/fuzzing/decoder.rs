@@ -425,14 +425,3 @@ fn wrong_text(bytes: &[u8], is_whole: bool) -> Option<usize> {
     let hopeless = (valid + 1..=bytes.len().min(valid + 4)).find(is_hopeless);
     hopeless.or(is_whole.then_some(bytes.len()))
 }
-
-/// Returns the opcodes of the frames that are there, the last perhaps in part.
-pub(super) fn frames(bytes: &[u8]) -> Vec<u8> {
-    let mut opcodes = Vec::new();
-    let mut cursor = Cursor::new(bytes);
-    while let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) {
-        opcodes.push(header.opcode.into());
-        cursor.set_position(cursor.position().saturating_add(length));
-    }
-    opcodes
-}

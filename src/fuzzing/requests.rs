@@ -11,12 +11,37 @@ use crate::handshake::{
 };
 
 /// A request gets one verdict, at whatever places its bytes are cut, and what is accepted keeps the
-/// rules.
+/// rules. A body arrives as it was sent.
 pub fn requests(data: &[u8]) {
     let mut input = Input::new(data);
     let mut chance = Chance::new(input.number().into());
-    let limit = input.choose(&[1_000, 64 << 10, 3, 0]);
-    check(input.rest(), limit, &mut chance);
+    match input.byte() {
+        0xFF => check_body(input.rest(), &mut chance),
+        kind => check(input.rest(), LIMITS[usize::from(kind) % 4], &mut chance),
+    }
+}
+
+const LIMITS: [usize; 4] = [1_000, 64 << 10, 3, 0];
+
+/// Sends a body in chunks, with a pipelined request behind it.
+fn check_body(body: &[u8], chance: &mut Chance) {
+    let mut bytes = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let mut begin = 0;
+    for end in chance.cuts(body.len()) {
+        let size = format!("{:X};a=\"b\"\r\n", end - begin);
+        bytes.extend([size.as_bytes(), &body[begin..end], b"\r\n"].concat());
+        begin = end;
+    }
+    bytes.extend(b"000\r\nA: b\r\n\r\nGET /");
+    let verdict = Verdict::of(&bytes, chance.cuts(bytes.len()), body.len());
+    let Verdict::Request {
+        body: Ok(Some((came, left))),
+        ..
+    } = verdict
+    else {
+        panic!("{verdict:?}");
+    };
+    assert!(came == body && left == b"GET /".len(), "{left}");
 }
 
 /// Reads a request whose body may have so many bytes.

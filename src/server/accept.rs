@@ -35,7 +35,12 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
     let mut has_knocked = false;
     while !shared.roster.is_stopping() {
         match listener.accept() {
-            Ok(socket) => accepting.admit(socket),
+            Ok(socket) => {
+                accepting.admit(socket);
+                // Mostly nobody else is there, which waiting finds out at less cost than accepting.
+                has_knocked = accepting.wait(listener);
+                continue;
+            }
             Err(AcceptError::Nobody) if !has_knocked => {
                 has_knocked = accepting.wait(listener);
                 continue;

@@ -95,15 +95,15 @@ impl Exchange<'_> {
         loop {
             // What is taken from the socket is not waited for any more: there is no moment in which a
             // whole request looks like none.
-            self.0.set_waiting(true);
-            self.0.socket().wait(Interest::Read, None);
             self.0.set_waiting(false);
             match self.0.socket().try_recv_answering(received) {
-                // Over TLS what has come may be half a record.
+                // Nothing has come, or over TLS half a record.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(1..) => return Ok(()),
                 _ => return Err(RequestError::Lost),
             }
+            self.0.set_waiting(true);
+            self.0.socket().wait(Interest::Read, None);
         }
     }
 

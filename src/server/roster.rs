@@ -248,9 +248,13 @@ impl Drop for Place<'_> {
         if let Some(address) = self.counts_for {
             state.uncount(address);
         }
+        // Only the end of the last one is waited for, and only once the server stops.
+        let is_last = state.threads == 0 && state.stop_by.is_some();
         drop(state);
         drop(entered);
-        self.roster.changed.notify_all();
+        if is_last {
+            self.roster.changed.notify_all();
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<So
     for (position, address) in addresses.iter().enumerate() {
         let share = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
         let reached = TcpStream::connect_timeout(address, left(deadline)? / share);
-        match reached.and_then(reject_itself).and_then(Socket::new) {
+        match reached.and_then(Socket::new).and_then(reject_itself) {
             Ok(socket) => return Ok(socket),
             Err(error) => failure = about(address, error),
         }
@@ -27,15 +27,15 @@ pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<So
     Err(failure)
 }
 
-/// Fails for a stream that has connected to itself. A client that tries a local port again and again is
+/// Fails for a socket that has connected to itself. A client that tries a local port again and again is
 /// at some time given that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
 /// section 3.5), though nobody listens there.
-fn reject_itself(stream: TcpStream) -> io::Result<TcpStream> {
-    if stream.local_addr()? != stream.peer_addr()? {
-        return Ok(stream);
+fn reject_itself(socket: Socket) -> io::Result<Socket> {
+    if socket.local_addr() != socket.peer_addr() {
+        return Ok(socket);
     }
     // The port is to be free at once, for a server that will listen there.
-    sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+    sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
     let what = "connection refused: nobody listens there, and the socket had reached itself";
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }
@@ -82,7 +82,8 @@ mod tests {
         rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
         rustix::net::connect(&socket, &address).unwrap();
-        let error = reject_itself(socket.into()).unwrap_err();
+        let socket = Socket::new(socket).unwrap();
+        let error = reject_itself(socket).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         TcpListener::bind(address).unwrap();
     }

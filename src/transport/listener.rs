@@ -95,7 +95,17 @@ impl Listener {
         if ready.next() == Some(true) {
             self.wake.clear();
         }
-        Ok(ready.any(|ready| ready))
+        let knocks: Vec<_> = ready.collect();
+        Ok(self.pass_turn(&knocks))
+    }
+
+    /// Passes the turn on to the next socket where somebody knocks; returns false if there is none.
+    fn pass_turn(&self, knocks: &[bool]) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed) % knocks.len();
+        let (later, sooner) = knocks.split_at(turn);
+        let passed = sooner.iter().chain(later).position(|knocks| *knocks);
+        self.turn.fetch_add(passed.unwrap_or(0), Ordering::Relaxed);
+        passed.is_some()
     }
 }
 
@@ -106,7 +116,8 @@ fn accept_at(listener: &TcpListener) -> Result<Socket, AcceptError> {
 }
 
 fn take(stream: TcpStream) -> io::Result<Socket> {
-    // Some systems hand the listener's mode down.
+    // Others than Linux hand the listener's mode down.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     stream.set_nonblocking(false)?;
     Socket::new(stream)
 }

@@ -291,15 +291,21 @@ fn failures_are_shown_escaped() {
 
 /// Has a server do this to whoever connects, and tells whether the client may try again.
 #[track_caller]
-fn is_transient(
-    scheme: &str,
-    client: &Client,
-    answer: impl FnOnce(RawPeer) + Send,
-) -> (bool, Error) {
+fn is_transient(scheme: &str, client: &Client, answer: impl FnOnce(RawPeer)) -> (bool, Error) {
     let raw = RawServer::new();
     let error = thread::scope(|scope| {
-        scope.spawn(|| answer(raw.accept()));
-        client.open(raw.url().replace("ws:", scheme)).unwrap_err()
+        let url = raw.url().replace("ws:", scheme);
+        let connecting = scope.spawn(move || client.open(url).unwrap_err());
+        // On a machine that stalls, a short deadline passes before the client has come.
+        let mut peer = None;
+        settled("the client has come, or given up", || {
+            peer = raw.try_accept();
+            peer.is_some() || connecting.is_finished()
+        });
+        if let Some(peer) = peer {
+            answer(peer);
+        }
+        connecting.join().unwrap()
     });
     (error.is_transient(), error)
 }

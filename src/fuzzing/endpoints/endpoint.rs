@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::decoder::frames;
 use super::super::input::Input;
 use super::tape::Tape;
 use crate::life::Cause;
@@ -26,8 +25,8 @@ pub(super) struct Endpoint {
     deliveries: Vec<Delivery>,
     /// The streamed message that is being written: its number, and its length so far.
     stream: Option<(Stream, usize, usize)>,
-    /// The numbers of the messages that came.
-    received: Vec<usize>,
+    /// The number and the length of each message that came.
+    received: Vec<(usize, usize)>,
     /// Whether something was done that may keep messages from arriving.
     is_disturbed: bool,
     end: Option<CloseEvent>,
@@ -247,7 +246,10 @@ impl Endpoint {
     fn take_events(&mut self) {
         loop {
             match self.decoder.next() {
-                Ok(None) => return,
+                Ok(None) => match self.decoder.wanted() {
+                    Some(bytes) => self.decoder.grow(bytes).expect("memory"),
+                    None => return,
+                },
                 Ok(Some(Event::Message(message))) => self.receive(&message),
                 Ok(Some(Event::Ping(payload))) => self.outbox.send_control(Opcode::Pong, payload),
                 Ok(Some(Event::Pong(payload))) => self.outbox.note_pong(&payload),
@@ -272,7 +274,8 @@ impl Endpoint {
                 .iter()
                 .all(|byte| *byte == b'x')
         );
-        self.received.push(number.expect("a number"));
+        self.received
+            .push((number.expect("a number"), message.len()));
     }
 
     /// Comes to the end without a Close, if it has not come to any.
@@ -317,17 +320,17 @@ impl Endpoint {
         }
     }
 
-    /// L4: what the peer has sent comes in its order, none twice.
+    /// L4: what the peer has sent comes in its order, whole, and none twice.
     fn check_received(&self, peer: &Self) {
-        assert!(self.received.is_sorted_by(|one, next| one < next));
-        let admitted = |number: &usize| peer.sent[*number].is_some();
-        assert!(self.received.iter().all(admitted));
+        assert!(self.received.is_sorted_by(|one, next| one.0 < next.0));
+        for (number, length) in &self.received {
+            assert_eq!(peer.sent[*number], Some(*length), "{number}");
+        }
     }
 
     /// L5: one Close at most, and nothing behind it. Returns how many there are.
     fn check_tape(&self) -> usize {
-        let bytes = self.tape.read(0, usize::MAX);
-        let opcodes = frames(&bytes);
+        let opcodes = self.tape.opcodes();
         let closes = opcodes.iter().filter(|opcode| **opcode == 8).count();
         assert!(closes <= 1);
         assert!(closes == 0 || opcodes.last() == Some(&8));

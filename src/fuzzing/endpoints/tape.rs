@@ -1,8 +1,10 @@
 //! A wire that keeps what was written.
 
-use std::io::{self, IoSlice};
+use std::io::{self, Cursor, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tungstenite::protocol::frame::FrameHeader;
 
 use crate::outbox::{Cork, Outbox, Rest, Wire};
 use crate::sync::{Mutex, lock};
@@ -52,6 +54,18 @@ impl Tape {
         let state = lock(&self.0);
         let behind = &state.written[start..];
         behind[..behind.len().min(most)].to_vec()
+    }
+
+    /// Returns the opcodes of the frames that were written, the last perhaps in part.
+    pub(super) fn opcodes(&self) -> Vec<u8> {
+        let bytes = self.read(0, usize::MAX);
+        let mut opcodes = Vec::new();
+        let mut cursor = Cursor::new(bytes);
+        while let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) {
+            opcodes.push(header.opcode.into());
+            cursor.set_position(cursor.position().saturating_add(length));
+        }
+        opcodes
     }
 }
 

@@ -153,7 +153,7 @@ pub(crate) fn hold_sockets(server: SocketAddr, count: usize) {
     until_released();
 }
 
-pub(crate) fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
+fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
     let mut stream = TcpStream::connect(&server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let hello = Frame::text("hello");

@@ -18,7 +18,8 @@ use crate::support::*;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// 10,000 connections of another process have a minute's rest: they cost less than 1 % of a CPU and at
-/// most 20 KiB each. When that process ends, each ends once, and nothing is left of it.
+/// most 20 KiB each, and one more for what counts them here. When that process ends, each ends once, and
+/// nothing is left of it.
 #[test]
 #[ignore = "takes some minutes and 10,000 threads"]
 fn ten_thousand_connections_rest() {
@@ -54,7 +55,7 @@ fn ten_thousand_connections_rest() {
         tally.settle(&server, COUNT as u64);
         before.settle_back(&server);
         assert!(used < 0.01);
-        let most = if cfg!(debug_assertions) { 40.0 } else { 20.0 };
+        let most = if cfg!(debug_assertions) { 41.0 } else { 21.0 };
         assert!(each <= most);
     });
 }
@@ -89,7 +90,8 @@ fn a_hundred_thousand_connections_come_and_go() {
                 now.kib
             })
             .collect();
-        assert!(rests[rests.len() - 1] <= rests[0] + rests[0] / 10 + 2048);
+        // Eleven bytes for each of the others.
+        assert!(rests[rests.len() - 1] <= rests[0] + 1024);
     });
 }
 
@@ -216,7 +218,7 @@ struct Measured {
 }
 
 impl Measured {
-    /// Measures once a first connection has come and gone: what it has made stays.
+    /// Measures while there is no connection.
     #[track_caller]
     fn at_rest(server: &TestServer) -> Self {
         assert_eq!(server.connection_count(), 0);
