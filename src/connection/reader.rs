@@ -17,7 +17,7 @@ use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::record::warn;
 use crate::sync::Ordering;
-use crate::transport::{Interest, Socket};
+use crate::transport::{Interest, SILENCE, Socket};
 use crate::{CloseEvent, Config, Failure, Message, Outcome, Text, WebSocket};
 
 /// Reads one connection (L2), on whatever thread drives it.
@@ -37,10 +37,7 @@ pub(crate) struct Reader {
     corked: bool,
     /// After a failure of the program's, what still comes is not delivered.
     discarding: bool,
-    received: u64,
-    /// Counts the messages, so that the background can tell one that has begun from the next.
-    messages: u64,
-    /// Counts what was decoded, likewise.
+    /// Counts what was decoded, so that the background can tell what has begun from what comes next.
     events: u64,
     warned: bool,
     /// Where the thread waits that drives it once nobody else does. Given up at the end.
@@ -61,13 +58,9 @@ enum Incoming {
     Chunk(Chunk),
 }
 
-/// The time for which the peer may be silent while we wait for the end of its side.
-const SILENCE: Duration = Duration::from_secs(1);
 /// The time in which a server may end its side before a client does: who ends first keeps the pair of
 /// ports busy for a while, which a client that connects again has to look past.
 const PRECEDENCE: Duration = Duration::from_millis(5);
-/// The time for which we read on after a failure of ours, so that our Close arrives.
-const LINGER: Duration = Duration::from_secs(5);
 
 thread_local! {
     static ON_CONNECTION_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -132,8 +125,6 @@ impl Reader {
             driver: None,
             corked: false,
             discarding: false,
-            received,
-            messages: 0,
             events: 0,
             warned: false,
             home: None,
@@ -419,9 +410,9 @@ impl Reader {
     }
 
     fn count_message(&mut self) {
-        self.messages += 1;
-        let counted = &self.connection.reading.messages;
-        counted.store(self.messages, Ordering::Relaxed);
+        let messages = &self.connection.reading.messages;
+        // This thread alone counts: it need not be added in one step.
+        messages.store(messages.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Gives a message to its callback: the one of its kind, or else the one for both.
@@ -531,9 +522,9 @@ impl Reader {
         match received {
             Ok(0) => Err(None),
             Ok(length) => {
-                self.received += length as u64;
                 let counted = &self.connection.reading.received;
-                counted.store(self.received, Ordering::Release);
+                let before = counted.load(Ordering::Relaxed);
+                counted.store(before + length as u64, Ordering::Release);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -566,16 +557,16 @@ impl Reader {
 
     /// Tells the background of what has begun to come, once for each, and how far a message is.
     fn report_progress(&self) {
+        let reading = &self.connection.reading;
         let number = match (
             self.decoder.has_begun_message(),
             self.decoder.is_mid_message(),
         ) {
-            (true, _) => 2 * (self.messages + 1),
+            (true, _) => 2 * (reading.messages.load(Ordering::Relaxed) + 1),
             // Half a header or control frame: whatever comes then is something else.
             (false, true) => 2 * self.events + 1,
             (false, false) => 0,
         };
-        let reading = &self.connection.reading;
         if number != 0 {
             reading
                 .payload
@@ -626,8 +617,7 @@ impl Reader {
         self.connection.fail_violated(violation);
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
-            socket.finish_writing();
-            socket.discard_input(SILENCE, LINGER);
+            socket.finish_and_linger();
         }
         self.finish()
     }

@@ -5,9 +5,19 @@ use std::fmt;
 use super::{Reply, Request};
 
 /// Answers a request.
-pub(super) type Answer = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
+pub(crate) type Answer = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
 /// Answers a request, or passes it on.
 pub(super) type Layer = Box<dyn Fn(&mut Request, Next<'_>) -> Reply + Send + Sync>;
+
+/// Boxes a handler, whatever it returns that makes a reply.
+pub(crate) fn answer_by<R: Into<Reply>>(
+    handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
+) -> Answer {
+    Box::new(move |request| {
+        let answer = handler(request);
+        Reply::of(request, answer)
+    })
+}
 
 /// The rest of the chain behind a [middleware](crate::Router::middleware): the next middleware, and at
 /// the end the handler.

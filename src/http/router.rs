@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use http::{Method, StatusCode};
 
-use super::middleware::{Answer, Layer, Next};
+use super::middleware::{Answer, Layer, Next, answer_by};
 use super::paths::Paths;
 use super::pattern::Pattern;
 use super::route::{Accepts, Route, choose, refuse, sort};
+use super::upgrade::Attach;
 use super::{Reply, Request, Upgrade};
 use crate::record::warn;
 use crate::{Config, Error, IntoOutcome, Messages, Outcome, WebSocket};
@@ -87,11 +88,7 @@ impl Router {
         path: &str,
         set_up: impl Fn(&WebSocket, Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        let set_up = Arc::new(set_up);
-        self.upgrade(path, move || {
-            let set_up = Arc::clone(&set_up);
-            Upgrade::new().on_upgrade(move |ws, request| set_up(ws, request))
-        })
+        self.upgrade(path, Upgrade::for_each_set_up(set_up))
     }
 
     /// Adds a WebSocket as a straight line of blocking code, run as by
@@ -112,19 +109,12 @@ impl Router {
         path: &str,
         handler: impl Fn(WebSocket, Messages, Request) -> Outcome + Send + Sync + 'static,
     ) -> Self {
-        let handler = Arc::new(handler);
-        self.upgrade(path, move || {
-            let handler = Arc::clone(&handler);
-            Upgrade::new().serve(move |ws, messages, request| handler(ws, messages, request))
-        })
+        self.upgrade(path, Upgrade::for_each_serve(handler))
     }
 
-    fn upgrade(self, path: &str, upgrade: impl Fn() -> Upgrade + Send + Sync + 'static) -> Self {
-        self.add(
-            path,
-            Accepts::WebSocket,
-            Box::new(move |_| upgrade().into()),
-        )
+    fn upgrade(self, path: &str, attach: Attach) -> Self {
+        let answer = answer_by(move |_| attach(Upgrade::new()));
+        self.add(path, Accepts::WebSocket, answer)
     }
 
     /// Adds a page: the answer to GET and HEAD.
@@ -190,14 +180,8 @@ impl Router {
         handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
         match method.try_into() {
-            Ok(method) => {
-                let answer = Box::new(move |request: &mut Request| {
-                    let answer = handler(request);
-                    Reply::of(request, answer)
-                });
-                self.add(path, Accepts::Method(method), answer)
-            }
-            Err(_) => self.refuse(format!("the method for {path:?} is none")),
+            Ok(method) => self.add(path, Accepts::Method(method), answer_by(handler)),
+            Err(_) => self.note_problem(format!("the method for {path:?} is none")),
         }
     }
 
@@ -221,14 +205,14 @@ impl Router {
     pub fn scope(mut self, prefix: &str, routes: impl FnOnce(Self) -> Self) -> Self {
         let scope = routes(Self::new());
         if let Some(problem) = scope.problem {
-            self = self.refuse(format!("in the scope {prefix:?}: {problem}"));
+            self = self.note_problem(format!("in the scope {prefix:?}: {problem}"));
         }
         if scope.fallback.is_some() {
-            self = self.refuse(format!("the scope {prefix:?} has a fallback"));
+            self = self.note_problem(format!("the scope {prefix:?} has a fallback"));
         }
         let prefix = match Pattern::parse_prefix(prefix) {
             Ok(prefix) => prefix,
-            Err(problem) => return self.refuse(problem),
+            Err(problem) => return self.note_problem(problem),
         };
         let layers = Arc::from(scope.layers);
         let entered = scope
@@ -293,7 +277,7 @@ impl Router {
     /// ```
     pub fn config(mut self, config: Config) -> Self {
         if let Err(Error::Invalid(problem)) = config.check() {
-            self = self.refuse(problem);
+            self = self.note_problem(problem);
         }
         self.config = Some(Arc::new(config));
         self
@@ -305,10 +289,7 @@ impl Router {
         mut self,
         handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.fallback = Some(Box::new(move |request| {
-            let answer = handler(request);
-            Reply::of(request, answer)
-        }));
+        self.fallback = Some(answer_by(handler));
         self
     }
 
@@ -320,14 +301,14 @@ impl Router {
                 answer,
                 config: None,
             }),
-            Err(problem) => return self.refuse(problem),
+            Err(problem) => return self.note_problem(problem),
         }
         self.sorted = OnceLock::new();
         self
     }
 
     /// Keeps the first problem for `bind`.
-    fn refuse(mut self, problem: String) -> Self {
+    fn note_problem(mut self, problem: String) -> Self {
         self.problem.get_or_insert(problem);
         self
     }

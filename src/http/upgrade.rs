@@ -121,6 +121,33 @@ impl Upgrade {
     }
 }
 
+/// Says of one upgrade after the other what its connection is for.
+pub(crate) type Attach = Box<dyn Fn(Upgrade) -> Upgrade + Send + Sync>;
+
+impl Upgrade {
+    /// Makes what sets the callbacks of each connection.
+    pub(crate) fn for_each_set_up<R: IntoOutcome>(
+        set_up: impl Fn(&WebSocket, Request) -> R + Send + Sync + 'static,
+    ) -> Attach {
+        let set_up = Arc::new(set_up);
+        Box::new(move |upgrade| {
+            let set_up = Arc::clone(&set_up);
+            upgrade.on_upgrade(move |ws, request| set_up(ws, request))
+        })
+    }
+
+    /// Makes what runs each connection as a straight line of code.
+    pub(crate) fn for_each_serve(
+        handler: impl Fn(WebSocket, Messages, Request) -> Outcome + Send + Sync + 'static,
+    ) -> Attach {
+        let handler = Arc::new(handler);
+        Box::new(move |upgrade| {
+            let handler = Arc::clone(&handler);
+            upgrade.serve(move |ws, messages, request| handler(ws, messages, request))
+        })
+    }
+}
+
 impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upgrade")

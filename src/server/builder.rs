@@ -9,6 +9,7 @@ use super::roster::Roster;
 use super::{Server, Shared, start};
 use crate::error::about;
 use crate::held::memory_budget;
+use crate::http::{Answer, Attach, answer_by};
 use crate::process::Process;
 use crate::record::debug;
 use crate::sync::Mutex;
@@ -32,18 +33,14 @@ pub struct ServerBuilder {
     tls: Option<ServerTls>,
     decide: Option<Decide>,
     attach: Vec<Attach>,
-    hooks: Vec<Hook>,
+    hooks: Vec<Answer>,
     /// The settings of routes.
     route_configs: Vec<Arc<Config>>,
     invalid: Option<Error>,
 }
 
-/// Answers a request: the one hook that everything else is written on.
-pub(super) type Hook = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
 /// Decides on an upgrade.
 type Decide = Box<dyn Fn(&mut Request) -> Result<Upgrade, Reply> + Send + Sync>;
-/// Says what an upgraded connection is for.
-type Attach = Box<dyn Fn(Upgrade) -> Upgrade + Send + Sync>;
 
 impl ServerBuilder {
     pub(super) fn new() -> Self {
@@ -76,14 +73,11 @@ impl ServerBuilder {
     /// # let _ = builder;
     /// ```
     pub fn on_upgrade<R: IntoOutcome>(
-        self,
+        mut self,
         set_up: impl Fn(&WebSocket, Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        let set_up = Arc::new(set_up);
-        self.attach(move |upgrade| {
-            let set_up = Arc::clone(&set_up);
-            upgrade.on_upgrade(move |ws, request| set_up(ws, request))
-        })
+        self.attach.push(Upgrade::for_each_set_up(set_up));
+        self
     }
 
     /// Sets what is done with a new connection as a straight line of blocking code. It runs on the
@@ -101,18 +95,10 @@ impl ServerBuilder {
     /// # let _ = builder;
     /// ```
     pub fn serve(
-        self,
+        mut self,
         handler: impl Fn(WebSocket, Messages, Request) -> Outcome + Send + Sync + 'static,
     ) -> Self {
-        let handler = Arc::new(handler);
-        self.attach(move |upgrade| {
-            let handler = Arc::clone(&handler);
-            upgrade.serve(move |ws, messages, request| handler(ws, messages, request))
-        })
-    }
-
-    fn attach(mut self, attach: impl Fn(Upgrade) -> Upgrade + Send + Sync + 'static) -> Self {
-        self.attach.push(Box::new(attach));
+        self.attach.push(Upgrade::for_each_serve(handler));
         self
     }
 
@@ -166,10 +152,7 @@ impl ServerBuilder {
         mut self,
         answer: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.push(Box::new(move |request| {
-            let answer = answer(request);
-            Reply::of(request, answer)
-        }));
+        self.hooks.push(answer_by(answer));
         self
     }
 
@@ -265,7 +248,7 @@ impl ServerBuilder {
 
 impl ServerBuilder {
     /// Makes the one hook of what was set.
-    fn hook(&mut self) -> Result<Hook, Error> {
+    fn hook(&mut self) -> Result<Answer, Error> {
         if let Some(invalid) = self.invalid.take() {
             return Err(invalid);
         }
@@ -297,7 +280,7 @@ const UNUSABLE: &str = "an address that cannot be used (write a host and a port,
     127.0.0.1:9001, or 0.0.0.0:9001 or [::]:9001 for all addresses of this machine)";
 
 /// Answers upgrade requests as decided, and everything else with an upgrade that cannot be.
-fn upgrading(decide: Option<Decide>, attach: Attach) -> Hook {
+fn upgrading(decide: Option<Decide>, attach: Attach) -> Answer {
     Box::new(move |request| {
         let decided = match &decide {
             Some(decide) if request.is_upgrade() => decide(request),

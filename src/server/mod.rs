@@ -19,14 +19,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::admission::Admission;
-use self::builder::Hook;
 pub use self::builder::ServerBuilder;
 pub use self::report::{Stage, StopReport, StuckThread};
 use self::roster::Roster;
 use crate::connection::reader::on_connection_thread;
 use crate::error::about;
 use crate::group::{SlowPeers, send_to_each};
-use crate::http::TrustedProxies;
+use crate::http::{Answer, TrustedProxies};
 use crate::outbox::uncork_thread;
 use crate::process::Process;
 use crate::record::{debug, error};
@@ -221,7 +220,7 @@ struct Shared {
     admission: Admission,
     /// Replaceable while the server runs.
     tls: Mutex<Option<Arc<Acceptor>>>,
-    hook: Hook,
+    hook: Answer,
     roster: Roster,
     /// The system's error code for what ended the server.
     failure: OnceLock<i32>,

@@ -25,9 +25,6 @@ use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{CloseCode, Config, Error, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
-/// So long a refused peer may be silent before it is given up, and so long in all.
-const SILENCE: Duration = Duration::from_secs(1);
-const LINGER: Duration = Duration::from_secs(5);
 /// The time for which a reading end may still be left to us after the closing handshake's own.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
@@ -75,8 +72,7 @@ fn shake_hands(
     place.enter_opening(opening.opening(), shared.max_handshakes);
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that says why is not to be lost.
-        socket.finish_writing();
-        socket.discard_input(SILENCE, LINGER);
+        socket.finish_and_linger();
         return None;
     }
     match accept(&opening, socket, shared) {
@@ -94,8 +90,7 @@ fn shake_hands(
             if let Some(bytes) = rejection.bytes() {
                 // What is not written has its record.
                 let _ = Exchange(&opening).answer(&bytes, &shared.config);
-                socket.finish_writing();
-                socket.discard_input(SILENCE, LINGER);
+                socket.finish_and_linger();
             }
             None
         }

@@ -26,7 +26,7 @@ pub(crate) use poller::Poller;
 pub(crate) use poller::tests::{Deaf, cpu_time};
 use readiness::poll_all;
 pub(crate) use readiness::{Interest, Ready};
-pub(crate) use socket::{Socket, wants_input};
+pub(crate) use socket::{SILENCE, Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;
 

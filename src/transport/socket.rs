@@ -217,9 +217,15 @@ impl Socket {
         self.stop_reading();
     }
 
+    /// Ends our direction and discards input for a moment, so that what was said last arrives: a socket
+    /// that is closed over unread input resets the connection, and destroys what has just been sent.
+    pub(crate) fn finish_and_linger(&self) {
+        self.finish_writing();
+        self.discard_input(SILENCE, LINGER);
+    }
+
     /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all; returns
-    /// whether the end has come. A socket that is closed over unread input resets the connection, and
-    /// destroys what has just been sent.
+    /// whether the end has come.
     pub(crate) fn discard_input(&self, silence: Duration, total: Duration) -> bool {
         let end = Instant::now() + total;
         let mut scratch = Vec::with_capacity(16 << 10);
@@ -241,6 +247,11 @@ impl Socket {
         }
     }
 }
+
+/// The time for which the peer may be silent while we wait for the end of its side.
+pub(crate) const SILENCE: Duration = Duration::from_secs(1);
+/// The time for which we read on in all.
+const LINGER: Duration = Duration::from_secs(5);
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {

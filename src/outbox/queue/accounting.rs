@@ -4,14 +4,12 @@ use std::io;
 use std::time::Instant;
 
 use super::{Queue, Seat, Stall};
+use crate::background::PROGRESS;
 use crate::outbox::Wire;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::frame::Written;
 use crate::outbox::writer::Writer;
 use crate::transport::wants_input;
-
-/// The progress that restarts the write deadline.
-pub(super) const PROGRESS: u64 = 64 << 10;
 
 impl<W: Wire> Queue<W> {
     /// Counts what a write has brought, and gives the writer what leaves next, or puts it where it

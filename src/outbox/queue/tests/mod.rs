@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::accounting::PROGRESS;
 use super::refill::BATCH_MESSAGES;
 use super::*;
+use crate::background::PROGRESS;
 use crate::life::Cause;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::delivery::{Delivery, delivery};
