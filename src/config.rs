@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{Error, TimeLimit};
 
-/// Holds the settings of a connection, for a [`Client`](crate::Client), a
+/// The settings of a connection, for a [`Client`](crate::Client), a
 /// [`Server`](crate::Server), or [some of its routes](crate::Router::config).
 ///
 /// ```
@@ -39,7 +39,7 @@ pub struct Config {
     pub(crate) stop_timeout: Duration,
 }
 
-/// Is longer than any program runs, and short enough to be added to any moment.
+/// A time longer than any program runs, and short enough to be added to any moment.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// The largest payload of a control frame, which no limit touches (RFC 6455, section 5.5).
 const MAX_CONTROL: usize = 125;

@@ -9,7 +9,7 @@ use crate::outbox::Leave;
 use crate::sync::{Mutex, lock};
 use crate::{Message, Overflow, SendErrorKind, WebSocket};
 
-/// Is a set of connections that get the same messages, such as the people in a room: cheap to
+/// A set of connections that get the same messages, such as the people in a room: cheap to
 /// clone, safe to share, usable from any thread and any callback. Clones are the same group.
 ///
 /// A connection may be in any number of groups, and leaves them all when it ends, before its
@@ -70,7 +70,7 @@ struct Members {
 
 type MemberList = BTreeMap<u64, Weak<Connection>>;
 
-/// What happens to a connection whose queue is full.
+/// The treatment of a connection whose queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlowPeers {
     /// It is closed with 1008.

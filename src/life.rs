@@ -38,13 +38,13 @@ enum Reading {
     Open,
     /// The peer's Close or its end of input has come.
     Over,
-    /// What has not been read is thrown away.
+    /// Input that has not been read is thrown away.
     Cut,
     /// The program has been told.
     Finished,
 }
 
-/// What is known of the end, gathered from those who take part in it.
+/// The facts of the end, gathered from those who take part in it.
 #[derive(Debug, Default)]
 struct End {
     initiator: Option<Initiator>,
@@ -53,7 +53,7 @@ struct End {
     sent_at: Option<Instant>,
     received: Option<CloseFrame>,
     failure: Option<Failed>,
-    cause: Option<Cause>,
+    cause: Option<CloseCause>,
     /// The limit of the program's at which it was closed.
     limit: Option<Timeout>,
     /// Whether the sending ended by a failed write.
@@ -61,7 +61,7 @@ struct End {
     event: Option<CloseEvent>,
 }
 
-/// What made a connection fail.
+/// The failure of a connection.
 #[derive(Debug)]
 struct Failed {
     error: Error,
@@ -71,9 +71,9 @@ struct Failed {
     tellable: bool,
 }
 
-/// Why nothing leaves any more.
+/// The reason why nothing leaves any more.
 #[derive(Debug)]
-pub(crate) enum Cause {
+pub(crate) enum CloseCause {
     /// Nothing is left to say: both Close frames were seen, or our failure was told.
     Finished,
     /// The peer is gone: its input ended without a Close, or reading or writing failed.
@@ -196,7 +196,7 @@ impl Life {
     }
 
     /// Ends the sending; what has arrived is still read. Returns whether this call did.
-    pub(crate) fn end_sending(&mut self, cause: Cause) -> bool {
+    pub(crate) fn end_sending(&mut self, cause: CloseCause) -> bool {
         if self.is_sending_over() {
             return false;
         }
@@ -211,13 +211,13 @@ impl Life {
     }
 
     /// Ends the sending and the reading. Returns whether this call ended either.
-    pub(crate) fn cut(&mut self, cause: Cause) -> bool {
+    pub(crate) fn cut(&mut self, cause: CloseCause) -> bool {
         let over = self.is_sending_over();
         let ended = match cause {
             // Nothing is left to wait for: a deadline has come late.
-            _ if self.is_clean() => self.end_sending(Cause::Finished),
+            _ if self.is_clean() => self.end_sending(CloseCause::Finished),
             // The deadline that ends the reading after a failed write is told.
-            Cause::Timeout(_) if over && self.reading == Reading::Open => {
+            CloseCause::Timeout(_) if over && self.reading == Reading::Open => {
                 self.end().cause = Some(cause);
                 false
             }
@@ -236,7 +236,7 @@ impl Life {
         let end = self.end();
         let sent = end.sent.clone().filter(|_| end.sent_at.is_some());
         let cut = match end.cause {
-            Some(Cause::Timeout(timeout)) => Some(timeout),
+            Some(CloseCause::Timeout(timeout)) => Some(timeout),
             _ => None,
         };
         let (code, reason) = end.code(sent.as_ref());
@@ -249,7 +249,7 @@ impl Life {
             received: end.received.as_ref().map(|close| close.code),
             timeout: cut.or(end.limit),
             failed: end.failure.is_some() || cut.is_some(),
-            aborted: matches!(end.cause, Some(Cause::Aborted)),
+            aborted: matches!(end.cause, Some(CloseCause::Aborted)),
             undelivered,
         };
         let failure = end.failure.take().map(|failed| failed.error);
@@ -265,7 +265,7 @@ impl Life {
     /// Takes the system's error that ended the connection, if it was one.
     pub(crate) fn take_loss(&mut self) -> Option<io::Error> {
         match &mut self.end().cause {
-            Some(Cause::Lost(error)) => error.take(),
+            Some(CloseCause::Lost(error)) => error.take(),
             _ => None,
         }
     }
@@ -294,7 +294,10 @@ impl End {
     }
 
     fn initiator(&self) -> Initiator {
-        let cut = matches!(self.cause, Some(Cause::Timeout(_) | Cause::Aborted));
+        let cut = matches!(
+            self.cause,
+            Some(CloseCause::Timeout(_) | CloseCause::Aborted)
+        );
         self.initiator.unwrap_or(if cut {
             Initiator::Local
         } else {
@@ -319,7 +322,7 @@ impl Failed {
 /// The reason a peer is told that reads too slowly.
 pub(crate) const TOO_SLOW: &str = "too slow";
 
-impl Cause {
+impl CloseCause {
     /// Returns what becomes of what was not written.
     pub(crate) fn undelivered(&self) -> DeliveryError {
         match self {

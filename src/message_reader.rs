@@ -44,7 +44,7 @@ impl<'a> MessageReader<'a> {
     }
 
     /// Waits for the next chunk.
-    fn advance(&mut self) -> io::Result<()> {
+    fn next_chunk(&mut self) -> io::Result<()> {
         let spent = std::mem::take(&mut self.chunk.bytes);
         self.read = 0;
         let next = self.reader.ask(|reader| reader.next_chunk(spent));
@@ -60,7 +60,7 @@ impl Read for MessageReader<'_> {
             return Ok(0);
         }
         while self.read == self.chunk.bytes.len() && !self.chunk.is_last {
-            self.advance()?;
+            self.next_chunk()?;
         }
         let length = (&self.chunk.bytes[self.read..]).read(buffer)?;
         self.read += length;

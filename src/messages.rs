@@ -13,7 +13,7 @@ use crate::{
     TryRecvError,
 };
 
-/// Is the reading end of a connection: whoever iterates it drives the connection.
+/// The reading end of a connection: the thread that iterates it drives the connection.
 ///
 /// [`open`](crate::open) and [`serve`](crate::ServerBuilder::serve) give one. The messages come out
 /// of [`recv`](Self::recv) or of iterating; the callbacks [`on_ping`](crate::WebSocket::on_ping),
@@ -169,7 +169,7 @@ impl Messages {
             self.connection.close(CloseCode::NORMAL, "");
             self.connection.limit_closing();
         }
-        self.until_ended(Reader::run_out)
+        self.until_ended(Reader::discard_until_closed)
     }
 
     fn until_ended(&mut self, drive: impl FnOnce(&mut Reader) -> CloseEvent) -> CloseEvent {
@@ -220,7 +220,7 @@ impl Drop for Messages {
         if !self.connection.is_own() {
             return;
         }
-        reader.let_go();
+        reader.stop_driving();
         self.connection.set_driver(None);
         if reader.event().is_some() {
             return;
@@ -232,7 +232,7 @@ impl Drop for Messages {
         }
         if self.open.is_some() {
             // Without a thread to be had the connection is cut.
-            let _ = reader.drive_apart(Reader::run_out);
+            let _ = reader.spawn(Reader::discard_until_closed);
         } else {
             reader.leave();
         }

@@ -13,7 +13,7 @@ use crate::{Error, Refusal};
 /// An upgrade request and its answer, over the socket of a handshake.
 pub(super) struct Asking<'a>(pub(super) &'a Opening);
 
-/// What a server answers to an upgrade request.
+/// The answer of a server to an upgrade request.
 pub(super) enum Answer {
     /// The 101, and what came behind it.
     Upgraded {

@@ -195,10 +195,10 @@ impl Client {
             let text = failure.text().to_owned();
             reader.fail(failure);
             connection.limit_closing();
-            reader.run_out();
+            reader.discard_until_closed();
             return Err(Error::Callback(text));
         }
-        let apart = reader.drive_apart(Reader::dispatch);
+        let apart = reader.spawn(Reader::dispatch);
         apart.map_err(|error| Error::Io(about("starting the connection's thread", error)))?;
         Ok(WebSocket::for_client(&connection).0)
     }

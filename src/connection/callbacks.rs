@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::{CloseEvent, Error, Failure, IntoOutcome, Message, Outcome, Text, WebSocket};
 
-/// Holds the callbacks of a connection, one of each kind.
+/// The callbacks of a connection, one of each kind.
 #[derive(Default)]
 pub(crate) struct Callbacks {
     pub(crate) message: Slot<Message>,
@@ -34,7 +34,7 @@ impl Callbacks {
     }
 }
 
-/// Holds one callback, which can be replaced at any time, also from inside itself.
+/// The place of one callback, which can be replaced at any time, also from inside itself.
 ///
 /// Most slots are never used: until its first setting one has no state. `None` stands for a slot that
 /// was retired before that.
@@ -51,7 +51,7 @@ struct State<T> {
     retired: bool,
 }
 
-/// Holds a callback that is out of its slot, so that a burst of events need not take it out each time.
+/// A callback that is out of its slot, so that a burst of events need not take it out each time.
 pub(crate) struct Borrowed<T> {
     callback: Option<Callback<T>>,
     /// The version of the slot that it was taken out at.
@@ -216,7 +216,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// Holds `on_close`, which runs once. What is set after the end runs at once, in its setting.
+/// The place of `on_close`, which runs once. What is set after the end runs at once, in its setting.
 #[derive(Default)]
 pub(crate) struct CloseSlot(Mutex<End>);
 

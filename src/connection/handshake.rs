@@ -193,7 +193,7 @@ impl Opening {
     }
 
     /// Goes on to a stage, unless something keeps it from that.
-    fn advance(&self, from: Stage, to: Stage) -> bool {
+    fn enter_stage(&self, from: Stage, to: Stage) -> bool {
         let mut progress = lock(&self.progress);
         let goes_on = progress.stage == from && progress.hindrance.is_none();
         if goes_on {
@@ -224,7 +224,7 @@ impl Opening {
     /// Says that the peer's part has come and is going to be answered. Returns false if the
     /// handshake is not to go on.
     pub(crate) fn begin_answer(&self) -> bool {
-        self.advance(Stage::Reading, Stage::Deciding)
+        self.enter_stage(Stage::Reading, Stage::Deciding)
     }
 
     /// Tells what TLS says after its handshake, such as why it does not believe our certificate, from

@@ -29,7 +29,7 @@ pub(crate) use self::waiting::CloseOnDrop;
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::close::CloseEvent;
 use crate::handshake::Negotiated;
-use crate::life::Cause;
+use crate::life::CloseCause;
 use crate::outbox::{Outbox, SocketWire};
 use crate::process::Process;
 use crate::protocol::{CloseFrame, Role};
@@ -38,8 +38,7 @@ use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
 use crate::transport::{Ready, Socket};
 use crate::{Address, CloseCode, Config, Counters, TimeLimit, Timeout};
 
-/// What is shared by everything that belongs to one connection: its handles, its reading end, and the
-/// background.
+/// The state of one connection that its handles, its reading end and the background share.
 pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) role: Role,
@@ -75,7 +74,7 @@ struct ReadingEnd {
     is_awaited: bool,
 }
 
-/// What the reading end tells the background.
+/// The facts that the reading end tells the background.
 #[derive(Default)]
 pub(crate) struct Reading {
     /// Whether the thread sits in `recv`, and nothing the program does keeps it from reading.
@@ -84,7 +83,7 @@ pub(crate) struct Reading {
     pub(crate) received: AtomicU64,
     /// Messages received whole so far.
     pub(crate) messages: AtomicU64,
-    /// What is half received, by a number of its own; 0 for nothing.
+    /// The message or frame that is half received, by a number of its own; 0 for nothing.
     pub(crate) mid_message: AtomicU64,
     /// Bytes of payload of messages received so far, reported while one is half received.
     pub(crate) payload: AtomicU64,
@@ -190,7 +189,7 @@ impl Connection {
 
     /// Cuts the connection at once.
     pub(crate) fn abort(&self) {
-        self.outbox.cut(Cause::Aborted);
+        self.outbox.cut(CloseCause::Aborted);
     }
 
     /// Cuts the connection at `by`, whatever the program does.
@@ -283,10 +282,10 @@ impl Timed for Connection {
                 Verdict::Cut(Timeout::Pong) => self.outbox.cut_silent(),
                 // Nobody has closed: the peer was lost with the write that failed.
                 Verdict::Cut(Timeout::Close) if facts.writing.has_failed => {
-                    self.outbox.cut(Cause::Lost(None));
+                    self.outbox.cut(CloseCause::Lost(None));
                 }
                 Verdict::Cut(timeout) => {
-                    self.outbox.cut(Cause::Timeout(timeout));
+                    self.outbox.cut(CloseCause::Timeout(timeout));
                 }
             }
         }

@@ -42,5 +42,5 @@ impl Patience {
     }
 }
 
-/// So long what is at hand is looked at.
+/// The longest time for which input that is at hand is looked at.
 const MOMENT: Duration = Duration::from_millis(10);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::callbacks::{Borrowed, catch};
 use super::{Connection, Patience};
 use crate::held::{Room, Share};
-use crate::life::Cause;
+use crate::life::CloseCause;
 use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::record::warn;
@@ -29,7 +29,7 @@ pub(crate) struct Reader {
     /// The memory of the message that comes.
     share: Share,
     cork: Arc<Cork<SocketWire>>,
-    /// What callbacks get; keeps no client open.
+    /// The handle that callbacks get; keeps no client open.
     ws: WebSocket,
     borrowed: BorrowedCallbacks,
     driver: Option<ThreadId>,
@@ -52,7 +52,7 @@ struct BorrowedCallbacks {
     binary: Borrowed<Bytes>,
 }
 
-/// What comes for the program.
+/// An event for the program.
 enum Incoming {
     Message(Message),
     Chunk(Chunk),
@@ -170,7 +170,7 @@ impl Reader {
     /// Dispatches everything to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
         self.leave_to_owner();
-        self.take_the_wheel();
+        self.begin_driving();
         self.connection.reading.stay();
         as_connection_thread(|| {
             loop {
@@ -187,16 +187,13 @@ impl Reader {
     }
 
     /// Drives the connection to its end, discarding what comes.
-    pub(crate) fn run_out(&mut self) -> CloseEvent {
+    pub(crate) fn discard_until_closed(&mut self) -> CloseEvent {
         self.discarding = true;
         self.dispatch()
     }
 
     /// Drives on a thread of the connection's own.
-    pub(crate) fn drive_apart(
-        mut self: Box<Self>,
-        drive: fn(&mut Self) -> CloseEvent,
-    ) -> io::Result<()> {
+    pub(crate) fn spawn(mut self: Box<Self>, drive: fn(&mut Self) -> CloseEvent) -> io::Result<()> {
         let connection = Arc::clone(&self.connection);
         // Before the thread has begun: if it cannot be had, this is the end.
         connection.reading.stay();
@@ -211,7 +208,7 @@ impl Reader {
     /// Returns the next message, `None` once the patience is at its end, or how the connection has
     /// ended; ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
-        self.take_the_wheel();
+        self.begin_driving();
         match self.next_of_burst() {
             None => self.next_message(&patience),
             message => Ok(message),
@@ -234,7 +231,7 @@ impl Reader {
     /// Returns what has come of the next message as soon as it has begun; what is left of one that
     /// was read before is skipped.
     pub(crate) fn first_chunk(&mut self) -> Result<Chunk, CloseEvent> {
-        self.take_the_wheel();
+        self.begin_driving();
         while self.decoder.is_streaming() {
             let skipped = self.chunk()?;
             self.decoder.reuse(skipped.bytes);
@@ -245,14 +242,14 @@ impl Reader {
 
     /// Returns the next chunk of a message that has begun; takes back the memory of the one before.
     pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, CloseEvent> {
-        self.take_the_wheel();
+        self.begin_driving();
         self.decoder.reuse(spent);
         self.chunk()
     }
 
     fn chunk(&mut self) -> Result<Chunk, CloseEvent> {
         loop {
-            match self.advance(&Patience::Endless)? {
+            match self.next_incoming(&Patience::Endless)? {
                 Some(Incoming::Message(message)) => return Ok(message.into()),
                 Some(Incoming::Chunk(chunk)) => return Ok(chunk),
                 None => {}
@@ -263,7 +260,7 @@ impl Reader {
     /// Returns the next whole message; what is left of one that was read in chunks is skipped.
     #[inline(never)]
     fn next_message(&mut self, patience: &Patience) -> Result<Option<Message>, CloseEvent> {
-        while let Some(incoming) = self.advance(patience)? {
+        while let Some(incoming) = self.next_incoming(patience)? {
             match incoming {
                 Incoming::Message(message) => return Ok(Some(message)),
                 Incoming::Chunk(chunk) => self.decoder.reuse(chunk.bytes),
@@ -276,7 +273,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn advance(&mut self, patience: &Patience) -> Result<Option<Incoming>, CloseEvent> {
+    fn next_incoming(&mut self, patience: &Patience) -> Result<Option<Incoming>, CloseEvent> {
         let mut looked = false;
         loop {
             if self.connection.outbox.is_cut() {
@@ -334,7 +331,7 @@ impl Reader {
     }
 
     /// Says that this thread drives now, and that what it sends may be gathered.
-    pub(crate) fn take_the_wheel(&mut self) {
+    pub(crate) fn begin_driving(&mut self) {
         let thread = this_thread();
         if self.driver != Some(thread) {
             self.driver = Some(thread);
@@ -344,7 +341,7 @@ impl Reader {
     }
 
     /// Lets go, so that another thread may drive.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn stop_driving(&mut self) {
         if self.driver.take() == Some(this_thread()) {
             drive_with(None);
         }
@@ -678,14 +675,14 @@ impl Reader {
     }
 }
 
-/// So often what a cut connection still holds is read, in search of the peer's Close.
+/// The number of reads for which the peer's Close is searched in what a cut connection still holds.
 const MAX_LEFTOVER_READS: usize = 64;
 
 impl Drop for Reader {
     /// Ends a connection that nobody can drive any more: even so, `on_close` runs.
     fn drop(&mut self) {
         if self.socket.is_some() && self.connection.is_own() {
-            self.connection.outbox.cut(Cause::Aborted);
+            self.connection.outbox.cut(CloseCause::Aborted);
             let _ = catch(|| {
                 self.finish();
                 Ok(())

@@ -20,7 +20,7 @@ pub(super) struct Chunked {
     allowance: u64,
 }
 
-/// What comes next.
+/// The part that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first digit of a chunk's size.

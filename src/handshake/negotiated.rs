@@ -1,8 +1,8 @@
-//! What an opening handshake has agreed on: [`Negotiated`].
+//! The result of an opening handshake: [`Negotiated`].
 
 use http::Response;
 
-/// What both sides have agreed on by the request and the 101.
+/// The terms that both sides have agreed on, by the request and the 101.
 #[derive(Debug, Default)]
 pub(crate) struct Negotiated {
     /// RFC 6455, section 1.9.

@@ -11,7 +11,7 @@ use super::{fields, framing};
 /// RFC 9110, section 10.1.1: the client waits for this before it goes on.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Holds what is still to come of a body.
+/// The body of a request while it comes.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     coding: Coding,

@@ -21,7 +21,7 @@ pub(crate) struct ResponseBody {
     coding: Coding,
 }
 
-/// What of the body is still to come.
+/// The part of the body that is still to come.
 #[derive(Debug)]
 enum Coding {
     /// Nothing, or nothing that is wanted.

@@ -11,7 +11,7 @@ use super::pattern::Pattern;
 use super::{Reply, Request};
 use crate::Config;
 
-/// Is a path with what answers there.
+/// A path, and the handler that answers there.
 pub(super) struct Route {
     pub(super) pattern: Pattern,
     pub(super) accepts: Accepts,
@@ -20,7 +20,7 @@ pub(super) struct Route {
     pub(super) config: Option<Arc<Config>>,
 }
 
-/// Is what a route is for.
+/// The requests that a route is for.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Accepts {
     WebSocket,

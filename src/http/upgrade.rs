@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::header;
 use crate::{Config, IntoOutcome, Messages, Outcome, Request, WebSocket};
 
-/// Is the decision to go on with the upgrade: what the 101 carries, and what is done with the
+/// The decision to go on with the upgrade: what the 101 carries, and what is done with the
 /// connection then.
 ///
 /// [`should_upgrade`](crate::ServerBuilder::should_upgrade) returns one; with
@@ -35,7 +35,7 @@ pub struct Upgrade {
     pub(crate) invalid: Option<String>,
 }
 
-/// Is what runs on the connection's thread once the 101 has left.
+/// The program's code that runs on the connection's thread once the 101 has left.
 pub(crate) enum Handler {
     Callbacks(SetUp),
     StraightLine(StraightLine),

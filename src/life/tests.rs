@@ -22,15 +22,15 @@ fn take(life: &mut Life, step: &str) -> bool {
         "end_input" => life.end_input(),
         "lose" => {
             let error = io::ErrorKind::BrokenPipe.into();
-            let ended = life.end_sending(Cause::Lost(Some(error)));
+            let ended = life.end_sending(CloseCause::Lost(Some(error)));
             if ended {
                 life.fail_sending();
             }
             return ended;
         }
-        "end" => return life.end_sending(Cause::Finished),
-        "cut" => return life.cut(Cause::Aborted),
-        "expire" => return life.cut(Cause::Timeout(Timeout::Pong)),
+        "end" => return life.end_sending(CloseCause::Finished),
+        "cut" => return life.cut(CloseCause::Aborted),
+        "expire" => return life.cut(CloseCause::Timeout(Timeout::Pong)),
         "finish" => {
             let (event, _) = life.tell(0);
             life.finish(event);
@@ -278,10 +278,10 @@ fn a_limit_is_told_unless_a_deadline_cuts() {
         life.encode_close(close.clone());
         life.send_close(Instant::now());
         if cut {
-            life.cut(Cause::Timeout(Timeout::Close));
+            life.cut(CloseCause::Timeout(Timeout::Close));
         } else {
             life.receive_close(close);
-            life.end_sending(Cause::Finished);
+            life.end_sending(CloseCause::Finished);
         }
         let (event, error) = life.tell(0);
         let told = if cut { Timeout::Close } else { Timeout::Idle };

@@ -12,7 +12,7 @@ use super::queue::{Queue, Seat};
 use super::sync::{MutexGuard, Ordering, lock, wait};
 use super::writer::{Writer, dispose_all};
 use super::{Outbox, Wire};
-use crate::life::Cause;
+use crate::life::CloseCause;
 
 /// The bytes that a turn writes for others beyond its own message, so that nobody is conscripted into
 /// another's flood and no connection delays another's time.
@@ -130,7 +130,7 @@ impl<W: Wire> Outbox<W> {
         if let Some(frame) = direct {
             writer.push(frame.take());
         }
-        self.cut(Cause::Aborted);
+        self.cut(CloseCause::Aborted);
         self.with_queue(|queue, after| queue.bury(writer, after));
     }
 

@@ -7,7 +7,7 @@ use super::aftermath::Aftermath;
 use super::queue::{Queue, Seat};
 use super::sync::lock;
 use super::{Outbox, Urgency, Wire};
-use crate::life::{Cause, TOO_SLOW};
+use crate::life::{CloseCause, TOO_SLOW};
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, CloseEvent, DeliveryError, Error, Initiator, Timeout};
 
@@ -80,27 +80,27 @@ impl<W: Wire> Outbox<W> {
             queue.life.end_input();
         });
         self.flush();
-        self.end(Cause::Lost(None));
+        self.end(CloseCause::Lost(None));
     }
 
     /// Takes note of an error in reading: the socket is of no use any more.
     pub(crate) fn lose(self: &Arc<Self>, error: io::Error) {
-        self.end(Cause::Lost(Some(error)));
+        self.end(CloseCause::Lost(Some(error)));
     }
 
     /// Ends the sending: nothing leaves any more, what is queued is discarded, and who waits is woken.
     /// What has arrived is still read. Returns whether this call did.
-    pub(crate) fn end(self: &Arc<Self>, cause: Cause) -> bool {
+    pub(crate) fn end(self: &Arc<Self>, cause: CloseCause) -> bool {
         self.with_queue(|queue, after| queue.end(cause, after))
     }
 
     /// Ends the sending and the reading, and cuts the socket. Returns whether this call did.
-    pub(crate) fn cut(self: &Arc<Self>, cause: Cause) -> bool {
+    pub(crate) fn cut(self: &Arc<Self>, cause: CloseCause) -> bool {
         let mut after = Aftermath::new();
         let mut queue = lock(&self.queue);
         // A Close that is with the kernel is the last thing there: it may still arrive.
         let said_all = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
-        let said_all = said_all && matches!(cause, Cause::Timeout(Timeout::Pong));
+        let said_all = said_all && matches!(cause, CloseCause::Timeout(Timeout::Pong));
         let cut = queue.cut(cause, &mut after);
         let wire = queue.wire.clone().filter(|_| cut);
         self.unlock(queue, after);
@@ -122,7 +122,7 @@ impl<W: Wire> Outbox<W> {
             queue.overtake(close, after);
         });
         self.write_waiting();
-        self.cut(Cause::Timeout(Timeout::Pong));
+        self.cut(CloseCause::Timeout(Timeout::Pong));
     }
 
     /// Gives up the socket, waits for whoever still writes, and puts together how the connection ended.
@@ -130,7 +130,7 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn tell(self: &Arc<Self>) -> (CloseEvent, Option<Error>) {
         let mut after = Aftermath::new();
         let mut queue = lock(&self.queue);
-        queue.end(Cause::Finished, &mut after);
+        queue.end(CloseCause::Finished, &mut after);
         let wire = queue.wire.take();
         self.unlock(queue, after);
         drop(wire);
@@ -184,7 +184,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    fn cut(&mut self, cause: Cause, after: &mut Aftermath<W>) -> bool {
+    fn cut(&mut self, cause: CloseCause, after: &mut Aftermath<W>) -> bool {
         let why = cause.undelivered();
         let was_over = self.life.is_sending_over();
         let cut = self.life.cut(cause);

@@ -25,7 +25,7 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// such as having no descriptors left, is tried again after a pause.
 ///
 /// # Errors
-/// What is wrong with a listening socket that accepts nobody any more.
+/// The error of a listening socket that accepts nobody any more.
 pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
     let mut accepting = Accepting {
         shared,
@@ -33,7 +33,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
         trouble: Trouble::default(),
     };
     let mut has_knocked = false;
-    while !shared.roster.is_stopping() {
+    while !shared.connections.is_stopping() {
         match listener.accept() {
             Ok(socket) => {
                 accepting.admit(socket);
@@ -57,7 +57,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-/// What the accept thread works with.
+/// The accept thread's own state.
 struct Accepting<'a> {
     shared: &'a Arc<Shared>,
     lingering: Lingering,
@@ -76,13 +76,13 @@ impl Accepting<'_> {
 
     fn lose(&mut self, error: &dyn Display) {
         if let Some(pause) = self.trouble.lose(error) {
-            self.shared.roster.pause(pause);
+            self.shared.connections.pause(pause);
         }
     }
 
     fn fail(&mut self, error: &io::Error) {
         let pause = self.trouble.fail(error);
-        self.shared.roster.pause(pause);
+        self.shared.connections.pause(pause);
     }
 
     /// Gives a connection its thread, or 503. Where no thread can be had there is no pause: everybody
@@ -108,7 +108,7 @@ impl Accepting<'_> {
 
     /// Answers 503, or over TLS hangs up: there is no waiting here for a handshake.
     fn refuse(&mut self, socket: Socket) {
-        self.shared.roster.count_refused();
+        self.shared.connections.count_refused();
         if !self.shared.is_tls() {
             self.lingering.refuse(socket, OVERLOADED);
         }
@@ -124,11 +124,11 @@ fn spawn(
     let socket = Arc::new(socket);
     let id = Connection::next_id();
     let (theirs, sharing) = (Arc::clone(&socket), Arc::clone(shared));
-    shared.roster.add_thread(counts_for);
+    shared.connections.add_thread(counts_for);
     let builder = thread::Builder::new().name(format!("landline-{id}"));
     let spawned = builder.spawn(move || session::run(id, theirs, counts_for, &sharing));
     spawned.map(drop).map_err(|error| {
-        drop(shared.roster.place(id, counts_for));
+        drop(shared.connections.register(id, counts_for));
         (error, Arc::into_inner(socket))
     })
 }
@@ -136,13 +136,13 @@ fn spawn(
 /// Returns the limit that is reached, for all or for one address. Only the accept thread counts
 /// up, so what has room here has it still when it is counted.
 fn reached(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Option<String> {
-    if shared.roster.thread_count() >= shared.max_connections {
+    if shared.connections.thread_count() >= shared.max_connections {
         return Some(format!("{} is the limit", shared.max_connections));
     }
     if held::is_exhausted() {
         return Some("peers hold all the memory that they may".into());
     }
     let (address, limit) = quota?;
-    let reached = shared.roster.threads_of(address) >= limit;
+    let reached = shared.connections.threads_of(address) >= limit;
     reached.then(|| format!("{limit} for {address} is the limit"))
 }

@@ -1,4 +1,4 @@
-//! Whom a server lets in, before any of the program's code runs.
+//! The clients that a server lets in, before any of the program's code runs.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -64,7 +64,7 @@ fn household(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whom it lets in.
+/// # Admission
 impl ServerBuilder {
     /// Lets the pages of these origins open connections and send what may change something, too. By
     /// default only those of the same host may, and clients that are no browsers and send no Origin.

@@ -1,11 +1,11 @@
-//! What a server is made of.
+//! The settings of a server, and its start: [`ServerBuilder`].
 
 use std::fmt;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, OnceLock};
 
 use super::admission::Admission;
-use super::roster::Roster;
+use super::connections::Connections;
 use super::{Server, Shared, start};
 use crate::error::about;
 use crate::held::memory_budget;
@@ -232,7 +232,7 @@ impl ServerBuilder {
             admission,
             tls: Mutex::new(tls.map(Arc::new)),
             hook,
-            roster: Roster::default(),
+            connections: Connections::default(),
             failure: OnceLock::new(),
             owner: Process::this(),
             wake: Some(listener.wake()),
@@ -275,7 +275,7 @@ fn listen(address: impl ToSocketAddrs) -> Result<Listener, Error> {
     Listener::bind(&addresses).map_err(Error::Bind)
 }
 
-/// What was written is not known here, only that the system makes nothing of it.
+/// The text of the address is not known here, only that the system makes nothing of it.
 const UNUSABLE: &str = "an address that cannot be used (write a host and a port, such as \
     127.0.0.1:9001, or 0.0.0.0:9001 or [::]:9001 for all addresses of this machine)";
 

@@ -24,8 +24,8 @@ pub(super) enum RequestError {
     Bad(BadRequest),
 }
 
-/// What the body of a request may take without being counted, in bytes: the buffers that a body of 64 KiB
-/// comes in, which double.
+/// The memory that the body of a request may take without being counted, in bytes: the buffers that a
+/// body of 64 KiB comes in, which double.
 const FREE_BODY: usize = 2 * held::FREE + (16 << 10);
 
 impl Exchange<'_> {

@@ -3,11 +3,11 @@
 mod accept;
 mod admission;
 mod builder;
+mod connections;
 mod exchange;
 mod lingering;
 mod rejection;
 mod report;
-mod roster;
 mod session;
 mod trouble;
 
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use self::admission::Admission;
 pub use self::builder::ServerBuilder;
+use self::connections::Connections;
 pub use self::report::{Stage, StopReport, StuckThread};
-use self::roster::Roster;
 use crate::connection::reader::on_connection_thread;
 use crate::error::about;
 use crate::group::{SlowPeers, send_to_each};
@@ -35,7 +35,7 @@ use crate::{
     Address, Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket,
 };
 
-/// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
+/// A running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
 ///
 /// It runs until [`stop`](Self::stop), or until the last handle is dropped, which is the same. The
 /// handle that [`Request::server`](crate::Request::server) gives does not count.
@@ -80,7 +80,7 @@ impl Server {
             admission: Admission::default(),
             tls: Mutex::default(),
             hook: Box::new(|_| Reply::forbidden()),
-            roster: Roster::default(),
+            connections: Connections::default(),
             failure: OnceLock::new(),
             owner: Process::this(),
             wake: None,
@@ -139,7 +139,7 @@ impl Server {
     /// handles keep nothing open. To send to all there is [`broadcast`](Self::broadcast).
     #[must_use]
     pub fn connections(&self) -> Vec<WebSocket> {
-        let connections = self.shared.roster.connections();
+        let connections = self.shared.connections.list();
         connections.iter().map(WebSocket::for_callbacks).collect()
     }
 
@@ -147,21 +147,21 @@ impl Server {
     /// waits: who has fallen behind is closed with 1008, as by a [`Group`](crate::Group), which is
     /// for a part of them.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
-        let all = self.shared.roster.connections().into_iter();
+        let all = self.shared.connections.list().into_iter();
         send_to_each(all, &message.into(), SlowPeers::Close)
     }
 
     /// Returns how many connections are open.
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        self.shared.roster.connection_count()
+        self.shared.connections.count()
     }
 
     /// Returns what the server has counted since it was bound. It is cheap for the connections;
     /// the caller looks at each open one.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
-        self.shared.roster.counters()
+        self.shared.connections.counters()
     }
 
     /// Begins to stop, and returns at once, from anywhere: no new connections, 503 for those whose
@@ -192,7 +192,7 @@ impl Server {
             return Err(WaitError::WouldDeadlock);
         }
         uncork_thread();
-        let stuck = self.shared.roster.wait_empty();
+        let stuck = self.shared.connections.wait_empty();
         match self.shared.failure.get() {
             Some(&os_error) => Err(WaitError::ListenerFailed { os_error }),
             None => Ok(StopReport::new(stuck)),
@@ -209,7 +209,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Is what the threads of a server share.
+/// The state that the threads of a server share.
 struct Shared {
     local_addrs: Vec<Address>,
     config: Arc<Config>,
@@ -221,10 +221,10 @@ struct Shared {
     /// Replaceable while the server runs.
     tls: Mutex<Option<Arc<Acceptor>>>,
     hook: Answer,
-    roster: Roster,
+    connections: Connections,
     /// The system's error code for what ended the server.
     failure: OnceLock<i32>,
-    /// Who bound it: a forked child has a copy, and nothing to stop.
+    /// The process that bound it: a forked child has a copy, and nothing to stop.
     owner: Process,
     /// Wakes the accept thread, if there ever was one.
     wake: Option<Arc<Wake>>,
@@ -240,7 +240,7 @@ impl Shared {
             return;
         }
         let deadline = Instant::now().checked_add(patience);
-        self.roster
+        self.connections
             .stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
         if let Some(wake) = &self.wake {
             wake.wake();
@@ -267,7 +267,7 @@ impl Drop for StopOnDrop {
 /// Starts the accept thread.
 fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
     let accepting = Arc::clone(&shared);
-    shared.roster.set_accepting(true);
+    shared.connections.set_accepting(true);
     let builder = thread::Builder::new().name("landline-accept".into());
     let accept = move || {
         let accepted = accept::run(&listener, &accepting);
@@ -275,7 +275,7 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
         if let Err(error) = accepted {
             accepting.fail(&error);
         }
-        accepting.roster.set_accepting(false);
+        accepting.connections.set_accepting(false);
     };
     let spawned = builder.spawn(accept);
     spawned.map_err(|error| Error::Io(about("starting the accept thread", error)))?;

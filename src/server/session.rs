@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
+use super::connections::Registration;
 use super::exchange::{Exchange, RequestError};
 use super::rejection::Rejection;
-use super::roster::Place;
 use super::{Server, Shared};
 use crate::background::Timer;
 use crate::connection::Connection;
@@ -32,8 +32,8 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 // The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
 // every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
-    let mut place = shared.roster.place(id, counts_for);
-    let opened = as_connection_thread(|| shake_hands(&socket, shared, &mut place));
+    let mut registration = shared.connections.register(id, counts_for);
+    let opened = as_connection_thread(|| shake_hands(&socket, shared, &mut registration));
     let Some((accepted, timer)) = opened else {
         return;
     };
@@ -45,7 +45,7 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         config,
     } = accepted;
     let connection = Connection::open(id, Role::Server, &socket, &config, negotiated, timer);
-    place.enter_connection(&connection);
+    registration.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, &config, pipelined);
     drop(connection);
     as_connection_thread(|| serve(reader, request, handler));
@@ -65,11 +65,11 @@ struct Accepted {
 fn shake_hands(
     socket: &Arc<Socket>,
     shared: &Arc<Shared>,
-    place: &mut Place<'_>,
+    registration: &mut Registration<'_>,
 ) -> Option<(Accepted, Arc<Timer>)> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
-    place.enter_opening(opening.opening(), shared.max_handshakes);
+    registration.enter_opening(opening.opening(), shared.max_handshakes);
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that says why is not to be lost.
         socket.finish_and_linger();
@@ -77,12 +77,12 @@ fn shake_hands(
     }
     match accept(&opening, socket, shared) {
         Ok(accepted) => {
-            place.leave_opening();
+            registration.leave_opening();
             Some((accepted, opening.finish().ok()?))
         }
         Err(rejection) => {
             if rejection.turns_away() {
-                shared.roster.count_refused();
+                shared.connections.count_refused();
             }
             if let Rejection::Bad(bad) = &rejection {
                 debug!("a request was refused: {} {}", bad.status, bad.reason);
@@ -184,7 +184,7 @@ fn read_request(
         Ok(_) if !opening.begin_answer() => Err(STOPPING.into()),
         Ok(read) => Ok(read),
         Err(RequestError::Bad(bad)) => Err(bad.into()),
-        Err(RequestError::Lost) if shared.roster.is_stopping() => Err(STOPPING.into()),
+        Err(RequestError::Lost) if shared.connections.is_stopping() => Err(STOPPING.into()),
         Err(RequestError::Lost) => Err(Rejection::Lost),
     }
 }
@@ -222,7 +222,7 @@ fn failed(request: &Request, error: &Error) -> Reply {
 fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
     let connection = Arc::clone(reader.connection());
     let ws = WebSocket::for_callbacks(&connection);
-    reader.take_the_wheel();
+    reader.begin_driving();
     match handler {
         Handler::Callbacks(set_up) => {
             // Moved in, so that the request's memory is free before the connection is read.
@@ -252,6 +252,6 @@ fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader
     let by = connection.limit_closing() + LAST_CALL;
     let patience = by.saturating_duration_since(Instant::now());
     if let Ok(mut reader) = returned.recv_timeout(patience) {
-        reader.run_out();
+        reader.discard_until_closed();
     }
 }

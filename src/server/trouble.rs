@@ -1,11 +1,11 @@
-//! What keeps a server from accepting: [`Trouble`].
+//! The trouble that keeps a server from accepting: [`Trouble`].
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use crate::record::{debug, info, warn};
 
-/// What keeps the accept thread from accepting, and for how long it is to pause. It tells the program's
+/// The trouble that keeps the accept thread from accepting, and the pause that it is to make. It tells the program's
 /// logger when trouble begins and when it is over.
 #[derive(Default)]
 pub(super) struct Trouble {

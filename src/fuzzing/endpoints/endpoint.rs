@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::super::input::Input;
 use super::tape::Tape;
-use crate::life::Cause;
+use crate::life::CloseCause;
 use crate::outbox::{Leave, Outbox, Stream};
 use crate::protocol::{CloseFrame, Decoder, Event, Fin, Limits, Opcode, Role};
 use crate::{CloseCode, CloseEvent, Config, Delivery, Error, Message, Overflow};
@@ -91,7 +91,7 @@ impl Endpoint {
                 let close = CloseFrame::cut_to_fit(CloseCode::INTERNAL_ERROR, "");
                 self.outbox.fail(close, Error::Callback(String::new()));
             }
-            3 => drop(self.outbox.cut(Cause::Aborted)),
+            3 => drop(self.outbox.cut(CloseCause::Aborted)),
             4 => self.outbox.cut_silent(),
             // The peer's input ends without a Close.
             _ => self.end(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::world::{BINARY, CLOSE, FRAME, FakeWire, Frame, PLENTY, explore, message, numbers};
-use crate::life::Cause;
+use crate::life::CloseCause;
 use crate::outbox::{Delivery, Outbox, Rest, Wire};
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, DeliveryError, Error, Initiator};
@@ -180,9 +180,9 @@ fn loom_a_cut_wakes_everybody() {
         let reader = wire.spawn(move || {
             theirs.fail(close(FAILED), Error::TooSlow);
             theirs.flush();
-            theirs.cut(Cause::Aborted)
+            theirs.cut(CloseCause::Aborted)
         });
-        let first = outbox.cut(Cause::Aborted);
+        let first = outbox.cut(CloseCause::Aborted);
         wire.run_background();
         assert!(
             first != reader.join().expect("no panic"),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::world::{BINARY, CLOSE, CONTINUATION, FRAME, FakeWire, Frame, PLENTY, explore, numbers};
 use crate::CloseCode;
-use crate::life::Cause;
+use crate::life::CloseCause;
 use crate::outbox::{Outbox, Wire};
 use crate::protocol::{CloseFrame, Fin, Opcode};
 
@@ -107,7 +107,7 @@ fn loom_an_author_that_waits_is_woken() {
                 }
             });
             if cut {
-                outbox.cut(Cause::Aborted);
+                outbox.cut(CloseCause::Aborted);
             }
             wire.make_room(10);
             wire.make_room(PLENTY);

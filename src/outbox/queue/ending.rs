@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Queue, Seat};
-use crate::life::Cause;
+use crate::life::CloseCause;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::writer::Writer;
@@ -67,7 +67,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Ends the sending, if that is not over. Returns whether this call did.
-    pub(in crate::outbox) fn end(&mut self, cause: Cause, after: &mut Aftermath<W>) -> bool {
+    pub(in crate::outbox) fn end(&mut self, cause: CloseCause, after: &mut Aftermath<W>) -> bool {
         let why = cause.undelivered();
         let ended = self.life.end_sending(cause);
         if ended {
@@ -106,7 +106,7 @@ impl<W: Wire> Queue<W> {
 
     /// Ends the sending after a failed write. What has arrived is still read.
     pub(in crate::outbox) fn lose(&mut self, error: io::Error, after: &mut Aftermath<W>) {
-        if self.end(Cause::Lost(Some(error)), after) {
+        if self.end(CloseCause::Lost(Some(error)), after) {
             self.life.fail_sending();
             // From now on silence counts.
             after.expect_look(&self.wire);

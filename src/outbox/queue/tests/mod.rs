@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::refill::BATCH_MESSAGES;
 use super::*;
 use crate::background::PROGRESS;
-use crate::life::Cause;
+use crate::life::CloseCause;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::delivery::{Delivery, delivery};
 use crate::outbox::frame::{Frame, Written};
@@ -263,7 +263,7 @@ impl Fixture {
     }
 
     fn end(&mut self) -> bool {
-        self.queue.end(Cause::Aborted, &mut self.after)
+        self.queue.end(CloseCause::Aborted, &mut self.after)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who is connected to a server, from the accepted socket to the end of its thread.
+//! The connections of a server, each from the accepted socket to the end of its thread.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,9 +13,9 @@ use crate::connection::handshake::Opening;
 use crate::sync::lock;
 use crate::{CloseCode, Counters, ServerCounters, Timeout};
 
-/// Counts the threads, and knows the handshakes and the connections.
+/// The threads, the handshakes and the connections of a server.
 #[derive(Default)]
-pub(super) struct Roster {
+pub(super) struct Connections {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -31,7 +31,7 @@ struct State {
     /// Those of them that were awaited when the limit was last looked at, and all since.
     reading: BTreeMap<u64, Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
-    /// What has gone over connections that have ended.
+    /// The traffic of connections that have ended.
     ended: Counters,
     opened: u64,
     refused: u64,
@@ -41,10 +41,10 @@ struct State {
     stop_by: Option<Instant>,
 }
 
-/// Is one thread's place on the roster, until dropped.
-pub(super) struct Place<'a> {
+/// One thread among the connections, until dropped.
+pub(super) struct Registration<'a> {
     id: u64,
-    roster: &'a Roster,
+    connections: &'a Connections,
     counts_for: Option<IpAddr>,
     is_opening: bool,
     connection: Option<Arc<Connection>>,
@@ -52,15 +52,16 @@ pub(super) struct Place<'a> {
 
 /// The number of handshakes that are looked at for one to be cut.
 const MOST_LOOKS: usize = 64;
-/// So much longer than the stop's deadline its waiter waits, for those who have just been cut.
+/// The time for which a wait for the stop goes on behind its deadline, for threads whose sockets have just
+/// been cut.
 const GRACE: Duration = Duration::from_millis(500);
 
-impl Roster {
-    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+impl Connections {
+    pub(super) fn list(&self) -> Vec<Arc<Connection>> {
         lock(&self.state).connections.values().cloned().collect()
     }
 
-    pub(super) fn connection_count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         lock(&self.state).connections.len()
     }
 
@@ -113,7 +114,7 @@ impl Roster {
         lock(&self.state).per_ip.get(&address).copied().unwrap_or(0)
     }
 
-    /// Counts a thread; its [`Place`] uncounts it.
+    /// Counts a thread; its [`Registration`] uncounts it.
     pub(super) fn add_thread(&self, counts_for: Option<IpAddr>) {
         let mut state = lock(&self.state);
         state.threads += 1;
@@ -123,10 +124,10 @@ impl Roster {
     }
 
     /// Takes over a counted thread, under the id that its connection has.
-    pub(super) fn place(&self, id: u64, counts_for: Option<IpAddr>) -> Place<'_> {
-        Place {
+    pub(super) fn register(&self, id: u64, counts_for: Option<IpAddr>) -> Registration<'_> {
+        Registration {
             id,
-            roster: self,
+            connections: self,
             counts_for,
             is_opening: false,
             connection: None,
@@ -191,11 +192,11 @@ impl State {
     }
 }
 
-impl Place<'_> {
+impl Registration<'_> {
     /// Enters a handshake. At the limit of those whose request has not come, the oldest that waits for
     /// its peer is cut.
     pub(super) fn enter_opening(&mut self, opening: &Arc<Opening>, limit: usize) {
-        let mut state = lock(&self.roster.state);
+        let mut state = lock(&self.connections.state);
         let (excess, oldest) = state.find_excess(limit);
         state.openings.insert(self.id, Arc::clone(opening));
         state.reading.insert(self.id, Arc::clone(opening));
@@ -212,7 +213,7 @@ impl Place<'_> {
     /// Ends the handshake.
     pub(super) fn leave_opening(&mut self) {
         if mem::take(&mut self.is_opening) {
-            let mut state = lock(&self.roster.state);
+            let mut state = lock(&self.connections.state);
             let left = state.openings.remove(&self.id);
             let read = state.reading.remove(&self.id);
             drop(state);
@@ -223,7 +224,7 @@ impl Place<'_> {
     /// Enters a connection.
     pub(super) fn enter_connection(&mut self, connection: &Arc<Connection>) {
         self.connection = Some(Arc::clone(connection));
-        let mut state = lock(&self.roster.state);
+        let mut state = lock(&self.connections.state);
         state
             .connections
             .insert(connection.id, Arc::clone(connection));
@@ -236,12 +237,12 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Registration<'_> {
     fn drop(&mut self) {
         self.leave_opening();
         let left = self.connection.take();
         let counted = left.as_ref().map(|connection| connection.counters());
-        let mut state = lock(&self.roster.state);
+        let mut state = lock(&self.connections.state);
         let entered = left.and_then(|connection| state.connections.remove(&connection.id));
         state.ended += counted.unwrap_or_default();
         state.threads -= 1;
@@ -253,7 +254,7 @@ impl Drop for Place<'_> {
         drop(state);
         drop(entered);
         if is_last {
-            self.roster.changed.notify_all();
+            self.connections.changed.notify_all();
         }
     }
 }
@@ -270,17 +271,23 @@ mod tests {
     /// Threads count for their address until they end; an address with none is forgotten.
     #[test]
     fn threads_are_counted_for_their_address() {
-        let roster = Roster::default();
+        let connections = Connections::default();
         let [one, other] = ["192.0.2.1", "::1"].map(|text| text.parse::<IpAddr>().unwrap());
-        let places = [Some(one), Some(other), Some(one), None].map(|counts_for| {
-            roster.add_thread(counts_for);
-            roster.place(0, counts_for)
+        let registrations = [Some(one), Some(other), Some(one), None].map(|counts_for| {
+            connections.add_thread(counts_for);
+            connections.register(0, counts_for)
         });
-        assert_eq!((roster.threads_of(one), roster.threads_of(other)), (2, 1));
-        assert_eq!(roster.thread_count(), 4);
-        drop(places);
-        assert_eq!((roster.threads_of(one), roster.threads_of(other)), (0, 0));
-        assert_eq!(roster.thread_count(), 0);
-        assert!(lock(&roster.state).per_ip.is_empty());
+        assert_eq!(
+            (connections.threads_of(one), connections.threads_of(other)),
+            (2, 1)
+        );
+        assert_eq!(connections.thread_count(), 4);
+        drop(registrations);
+        assert_eq!(
+            (connections.threads_of(one), connections.threads_of(other)),
+            (0, 0)
+        );
+        assert_eq!(connections.thread_count(), 0);
+        assert!(lock(&connections.state).per_ip.is_empty());
     }
 }
