@@ -8,7 +8,7 @@ use super::super::decoder::frames;
 use super::super::input::Input;
 use super::tape::Tape;
 use crate::life::Cause;
-use crate::outbox::{Leave, Outbox, Stream};
+use crate::outbox::{Outbox, Stream};
 use crate::protocol::{CloseFrame, Decoder, Event, Fin, Limits, Opcode, Role};
 use crate::{CloseCode, CloseEvent, Config, Delivery, Error, Message, Overflow};
 
@@ -127,7 +127,7 @@ impl Endpoint {
             Overflow::Close,
         ]);
         self.is_disturbed |= !matches!(overflow, Overflow::Wait | Overflow::HandBack);
-        match self.outbox.send(message, Some(overflow), Leave::Now) {
+        match self.outbox.send_message(message, Some(overflow)) {
             Ok(()) => self.admit(length),
             Err(error) => assert!(
                 error
@@ -306,7 +306,7 @@ impl Endpoint {
         assert_eq!(event.sent_code().is_some(), closes == 1);
         assert!(!event.is_clean() || closes == 1 && event.received_code().is_some());
         let late = Message::from("late");
-        assert!(self.outbox.send(late, None, Leave::Now).is_err());
+        assert!(self.outbox.send_message(late, None).is_err());
         if undisturbed {
             let of_peer = peer.sent.iter().flatten().count();
             assert_eq!(self.received.len(), of_peer);
