@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::input::Input;
 use super::tape::Tape;
 use crate::life::CloseCause;
-use crate::outbox::{Leave, Outbox, Stream};
+use crate::outbox::{Outbox, Stream};
 use crate::protocol::{CloseFrame, Decoder, Event, Fin, Limits, Opcode, Role};
 use crate::{CloseCode, CloseEvent, Config, Delivery, Error, Message, Overflow};
 
@@ -126,7 +126,7 @@ impl Endpoint {
             Overflow::Close,
         ]);
         self.is_disturbed |= !matches!(overflow, Overflow::Wait | Overflow::HandBack);
-        match self.outbox.send(message, Some(overflow), Leave::Now) {
+        match self.outbox.send_message(message, Some(overflow)) {
             Ok(()) => self.admit(length),
             Err(error) => assert!(
                 error
@@ -309,7 +309,7 @@ impl Endpoint {
         assert_eq!(event.sent_code().is_some(), closes == 1);
         assert!(!event.is_clean() || closes == 1 && event.received_code().is_some());
         let late = Message::from("late");
-        assert!(self.outbox.send(late, None, Leave::Now).is_err());
+        assert!(self.outbox.send_message(late, None).is_err());
         if undisturbed {
             let of_peer = peer.sent.iter().flatten().count();
             assert_eq!(self.received.len(), of_peer);
