@@ -3,11 +3,11 @@
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::sync::lock;
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::{CloseEvent, Error, Failure, IntoOutcome, Message, Outcome, Text, WebSocket};
 
 /// Holds the callbacks of a connection, one of each kind.
@@ -38,13 +38,33 @@ impl Callbacks {
 ///
 /// Most slots are never used: until its first setting one has no state. `None` stands for a slot that
 /// was retired before that.
-pub(crate) struct Slot<T>(OnceLock<Option<Box<Mutex<State<T>>>>>);
+pub(crate) struct Slot<T>(OnceLock<Option<Box<Shared<T>>>>);
+
+struct Shared<T> {
+    /// Counts the settings, under the lock: one that comes while the callback is out outdates it.
+    version: AtomicU64,
+    state: Mutex<State<T>>,
+}
 
 struct State<T> {
     callback: Option<Callback<T>>,
-    /// Counts the settings: one that comes while the callback runs outdates it.
-    version: u64,
     retired: bool,
+}
+
+/// Holds a callback that is out of its slot, so that a burst of events need not take it out each time.
+pub(crate) struct Borrowed<T> {
+    callback: Option<Callback<T>>,
+    /// The version of the slot that it was taken out at.
+    version: u64,
+}
+
+impl<T> Default for Borrowed<T> {
+    fn default() -> Self {
+        Self {
+            callback: None,
+            version: 0,
+        }
+    }
 }
 
 type Callback<T> = Box<dyn FnMut(&WebSocket, T) -> Outcome + Send>;
@@ -56,9 +76,9 @@ impl<T> Slot<T> {
         mut callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
     ) {
         let callback: Callback<T> = Box::new(move |ws, event| callback(ws, event).into_outcome());
-        let state = self.0.get_or_init(|| Some(Box::default()));
-        let replaced = match state {
-            Some(state) => lock(state).replace(callback),
+        let shared = self.0.get_or_init(|| Some(Box::default()));
+        let replaced = match shared {
+            Some(shared) => shared.replace(callback),
             None => Some(callback),
         };
         // L1: a closure is dropped where no lock is held.
@@ -67,55 +87,91 @@ impl<T> Slot<T> {
 
     /// Tells whether a callback has been set.
     pub(crate) fn is_set(&self) -> bool {
-        self.state().is_some()
+        self.shared().is_some()
     }
 
-    fn state(&self) -> Option<&Mutex<State<T>>> {
+    fn shared(&self) -> Option<&Shared<T>> {
         self.0.get()?.as_deref()
     }
 
-    /// Runs the callback, if one is set. It is out of its slot meanwhile, and put back unless
-    /// something replaced it. A panic becomes an error, which names the callback.
-    pub(crate) fn run(&self, name: &str, ws: &WebSocket, event: T) -> Outcome {
-        let Some(slot) = self.state() else {
+    /// Runs the callback, if one is set, and leaves it borrowed: out of its slot. A panic becomes an
+    /// error, which names the callback.
+    #[inline(always)]
+    pub(crate) fn run(
+        &self,
+        borrowed: &mut Borrowed<T>,
+        name: &str,
+        ws: &WebSocket,
+        event: T,
+    ) -> Outcome {
+        let Some(shared) = self.shared() else {
             return Ok(());
         };
-        let mut state = lock(slot);
-        let version = state.version;
-        let Some(mut callback) = state.callback.take() else {
-            return Ok(());
-        };
-        // L1: no lock is held across user code.
-        drop(state);
-        let outcome = named(name, || callback(ws, event));
-        let mut state = lock(slot);
-        if state.version == version {
-            state.callback = Some(callback);
-            return outcome;
+        if borrowed.callback.is_none() || borrowed.version != shared.version() {
+            borrowed.renew(shared)?;
         }
-        drop(state);
-        let dropped = catch(|| {
-            drop(callback);
-            Ok(())
-        });
-        outcome.and(dropped)
+        match &mut borrowed.callback {
+            Some(callback) => named(name, || callback(ws, event)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs the callback, if one is set, and puts it back, unless something replaced it.
+    pub(crate) fn run_once(&self, name: &str, ws: &WebSocket, event: T) -> Outcome {
+        let mut borrowed = Borrowed::default();
+        let outcome = self.run(&mut borrowed, name, ws, event);
+        outcome.and(self.put_back(&mut borrowed))
+    }
+
+    /// Puts back what is borrowed. What was replaced meanwhile is dropped.
+    pub(crate) fn put_back(&self, borrowed: &mut Borrowed<T>) -> Outcome {
+        match self.shared() {
+            Some(shared) if borrowed.callback.is_some() => borrowed.put_back(shared),
+            _ => Ok(()),
+        }
     }
 
     fn retire(&self) {
-        let Some(state) = self.0.get_or_init(|| None) else {
+        let Some(shared) = self.0.get_or_init(|| None) else {
             return;
         };
-        let mut state = lock(state);
-        state.retired = true;
-        state.version += 1;
-        let callback = state.callback.take();
-        drop(state);
         // What a closure drops may be anything, and may panic; the connection is over.
-        let _ = catch(|| {
-            drop(callback);
-            Ok(())
-        });
+        let _ = discard(shared.retire());
     }
+}
+
+impl<T> Borrowed<T> {
+    /// Takes the callback that is in the slot now; what was replaced is dropped.
+    #[inline(never)]
+    fn renew(&mut self, shared: &Shared<T>) -> Outcome {
+        let replaced = self.callback.take();
+        let mut state = lock(&shared.state);
+        self.callback = state.callback.take();
+        self.version = shared.version();
+        // L1: a closure is dropped where no lock is held.
+        drop(state);
+        discard(replaced)
+    }
+
+    #[inline(never)]
+    fn put_back(&mut self, shared: &Shared<T>) -> Outcome {
+        let callback = self.callback.take();
+        let mut state = lock(&shared.state);
+        if self.version == shared.version() {
+            state.callback = callback;
+            return Ok(());
+        }
+        drop(state);
+        discard(callback)
+    }
+}
+
+/// Drops a closure, which may panic.
+fn discard<T>(callback: Option<Callback<T>>) -> Outcome {
+    catch(|| {
+        drop(callback);
+        Ok(())
+    })
 }
 
 impl<T> Default for Slot<T> {
@@ -124,24 +180,39 @@ impl<T> Default for Slot<T> {
     }
 }
 
-impl<T> Default for State<T> {
+impl<T> Default for Shared<T> {
     fn default() -> Self {
         Self {
-            callback: None,
-            version: 0,
-            retired: false,
+            version: AtomicU64::new(0),
+            state: Mutex::new(State {
+                callback: None,
+                retired: false,
+            }),
         }
     }
 }
 
-impl<T> State<T> {
+impl<T> Shared<T> {
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
     /// Returns what is to be dropped.
-    fn replace(&mut self, callback: Callback<T>) -> Option<Callback<T>> {
-        if self.retired {
+    fn replace(&self, callback: Callback<T>) -> Option<Callback<T>> {
+        let mut state = lock(&self.state);
+        if state.retired {
             return Some(callback);
         }
-        self.version += 1;
-        self.callback.replace(callback)
+        self.version.fetch_add(1, Ordering::Release);
+        state.callback.replace(callback)
+    }
+
+    /// Returns what is to be dropped.
+    fn retire(&self) -> Option<Callback<T>> {
+        let mut state = lock(&self.state);
+        state.retired = true;
+        self.version.fetch_add(1, Ordering::Release);
+        state.callback.take()
     }
 }
 
@@ -202,11 +273,13 @@ impl CloseSlot {
 const ON_CLOSE: &str = "on_close";
 
 /// Runs user code of this name. A panic becomes an error, and an error begins with the name.
+#[inline]
 pub(crate) fn named<T>(name: &str, run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch(run).map_err(|failure| failure.of(name))
 }
 
 /// Runs user code; a panic becomes an error with its message.
+#[inline]
 pub(crate) fn catch<T>(run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(failure_of(panic)))
 }

@@ -4,9 +4,8 @@ use std::fmt;
 
 use crate::Timeout;
 
-/// Holds the status code of a Close frame (RFC 6455, section 7.4; IANA's "WebSocket Close Code
-/// Number Registry"). Any number can be held; not every one may be
-/// [sent](CloseCode::is_sendable).
+/// The status code of a Close frame (RFC 6455, section 7.4; IANA's "WebSocket Close Code Number
+/// Registry"). It can be any number, but not every number may be [sent](CloseCode::is_sendable).
 ///
 /// ```
 /// use landline::CloseCode;
@@ -39,7 +38,7 @@ macro_rules! close_codes {
 close_codes! {
     /// 1000: the purpose of the connection has been fulfilled.
     NORMAL = 1000, "normal closure";
-    /// 1001: the endpoint goes away: a server stops, a page is left.
+    /// 1001: the endpoint goes away, as a server that stops or a page that is left.
     GOING_AWAY = 1001, "going away";
     /// 1002: the peer broke the protocol.
     PROTOCOL_ERROR = 1002, "protocol error";
@@ -117,7 +116,7 @@ impl fmt::Debug for CloseCode {
     }
 }
 
-/// Tells how a connection ended. [`on_close`](crate::WebSocket::on_close) gets it, and
+/// How a connection ended. [`on_close`](crate::WebSocket::on_close) gets it, and
 /// [`wait_closed`](crate::WebSocket::wait_closed) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseEvent {
@@ -135,10 +134,10 @@ pub struct CloseEvent {
 }
 
 impl CloseEvent {
-    /// Returns the code that the connection ended with. A failure that the peer could be told has its
-    /// own (1002, 1007, 1008, 1009, 1011), whether or not the peer answered it. Else it is that of the
-    /// peer's Close, whoever began and whether or not ours left (RFC 6455, section 7.1.5). Where none
-    /// came, it is [`ABNORMAL`](CloseCode::ABNORMAL).
+    /// Returns the code that the connection ended with. After a failure that the peer could be told, it
+    /// is the failure's own (1002, 1007, 1008, 1009, 1011), whether or not the peer answered. Otherwise
+    /// it is the code of the peer's Close, whichever side began and whether or not ours left (RFC 6455,
+    /// section 7.1.5). If none came, it is [`ABNORMAL`](CloseCode::ABNORMAL).
     #[must_use]
     pub fn code(&self) -> CloseCode {
         self.code
@@ -151,8 +150,8 @@ impl CloseEvent {
         &self.reason
     }
 
-    /// Tells who ended the connection. A connection lost without a Close counts as the peer's
-    /// doing.
+    /// Returns the side that ended the connection. A connection that was lost without a Close counts as
+    /// ended by the peer.
     #[must_use]
     pub fn initiator(&self) -> Initiator {
         self.initiator
@@ -171,29 +170,32 @@ impl CloseEvent {
         self.sent
     }
 
-    /// Returns the code of the peer's Close frame, or `None` if none came, or only one that may not be
-    /// sent: that is a violation, and [`Error::Protocol`](crate::Error::Protocol) names its number and
-    /// its reason.
+    /// Returns the code of the peer's Close frame, or `None` if none came. A code that may not be sent is
+    /// `None` too: it is a violation, and [`Error::Protocol`](crate::Error::Protocol) names its number
+    /// and its reason.
     #[must_use]
     pub fn received_code(&self) -> Option<CloseCode> {
         self.received
     }
 
-    /// Returns the deadline that cut the connection, or `None` if none did.
+    /// Returns the deadline that ended the connection, or `None` if none did: the one that cut it; else
+    /// [`Idle`](Timeout::Idle) or [`Lifetime`](Timeout::Lifetime) where such a limit closed it in the
+    /// ordinary way, with the code that [`sent_code`](Self::sent_code) tells.
     #[must_use]
     pub fn timeout(&self) -> Option<Timeout> {
         self.timeout
     }
 
-    /// Returns how many messages were queued and not wholly sent: neither the kernel nor the peer has
-    /// them. Those that an [`Overflow`](crate::Overflow) policy has dropped do not count here.
+    /// Returns how many messages were queued and never wholly written to the socket. Those that an
+    /// [`Overflow`](crate::Overflow) policy has dropped do not count here.
     #[must_use]
     pub fn undelivered(&self) -> u64 {
         self.undelivered
     }
 
     /// Tells whether nothing went wrong: the connection ended with 1000, 1001 or no code, or the
-    /// program asked for its end by a close. A failure, a deadline and an abort are not ordinary.
+    /// program asked for its end, by a close, an idle timeout or a greatest lifetime. A failure, a
+    /// deadline that cut it and an abort are not ordinary.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         let ordinary = [
@@ -228,7 +230,7 @@ impl fmt::Display for CloseEvent {
     }
 }
 
-/// Names the side that ended a connection.
+/// The side that ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Initiator {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::Error;
+use crate::{Error, TimeLimit};
 
-/// Holds the settings of a connection, for a [`Client`](crate::Client) or a
-/// [`Server`](crate::Server).
+/// Holds the settings of a connection, for a [`Client`](crate::Client), a
+/// [`Server`](crate::Server), or [some of its routes](crate::Router::config).
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Config {
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) ping_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    pub(crate) idle_timeout: Option<TimeLimit>,
+    pub(crate) max_lifetime: Option<TimeLimit>,
     pub(crate) stop_timeout: Duration,
 }
 
@@ -66,6 +68,8 @@ impl Config {
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(40),
             close_timeout: Duration::from_secs(5),
+            idle_timeout: None,
+            max_lifetime: None,
             stop_timeout: Duration::from_secs(10),
         }
     }
@@ -111,7 +115,8 @@ impl Config {
     }
 
     /// Sets the largest body of a plain HTTP request, in bytes; 64 KiB by default. 0 takes none. A
-    /// larger one is answered with 413.
+    /// larger one is answered with 413. It is for a whole server, not for a
+    /// [route](crate::Router::config).
     #[must_use]
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
@@ -120,6 +125,9 @@ impl Config {
 
     /// Sets how many bytes of payload may wait to be written; 1 MiB by default. A larger message is
     /// taken while the queue is empty, so 0 queues one at a time. A full queue makes [`send`](crate::WebSocket::send) wait.
+    ///
+    /// No budget of the process covers it: the queues of all connections may hold twice this number for
+    /// each of them.
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
         self.max_queue_bytes = bytes;
@@ -188,8 +196,11 @@ impl Config {
         self
     }
 
-    /// Sets how long the handshake may take, TLS and HTTP together and on the client the name
-    /// lookup and connecting too; 10 s by default. Zero is an error when binding or connecting.
+    /// Sets how long the handshake may take, TLS and HTTP together; 10 s by default. On a client it
+    /// covers the name lookup, connecting and the server's answer too. On a server it ends when the
+    /// whole request has come, with its body: the program answers in its own time, and what it answers
+    /// has the [`write_timeout`](Self::write_timeout). It is for a whole server, not for a
+    /// [route](crate::Router::config). Zero is an error when binding or connecting.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout.min(FOREVER);
@@ -197,8 +208,9 @@ impl Config {
     }
 
     /// Sets how long a message that has begun may go without 64 KiB of its own payload; 60 s by
-    /// default. Time in which the program keeps the connection from reading does not count. Zero is
-    /// an error when binding or connecting.
+    /// default. Time in which the program keeps the connection from reading does not count. As long
+    /// may a message wait for room in the [memory budget](crate::set_memory_budget). Zero is an error
+    /// when binding or connecting.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.message_timeout = timeout.min(FOREVER);
@@ -206,8 +218,9 @@ impl Config {
     }
 
     /// Sets how long the peer may refuse what is to be written without taking 64 KiB of it, and how
-    /// long [`send`](crate::WebSocket::send) waits for room; 40 s by default. Zero is an error when
-    /// binding or connecting.
+    /// long [`send`](crate::WebSocket::send) waits for room; 40 s by default. It holds for a server's
+    /// answers to requests too, so a page reaches a slow reader, however long that takes. Zero is an
+    /// error when binding or connecting.
     ///
     /// A peer's kernel takes what comes in steps: Linux's often opens its window only when all that it
     /// holds has been read, 130 to 180 KB by default. A shorter timeout than the peer needs for so
@@ -261,8 +274,40 @@ impl Config {
         self
     }
 
+    /// Sets how long a connection may go without a message; off by default. Then it is closed with 1001,
+    /// or what the [`TimeLimit`] says, as [`close_with`](crate::WebSocket::close_with) would: what is
+    /// queued goes first, the peer has [`close_timeout`](Self::close_timeout) to answer, and
+    /// [`CloseEvent::timeout`](crate::CloseEvent::timeout) says [`Idle`](crate::Timeout::Idle). It holds
+    /// for a server's connections and a client's. Zero is an error when binding or connecting.
+    ///
+    /// Idle means that no message of data has begun, goes on or has ended, in either direction. Pings
+    /// and pongs do not count. One that is half received, queued or half written goes on, however
+    /// slowly: it has [`message_timeout`](Self::message_timeout) and
+    /// [`write_timeout`](Self::write_timeout). Time in which a callback runs does count, but where bytes
+    /// of the peer's lie unread when the time is over, it begins anew, once. As no message asks for the
+    /// time, a connection is closed up to a quarter of it later, never earlier.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: impl Into<TimeLimit>) -> Self {
+        self.idle_timeout = Some(bounded(limit.into()));
+        self
+    }
+
+    /// Sets how long a connection may be open at all, from its upgrade on; off by default. Then it is
+    /// closed like an [idle](Self::idle_timeout) one, whatever goes on;
+    /// [`CloseEvent::timeout`](crate::CloseEvent::timeout) says
+    /// [`Lifetime`](crate::Timeout::Lifetime). It holds for a server's connections and a client's. Zero
+    /// is an error when binding or connecting.
+    ///
+    /// Gateways that spread connections over their servers anew need it, and tokens that expire.
+    #[must_use]
+    pub fn max_lifetime(mut self, limit: impl Into<TimeLimit>) -> Self {
+        self.max_lifetime = Some(bounded(limit.into()));
+        self
+    }
+
     /// Sets how long [`Server::stop`](crate::Server::stop) lets connections take to end; 10 s by
-    /// default, then they are cut; with zero at once.
+    /// default, then they are cut; with zero at once. It is for a whole server, not for a
+    /// [route](crate::Router::config).
     #[must_use]
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout.min(FOREVER);
@@ -272,7 +317,8 @@ impl Config {
     /// Tells whether connections can be made with these settings.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a timeout that would pass before anything could happen.
+    /// [`Error::Invalid`] for a timeout that would pass before anything could happen, and for a Close
+    /// that may not be sent.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let timeouts = [
             ("handshake_timeout", Some(self.handshake_timeout)),
@@ -284,9 +330,53 @@ impl Config {
         let zero = timeouts
             .iter()
             .find(|(_, timeout)| *timeout == Some(Duration::ZERO));
-        zero.map_or(Ok(()), |(name, _)| {
-            Err(Error::Invalid(format!("the {name} is zero")))
+        if let Some((name, _)) = zero {
+            return Err(Error::Invalid(format!("the {name} is zero")));
+        }
+        let limits = [
+            ("idle_timeout", &self.idle_timeout),
+            ("max_lifetime", &self.max_lifetime),
+        ];
+        for (name, limit) in limits {
+            let checked = limit.as_ref().map_or(Ok(()), TimeLimit::check);
+            checked.map_err(|problem| Error::Invalid(format!("the {name} {problem}")))?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether a route of a server with those settings may have these.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as [`check`](Self::check), and for a setting that is the server's alone and
+    /// that is neither the server's nor the default.
+    pub(crate) fn check_for_route(&self, server: &Self) -> Result<(), Error> {
+        self.check()?;
+        let default = Self::new();
+        let alone = |config: &Self| {
+            [
+                ("handshake_timeout", config.handshake_timeout.as_nanos()),
+                ("max_body_size", config.max_body_size as u128),
+                ("stop_timeout", config.stop_timeout.as_nanos()),
+            ]
+        };
+        let others = alone(server).into_iter().zip(alone(&default));
+        let wrong = alone(self)
+            .into_iter()
+            .zip(others)
+            .find(|(own, (server, default))| own != server && own != default);
+        wrong.map_or(Ok(()), |((name, _), _)| {
+            Err(Error::Invalid(format!(
+                "the {name} is the server's alone: a route cannot have another"
+            )))
         })
+    }
+}
+
+/// Keeps a limit short enough to be added to any moment.
+fn bounded(limit: TimeLimit) -> TimeLimit {
+    TimeLimit {
+        after: limit.after.min(FOREVER),
+        ..limit
     }
 }
 

@@ -1,6 +1,5 @@
 //! What one connection shares between its threads, and the record of how it ends.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use crate::reader::{Reader, on_connection_thread};
 use crate::record::debug;
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::{Ready, Socket};
-use crate::{CloseCode, Config, Counters, Outcome, Timeout, WaitError};
+use crate::{Address, CloseCode, Config, Counters, Outcome, TimeLimit, Timeout, WaitError};
 
 /// What is shared by everything that belongs to one connection: its handles, its reading end, and the
 /// background.
@@ -29,8 +28,8 @@ pub(crate) struct Connection {
     pub(crate) role: Role,
     owner: Process,
     pub(crate) agreed: Agreed,
-    pub(crate) peer_addr: SocketAddr,
-    pub(crate) local_addr: SocketAddr,
+    pub(crate) peer_addr: Address,
+    pub(crate) local_addr: Address,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
     /// Apart, and so are the deadlines: a large value that is built on a stack and then moved costs
     /// each thread pages that it never gives back.
@@ -147,17 +146,20 @@ impl Connection {
         timer: Arc<Timer>,
     ) -> Arc<Self> {
         let wire = SocketWire {
+            id,
             socket: Arc::clone(socket),
             timer: Arc::clone(&timer),
         };
         let now = Instant::now();
+        let deadlines = Deadlines::new(config, now);
+        let by = deadlines.first_look(now).unwrap_or(now + FAR);
         let connection = Arc::new(Self {
             id,
             role,
             owner: Process::this(),
             agreed,
-            peer_addr: socket.peer_addr(),
-            local_addr: socket.local_addr(),
+            peer_addr: socket.peer_addr().clone(),
+            local_addr: socket.local_addr().clone(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
             callbacks: Box::default(),
             memberships: Memberships::default(),
@@ -165,13 +167,12 @@ impl Connection {
             config: Arc::clone(config),
             timer,
             socket: Arc::downgrade(socket),
-            deadlines: Box::new(Mutex::new(Deadlines::new(config, now))),
+            deadlines: Box::new(Mutex::new(deadlines)),
             end_by: Mutex::new(None),
             ending: Mutex::new(Ending::default()),
             moved: Condvar::new(),
         });
         let timed = Arc::clone(&connection) as Arc<dyn Timed>;
-        let by = now + config.ping_interval.unwrap_or(FAR);
         connection.timer.hand_over(timed, by);
         debug!(
             "connection {} open: {role:?}, peer {}",
@@ -204,6 +205,18 @@ impl Connection {
     /// Begins the closing handshake, if nobody has; what was sent before goes first.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> bool {
         self.outbox.close(CloseFrame::cut_to_fit(code, reason))
+    }
+
+    /// Begins the closing handshake at a limit that the program has set.
+    fn close_at(&self, limit: Timeout) {
+        let set = match limit {
+            Timeout::Idle => &self.config.idle_timeout,
+            _ => &self.config.max_lifetime,
+        };
+        if let Some(TimeLimit { code, reason, .. }) = set {
+            let close = CloseFrame::cut_to_fit(*code, reason);
+            self.outbox.close_at_limit(limit, close);
+        }
     }
 
     /// Cuts the connection at once.
@@ -256,6 +269,7 @@ impl Connection {
     /// Waits for the reading end to be parked, or for the end.
     fn collect(&self, deadline: Instant) -> Option<Box<Reader>> {
         let mut ending = lock(&self.ending);
+        ending.awaits_end = true;
         while ending.parked.is_none() && self.event().is_none() && Instant::now() < deadline {
             ending = wait(&self.moved, ending, Some(deadline));
         }
@@ -280,6 +294,7 @@ impl Connection {
             since: Instant::now(),
         };
         let mut ending = lock(&self.ending);
+        ending.awaits_end = true;
         loop {
             if let Some(event) = self.event() {
                 return Ok(event);
@@ -308,6 +323,7 @@ impl Connection {
     /// Waits until the socket is given up; `on_error` and `on_close` may be to come.
     fn wait_hung_up(&self, deadline: Instant) {
         let mut ending = lock(&self.ending);
+        ending.awaits_hang_up = true;
         while !ending.hung_up && Instant::now() < deadline {
             ending = wait(&self.moved, ending, Some(deadline));
         }
@@ -342,9 +358,11 @@ impl Connection {
             ready,
             asleep: self.reading.asleep.load(Ordering::Acquire),
             received: self.heard(),
+            messages: self.reading.messages.load(Ordering::Relaxed),
             mid_message: Some(mid_message).filter(|number| *number != 0),
             payload: self.reading.payload.load(Ordering::Acquire),
             writing: self.outbox.writing(),
+            is_closing: self.outbox.is_closing(),
             end_by: *lock(&self.end_by),
         }
     }
@@ -368,6 +386,7 @@ impl Timed for Connection {
                 Verdict::Wait(next) => return next,
                 Verdict::Look => ready = Some(self.look()),
                 Verdict::Ping => self.outbox.send_keepalive(),
+                Verdict::Close(limit) => self.close_at(limit),
                 Verdict::Cut(Timeout::Pong) => self.outbox.cut_silent(),
                 // Nobody has closed: the peer was lost with the write that failed.
                 Verdict::Cut(Timeout::Close) if facts.writing.has_failed => {

@@ -22,6 +22,10 @@ pub(crate) struct Ending {
     pub(crate) deserted: bool,
     /// Whether the socket is given up, and only callbacks are to come.
     pub(crate) hung_up: bool,
+    /// Whether anybody has waited for the socket to be given up.
+    pub(crate) awaits_hang_up: bool,
+    /// Whether anybody has waited for the end: nobody else is woken for it.
+    pub(crate) awaits_end: bool,
 }
 
 impl Connection {
@@ -78,8 +82,13 @@ impl Connection {
     /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
     /// on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
-        lock(&self.ending).hung_up = true;
-        self.moved.notify_all();
+        let mut ending = lock(&self.ending);
+        ending.hung_up = true;
+        let is_awaited = ending.awaits_hang_up;
+        drop(ending);
+        if is_awaited {
+            self.moved.notify_all();
+        }
         self.timer.dismiss();
         self.memberships.retire(self.id);
         let (event, error) = self.outbox.tell();
@@ -91,14 +100,15 @@ impl Connection {
             None => debug!("connection {} {event}", self.id),
         }
         if let Some(error) = error {
-            self.log_failure(self.callbacks.error.run("on_error", ws, error));
+            self.log_failure(self.callbacks.error.run_once("on_error", ws, error));
         }
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();
         self.outbox.finish(event.clone());
         // Whoever has looked before that waits by now.
-        drop(lock(&self.ending));
-        self.moved.notify_all();
+        if lock(&self.ending).awaits_end {
+            self.moved.notify_all();
+        }
         event
     }
 

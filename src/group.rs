@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::connection::Connection;
 use crate::memberships::Members;
+use crate::outbox::Leave;
 use crate::{Message, Overflow, SendErrorKind, WebSocket};
 
 /// Is a set of connections that get the same messages, such as the people in a room: cheap to
@@ -154,7 +155,10 @@ pub(crate) fn send_to_each<'a>(
 }
 
 fn offer(connection: &Connection, message: Message, laggards: Laggards) -> bool {
-    match connection.outbox.send(message, Some(Overflow::HandBack)) {
+    match connection
+        .outbox
+        .send(message, Some(Overflow::HandBack), Leave::Now)
+    {
         Ok(()) => return true,
         Err(error) if error.kind() != SendErrorKind::Full => {}
         Err(_) if laggards == Laggards::Close => connection.outbox.fail_slow(),

@@ -1,17 +1,19 @@
 //! Blocking WebSockets, client and server: one thread per connection, no async runtime.
 //!
-//! A server is [`Server::builder()`], then [`on_upgrade`](ServerBuilder::on_upgrade) to set
-//! callbacks on each new connection, [`serve`](ServerBuilder::serve) to handle it as a straight
-//! line of blocking code, or a [`Router`] to do either by path, with pages beside, and then
-//! [`bind`](ServerBuilder::bind). A client is [`connect`], where a thread of the connection calls
-//! your callbacks, or [`open`], where you ask for the messages; [`Client`] adds headers,
-//! subprotocols and limits. Either way you hold a [`WebSocket`]: a handle
-//! that sends from any thread, in and out of callbacks, as cheap to clone as the sending half of a
-//! channel. Whoever pulls holds [`Messages`] as well, the receiving half, an iterator that ends
-//! when the connection does. A [`Group`] sends one message to many. Pings are sent and answered,
-//! limits and deadlines are kept, and every connection ends in one [`CloseEvent`] that says how.
+//! - **A server**: call [`Server::builder()`], set a handler, and call [`bind`](ServerBuilder::bind).
+//!   The handler is [`on_upgrade`](ServerBuilder::on_upgrade), which sets callbacks on each new
+//!   connection, or [`serve`](ServerBuilder::serve), which runs blocking code for each, or a
+//!   [`Router`], which does either by path and serves pages beside.
+//! - **A client**: call [`connect`], and a thread of the connection calls your callbacks; or call
+//!   [`open`], and ask for the messages yourself. [`Client`] has the settings.
+//! - **You get** a [`WebSocket`]: a handle that sends from any thread, in and out of callbacks, as cheap
+//!   to clone as the sending half of a channel. If you ask for the messages yourself, you get
+//!   [`Messages`] too: an iterator that ends with the connection. A [`Group`] sends one message to many
+//!   connections.
+//! - Pings, limits and deadlines are taken care of. Each connection ends with one [`CloseEvent`], which
+//!   says how.
 //!
-//! A server with callbacks, and a client that pulls:
+//! A server with callbacks, and a client that asks for messages:
 //!
 //! ```
 //! use landline::Server;
@@ -28,7 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A server of straight-line code, and a client with callbacks:
+//! A server with blocking code, and a client with callbacks:
 //!
 //! ```
 //! use landline::Server;
@@ -131,18 +133,18 @@
 //!
 //! # Sending
 //!
-//! How much do you want to know of a message?
+//! How a program learns what has become of a message:
 //!
-//! | that it is | call |
+//! | the message is | call |
 //! |---|---|
 //! | queued, and in all but the busiest moments with the kernel | [`send`](WebSocket::send) |
 //! | with the kernel, or why not | [`send_tracked`](WebSocket::send_tracked) and its [`Delivery`] |
 //! | gone, and with it all that was queued | [`wait_drained`](WebSocket::wait_drained) |
 //! | taken by the peer's endpoint | [`confirm`](WebSocket::confirm) |
-//! | understood by the program there | let it answer |
+//! | understood by the program at the other end | have that program answer |
 //!
-//! What was queued and never sent when a connection ended is counted in
-//! [`CloseEvent::undelivered`].
+//! [`CloseEvent::undelivered`] counts the messages that were queued and not sent when the connection
+//! ended.
 //!
 //! ```
 //! use landline::{Client, Config, Overflow};
@@ -181,7 +183,7 @@
 //!
 //! # Blocking
 //!
-//! What waits, for what, and how long:
+//! Every call that waits, what it waits for, and for how long:
 //!
 //! | call | waits for | at most |
 //! |---|---|---|
@@ -215,20 +217,22 @@
 //! # Processes
 //!
 //! A process that forks without `exec`, as daemons do, may use this library before and after. The
-//! connections belong to the process that opened them. In the child their handles do nothing: sends
-//! are lost, reading fails, a drop or [`Server::stop`] ends nothing, and waits fail. What the child
-//! opens itself works as anywhere.
+//! connections belong to the process that opened them. In the child, reading from them fails, a drop,
+//! [`close`](WebSocket::close) or [`Server::stop`] ends nothing, and waits fail. **A child must not send
+//! on a connection of its parent, nor ping it**: both have the same socket, and what the child sends gets
+//! between the frames of the parent. To ask at each send whose the socket is would cost a system call.
+//! What the child opens itself works as anywhere.
 //!
 //! # Design
 //!
-//! A connection is a channel into a socket and one thread that reads it. All the rest of this
-//! section is for who wants to know how, or to change it.
+//! A connection is a channel into a socket and one thread that reads it. The rest of this section says
+//! how that is done, for readers who want to know or to change it.
 //!
 //! **One thread a connection, asleep in `recv`.** It reads, decodes, calls back. Nothing polls, and
 //! nothing wakes an idle connection but its own ping. A client from [`open`] has not even that
 //! thread: whoever calls `recv` is it, until the [`Messages`] are dropped before the handle is.
 //!
-//! **Whoever sends, writes.** A connection's sending side is a queue and a writer. The queue lies behind
+//! **The sender writes.** A connection's sending side is a queue and a writer. The queue lies behind
 //! one short lock: where the connection stands, the messages that wait in a channel, the control frames,
 //! and who waits for room. The writer is a value: an encoder, a write buffer and the socket. A sender
 //! locks, is admitted, takes the writer if it is there and unlocks; it writes without blocking; it locks
@@ -259,7 +263,7 @@
 //! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
 //! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
 //! the connection in the ordinary way. No socket has a timeout set. Each process has a background of
-//! its own, also one that was forked without `exec`; a socket is written, read and shut down only by the
+//! its own, also one that was forked without `exec`. A socket is read, closed and shut down only by the
 //! process that made it.
 //!
 //! Deadlines judge the peer by what it did, and nobody unheard. A pong counts from before its ping has
@@ -270,8 +274,13 @@
 //! `TCP_NOTSENT_LOWAT` ([`Config::tcp_notsent_lowat`]), so that little stands before a ping, and a slow
 //! reader is seen to read.
 //!
+//! An idle timeout and a greatest lifetime ([`Config::idle_timeout`], [`Config::max_lifetime`]) are
+//! limits of the program's own: they close in the ordinary way, also while a callback runs. No message
+//! looks at a clock for them. At each look the background compares how many messages have come and gone,
+//! and asks whether one is half received or waits to leave.
+//!
 //! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking read
-//! would starve every writer. So the engine runs over a wire in memory, under a short lock: what the
+//! would starve every writer. So the engine runs over a pipe in memory, under a short lock: what the
 //! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
 //! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
 //! 64 KiB is encrypted ahead of the socket, by the holder of the writer alone, so that records
@@ -294,9 +303,11 @@
 //!
 //! Sending and reading end apart, and one type, behind the queue's lock, says how far each is.
 //!
-//! - *handshake*: under one deadline, on the connection's thread (a client: the calling one). Whatever
-//!   can fail in opening fails before the 101, which goes out whole before anything else may. From then
-//!   on `on_close` will run. The set-up closure runs before anything is read, so no message is missed.
+//! - *handshake*: on the connection's thread (a client: the calling one). TLS and the request are under
+//!   one deadline; a server's program decides in its own time, and the answer is under the write deadline.
+//!   Whatever can fail in opening fails before the 101, which goes out whole before anything else may.
+//!   From then on `on_close` will run. The set-up closure runs before anything is read, so no message is
+//!   missed.
 //! - *closing*: begun by anybody. Every send is admitted before it or fails. The program's own Close
 //!   leaves after what was admitted. A reply to the peer's Close, and a Close that reports a failure,
 //!   overtake what still waits, which is given up at once. Messages that come after our Close are still
@@ -339,8 +350,9 @@
 //! - **L9** Any method may be called from any callback. What could never return there is an error at
 //!   once.
 //! - **L10** The accept thread accepts, and spawns or refuses without waiting, nothing else. It
-//!   neither dies nor spins when the system has run out of something. At the limit of handshakes
-//!   the oldest is cut and the newcomer served.
+//!   neither dies nor spins, whatever accepting and waiting fail with; a dead listening socket ends the
+//!   server. At the limit of handshakes whose request has not come, the oldest that waits for its
+//!   client is cut and the newcomer served.
 //! - **L11** A peer costs only itself: slow, silent, hostile or gone, it delays no other connection,
 //!   unless the program waits for it.
 //! - **L12** No `unsafe`. No panic on input, settings or misuse.
@@ -352,6 +364,8 @@
 //! | a frame against the rules (mask, reserved bits, opcode, length, order) | Close 1002, at its header | `on_error`, `on_close` 1002 |
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
+//! | a message for which there is no memory, or no room among those of others for `message_timeout` | Close 1009 | `on_error`, `on_close` 1009 |
+//! | a request whose body there is no room for | 503 | a DEBUG record |
 //! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | any of these once our own Close has left | nothing more | `on_error` as above, `on_close` 1006 |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
@@ -375,8 +389,8 @@
 //! | a hook, route or middleware that panics, or whose reply cannot be sent | 500 | a WARN record |
 //! | a method used with what may not be sent, a bad URL or header | nothing | an error |
 //!
-//! Who fails a connection reads on for a moment after its Close, so that the code arrives: a socket
-//! closed over unread input resets.
+//! The side that fails a connection reads on for a moment after its Close, so that the code arrives: a
+//! socket that is closed over unread input resets.
 //!
 //! ## Defaults
 //!
@@ -394,8 +408,14 @@
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
-//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it.
+//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
+//!   all connections hold of messages half received, each from its second 64 KiB on, shares one
+//!   budget of the process: see [`set_memory_budget`].
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
+//!
+//! So all connections together hold the budget, 192 KiB each beside it, and what their queues may
+//! hold: that is the program's to choose, by `max_queue_bytes` times the connections that it lets in
+//! ([`max_connections`](ServerBuilder::max_connections)).
 //!
 //! The kernel's buffers of the socket come on top, in both directions, and are the system's to
 //! bound, but for [`send_buffer`](Config::send_buffer).
@@ -416,11 +436,12 @@
 //! ## Logging
 //!
 //! By the [`log`](https://docs.rs/log) crate. WARN: a failed callback, a message that no callback
-//! is set for (once a connection), a server that cannot accept for want of descriptors, threads or
-//! memory, a request that the program's code failed to answer, each of the first eight Hosts and
+//! is set for (once a connection), a server that cannot accept, for want of descriptors, threads or
+//! memory say, a request that the program's code failed to answer, each of the first eight Hosts and
 //! Origins that a server refuses (once). INFO: that it can accept again. DEBUG:
-//! a server's start, each connection's begin and end, each refused request. ERROR: a foreign
-//! destructor that panicked. No message has a record of its own, and no record contains a header's
+//! a server's start, and the system's limits that it has found, each connection's begin and end, each
+//! refused request. ERROR: a foreign destructor that panicked, a server that ends as its listening
+//! socket is dead. No message has a record of its own, and no record contains a header's
 //! value but that of a Host or an Origin that is not allowed. Rustls has records of its own, with the
 //! target `rustls`: ERROR and WARN for what a peer does wrong and for keys that are used up, DEBUG and
 //! TRACE for its handshakes.
@@ -437,10 +458,12 @@
 //! ## The source
 //!
 //! ```text
-//! message, close, error, config      what travels, how it ends, what goes wrong, the settings
+//! message, close, error/, config     what travels, how it ends, what goes wrong, the settings
+//! address                            where an end of a connection is
 //! record, random, patience           what is logged; random numbers; how long a reading goes on
 //! tls                                who one is and whom one trusts; transport/tls/ has the engines
 //! header                             headers that programs give
+//! held/                              the memory that peers make the process hold
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
 //! handshake/                         requests and responses as text; no I/O
 //! transport/                         the system: sockets, waiting, dialling, limits
@@ -456,7 +479,7 @@
 //! message_reader, message_writer     a message that is read or written piece by piece
 //! group                              one message to many
 //! http/                              requests, replies, routes, and who may ask
-//! client, server/                    connecting; accepting, serving, stopping
+//! client/, server/                   connecting; accepting, serving, stopping
 //! sync                               locks and atomics, exchangeable for the model checker
 //! fuzzing/                           in tests alone: what must hold for whatever bytes come
 //! ```
@@ -475,6 +498,8 @@ struct Readme;
 #[doc = include_str!("peers.md")]
 pub mod peers {}
 
+mod address;
+mod answering;
 mod background;
 mod callbacks;
 mod client;
@@ -490,6 +515,7 @@ pub mod fuzzing;
 mod group;
 mod handshake;
 mod header;
+mod held;
 mod http;
 mod life;
 mod memberships;
@@ -503,15 +529,18 @@ mod patience;
 mod process;
 mod protocol;
 mod random;
+mod read_buffers;
 mod reader;
 mod record;
 mod server;
 mod sync;
+mod time_limit;
 mod tls;
 mod transport;
 mod websocket;
 
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
+pub use address::Address;
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
@@ -521,11 +550,13 @@ pub use error::{
     SendError, SendErrorKind, Timeout, TryRecvError, WaitError,
 };
 pub use group::Group;
+pub use held::{memory_budget, set_memory_budget};
 pub use message::{Message, Text};
 pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
 pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use time_limit::TimeLimit;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 pub use websocket::WebSocket;

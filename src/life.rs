@@ -54,6 +54,8 @@ struct End {
     received: Option<CloseFrame>,
     failure: Option<Failed>,
     cause: Option<Cause>,
+    /// The limit of the program's at which it was closed.
+    limit: Option<Timeout>,
     /// Whether the sending ended by a failed write.
     write_failed: bool,
     event: Option<CloseEvent>,
@@ -134,6 +136,11 @@ impl Life {
             self.end().initiator.get_or_insert(by);
         }
         first
+    }
+
+    /// Records the limit of the program's at which the end has begun, if it was one.
+    pub(crate) fn note_limit(&mut self, limit: Option<Timeout>) {
+        self.end().limit = limit;
     }
 
     /// Records a failure, of the peer's or the program's: the first counts.
@@ -228,7 +235,7 @@ impl Life {
         let clean = self.is_clean();
         let end = self.end();
         let sent = end.sent.clone().filter(|_| end.sent_at.is_some());
-        let timeout = match end.cause {
+        let cut = match end.cause {
             Some(Cause::Timeout(timeout)) => Some(timeout),
             _ => None,
         };
@@ -240,13 +247,13 @@ impl Life {
             clean,
             sent: sent.map(|close| close.code),
             received: end.received.as_ref().map(|close| close.code),
-            timeout,
-            failed: end.failure.is_some() || timeout.is_some(),
+            timeout: cut.or(end.limit),
+            failed: end.failure.is_some() || cut.is_some(),
             aborted: matches!(end.cause, Some(Cause::Aborted)),
             undelivered,
         };
         let failure = end.failure.take().map(|failed| failed.error);
-        (event, failure.or(timeout.map(Error::Timeout)))
+        (event, failure.or(cut.map(Error::Timeout)))
     }
 
     /// Records that the program has been told, by this event.

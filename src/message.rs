@@ -1,11 +1,15 @@
 //! What travels: [`Message`], and the payload of a text message, [`Text`].
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tungstenite::Utf8Bytes;
+use bytes_utils::Str;
+use yoke::Yoke;
 
 /// Holds one WebSocket message, text or binary (RFC 6455, section 5.6).
 ///
@@ -84,25 +88,80 @@ impl fmt::Display for Message {
 }
 
 /// Holds the payload of a text message: UTF-8 that is cheap to clone. Derefs to `str`.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Utf8Bytes);
+#[derive(Clone)]
+pub struct Text(Payload);
+
+/// Bytes that are known to be UTF-8.
+#[derive(Clone)]
+enum Payload {
+    /// They were made of a string.
+    Made(Str),
+    /// They were checked where they stand.
+    Checked(Yoke<&'static str, Arc<Bytes>>),
+}
 
 impl Text {
     /// Borrows the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Payload::Made(text) => text,
+            Payload::Checked(text) => text.get(),
+        }
     }
 
     /// Turns the text into its bytes, without copying.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.0.into()
+        match self.0 {
+            Payload::Made(text) => text.into_inner(),
+            Payload::Checked(text) => Arc::unwrap_or_clone(text.into_backing_cart()),
+        }
     }
 
-    /// Checks the bytes once and takes them without copying.
+    /// Checks the bytes once and takes them without copying, or returns `None` if they are not UTF-8.
     pub(crate) fn from_utf8(bytes: impl Into<Bytes>) -> Option<Self> {
-        Utf8Bytes::try_from(bytes.into()).ok().map(Self)
+        let bytes = Arc::new(bytes.into());
+        let checked = Yoke::try_attach_to_cart(bytes, |bytes| simdutf8::basic::from_utf8(bytes));
+        checked.ok().map(Payload::Checked).map(Self)
+    }
+}
+
+impl From<Str> for Text {
+    fn from(text: Str) -> Self {
+        Self(Payload::Made(text))
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::from(Str::default())
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -158,13 +217,13 @@ impl PartialEq<&str> for Text {
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        Self::from(text.to_owned())
     }
 }
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Self::from(Str::from(text))
     }
 }
 

@@ -54,14 +54,14 @@ pub struct MessageWriter {
     ws: WebSocket,
     stream: Stream,
     is_text: bool,
-    /// So much makes a fragment.
+    /// The number of bytes that make a fragment.
     fragment: usize,
-    /// What is no fragment yet.
+    /// The bytes that are no fragment yet.
     buffer: Vec<u8>,
     finished: bool,
 }
 
-/// So much makes a fragment, unless frames are to be shorter.
+/// The number of bytes that make a fragment, unless frames are to be shorter.
 const FRAGMENT: usize = 16 << 10;
 
 impl MessageWriter {

@@ -1,26 +1,29 @@
-//! The opening handshake over a socket, under its one deadline.
+//! The opening handshake over a socket, under its deadlines.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
 
-use crate::background::{Timed, Timer};
+use crate::answering::Answering;
+use crate::background::{STEPS, Timed, Timer, Verdict};
 use crate::connection::Agreed;
 use crate::error::about;
 use crate::handshake::{
-    Ask, BadRequest, Body, CONTINUE, RequestBody, RequestHead, ResponseHead, wants_upgrade,
+    BadRequest, CONTINUE, ClientHandshake, RequestBody, RequestHead, ResponseBody, ResponseHead,
+    wants_upgrade,
 };
+use crate::held::{self, Share};
 use crate::random::renew_after_fork;
+use crate::record::debug;
 use crate::sync::{Mutex, lock};
-use crate::transport::{Acceptor, Connector, Interest, Socket};
-use crate::{Config, Error, Refusal, Timeout};
+use crate::transport::{Acceptor, Connector, Interest, Ready, Socket};
+use crate::{Address, Config, Error, Refusal, Timeout};
 
-/// A handshake under way: its socket, and the deadline that cuts it.
+/// A handshake under way: its socket, and the deadlines that cut it.
 pub(crate) struct Opening {
     socket: Arc<Socket>,
     timer: Arc<Timer>,
@@ -30,12 +33,19 @@ pub(crate) struct Opening {
 /// How far a handshake has come, and what keeps it from going on.
 struct Progress {
     stage: Stage,
+    /// Whether all that has been taken from the socket is known to be less than the peer's part.
+    is_waiting: bool,
     hindrance: Option<Hindrance>,
+    /// When the peer's part must have come.
     deadline: Instant,
     /// How long it had until then.
     patience: Duration,
-    /// Whether the deadline is final: there is no excuse, or no other one.
-    is_final: bool,
+    /// Whether the deadline has begun anew because this side was late.
+    was_late: bool,
+    /// When everything must have ended, once the server stops.
+    stop_by: Option<Instant>,
+    /// Made with the answer.
+    answering: Option<Box<Answering>>,
 }
 
 /// Where a handshake stands.
@@ -52,8 +62,8 @@ pub(crate) enum Stage {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hindrance {
-    /// The deadline, or a newcomer at the limit, has cut it.
-    Cut,
+    /// A deadline, or a newcomer at the limit, has cut it.
+    Cut(Timeout),
     /// The server stops.
     Interrupted,
 }
@@ -70,22 +80,19 @@ impl Opening {
         deadline: Instant,
     ) -> io::Result<OpeningGuard> {
         renew_after_fork();
-        if let Some(bytes) = config.send_buffer {
-            socket.set_send_buffer(bytes)?;
-        }
-        if let Some(bytes) = config.tcp_notsent_lowat {
-            // Where the system has no such bound, it is slow peers that it does without.
-            let _ = socket.set_notsent_lowat(bytes);
-        }
+        set_up(socket, config)?;
         let opening = Arc::new(Self {
             socket: Arc::clone(socket),
             timer: Timer::new(),
             progress: Mutex::new(Progress {
                 stage: Stage::Reading,
+                is_waiting: true,
                 hindrance: None,
                 deadline,
                 patience: deadline.saturating_duration_since(Instant::now()),
-                is_final: false,
+                was_late: false,
+                stop_by: None,
+                answering: None,
             }),
         });
         opening
@@ -98,31 +105,64 @@ impl Opening {
         lock(&self.progress).stage
     }
 
-    pub(crate) fn peer_addr(&self) -> SocketAddr {
+    pub(crate) fn peer_addr(&self) -> &Address {
         self.socket.peer_addr()
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        lock(&self.progress).hindrance == Some(Hindrance::Cut)
+        self.cut_by().is_some()
+    }
+
+    /// Returns the deadline that has cut it; that of the handshake also where a newcomer has.
+    fn cut_by(&self) -> Option<Timeout> {
+        match lock(&self.progress).hindrance {
+            Some(Hindrance::Cut(timeout)) => Some(timeout),
+            _ => None,
+        }
     }
 
     /// Cuts the handshake, if it is still under way.
-    pub(crate) fn cut(&self) {
+    fn cut_for(&self, timeout: Timeout) {
         let mut progress = lock(&self.progress);
-        if progress.stage == Stage::Done || progress.hindrance == Some(Hindrance::Cut) {
+        let is_cut = matches!(progress.hindrance, Some(Hindrance::Cut(_)));
+        if progress.stage == Stage::Done || is_cut {
             return;
         }
-        progress.hindrance = Some(Hindrance::Cut);
+        progress.hindrance = Some(Hindrance::Cut(timeout));
         drop(progress);
         self.socket.cut();
+    }
+
+    /// Tells whether the peer's part is still awaited.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let progress = lock(&self.progress);
+        progress.stage == Stage::Reading && progress.hindrance.is_none()
+    }
+
+    /// Cuts the handshake if it waits for its peer; tells whether it did. What has come and is not read
+    /// yet may be all of the request: for a thread that has not had its turn nobody is cut.
+    pub(crate) fn cut_waiting(&self) -> bool {
+        let mut progress = lock(&self.progress);
+        let waits = progress.stage == Stage::Reading && progress.is_waiting;
+        if !waits || progress.hindrance.is_some() || self.socket.look().readable {
+            return false;
+        }
+        progress.hindrance = Some(Hindrance::Cut(Timeout::Handshake));
+        drop(progress);
+        self.socket.cut();
+        true
+    }
+
+    fn set_waiting(&self, is_waiting: bool) {
+        lock(&self.progress).is_waiting = is_waiting;
     }
 
     /// Ends the wait for the peer's part, if it still lasts: the thread finds the end of the input.
     /// What is being answered goes on until `by`.
     pub(crate) fn interrupt(&self, by: Instant) {
         let mut progress = lock(&self.progress);
-        progress.deadline = progress.deadline.min(by);
-        progress.is_final = true;
+        let earlier = progress.stop_by.map_or(by, |before| before.min(by));
+        progress.stop_by = Some(earlier);
         let waits = progress.stage == Stage::Reading && progress.hindrance.is_none();
         if waits {
             progress.hindrance = Some(Hindrance::Interrupted);
@@ -132,6 +172,29 @@ impl Opening {
             self.socket.stop_reading();
         }
         self.timer.expect(by);
+    }
+
+    /// Begins to write the answer: from now on only the write deadline and a stop count.
+    fn begin_writing(&self, config: &Arc<Config>) {
+        let answering = Box::new(Answering::new(config));
+        let mut progress = lock(&self.progress);
+        progress.stage = Stage::Answering;
+        progress.answering = Some(answering);
+    }
+
+    /// Takes note of how the answer's writing goes.
+    fn note<R>(&self, note: impl FnOnce(&mut Answering) -> R) -> Option<R> {
+        lock(&self.progress).answering.as_deref_mut().map(note)
+    }
+
+    /// Waits until the socket takes more of the answer, or is cut. It comes back now and then, as a
+    /// socket takes more before the system says so: see `Outbox::retry`.
+    fn wait_for_room(&self) {
+        let look = self.note(|answering| answering.note_refused(Instant::now()));
+        if let Some(by) = look {
+            self.timer.expect(by);
+        }
+        self.socket.wait(Interest::Write, look);
     }
 
     /// Goes on to a stage, unless something keeps it from that.
@@ -145,28 +208,62 @@ impl Opening {
     }
 }
 
+impl Progress {
+    /// Says what is due. The peer's part has the handshake's deadline, and the answer the write deadline;
+    /// the program decides in its own time. Only a stop ends all of them.
+    fn check(&mut self, now: Instant, ready: Option<Ready>) -> Verdict {
+        match (self.stop_by, &mut self.answering) {
+            (stop_by, Some(answering)) => answering.check(now, ready, stop_by),
+            (Some(by), None) if by <= now => Verdict::Cut(Timeout::Stop),
+            (stop_by, None) if self.stage == Stage::Reading => self.check_reading(now, stop_by),
+            (stop_by, None) => Verdict::Wait(stop_by),
+        }
+    }
+
+    /// Says whether the time for the peer's part is over. A look that comes late says that this side
+    /// was held up, perhaps the whole machine: then that time begins anew, once.
+    fn check_reading(&mut self, now: Instant, stop_by: Option<Instant>) -> Verdict {
+        let is_late = now > self.deadline + self.patience / STEPS;
+        if is_late && !mem::replace(&mut self.was_late, true) {
+            self.deadline = now + self.patience;
+        }
+        if self.deadline <= now {
+            return Verdict::Cut(Timeout::Handshake);
+        }
+        Verdict::Wait(Some(
+            stop_by.map_or(self.deadline, |by| by.min(self.deadline)),
+        ))
+    }
+}
+
 impl Timed for Opening {
-    /// Cuts it when its time is over. A look that comes late says that this side was held up, perhaps
-    /// the whole machine: then the time begins anew, once.
+    /// Cuts it when its time is over.
     fn check(&self, now: Instant) -> Option<Instant> {
-        let mut progress = lock(&self.progress);
-        if now < progress.deadline {
-            return Some(progress.deadline);
+        let mut ready = None;
+        loop {
+            let verdict = lock(&self.progress).check(now, ready);
+            match verdict {
+                Verdict::Wait(next) => return next,
+                Verdict::Look => ready = Some(self.socket.look()),
+                Verdict::Cut(timeout) => {
+                    self.cut_for(timeout);
+                    return None;
+                }
+                // There are none before the connection is open.
+                Verdict::Ping | Verdict::Close(_) => {}
+            }
         }
-        let is_late = now > progress.deadline + progress.patience / 4;
-        if is_late && !mem::replace(&mut progress.is_final, true) {
-            progress.deadline = now + progress.patience;
-            return Some(progress.deadline);
-        }
-        drop(progress);
-        self.cut();
-        None
     }
 }
 
 impl OpeningGuard {
     pub(crate) fn opening(&self) -> &Arc<Opening> {
         &self.0
+    }
+
+    /// Has the kernel hold what these settings say.
+    pub(crate) fn set_up(&self, config: &Config) -> io::Result<()> {
+        set_up(&self.0.socket, config)
     }
 
     /// Does the TLS handshake with a server of this name or address.
@@ -262,6 +359,7 @@ impl OpeningGuard {
     ) -> Result<Bytes, RequestError> {
         let refuse = |bad: BadRequest| RequestError::Bad(bad.answering(head.method()));
         let mut body = RequestBody::announced_by(head, max_body).map_err(refuse)?;
+        let mut share = Share::new(0);
         if body.is_awaiting_continue(received) {
             self.write(CONTINUE).map_err(|_| RequestError::Lost)?;
         }
@@ -269,26 +367,84 @@ impl OpeningGuard {
             if let Some(bytes) = body.take_from(received).map_err(refuse)? {
                 return Ok(bytes);
             }
+            let held = received.capacity() + body.capacity();
+            if held > FREE_BODY && !share.try_grow(held) {
+                return Err(refuse(BadRequest::NO_MEMORY));
+            }
             self.recv_some(received)?;
         }
     }
 
+    /// Receives something of the request. Whoever [cuts](Opening::cut_waiting) those that wait for
+    /// their peer takes nobody for one whose request has come.
     fn recv_some(&self, received: &mut Vec<u8>) -> Result<(), RequestError> {
-        match self.recv(received) {
-            Ok(1..) => Ok(()),
-            _ => Err(RequestError::Lost),
+        let room = received.try_reserve(HEAD_STEP);
+        room.map_err(|_| RequestError::Bad(BadRequest::NO_MEMORY))?;
+        loop {
+            // What is taken from the socket is not waited for any more: there is no moment in which a
+            // whole request looks like none.
+            self.0.set_waiting(false);
+            match self.0.socket.try_recv_answering(received) {
+                // Nothing has come, or over TLS half a record.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(1..) => return Ok(()),
+                _ => return Err(RequestError::Lost),
+            }
+            self.0.set_waiting(true);
+            self.0.socket.wait(Interest::Read, None);
         }
     }
 
-    /// Writes a whole answer, blocking.
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.0.advance(Stage::Deciding, Stage::Answering);
+    /// Writes what belongs to the asking, blocking, within the time that the peer's part has.
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.0.socket.send_all(bytes)
     }
 
+    /// Writes a whole answer, blocking, under the write deadline: a peer that reads slowly gets all of
+    /// it, however long that takes.
+    pub(crate) fn answer(&self, bytes: &[u8], config: &Arc<Config>) -> io::Result<()> {
+        self.0.begin_writing(config);
+        let mut left = bytes;
+        let written = self.write_answer(&mut left);
+        self.0.note(Answering::note_end);
+        if let Err(error) = &written {
+            let peer = self.0.peer_addr();
+            let status = bytes
+                .split(|byte| *byte == b'\r')
+                .next()
+                .unwrap_or_default();
+            let why = self
+                .0
+                .cut_by()
+                .map_or(error.to_string(), |cut| cut.to_string());
+            debug!(
+                "the answer {:?} to {peer} was not written: {why}, {} of {} bytes left",
+                status.escape_ascii().to_string(),
+                left.len(),
+                bytes.len()
+            );
+        }
+        written
+    }
+
+    fn write_answer(&self, left: &mut &[u8]) -> io::Result<()> {
+        let opening = &self.0;
+        while !left.is_empty() {
+            match opening.socket.try_send(&[IoSlice::new(left)]) {
+                Ok(length) => {
+                    *left = &left[length..];
+                    opening.note(|answering| answering.note_taken(length, Instant::now()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => opening.wait_for_room(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
-    pub(crate) fn ask(&self, ask: &Ask) -> Result<Answer, Error> {
-        self.write(ask.bytes())
+    pub(crate) fn ask(&self, handshake: &ClientHandshake) -> Result<Answer, Error> {
+        self.write(handshake.bytes())
             .map_err(|error| self.explain_io(error))?;
         let mut received = Vec::new();
         let mut coming = ResponseHead::default();
@@ -308,7 +464,7 @@ impl OpeningGuard {
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Answer::Other(response, behind));
         }
-        let subprotocol = ask.verify(&response)?;
+        let subprotocol = handshake.verify(&response)?;
         Ok(Answer::Upgraded {
             agreed: Agreed {
                 subprotocol,
@@ -322,7 +478,7 @@ impl OpeningGuard {
     /// deadline where its end is known, otherwise within a moment, for such a body ends with the
     /// connection, and many a server keeps that open.
     pub(crate) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
-        let mut body = Body::announced_by(&response);
+        let mut body = ResponseBody::announced_by(&response);
         body.take(&received);
         let until = (!body.has_known_end()).then(|| Instant::now() + ENDLESS_BODY);
         while !body.is_over() {
@@ -362,8 +518,23 @@ impl OpeningGuard {
     }
 }
 
+/// Has the kernel hold of what is sent what the settings say.
+fn set_up(socket: &Socket, config: &Config) -> io::Result<()> {
+    if let Some(bytes) = config.send_buffer {
+        socket.set_send_buffer(bytes)?;
+    }
+    if let Some(bytes) = config.tcp_notsent_lowat {
+        // Where the system has no such bound, it is slow peers that it does without.
+        let _ = socket.set_notsent_lowat(bytes);
+    }
+    Ok(())
+}
+
 /// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.
 const HEAD_STEP: usize = 2 << 10;
+/// What the body of a request may take without being counted, in bytes: the buffers that a body of 64 KiB
+/// comes in, which double.
+const FREE_BODY: usize = 2 * held::FREE + (16 << 10);
 /// The time in which the body of a refusal may come that does not say where it ends.
 const ENDLESS_BODY: Duration = Duration::from_millis(500);
 const ENDED: &str = "the server closed the connection instead of answering";
@@ -394,34 +565,4 @@ pub(crate) enum RequestError {
     /// The peer left, was cut, or the server stops.
     Lost,
     Bad(BadRequest),
-}
-
-/// A refused connection on which the peer gets a moment to read the refusal.
-struct Lingering {
-    socket: Arc<Socket>,
-    timer: Arc<Timer>,
-}
-
-/// The time for which a refused connection is kept.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Refuses a connection on the accept thread, without waiting: the background closes it later.
-pub(crate) fn refuse(socket: Socket, reply: &[u8]) {
-    let _ = socket.try_send(&[io::IoSlice::new(reply)]);
-    socket.finish_writing();
-    let timer = Timer::new();
-    let lingering = Arc::new(Lingering {
-        socket: Arc::new(socket),
-        timer: Arc::clone(&timer),
-    });
-    // Where no thread can be had for the background, the socket closes at once.
-    let _ = timer.enroll(lingering, Instant::now() + LINGER);
-}
-
-impl Timed for Lingering {
-    fn check(&self, _now: Instant) -> Option<Instant> {
-        self.socket.drain(Duration::ZERO, Duration::ZERO);
-        self.timer.dismiss();
-        None
-    }
 }

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use crate::callbacks::catch;
+use bytes::Bytes;
+
+use crate::callbacks::{Borrowed, catch};
 use crate::connection::Connection;
+use crate::held::{Room, Share};
 use crate::life::Cause;
 use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::patience::Patience;
@@ -15,7 +18,7 @@ use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
 use crate::record::warn;
 use crate::sync::Ordering;
 use crate::transport::{Interest, Socket};
-use crate::{CloseEvent, Config, Failure, Message, Outcome, WebSocket};
+use crate::{CloseEvent, Config, Failure, Message, Outcome, Text, WebSocket};
 
 /// Reads one connection (L2), on whatever thread drives it.
 pub(crate) struct Reader {
@@ -23,9 +26,12 @@ pub(crate) struct Reader {
     /// Given up when the connection has ended.
     socket: Option<Arc<Socket>>,
     decoder: Decoder,
+    /// The memory of the message that comes.
+    share: Share,
     cork: Arc<Cork<SocketWire>>,
     /// What callbacks get; keeps no client open.
     ws: WebSocket,
+    borrowed: BorrowedCallbacks,
     driver: Option<ThreadId>,
     /// Whether the cork may hold something.
     corked: bool,
@@ -37,6 +43,14 @@ pub(crate) struct Reader {
     /// Counts what was decoded, likewise.
     events: u64,
     warned: bool,
+}
+
+/// The callbacks that are out of their slots while a burst comes.
+#[derive(Default)]
+struct BorrowedCallbacks {
+    message: Borrowed<Message>,
+    text: Borrowed<Text>,
+    binary: Borrowed<Bytes>,
 }
 
 /// What comes for the program.
@@ -52,6 +66,17 @@ const LINGER: Duration = Duration::from_secs(5);
 
 thread_local! {
     static ON_CONNECTION_THREAD: Cell<bool> = const { Cell::new(false) };
+    /// The thread's own number, which is asked for with each message that is pulled.
+    static THREAD: Cell<Option<ThreadId>> = const { Cell::new(None) };
+}
+
+fn this_thread() -> ThreadId {
+    let known = THREAD.try_with(Cell::get).ok().flatten();
+    known.unwrap_or_else(|| {
+        let thread = thread::current().id();
+        let _ = THREAD.try_with(|known| known.set(Some(thread)));
+        thread
+    })
 }
 
 /// Tells whether the calling thread is a connection's own, or runs one of its callbacks.
@@ -95,8 +120,10 @@ impl Reader {
             connection: Arc::clone(connection),
             socket: Some(socket),
             decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
+            share: Share::new(connection.id),
             cork: Cork::new(),
             ws: WebSocket::for_callbacks(connection),
+            borrowed: BorrowedCallbacks::default(),
             driver: None,
             corked: false,
             discarding: false,
@@ -118,6 +145,9 @@ impl Reader {
         self.connection.reading.stay();
         as_connection_thread(|| {
             loop {
+                while let Some(message) = self.next_of_burst() {
+                    self.deliver(message);
+                }
                 match self.next_message(&Patience::Endless) {
                     Ok(Some(message)) => self.deliver(message),
                     Ok(None) => {}
@@ -153,7 +183,23 @@ impl Reader {
     /// ended; ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.take_the_wheel();
-        self.next_message(&patience)
+        match self.next_of_burst() {
+            None => self.next_message(&patience),
+            message => Ok(message),
+        }
+    }
+
+    /// Returns the next message if it is there as most are, in a few steps. Whatever else comes is left
+    /// to [`next_message`](Self::next_message).
+    #[inline(always)]
+    fn next_of_burst(&mut self) -> Option<Message> {
+        if self.discarding || self.connection.outbox.is_cut() {
+            return None;
+        }
+        let message = self.decoder.next_whole_message()?;
+        self.note_event();
+        self.count_message();
+        Some(message)
     }
 
     /// Returns what has come of the next message as soon as it has begun; what is left of one that
@@ -186,6 +232,7 @@ impl Reader {
     }
 
     /// Returns the next whole message; what is left of one that was read in chunks is skipped.
+    #[inline(never)]
     fn next_message(&mut self, patience: &Patience) -> Result<Option<Message>, CloseEvent> {
         while let Some(incoming) = self.advance(patience)? {
             match incoming {
@@ -213,6 +260,12 @@ impl Reader {
                         return Ok(incoming);
                     }
                 }
+                Ok(None) if self.wants_memory() => match self.make_room(patience) {
+                    Ok(Room::Made | Room::Cut) => {}
+                    Ok(Room::Late) => return Ok(None),
+                    Ok(Room::Refused) => return Err(self.end_violated(Violation::NO_ROOM)),
+                    Err(violation) => return Err(self.end_violated(violation)),
+                },
                 // However late it is, what has come is looked at once.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
                 Ok(None) => match self.read(patience) {
@@ -225,9 +278,35 @@ impl Reader {
         }
     }
 
+    fn wants_memory(&self) -> bool {
+        self.decoder.wanted().is_some()
+    }
+
+    /// Gives the message that comes the memory that it wants, for which it may have to wait. Meanwhile
+    /// the peer is not read, and its silence does not count.
+    fn make_room(&mut self, patience: &Patience) -> Result<Room, Violation> {
+        let Some(bytes) = self.decoder.wanted() else {
+            return Ok(Room::Made);
+        };
+        if !self.share.try_grow(bytes) {
+            self.uncork();
+            let outbox = &self.connection.outbox;
+            let room = self.share.grow(
+                bytes,
+                self.connection.config.message_timeout,
+                patience.deadline(),
+                || outbox.is_cut(),
+            );
+            if room != Room::Made {
+                return Ok(room);
+            }
+        }
+        self.decoder.grow(bytes).map(|()| Room::Made)
+    }
+
     /// Says that this thread drives now, and that what it sends may be gathered.
     pub(crate) fn take_the_wheel(&mut self) {
-        let thread = thread::current().id();
+        let thread = this_thread();
         if self.driver != Some(thread) {
             self.driver = Some(thread);
             self.connection.driven_by(thread);
@@ -237,48 +316,57 @@ impl Reader {
 
     /// Lets go, so that another thread may drive.
     pub(crate) fn let_go(&mut self) {
-        if self.driver.take() == Some(thread::current().id()) {
+        if self.driver.take() == Some(this_thread()) {
             drive_with(None);
         }
         self.uncork();
     }
 
     fn handle(&mut self, event: Event) -> Result<Option<Incoming>, CloseEvent> {
-        let more = self.decoder.has_event();
-        self.cork.set_active(more);
-        self.corked |= more;
-        self.events += 1;
+        self.note_event();
         match event {
             Event::Message(message) => {
+                self.share.give_back();
                 self.count_message();
-                return Ok((!self.discarding).then_some(Incoming::Message(message)));
+                Ok((!self.discarding).then_some(Incoming::Message(message)))
             }
             Event::Chunk(chunk) => {
+                self.share.give_back();
                 if chunk.is_last {
                     self.count_message();
                 }
-                return Ok((!self.discarding).then_some(Incoming::Chunk(*chunk)));
+                Ok((!self.discarding).then_some(Incoming::Chunk(*chunk)))
             }
+            event => self.handle_control(event).map(|()| None),
+        }
+    }
+
+    /// Counts an event, and says whether what is sent over it may wait for the next.
+    #[inline(always)]
+    fn note_event(&mut self) {
+        let more = self.decoder.has_whole_frame() || self.decoder.is_full();
+        self.cork.set_active(more);
+        self.corked |= more;
+        self.events += 1;
+    }
+
+    #[inline(never)]
+    fn handle_control(&mut self, event: Event) -> Result<(), CloseEvent> {
+        match event {
             Event::Ping(payload) => {
                 self.connection
                     .outbox
                     .send_control(Opcode::Pong, payload.clone());
                 self.call(|reader| {
-                    reader
-                        .connection
-                        .callbacks
-                        .ping
-                        .run("on_ping", &reader.ws, payload)
+                    let slot = &reader.connection.callbacks.ping;
+                    slot.run_once("on_ping", &reader.ws, payload)
                 });
             }
             Event::Pong(payload) => {
                 self.connection.outbox.note_pong(&payload);
                 self.call(|reader| {
-                    reader
-                        .connection
-                        .callbacks
-                        .pong
-                        .run("on_pong", &reader.ws, payload)
+                    let slot = &reader.connection.callbacks.pong;
+                    slot.run_once("on_pong", &reader.ws, payload)
                 });
             }
             Event::Close(close) => {
@@ -287,8 +375,9 @@ impl Reader {
                 self.connection.answer_close(close);
                 return Err(self.end_closed());
             }
+            Event::Message(_) | Event::Chunk(_) => {}
         }
-        Ok(None)
+        Ok(())
     }
 
     fn count_message(&mut self) {
@@ -298,15 +387,24 @@ impl Reader {
     }
 
     /// Gives a message to its callback: the one of its kind, or else the one for both.
+    #[inline(always)]
     fn deliver(&mut self, message: Message) {
-        let Self { connection, ws, .. } = &*self;
-        let slots = &connection.callbacks;
+        let slots = &self.connection.callbacks;
+        let (ws, borrowed) = (&self.ws, &mut self.borrowed);
         let outcome = match message {
-            Message::Text(text) if slots.text.is_set() => slots.text.run("on_text", ws, text),
-            Message::Binary(bytes) if slots.binary.is_set() => {
-                slots.binary.run("on_binary", ws, bytes)
+            Message::Text(text) if slots.text.is_set() => {
+                slots.text.run(&mut borrowed.text, "on_text", ws, text)
             }
-            message if slots.message.is_set() => slots.message.run("on_message", ws, message),
+            Message::Binary(bytes) if slots.binary.is_set() => {
+                slots
+                    .binary
+                    .run(&mut borrowed.binary, "on_binary", ws, bytes)
+            }
+            message if slots.message.is_set() => {
+                slots
+                    .message
+                    .run(&mut borrowed.message, "on_message", ws, message)
+            }
             _ => {
                 self.warn_unheard();
                 Ok(())
@@ -319,6 +417,7 @@ impl Reader {
         drive_with(Some(&self.cork));
     }
 
+    #[inline(never)]
     fn warn_unheard(&mut self) {
         if !std::mem::replace(&mut self.warned, true) {
             warn!(
@@ -335,6 +434,18 @@ impl Reader {
         }
     }
 
+    /// Puts back the callbacks that the burst has kept out of their slots.
+    fn put_callbacks_back(&mut self) {
+        let slots = &self.connection.callbacks;
+        let borrowed = &mut self.borrowed;
+        let message = slots.message.put_back(&mut borrowed.message);
+        let text = slots.text.put_back(&mut borrowed.text);
+        let binary = slots.binary.put_back(&mut borrowed.binary);
+        if let Err(failure) = message.and(text).and(binary) {
+            self.fail(failure);
+        }
+    }
+
     /// Fails the connection with 1011; what still comes is not delivered.
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.discarding |= !self.connection.outbox.is_closing();
@@ -345,39 +456,49 @@ impl Reader {
 
     /// Reads once; false if the patience ended first. An error is the end of the stream.
     fn read(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
-        self.uncork();
         if !self.connection.reading.stays() {
             self.leave_to_owner();
         }
         let Some(socket) = self.socket.clone() else {
             return Err(Some(io::ErrorKind::NotConnected.into()));
         };
+        if self.decoder.is_full() {
+            // There is probably more, and what the callbacks have sent may wait for what that leads to.
+            let received = socket.try_recv(self.decoder.spare());
+            if self.note_received(&socket, received)? {
+                return Ok(true);
+            }
+        }
+        self.uncork();
+        self.put_callbacks_back();
         self.report_progress();
-        self.connection
-            .reading
-            .asleep
-            .store(true, Ordering::Release);
+        let asleep = &self.connection.reading.asleep;
+        asleep.store(true, Ordering::Release);
         let received = self.recv(&socket, patience.deadline());
+        let has_come = self.note_received(&socket, received);
+        let asleep = &self.connection.reading.asleep;
+        asleep.store(false, Ordering::Release);
+        Ok(has_come? || patience.outlasts_silence())
+    }
+
+    /// Counts what has come; false if nothing has.
+    fn note_received(
+        &mut self,
+        socket: &Socket,
+        received: io::Result<usize>,
+    ) -> Result<bool, Option<io::Error>> {
         if socket.owes() {
             self.connection.outbox.flush_wire();
         }
-        self.connection
-            .reading
-            .asleep
-            .store(false, Ordering::Release);
         match received {
             Ok(0) => Err(None),
             Ok(length) => {
                 self.received += length as u64;
-                self.connection
-                    .reading
-                    .received
-                    .store(self.received, Ordering::Release);
+                let counted = &self.connection.reading.received;
+                counted.store(self.received, Ordering::Release);
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Ok(patience.outlasts_silence())
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(Some(error)),
         }
     }
@@ -449,8 +570,8 @@ impl Reader {
             // Both Closes are there: servers that wait for our end of the stream need not any more.
             socket.finish_writing();
             match self.connection.role {
-                Role::Server => socket.drain(Duration::ZERO, Duration::ZERO),
-                Role::Client => socket.drain(SILENCE, SILENCE),
+                Role::Server => socket.discard_input(Duration::ZERO, Duration::ZERO),
+                Role::Client => socket.discard_input(SILENCE, SILENCE),
             }
         }
         self.finish()
@@ -460,12 +581,13 @@ impl Reader {
     /// unread input does not destroy the code.
     fn end_violated(&mut self, violation: Violation) -> CloseEvent {
         self.uncork();
+        self.give_up_message();
         self.connection.outbox.note_end();
         self.connection.fail_violated(violation);
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
             socket.finish_writing();
-            socket.drain(SILENCE, LINGER);
+            socket.discard_input(SILENCE, LINGER);
         }
         self.finish()
     }
@@ -492,6 +614,12 @@ impl Reader {
                     return self.finish();
                 }
             }
+            if let Some(bytes) = self.decoder.wanted() {
+                if self.share.try_grow(bytes) && self.decoder.grow(bytes).is_ok() {
+                    continue;
+                }
+                break;
+            }
             let Some(socket) = &self.socket else { break };
             match socket.try_recv(self.decoder.spare()) {
                 Ok(1..) => {}
@@ -503,8 +631,16 @@ impl Reader {
         self.finish()
     }
 
+    /// Gives up what has come, with its memory.
+    fn give_up_message(&mut self) {
+        self.decoder.end();
+        self.share.give_back();
+    }
+
     /// Gives up the socket and tells the program.
     fn finish(&mut self) -> CloseEvent {
+        self.put_callbacks_back();
+        self.give_up_message();
         drop(self.socket.take());
         as_connection_thread(|| self.connection.finish(&self.ws))
     }

@@ -1,4 +1,4 @@
-//! What TLS needs of a program: who a server is, whom a client trusts.
+//! The settings of TLS: identities, and which certificates are trusted.
 #![cfg_attr(
     not(all(feature = "tls", feature = "rustls")),
     allow(dead_code, reason = "an engine that is off does not look at it")
@@ -7,9 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Who one side is: a certificate, its chain, and its private key.
+/// What one side proves itself with: a certificate, its chain, and its private key.
 ///
-/// Setters never fail; binding or connecting reports what cannot be used.
+/// Making one never fails; binding or connecting reports what cannot be used.
 #[derive(Clone)]
 pub struct Identity(pub(crate) Arc<IdentitySource>);
 
@@ -21,7 +21,7 @@ pub(crate) enum IdentitySource {
 impl Identity {
     /// Takes PEM: the certificate followed by those that signed it, and its private key in PKCS#8
     /// (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC1 (`BEGIN EC PRIVATE KEY`), not
-    /// encrypted. Other text around them is skipped, and one file that holds both may be given twice.
+    /// encrypted. Other text around them is skipped. A file that holds both may be given twice.
     /// A key that does not match the first certificate is an error at
     /// [`bind`](crate::ServerBuilder::bind) and [`set_tls`](crate::Server::set_tls).
     pub fn from_pem(chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
@@ -44,9 +44,9 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Names the library that does the arithmetic.
+/// The library that does the cryptography.
 ///
-/// They do not trust the same. OpenSSL alone takes certificates of X.509 version 1, those that have the
+/// The two do not trust the same certificates. OpenSSL alone takes certificates of X.509 version 1, those that have the
 /// host in their common name alone, keys on the curve P-521, RSA keys between 1024 and 2048 bits where
 /// its security level allows them, and more than six intermediate certificates. Rustls alone takes an
 /// intermediate certificate as the only root, and a name with an underscore under a wildcard, which
@@ -60,7 +60,7 @@ pub enum TlsEngine {
     Rustls,
 }
 
-/// Names the lowest version of TLS that is spoken.
+/// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TlsVersion {
@@ -70,10 +70,10 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// Says how a client checks a server's certificate, and what it shows of itself.
+/// A client's settings of TLS: how it checks a server's certificate, and what it shows of itself.
 ///
 /// The default is right for servers of the public internet: the system's roots, TLS 1.2 at least,
-/// no certificate of one's own.
+/// no client certificate.
 ///
 /// ```
 /// use landline::{Client, TlsOptions};
@@ -140,31 +140,30 @@ impl TlsOptions {
         self
     }
 
-    /// Tells the server no name while the handshake is still readable (RFC 6066, section 3). Told by
-    /// default, but for IP addresses.
+    /// Leaves the server's name out of the client's first message (RFC 6066, section 3), which everybody
+    /// on the way can read. By default it is sent, unless it is an IP address.
     pub fn without_sni(mut self) -> Self {
         self.sni = false;
         self
     }
 
-    /// Accepts any certificate, whoever signed it and whether or not it has expired, and however odd:
-    /// of X.509 version 1, with a weak key, with a wrong signature. Anybody on the way can then read
-    /// and change everything. Rustls checks nothing of what the server shows then; OpenSSL does check
-    /// that the server has its certificate's key.
+    /// Accepts every certificate: expired, signed by anybody, of X.509 version 1, with a weak key, with a
+    /// wrong signature. Anybody on the way can then read and change everything. Rustls then checks
+    /// nothing at all; OpenSSL still checks that the server has the key of its certificate.
     pub fn danger_accept_invalid_certs(mut self) -> Self {
         self.accept_invalid_certs = true;
         self
     }
 
-    /// Accepts certificates for other hosts: whoever has any valid certificate can then pose as the
-    /// server.
+    /// Accepts certificates for other hosts: everybody who has any valid certificate can then pose as
+    /// the server.
     pub fn danger_accept_invalid_hostnames(mut self) -> Self {
         self.accept_invalid_hostnames = true;
         self
     }
 
     /// Writes the keys of its connections into the file that the environment's `SSLKEYLOGFILE` names,
-    /// for tools such as Wireshark: whoever reads that file can read everything. For
+    /// for tools such as Wireshark. Everybody who can read that file can read all traffic. For
     /// [`TlsEngine::Rustls`] alone.
     pub fn danger_log_keys(mut self) -> Self {
         self.log_keys = true;
@@ -185,7 +184,7 @@ impl TlsOptions {
     }
 }
 
-/// A record holds at most so much (RFC 8446, section 5.1).
+/// The most bytes of content in a record (RFC 8446, section 5.1).
 pub(crate) const MAX_RECORD_SIZE: usize = 16 << 10;
 
 impl Default for TlsOptions {
@@ -194,7 +193,8 @@ impl Default for TlsOptions {
     }
 }
 
-/// Says who a server is, and whom it asks for a certificate. An [`Identity`] alone is one.
+/// A server's settings of TLS: its certificates, and whether clients must show theirs. An
+/// [`Identity`] turns into one.
 #[derive(Clone, Debug)]
 #[must_use = "options are for `ServerBuilder::tls`"]
 pub struct ServerTls {
@@ -209,7 +209,7 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Makes a server be this, for all names.
+    /// Makes the settings of a server that shows this certificate for all names.
     pub fn new(identity: Identity) -> Self {
         Self::of(Some(identity))
     }
@@ -234,8 +234,8 @@ impl ServerTls {
         self
     }
 
-    /// Lets in only clients with a certificate that one of these, in PEM, has signed;
-    /// [`Request::peer_certificates`](crate::Request::peer_certificates) has it then. For
+    /// Lets in only clients with a certificate that one of these roots, in PEM, has signed.
+    /// [`Request::peer_certificates`](crate::Request::peer_certificates) returns it. For
     /// [`TlsEngine::Rustls`] alone.
     pub fn require_client_certificates(mut self, roots: impl Into<Vec<u8>>) -> Self {
         self.client_roots.push(roots.into());
@@ -250,7 +250,7 @@ impl ServerTls {
     }
 
     /// Writes the keys of its connections into the file that the environment's `SSLKEYLOGFILE` names,
-    /// for tools such as Wireshark: whoever reads that file can read everything. For
+    /// for tools such as Wireshark. Everybody who can read that file can read all traffic. For
     /// [`TlsEngine::Rustls`] alone.
     pub fn danger_log_keys(mut self) -> Self {
         self.log_keys = true;

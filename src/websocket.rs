@@ -1,7 +1,6 @@
 //! The writing end and the handle of a connection.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,15 +9,15 @@ use http::Response;
 
 use crate::connection::{Connection, Life};
 use crate::error::Unsendable;
-use crate::outbox::uncork_thread;
+use crate::outbox::{Leave, uncork_thread};
 use crate::protocol::Opcode;
 use crate::reader::on_connection_thread;
 use crate::{
-    CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
+    Address, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
     Overflow, SendError, SendErrorKind, Text, WaitError,
 };
 
-/// Is the writing end and the handle of one connection: cheap to clone, safe to share, usable from
+/// The writing end and the handle of one connection: cheap to clone, safe to share, usable from
 /// any thread, in and out of callbacks.
 ///
 /// A WebSocket is a channel into the socket: sending queues, and whoever queued writes, unless
@@ -29,9 +28,9 @@ use crate::{
 /// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages) does. Then
 /// it closes with 1000, and dropping the last waits for that, at most
 /// [`close_timeout`](crate::Config::close_timeout). For `on_close` it waits no longer than a quarter
-/// of a second more; but while another callback runs, the peer's Close is not read: who drops the
-/// last handle while holding a lock that `on_text`, say, waits for, waits for all that time. The handle that callbacks get does not count,
-/// and neither do its clones. A connection of a server lives until it closes, or until its
+/// of a second more. While another callback runs, the peer's Close is not read: a program that drops the
+/// last handle while it holds a lock that `on_text`, say, waits for, waits for all that time. The handle
+/// that callbacks get does not count, and neither do its clones. A connection of a server lives until it closes, or until its
 /// [`serve`](crate::ServerBuilder::serve) handler returns.
 ///
 /// # Callbacks
@@ -66,7 +65,9 @@ impl WebSocket {
     /// the wait, [`Timeout`](SendErrorKind::Timeout), and [`Full`](SendErrorKind::Full) where it does
     /// not wait; all hand the message back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection.outbox.send(message.into(), None)
+        self.connection
+            .outbox
+            .send(message.into(), None, Leave::Now)
     }
 
     /// Queues a message like [`send`](Self::send), but never waits.
@@ -86,7 +87,9 @@ impl WebSocket {
         overflow: Overflow,
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
-        self.connection.outbox.send(message.into(), Some(overflow))
+        self.connection
+            .outbox
+            .send(message.into(), Some(overflow), Leave::Now)
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
@@ -231,12 +234,7 @@ impl WebSocket {
     /// [`Closed`](SendErrorKind::Closed) if the connection is closing already.
     pub fn close_with(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), SendError> {
         let code = code.into();
-        if !code.is_sendable() {
-            return Err(SendError::invalid(Unsendable::Code(code)));
-        }
-        if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
-            return Err(SendError::invalid(Unsendable::Reason(length(reason.len()))));
-        }
+        Unsendable::check_close(code, reason).map_err(SendError::invalid)?;
         if self.connection.close(code, reason) {
             return Ok(());
         }
@@ -371,14 +369,14 @@ impl WebSocket {
 
     /// Returns the address of the peer's end of the socket.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.connection.peer_addr
+    pub fn peer_addr(&self) -> Address {
+        self.connection.peer_addr.clone()
     }
 
     /// Returns the address of our end of the socket.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.connection.local_addr
+    pub fn local_addr(&self) -> Address {
+        self.connection.local_addr.clone()
     }
 }
 

@@ -108,7 +108,7 @@ fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
 }
 
 /// Reads how long the header (mask included) and the payload of a masked frame are.
-fn frame_lengths(frame: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn frame_lengths(frame: &[u8]) -> Option<(usize, usize)> {
     match frame.get(1)? & 0x7f {
         126 => Some((
             8,

@@ -1,6 +1,7 @@
 //! A server in a process of its own, and what it uses.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -129,7 +130,7 @@ pub(crate) fn serve(name: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// Tells the process that makes the load where this one serves.
-pub(crate) fn announce(address: SocketAddr) {
+pub(crate) fn announce(address: impl Display) {
     println!("{address}");
 }
 

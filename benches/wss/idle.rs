@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use std::{fs, thread};
 
-use crate::load::{open_tcp, open_tls, upgrade};
+use crate::load::{open_tcp, upgrade};
 use crate::process::{EchoServer, ServerProcess};
 use crate::servers::{OTHERS, SERVERS};
+use crate::tls::open_tls;
 use crate::workload::PING_PONG;
 
 const CONNECTIONS: usize = 500;

@@ -3,13 +3,13 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use native_tls::{TlsConnector, TlsStream};
+use native_tls::TlsStream;
 use tungstenite::protocol::frame::coding::Data;
 
 use crate::process::Cpus;
+use crate::tls::open_tls;
 use crate::workload::{PING_PONG, Workload};
 
 /// A server that answers nothing for so long is broken, not slow.
@@ -101,18 +101,6 @@ pub(crate) fn open_tcp(server: SocketAddr) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     Ok(stream)
-}
-
-pub(crate) fn open_tls(stream: TcpStream) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
-    // Made once, as it reads the system's roots, which takes longer than all that follows.
-    static CONNECTOR: LazyLock<native_tls::Result<TlsConnector>> = LazyLock::new(|| {
-        // The servers make a certificate each time they start.
-        TlsConnector::builder()
-            .danger_accept_invalid_certs(true)
-            .build()
-    });
-    let connector = CONNECTOR.as_ref()?;
-    Ok(connector.connect("localhost", stream)?)
 }
 
 pub(crate) fn upgrade<S: Read + Write>(stream: S) -> Result<S, Box<dyn Error>> {

@@ -40,6 +40,8 @@ mod process;
 #[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
+mod tls;
+#[cfg(target_os = "linux")]
 #[path = "../echo/workload.rs"]
 mod workload;
 

@@ -5,11 +5,12 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 
 use landline::{Identity, ServerBuilder};
-use native_tls::{TlsAcceptor, TlsStream};
+use native_tls::TlsStream;
 use tungstenite::protocol::WebSocketConfig;
 
 use crate::by_hand::{accept_each, echo_at_the_limit, echo_by_tungstenite};
 use crate::process::{EchoServer, announce};
+use crate::tls::{acceptor, certificate};
 
 /// All of them. The last is measured against the others.
 pub(crate) const SERVERS: &[EchoServer] = &[
@@ -90,16 +91,4 @@ fn echo_once(stream: TlsStream<TcpStream>) -> Result<TlsStream<TcpStream>, Box<d
     let message = socket.read()?;
     socket.send(message)?;
     Ok(socket.into_inner())
-}
-
-fn acceptor() -> Result<TlsAcceptor, Box<dyn Error>> {
-    let (chain, key) = certificate()?;
-    let identity = native_tls::Identity::from_pkcs8(chain.as_bytes(), key.as_bytes())?;
-    Ok(TlsAcceptor::new(identity)?)
-}
-
-/// Makes a certificate and its key, in PEM.
-fn certificate() -> Result<(String, String), Box<dyn Error>> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
 }

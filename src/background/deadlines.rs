@@ -1,9 +1,12 @@
 //! What is due on a connection: decisions about time, without a clock and without a socket.
 
+mod limits;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::limits::Limits;
 use crate::outbox::Writing;
 use crate::transport::Ready;
 use crate::{Config, Timeout};
@@ -32,6 +35,8 @@ pub(crate) struct Deadlines {
     /// With the number of the message that it watches.
     message: Option<(u64, Watch)>,
     pong: Option<Watch>,
+    /// Those of the program, until they have closed the connection.
+    limits: Option<Box<Limits>>,
 }
 
 /// What is known of a connection at one moment.
@@ -45,11 +50,16 @@ pub(crate) struct Facts {
     pub(crate) asleep: bool,
     /// Bytes received so far.
     pub(crate) received: u64,
-    /// Which message is half received, if one is.
+    /// Messages received whole so far.
+    pub(crate) messages: u64,
+    /// Which message is half received, if one is: an even number, twice that which it will have when it
+    /// is counted. Half a header or control frame has an odd one.
     pub(crate) mid_message: Option<u64>,
     /// Bytes of payload of messages received so far.
     pub(crate) payload: u64,
     pub(crate) writing: Writing,
+    /// Whether the connection is closing already.
+    pub(crate) is_closing: bool,
     /// When the patience ends for good, once somebody waits for the end, and what it is called.
     pub(crate) end_by: Option<(Instant, Timeout)>,
 }
@@ -63,12 +73,14 @@ pub(crate) enum Verdict {
     Look,
     /// Send a ping, and check again.
     Ping,
+    /// Close the connection in the ordinary way, and check again.
+    Close(Timeout),
     /// End the connection.
     Cut(Timeout),
 }
 
 /// The number of bytes that are progress.
-const PROGRESS: u64 = 64 << 10;
+pub(crate) const PROGRESS: u64 = 64 << 10;
 /// No watch is shorter: a timeout of zero would otherwise be due again as soon as it has begun anew.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// In so many steps a watch is looked at. A look that comes more than a step late says that this side
@@ -108,12 +120,30 @@ impl Deadlines {
             silence: None,
             message: None,
             pong: None,
+            limits: Limits::new(config, now),
         }
+    }
+
+    /// Makes those of a server's answer, which has the write deadline alone.
+    pub(crate) fn of_answer(config: &Arc<Config>) -> Self {
+        Self {
+            next_ping: None,
+            limits: None,
+            ..Self::new(config, Instant::now())
+        }
+    }
+
+    /// Returns when to check first.
+    pub(crate) fn first_look(&self, now: Instant) -> Option<Instant> {
+        let limits = self.limits.as_ref();
+        let limit = limits.and_then(|limits| limits.first_look(now));
+        [self.next_ping, limit].into_iter().flatten().min()
     }
 
     /// Says what is due, or when to ask again.
     pub(crate) fn check(&mut self, facts: &Facts) -> Verdict {
         let expected = self.expected.take();
+        let [idle, lifetime] = self.limits(facts, expected);
         let dues = [
             stop(facts),
             self.write(facts, expected),
@@ -121,11 +151,17 @@ impl Deadlines {
             self.silence(facts, expected),
             self.message(facts, expected),
             self.pong(facts, expected),
+            idle,
+            lifetime,
         ];
         let mut next = self.next_ping(facts);
         let mut doubtful = false;
         for due in dues.into_iter().flatten() {
             match due {
+                Due::Over(limit @ (Timeout::Idle | Timeout::Lifetime)) => {
+                    self.limits = None;
+                    return Verdict::Close(limit);
+                }
                 Due::Over(timeout) => return Verdict::Cut(timeout),
                 Due::Doubtful => doubtful = true,
                 Due::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
@@ -226,6 +262,15 @@ impl Deadlines {
             excuses: |ready| ready.readable,
         };
         Some(watch.judge_silence(facts, expected, &rule))
+    }
+
+    /// What the program has limited closes the connection, once.
+    fn limits(&mut self, facts: &Facts, expected: Option<Instant>) -> [Option<Due>; 2] {
+        if facts.is_closing {
+            self.limits = None;
+        }
+        let limits = self.limits.as_mut();
+        limits.map_or([None, None], |limits| limits.check(facts, expected))
     }
 
     /// A ping is due every interval, whatever the traffic, until our Close has left.

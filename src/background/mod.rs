@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::deadlines::{Deadlines, Facts, STEPS, Verdict};
+pub(crate) use self::deadlines::{Deadlines, Facts, PROGRESS, STEPS, Verdict};
 use crate::process::PerProcess;
 use crate::record::error;
 use crate::sync::lock;
@@ -88,6 +88,7 @@ impl Timer {
     pub(crate) fn enroll(self: &Arc<Self>, timed: Arc<dyn Timed>, by: Instant) -> io::Result<()> {
         let mut registry = registry();
         registry.ensure_thread()?;
+        registry.unused_since = None;
         registry.entries.insert(
             self.id,
             Entry {
@@ -137,8 +138,10 @@ impl Timer {
         if let Some(at) = entry.as_ref().and_then(|entry| entry.at) {
             registry.due.remove(&(at, self.id));
         }
-        if registry.entries.is_empty() {
-            registry.wake();
+        if entry.is_some() && registry.entries.is_empty() {
+            let now = Instant::now();
+            registry.unused_since = Some(now);
+            registry.wake_for(now + LINGER);
         }
         drop(registry);
         drop((entry, unwatched));
@@ -150,7 +153,12 @@ struct Registry {
     poller: Option<Arc<Poller>>,
     /// Until when the thread sleeps, while it does.
     sleep: Option<Instant>,
+    /// For when it was woken last. It looks around then even if nothing is due any more: of connections
+    /// that come and go, the next one's deadline is later, and wakes nobody.
+    woken_for: Option<Instant>,
     entries: BTreeMap<u64, Entry>,
+    /// Since when there are no entries, while there are none.
+    unused_since: Option<Instant>,
     due: BTreeSet<(Instant, u64)>,
     corks: Vec<Corked>,
 }
@@ -173,7 +181,9 @@ impl Registry {
         Self {
             poller: None,
             sleep: None,
+            woken_for: None,
             entries: BTreeMap::new(),
+            unused_since: None,
             due: BTreeSet::new(),
             corks: Vec::new(),
         }
@@ -244,16 +254,31 @@ impl Registry {
         due
     }
 
+    /// Wakes the thread if it would sleep longer.
     fn wake_for(&mut self, by: Instant) {
-        if self.sleep.is_some_and(|until| by < until) {
-            self.wake();
+        if self.sleep.is_none_or(|until| until <= by) {
+            return;
+        }
+        self.sleep = None;
+        self.woken_for = Some(by);
+        if let Some(poller) = &self.poller {
+            poller.wake();
         }
     }
 
-    fn wake(&mut self) {
-        if let (Some(_), Some(poller)) = (self.sleep.take(), &self.poller) {
-            poller.wake();
-        }
+    /// Returns when the thread ends unless something is enrolled by then.
+    fn end(&self) -> Option<Instant> {
+        self.unused_since.map(|since| since + LINGER)
+    }
+
+    /// Returns until when the thread may sleep.
+    fn next_look(&mut self, now: Instant) -> Option<Instant> {
+        self.woken_for.take_if(|by| *by <= now);
+        let due = self.due.first().map(|(at, _)| *at);
+        [due, self.woken_for, self.end()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -268,7 +293,6 @@ struct Thread {
 impl Thread {
     fn run(mut self) {
         let mut next_tick = Instant::now();
-        let mut unused_since = None;
         loop {
             let now = Instant::now();
             self.check_due(now);
@@ -278,21 +302,13 @@ impl Thread {
             }
             let mut registry = registry();
             self.corks.append(&mut registry.corks);
-            let unused = registry.entries.is_empty();
-            unused_since = if unused {
-                unused_since.or(Some(now))
-            } else {
-                None
-            };
-            let end = unused_since.map(|since| since + LINGER);
-            if end.is_some_and(|end| now >= end) && self.corks.is_empty() {
+            if registry.end().is_some_and(|end| now >= end) && self.corks.is_empty() {
                 // Under the lock: who enrolls next finds no thread and starts one.
                 registry.poller = None;
                 return;
             }
             let tick = (!self.corks.is_empty()).then_some(next_tick);
-            let due = registry.due.first().map(|(at, _)| *at);
-            let until = [tick, due, end].into_iter().flatten().min();
+            let until = [tick, registry.next_look(now)].into_iter().flatten().min();
             let until = until.unwrap_or_else(|| now + Duration::from_secs(24 * 60 * 60));
             registry.sleep = Some(until);
             drop(registry);

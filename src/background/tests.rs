@@ -128,3 +128,40 @@ fn ticks_look_at_no_waiting_socket() {
     );
     watched.iter().for_each(|(timer, _)| timer.dismiss());
 }
+
+/// Connections that come and go wake the thread once: it looks around when the first of them would have
+/// been due, and until then what is due later wakes it no more.
+#[test]
+fn who_comes_and_goes_wakes_nobody() {
+    let begin = Instant::now();
+    let at = |seconds| begin + Duration::from_secs(seconds);
+    let mut registry = Registry::new();
+    registry.sleep = Some(at(100));
+    registry.wake_for(at(10));
+    assert_eq!(
+        registry.sleep, None,
+        "nobody is woken for what is due earlier"
+    );
+    // The first has gone when the thread looks.
+    registry.sleep = registry.next_look(at(1));
+    assert_eq!(registry.sleep, Some(at(10)));
+    for later in [10, 11, 100] {
+        registry.wake_for(at(later));
+        assert_eq!(registry.sleep, Some(at(10)), "woken for {later}");
+    }
+    registry.wake_for(at(9));
+    assert_eq!(registry.sleep, None);
+    assert_eq!(registry.next_look(at(2)), Some(at(9)));
+    assert_eq!(registry.next_look(at(9)), None);
+}
+
+/// Once nothing is enrolled any more, the thread ends a little later, and not before that.
+#[test]
+fn thread_outlives_the_last_connection() {
+    let mut registry = Registry::new();
+    let now = Instant::now();
+    assert_eq!(registry.end(), None);
+    registry.unused_since = Some(now);
+    assert_eq!(registry.end(), Some(now + LINGER));
+    assert_eq!(registry.next_look(now), Some(now + LINGER));
+}

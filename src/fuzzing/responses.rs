@@ -8,7 +8,7 @@ use super::Chance;
 use super::input::Input;
 use super::requests::check_fields;
 use crate::Error;
-use crate::handshake::{Ask, Body, ResponseHead, redirect};
+use crate::handshake::{ClientHandshake, ResponseBody, ResponseHead, redirect};
 
 /// A response gets one verdict, at whatever places its bytes are cut, its body too; no error repeats
 /// what cannot be printed, and no redirect leads to where it must not.
@@ -25,8 +25,8 @@ pub fn responses(data: &[u8]) {
 pub(crate) fn check(bytes: &[u8], from: &str, chance: &mut Chance) {
     let from = Url::parse(from).expect("a URL");
     let offered = ["chat".to_owned()];
-    let ask = Ask::new(&from, &HeaderMap::new(), &offered).expect("a request");
-    let bytes = &accept(bytes, &ask)[..];
+    let handshake = ClientHandshake::new(&from, &HeaderMap::new(), &offered).expect("a request");
+    let bytes = &accept(bytes, &handshake)[..];
     let whole = told(ResponseHead::default().parse(bytes));
     let mut coming = ResponseHead::default();
     let cuts = chance.cuts(bytes.len());
@@ -38,15 +38,15 @@ pub(crate) fn check(bytes: &[u8], from: &str, chance: &mut Chance) {
     };
     assert!(length <= bytes.len().min(32 << 10), "{length}");
     check_fields(response.headers(), 128);
-    check_verdict(&ask, &response);
+    check_verdict(&handshake, &response);
     check_redirect(&from, &response);
     check_body(&response, &bytes[length..], chance);
 }
 
 /// Puts the right key in the place of its name.
-fn accept(bytes: &[u8], ask: &Ask) -> Vec<u8> {
+fn accept(bytes: &[u8], handshake: &ClientHandshake) -> Vec<u8> {
     const NAME: &[u8] = b"ACCEPT";
-    let request = String::from_utf8_lossy(ask.bytes());
+    let request = String::from_utf8_lossy(handshake.bytes());
     let behind = request.split_once("Sec-WebSocket-Key: ");
     let key = behind.and_then(|(_, behind)| behind.lines().next());
     let key = derive_accept_key(key.expect("a key").as_bytes());
@@ -72,8 +72,8 @@ fn check_printable(error: &Error) {
 }
 
 /// RFC 6455 4.1: only a 101 that upgrades, with one subprotocol at most, opens a connection.
-fn check_verdict(ask: &Ask, response: &Response<()>) {
-    match ask.verify(response) {
+fn check_verdict(handshake: &ClientHandshake, response: &Response<()>) {
+    match handshake.verify(response) {
         Ok(chosen) => {
             assert_eq!(response.status(), 101);
             assert!(matches!(chosen.as_deref(), None | Some("chat")));
@@ -98,9 +98,9 @@ fn check_redirect(from: &Url, response: &Response<()>) {
 }
 
 fn check_body(response: &Response<()>, received: &[u8], chance: &mut Chance) {
-    let mut whole = Body::announced_by(response);
+    let mut whole = ResponseBody::announced_by(response);
     whole.take(received);
-    let mut pieces = Body::announced_by(response);
+    let mut pieces = ResponseBody::announced_by(response);
     let mut begin = 0;
     for end in chance.cuts(received.len()) {
         pieces.take(&received[begin..end]);

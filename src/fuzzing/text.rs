@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use url::Url;
 
 use super::input::Input;
-use crate::handshake::{Ask, RequestHead, UpgradeRequest, redirect};
+use crate::handshake::{ClientHandshake, RequestHead, UpgradeRequest, redirect};
 use crate::http::{Guard, TrustedProxies};
 use crate::{BasicAuth, Reply, Request, Router};
 
@@ -187,7 +187,7 @@ fn ask(lines: &[&[u8]]) {
     let Some(url) = utf8(lines[0]).and_then(|line| Url::parse(line).ok()) else {
         return;
     };
-    let Ok(ask) = Ask::new(&url, &HeaderMap::new(), &[]) else {
+    let Ok(ask) = ClientHandshake::new(&url, &HeaderMap::new(), &[]) else {
         return;
     };
     let shown = ask.bytes().escape_ascii();

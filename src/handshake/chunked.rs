@@ -4,24 +4,23 @@
 //! lone LF for a part of an extension. Peers that read the same bytes otherwise are what request
 //! smuggling is made of (RFC 9112, section 11.2).
 
-/// How many bytes all lines together may have beyond [`LINES_PER_BYTE`], those of extensions and
-/// trailers included.
+/// How many bytes all lines together may have beyond [`LINES_PER_BYTE`], with extensions and trailers.
 const MAX_LINES: u64 = 16 << 10;
 /// How many bytes of lines each byte of data allows besides: chunks of one byte need five.
 const LINES_PER_BYTE: u64 = 8;
 
-/// Decodes one body: remembers where in it the bytes have ended so far, and none of them.
+/// A decoder of one body. It keeps its place in the body, but no bytes.
 #[derive(Debug)]
 pub(super) struct Chunked {
     state: State,
     max: u64,
     /// The data of all chunks whose size is known.
     announced: u64,
-    /// How many bytes of lines there may still be.
+    /// How many bytes of lines may still come.
     allowance: u64,
 }
 
-/// Names what comes next.
+/// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first digit of a chunk's size.
@@ -32,7 +31,7 @@ enum State {
     Extension(u64),
     /// The LF after the size.
     SizeLf(u64),
-    /// So many bytes of data.
+    /// This many bytes of data.
     Data(u64),
     DataCr,
     DataLf,
@@ -44,11 +43,11 @@ enum State {
     End,
 }
 
-/// Says why a body cannot be decoded any further.
+/// Why a body cannot be decoded any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkError {
     Malformed,
-    /// The chunks announce more than what was allowed.
+    /// The chunks announce more than is allowed.
     TooLarge,
 }
 

@@ -1,4 +1,4 @@
-//! The client's side: ask for an upgrade, verify the answer.
+//! The client's side: the upgrade request, and the check of its answer.
 
 use data_encoding::BASE64;
 use http::header::{
@@ -23,7 +23,7 @@ pub(crate) fn is_secure(url: &Url) -> Result<bool, Error> {
     match url.scheme() {
         "ws" | "http" => Ok(false),
         "wss" | "https" => Ok(true),
-        // What stands before a port looks like a scheme.
+        // In `localhost:9001`, the host looks like a scheme.
         scheme if !url.has_authority() => Err(Error::Invalid(format!(
             "the URL begins with {scheme}, which is no scheme that is spoken: write ws:// or wss:// \
              before it"
@@ -34,15 +34,15 @@ pub(crate) fn is_secure(url: &Url) -> Result<bool, Error> {
     }
 }
 
-/// Holds an upgrade request, and what it takes to verify the answer to it.
+/// A client's handshake: the upgrade request, and what it takes to verify the answer.
 // No Debug: the bytes may contain credentials.
-pub(crate) struct Ask {
+pub(crate) struct ClientHandshake {
     bytes: Vec<u8>,
     accept_key: String,
     subprotocols: Vec<String>,
 }
 
-impl Ask {
+impl ClientHandshake {
     /// Makes the request for a URL (RFC 6455, section 4.1).
     ///
     /// The URL's user and password become Basic credentials. Its fragment is not sent: RFC 6455
@@ -108,10 +108,10 @@ impl Ask {
     fn verify_accept(&self, headers: &HeaderMap) -> Result<(), Error> {
         match occurrence(headers, SEC_WEBSOCKET_ACCEPT) {
             Occurrence::Once(value) if value == &self.accept_key => Ok(()),
-            Occurrence::Once(_) => handshake("Sec-WebSocket-Accept is wrong"),
-            Occurrence::Absent => handshake("Sec-WebSocket-Accept is missing"),
+            Occurrence::Once(_) => bad_handshake("Sec-WebSocket-Accept is wrong"),
+            Occurrence::Absent => bad_handshake("Sec-WebSocket-Accept is missing"),
             // RFC 6455 11.3.3: once at most.
-            Occurrence::Repeated => handshake("there are several Sec-WebSocket-Accept headers"),
+            Occurrence::Repeated => bad_handshake("there are several Sec-WebSocket-Accept headers"),
         }
     }
 
@@ -122,7 +122,7 @@ impl Ask {
             // Servers that choose none may say so by an empty value.
             Occurrence::Once(chosen) if chosen.is_empty() => Ok(None),
             // RFC 6455 11.3.4: once at most in a response.
-            Occurrence::Repeated => handshake("the server chose several subprotocols"),
+            Occurrence::Repeated => bad_handshake("the server chose several subprotocols"),
             Occurrence::Once(chosen) => {
                 let offered = self.subprotocols.iter().find(|offered| *offered == chosen);
                 demand(
@@ -135,15 +135,19 @@ impl Ask {
     }
 }
 
-pub(super) fn handshake<T>(what: &str) -> Result<T, Error> {
+pub(super) fn bad_handshake<T>(what: &str) -> Result<T, Error> {
     Err(Error::Handshake(what.to_owned()))
 }
 
 fn demand(holds: bool, otherwise: &str) -> Result<(), Error> {
-    if holds { Ok(()) } else { handshake(otherwise) }
+    if holds {
+        Ok(())
+    } else {
+        bad_handshake(otherwise)
+    }
 }
 
-/// Refuses the program's headers that would contradict the handshake's own.
+/// Fails for headers of the program that would contradict the handshake's own.
 fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     const OWNED: [HeaderName; 9] = [
         CONNECTION,
@@ -159,10 +163,11 @@ fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     if matches!(occurrence(headers, HOST), Occurrence::Repeated) {
         return Err(Error::Invalid("there are several Host headers".to_owned()));
     }
-    fields::refuse_any(headers, &OWNED)
+    fields::check_without(headers, &OWNED)
 }
 
-/// RFC 6455 4.1: subprotocols are tokens, and all different. The errors show none: some are secrets.
+/// Checks that subprotocols are tokens, and all different (RFC 6455, section 4.1). The errors show none
+/// of them: some are secrets.
 pub(crate) fn check_subprotocols(subprotocols: &[String]) -> Result<(), Error> {
     for (position, name) in subprotocols.iter().enumerate() {
         let number = position + 1;

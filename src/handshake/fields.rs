@@ -35,14 +35,14 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Tells how often a field occurs, with its value if that is exactly once.
+/// How often a field occurs, with its value if that is exactly once.
 pub(super) enum Occurrence<'a> {
     Absent,
     Once(&'a HeaderValue),
     Repeated,
 }
 
-/// Looks up a field that may occur once at most.
+/// Finds a field that may occur once at most.
 pub(super) fn occurrence(headers: &HeaderMap, name: impl AsHeaderName) -> Occurrence<'_> {
     let mut values = headers.get_all(name).into_iter();
     match (values.next(), values.next()) {
@@ -92,8 +92,8 @@ fn capitals(name: &str) -> String {
     name.chars().map(capital).collect()
 }
 
-/// Refuses a program's headers that contain one of these.
-pub(super) fn refuse_any(headers: &HeaderMap, owned: &[HeaderName]) -> Result<(), Error> {
+/// Fails if a program's headers contain one of these.
+pub(super) fn check_without(headers: &HeaderMap, owned: &[HeaderName]) -> Result<(), Error> {
     match owned.iter().find(|name| headers.contains_key(*name)) {
         None => Ok(()),
         Some(name) => Err(Error::Invalid(format!(

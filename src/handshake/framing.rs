@@ -1,5 +1,5 @@
-//! How a request announces a body. One that leaves it open where it ends is refused: what stands
-//! behind an upgrade request is taken for frames (RFC 9112, section 11.2).
+//! How a request announces a body. A request that leaves its end in doubt is refused: the bytes behind
+//! an upgrade request are taken for frames (RFC 9112, section 11.2).
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Version};
@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, Version};
 use super::fields::{self, Occurrence, occurrence};
 use super::reply::BadRequest;
 
-/// Refuses what leaves the length of the body in doubt.
+/// Fails where the length of the body is in doubt.
 pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), BadRequest> {
     // RFC 9112 6.3: a repeated or invalid Content-Length is an unrecoverable error.
     match occurrence(headers, CONTENT_LENGTH) {
@@ -31,7 +31,7 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), BadRequ
     check_codings(headers)
 }
 
-/// Takes `chunked` alone, spelled without a doubt: no other coding is known here.
+/// Checks that the coding is `chunked` alone, and unmistakably so: no other is implemented.
 fn check_codings(headers: &HeaderMap) -> Result<(), BadRequest> {
     if let Occurrence::Once(value) = occurrence(headers, TRANSFER_ENCODING) {
         if is_chunked(value.as_bytes()) {

@@ -5,16 +5,16 @@
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-/// How large a head may be.
+/// The largest head.
 pub(super) struct Limits {
-    /// Blank lines before it and the one after it included.
+    /// With the blank lines before it and the one after it.
     pub(super) bytes: usize,
     /// Header lines.
     pub(super) lines: usize,
 }
 
 impl Limits {
-    /// Cuts off what cannot belong to a head: a verdict must not depend on how much came at once.
+    /// Returns the bytes that can belong to a head: the verdict must not depend on how much came at once.
     pub(super) fn cut<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[..bytes.len().min(self.bytes)]
     }
@@ -32,7 +32,7 @@ impl Limits {
 pub(super) struct EndSearch {
     /// Where the last line begins.
     line: usize,
-    /// Up to where there is no other end of a line.
+    /// Up to here there is no other end of a line.
     seen: usize,
 }
 

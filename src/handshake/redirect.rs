@@ -1,10 +1,10 @@
-//! Where a client goes when the server sends it elsewhere (RFC 9110, section 15.4).
+//! Redirects of an upgrade request (RFC 9110, section 15.4).
 
 use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use url::Url;
 
-use super::client::{handshake, is_secure};
+use super::client::{bad_handshake, is_secure};
 use super::fields::{Occurrence, occurrence};
 use crate::Error;
 
@@ -24,12 +24,12 @@ pub(crate) fn target(from: &Url, response: &Response<()>) -> Result<Option<Url>,
         Occurrence::Once(location) => resolve(from, location.as_bytes()).map(Some),
         // RFC 9110 15.4: without a Location nobody says where to.
         Occurrence::Absent => Ok(None),
-        Occurrence::Repeated => handshake("there are several Location headers"),
+        Occurrence::Repeated => bad_handshake("there are several Location headers"),
     }
 }
 
-/// Returns those of the headers that may leave for another origin: none that was meant for the first
-/// host alone, and none that the program has marked as sensitive.
+/// Returns the headers that may be sent to another origin: none that is for the first host alone, and
+/// none that the program has marked as sensitive.
 pub(crate) fn for_strangers(headers: &HeaderMap) -> HeaderMap {
     // RFC 9110 15.4: fields that were added by the program may be removed, above all credentials.
     const OWN: [HeaderName; 4] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST];
@@ -50,13 +50,13 @@ fn redirects(status: StatusCode) -> bool {
 fn resolve(from: &Url, location: &[u8]) -> Result<Url, Error> {
     let joined = std::str::from_utf8(location).ok();
     let Some(mut to) = joined.and_then(|location| from.join(location).ok()) else {
-        return handshake("the server redirects to what is no URL");
+        return bad_handshake("the server redirects to what is no URL");
     };
     let Ok(secure) = is_secure(&to) else {
-        return handshake("the server redirects to a URL that is not of ws or wss");
+        return bad_handshake("the server redirects to a URL that is not of ws or wss");
     };
     if is_secure(from)? && !secure {
-        return handshake("the server redirects from wss to ws, which would not be encrypted");
+        return bad_handshake("the server redirects from wss to ws, which would not be encrypted");
     }
     // These cannot fail for URLs with a host, which those of such schemes have.
     let _ = to.set_scheme(if secure { "wss" } else { "ws" });

@@ -1,5 +1,5 @@
-//! What a server answers over plain HTTP: the program's reply, or a [`BadRequest`], which a request
-//! gets that is not even one for the program to judge. The connection ends with either.
+//! A server's answers over plain HTTP: the program's reply, or a [`BadRequest`] for a request that the
+//! program does not see. The connection ends with either.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use super::fields::{self, Occurrence, occurrence};
 use super::framing;
 
-/// Says why a request was refused, and writes the reply that tells the peer.
+/// The reason why a request is refused, and the reply that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadRequest {
     /// The status: 400, 405, 413, 414, 417, 426, 431, 501, 503 or 505.
@@ -18,6 +18,12 @@ pub(crate) struct BadRequest {
 }
 
 impl BadRequest {
+    /// Answers a request for which there is no memory.
+    pub(crate) const NO_MEMORY: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "there is no memory for the request just now",
+    );
+
     pub(crate) const fn new(status: StatusCode, reason: &'static str) -> Self {
         Self {
             status,
@@ -26,8 +32,8 @@ impl BadRequest {
         }
     }
 
-    /// Makes the 426 for a request of this version that asks for no upgrade where there is nothing
-    /// else.
+    /// Makes the 426 for a request of this HTTP version, where only upgrades are served and it asks for
+    /// none.
     pub(crate) fn upgrade_required(version: Version) -> Self {
         // RFC 9110 7.8: the Upgrade of HTTP/1.0 MUST be ignored, and old proxies speak only that.
         let reason = if version < Version::HTTP_11 {
@@ -52,7 +58,7 @@ impl BadRequest {
         )
     }
 
-    /// Makes it the answer to this method. RFC 9110 9.3.2: the answer to HEAD has no content.
+    /// Turns it into the answer to this method. RFC 9110 9.3.2: the answer to HEAD has no content.
     pub(crate) fn answering(self, method: &Method) -> Self {
         Self {
             without_body: method == Method::HEAD,
@@ -92,8 +98,8 @@ impl BadRequest {
 /// Returns the bytes of the program's reply, made at this date; the connection ends with it.
 /// `without_body` is for the answer to HEAD.
 ///
-/// Of the program's headers, those that say how the message ends and when it was made are left out:
-/// they are said here.
+/// The program's headers that say how the message ends and when it was made are left out: this
+/// function sets them.
 pub(crate) fn write(
     status: StatusCode,
     headers: &HeaderMap,
@@ -116,7 +122,8 @@ pub(crate) fn write(
 /// The fields that are the library's own.
 const OWNED: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING];
 
-/// RFC 9112 9.6: who closes says so. RFC 9110 7.8: who sends Upgrade names it in Connection.
+/// RFC 9112 9.6: a server that closes the connection says so. RFC 9110 7.8: a message with Upgrade names
+/// it in Connection.
 fn write_connection(out: &mut Vec<u8>, headers: &HeaderMap) {
     let upgrades = headers.contains_key(UPGRADE);
     let options = if upgrades { "close, Upgrade" } else { "close" };

@@ -50,20 +50,37 @@ impl RequestBody {
         self.expects_continue && comes && received.is_empty()
     }
 
+    /// Returns how many bytes of memory it takes, beside the buffer that it is taken from.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.coding {
+            Coding::Length(_) => 0,
+            Coding::Chunked(_, data) => data.capacity(),
+        }
+    }
+
     /// Takes what has come of the body out of `received`, the bytes behind the head, and returns it
     /// once it is whole; then what is left there is not of the body. To be called until then, and
     /// with the same buffer.
     ///
     /// # Errors
-    /// Returns 413 as soon as the body turns out to be too large, and 400 if it is malformed.
+    /// Returns 413 as soon as the body turns out to be too large, 400 if it is malformed, and 503 where
+    /// there is no memory for it.
     pub(crate) fn take_from(
         &mut self,
         received: &mut Vec<u8>,
     ) -> Result<Option<Bytes>, BadRequest> {
         match &mut self.coding {
             Coding::Length(length) if received.len() < *length => Ok(None),
-            Coding::Length(length) => Ok(Some(received.drain(..*length).collect())),
+            Coding::Length(length) => {
+                // What is behind it is little, and the body may be large.
+                let behind = received.split_off(*length);
+                let mut body = std::mem::replace(received, behind);
+                body.shrink_to_fit();
+                Ok(Some(body.into()))
+            }
             Coding::Chunked(chunked, data) => {
+                let room = data.try_reserve(received.len());
+                room.map_err(|_| BadRequest::NO_MEMORY)?;
                 let taken = chunked.decode(received, data).map_err(bad_chunk)?;
                 received.drain(..taken);
                 Ok(chunked.has_ended().then(|| std::mem::take(data).into()))

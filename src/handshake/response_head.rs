@@ -3,12 +3,12 @@
 use http::header::InvalidHeaderValue;
 use http::{HeaderValue, Response, StatusCode};
 
-use super::client::handshake;
+use super::client::bad_handshake;
 use super::head::{End, EndSearch, Limits, header_map, is_tls_record, version};
 use crate::Error;
 
-/// More than of requests, for a client asks one server and not everybody, and sign-on gateways add
-/// many fields to a 101.
+/// Larger than for requests: a client asks one server, not everybody, and sign-on gateways add many
+/// fields to a 101.
 const OF_RESPONSES: Limits = Limits {
     bytes: 32 << 10,
     lines: 128,
@@ -40,7 +40,7 @@ impl ResponseHead {
             let end = match self.end.go_on(bytes, self.start, &OF_RESPONSES) {
                 End::At(end) => end,
                 End::NotYet => return Ok(None),
-                End::TooFar => return handshake("the head of the response is too large"),
+                End::TooFar => return bad_handshake("the head of the response is too large"),
             };
             let response = read_response(&bytes[self.start..end])?;
             if !is_interim(response.status()) {
@@ -49,7 +49,7 @@ impl ResponseHead {
             self.start = end;
             self.interim += 1;
         }
-        handshake("there are too many interim responses")
+        bad_handshake("there are too many interim responses")
     }
 }
 
@@ -58,7 +58,7 @@ fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// Refuses at its first wrong byte what cannot become the status line of an HTTP/1 response.
+/// Fails at the first byte that cannot belong to the status line of an HTTP/1 response.
 fn check_status_line(bytes: &[u8]) -> Result<(), Error> {
     let name = b"HTTP/1.";
     let length = bytes.len().min(name.len());
@@ -66,7 +66,7 @@ fn check_status_line(bytes: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     // The content types of TLS records (RFC 8446, section 5.1): alert and handshake.
-    handshake(match bytes {
+    bad_handshake(match bytes {
         [first, ..] if is_tls_record(*first) => {
             "the server speaks TLS on this port, wss:// was probably meant"
         }

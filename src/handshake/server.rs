@@ -1,4 +1,4 @@
-//! The server's side: judge a request, write the 101.
+//! The server's side: the verdict of an upgrade request, and the 101.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
@@ -13,8 +13,7 @@ use super::reply::BadRequest;
 use super::request_body::{CONTINUE, expects_continue};
 use crate::Error;
 
-/// Tells whether a request asks for a WebSocket at all, if only wrongly; otherwise it is plain
-/// HTTP.
+/// Tells whether a request asks for a WebSocket, rightly or wrongly. Any other is plain HTTP.
 pub(crate) fn wants_upgrade<B>(request: &Request<B>) -> bool {
     // RFC 9110 7.8: a server MUST ignore the Upgrade of a request of HTTP/1.0.
     request.version() >= Version::HTTP_11
@@ -28,7 +27,7 @@ pub(crate) struct UpgradeRequest {
     expects_continue: bool,
 }
 
-/// How many subprotocols a request may offer.
+/// The most subprotocols that a request may offer.
 const MAX_SUBPROTOCOLS: usize = 100;
 
 impl UpgradeRequest {
@@ -147,8 +146,8 @@ fn is_key(key: &[u8]) -> bool {
 /// 11.3.4: a list of tokens, perhaps over several lines).
 ///
 /// # Errors
-/// Returns 400 for what is no such list, and for a longer one than anybody needs: each name would
-/// be looked for among all before it.
+/// Returns 400 for what is no such list, and for one of more than a hundred names: each name is looked
+/// for among all before it.
 pub(crate) fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, BadRequest> {
     let mut offered: Vec<String> = Vec::new();
     for (position, element) in fields::elements(headers, SEC_WEBSOCKET_PROTOCOL).enumerate() {
@@ -166,7 +165,7 @@ pub(crate) fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, B
     Ok(offered)
 }
 
-/// Refuses the program's headers that would contradict the handshake's own.
+/// Fails for headers of the program that would contradict the handshake's own.
 fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
     const OWNED: [HeaderName; 8] = [
         CONNECTION,
@@ -178,5 +177,5 @@ fn check_program_headers(headers: &HeaderMap) -> Result<(), Error> {
         TRANSFER_ENCODING,
         UPGRADE,
     ];
-    fields::refuse_any(headers, &OWNED)
+    fields::check_without(headers, &OWNED)
 }

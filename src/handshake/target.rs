@@ -1,4 +1,4 @@
-//! Where a request goes: its request-target and its Host.
+//! The target of a request, and its Host.
 
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery};
@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, utf8_percent_encode};
 use super::fields::{Occurrence, occurrence};
 use super::reply::BadRequest;
 
-/// Holds a request-target, taken apart.
+/// A request-target in its parts.
 pub(super) struct Target<'a> {
     authority: Option<&'a str>,
     path_and_query: String,
@@ -16,8 +16,7 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Reads a target: origin-form, or absolute-form, which servers MUST accept (RFC 9112 3.2.2);
-    /// asterisk-form is for OPTIONS (3.2.4), and authority-form for CONNECT, which has no place
-    /// here.
+    /// asterisk-form is for OPTIONS (3.2.4), and authority-form for CONNECT, which is not served.
     pub(super) fn read(method: &Method, target: &'a str) -> Result<Self, BadRequest> {
         if target.starts_with('/') || (target == "*" && method == Method::OPTIONS) {
             return Ok(Self {
@@ -35,8 +34,8 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Returns path and query as they came, nothing decoded, but for the characters that no URI has
-    /// and that many clients send all the same: those are encoded.
+    /// Returns path and query as they came, nothing decoded. The characters that no URI has, and that
+    /// many clients send all the same, are encoded.
     pub(super) fn uri(&self) -> Result<Uri, BadRequest> {
         // RFC 9112 3.2: no form of the target has a fragment. The parser would cut it off.
         if self.path_and_query.contains('#') {

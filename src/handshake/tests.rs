@@ -1,8 +1,8 @@
 //! The handshake as tables: what stands on the wire, and the verdict it must get.
 
 mod answers;
-mod asks;
 mod bodies;
+mod client_handshakes;
 mod limits;
 mod mutations;
 mod plain;

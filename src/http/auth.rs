@@ -1,4 +1,4 @@
-//! Who may come in, by name and password: [`BasicAuth`].
+//! Authentication by name and password: [`BasicAuth`].
 
 use std::fmt;
 
@@ -10,9 +10,10 @@ use subtle::{Choice, ConstantTimeEq};
 use super::{Next, Reply, Request};
 use crate::header::only_text;
 
-/// Asks for a name and a password by HTTP's Basic scheme (RFC 7617), before the 101 or the page.
+/// Authentication by a name and a password, by HTTP's Basic scheme (RFC 7617), before the 101 or the
+/// page.
 ///
-/// They come unencrypted, so this belongs behind TLS.
+/// They are sent unencrypted, so this needs TLS.
 ///
 /// ```
 /// use landline::{BasicAuth, Reply, Router};
@@ -38,7 +39,7 @@ use crate::header::only_text;
 ///     .on_upgrade(|ws, _request| ws.send("Welcome"));
 /// # let _ = builder;
 /// ```
-#[must_use = "it asks nobody by itself"]
+#[must_use = "it protects nothing by itself"]
 pub struct BasicAuth {
     challenge: HeaderValue,
     users: Vec<(String, Vec<u8>)>,
@@ -48,7 +49,7 @@ pub struct BasicAuth {
 type Verify = Box<dyn Fn(&str, &[u8]) -> bool + Send + Sync>;
 
 impl BasicAuth {
-    /// Makes one that lets nobody in yet. The realm is what browsers show when they ask.
+    /// Makes one that knows no users yet. The realm is the text that browsers show when they ask.
     pub fn new(realm: &str) -> Self {
         Self {
             challenge: challenge(realm),
@@ -57,16 +58,16 @@ impl BasicAuth {
         }
     }
 
-    /// Lets a user in. The password may be any bytes, as the keys of devices are. Name and password
-    /// are compared in a time that does not tell how much of them was right.
+    /// Adds a user. The password may be any bytes, as the keys of devices are. The time that comparing
+    /// takes does not tell how much of a name or password was right.
     pub fn user(mut self, name: impl Into<String>, password: impl AsRef<[u8]>) -> Self {
         self.users.push((name.into(), password.as_ref().to_vec()));
         self
     }
 
-    /// Sets who else is let in: those for whose name and password it returns true. It may block, on
-    /// a database say. It is asked only for passwords that are text without control characters (RFC
-    /// 7617, section 2).
+    /// Sets a check for further users: it gets a name and a password, and returns whether they are right.
+    /// It may block, on a database for example. It gets only passwords that are text without control
+    /// characters (RFC 7617, section 2).
     ///
     /// ```
     /// # use landline::BasicAuth;
@@ -82,8 +83,8 @@ impl BasicAuth {
         })
     }
 
-    /// Sets the same in place of [`verify`](Self::verify), for passwords of any bytes: charging
-    /// stations, for one, have keys of 20 random bytes.
+    /// Sets the check in place of [`verify`](Self::verify), for passwords of any bytes: charging
+    /// stations, for example, have keys of 20 random bytes.
     pub fn verify_bytes(
         mut self,
         verify: impl Fn(&str, &[u8]) -> bool + Send + Sync + 'static,
@@ -95,7 +96,7 @@ impl BasicAuth {
     /// Returns the name of the user that the request comes from.
     ///
     /// # Errors
-    /// A 401 that asks for name and password, if there are none or wrong ones.
+    /// A reply with 401 that asks for name and password, if there are none or wrong ones.
     pub fn check(&self, request: &Request) -> Result<String, Reply> {
         let credentials = credentials(request);
         let known = credentials.filter(|(name, password)| self.lets_in(name, password));
@@ -104,7 +105,7 @@ impl BasicAuth {
             .ok_or_else(|| self.unauthorized())
     }
 
-    /// Makes it a middleware.
+    /// Turns it into a middleware.
     pub fn into_middleware(
         self,
     ) -> impl Fn(&mut Request, Next<'_>) -> Reply + Send + Sync + 'static {

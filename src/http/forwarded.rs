@@ -1,4 +1,5 @@
-//! What proxies say of whom they ask for: Forwarded (RFC 7239) and the X-Forwarded-For before it.
+//! The headers in which proxies name their clients: Forwarded (RFC 7239), and X-Forwarded-For before
+//! it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +8,8 @@ use super::host::split_port;
 /// One proxy's word: the address that it was asked from, if it names one.
 type Hop = Option<IpAddr>;
 
-/// How many hops are read: more than any chain of proxies has, and fewer than a client can make up.
+/// The most hops that are read: more than any chain of proxies has, and fewer than a client can make
+/// up.
 pub(super) const MAX_HOPS: usize = 32;
 
 /// Returns what one line of Forwarded says, the nearest hops first. A line that cannot be read says

@@ -1,4 +1,4 @@
-//! The guard before the program: which pages, and under which names, may reach it.
+//! The check of a request's Origin and Host, before the program sees the request: [`Guard`].
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
@@ -10,9 +10,9 @@ use super::{Reply, Request};
 use crate::header::only_text;
 use crate::record::Foreign;
 
-/// The rules for who may ask. Browsers let every page ask any server, and leave it to the server to
-/// say no: to pages of other origins (RFC 6455, section 10.2), and to names that somebody's DNS has
-/// bound to this machine.
+/// The origins and hosts from which and for which requests are allowed. A browser lets every page send
+/// requests to any server. The server has to refuse those of pages of other origins (RFC 6455, section
+/// 10.2), and those for a foreign name that somebody's DNS has bound to this machine.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     any_origin: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Lets an origin in, or those that a pattern stands for.
+    /// Allows an origin, or those that a pattern stands for.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -33,17 +33,17 @@ impl Guard {
         Ok(())
     }
 
-    /// Lets every origin in.
+    /// Allows every origin.
     pub(crate) fn allow_any_origin(&mut self) {
         self.any_origin = true;
     }
 
-    /// Lets pages in whose origin the browser keeps to itself.
+    /// Allows the origin `null`, which a browser sends for a page whose origin it does not tell.
     pub(crate) fn allow_null_origin(&mut self) {
         self.null_origin = true;
     }
 
-    /// Lets requests in that are for this name, and from then on judges the names of all.
+    /// Allows requests for this host. From then on the Host of every request is checked.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -61,8 +61,8 @@ impl Guard {
 
     /// Judges a request before the program sees it; an error is what it gets instead.
     ///
-    /// `on_loopback` says that it came from this machine itself, so that any other name in it can
-    /// but be one that a page's DNS has bound anew.
+    /// `on_loopback` says that it came from this machine itself. Then a foreign name in its Host can only
+    /// be one that a page's DNS has bound to this machine.
     pub(crate) fn judge(&self, request: &Request, on_loopback: bool) -> Result<(), Reply> {
         let headers = request.headers();
         let host = only_text(headers, HOST).and_then(HostPort::parse);
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    /// An upgrade is for pages of the same host, for allowed origins, and for who is no page.
+    /// An upgrade is for pages of the same host, for allowed origins, and for clients that are no pages.
     #[test]
     fn origins() {
         let allowed: &[&str] = &["https://good.example", "https://*.wild.example"];
@@ -367,7 +367,7 @@ mod tests {
         Request::from(http::Request::from_parts(parts, body))
     }
 
-    /// What is not an origin or a host is said to be none.
+    /// A text that is no origin, or no host, is an error that says so.
     #[test]
     fn settings_that_cannot_be() {
         let mut guard = Guard::default();

@@ -1,4 +1,4 @@
-//! What stands before handlers: [`Next`] is the way on.
+//! Middleware: code that runs before handlers. [`Next`] passes a request on.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ pub(super) type Answer = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
 /// Answers a request, or passes it on.
 pub(super) type Layer = Box<dyn Fn(&mut Request, Next<'_>) -> Reply + Send + Sync>;
 
-/// Is what comes behind a [middleware](crate::Router::middleware): the next one, and in the end the
-/// handler.
+/// The rest of the chain behind a [middleware](crate::Router::middleware): the next middleware, and at
+/// the end the handler.
 pub struct Next<'a> {
     layers: &'a [Layer],
     answer: &'a dyn Fn(&mut Request) -> Reply,

@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// What is not one scheme, host and port is no origin.
+    /// A text that is not one scheme, host and port is no origin.
     #[test]
     fn no_origins() {
         let table = [

@@ -1,10 +1,10 @@
-//! Finds the routes of a path: [`Paths`].
+//! The search for the routes of a path: [`Paths`].
 
 use std::collections::BTreeMap;
 
 use super::pattern::{Pattern, Segment};
 
-/// Is a tree of segments, with the routes that end at each place.
+/// A tree of segments, with the routes that end at each place.
 ///
 /// Where several patterns match, the most specific one wins, whatever the order they came in: text
 /// goes before a parameter, a parameter before a tail, and what stands further left counts more.

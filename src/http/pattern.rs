@@ -1,17 +1,17 @@
-//! What a route's path looks like: text, parameters, and perhaps a tail.
+//! The path of a route: text, parameters, and perhaps a tail.
 
 use std::fmt;
 
-/// Is a path with places for parameters, taken apart at its slashes.
+/// A path with places for parameters, split at its slashes.
 ///
-/// An empty one has no segments, `/` has an empty one: so patterns can be put behind each other.
+/// An empty path has no segments, `/` has one that is empty. So patterns can be joined.
 #[derive(Clone, Default)]
 pub(super) struct Pattern {
     text: String,
     segments: Vec<Segment>,
 }
 
-/// Is what stands between two slashes.
+/// A part between two slashes.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Segment {
     Text(String),

@@ -1,4 +1,4 @@
-//! The proxies before the server, and who is behind them.
+//! Trusted proxies before the server, and the addresses of the clients behind them.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::forwarded::{MAX_HOPS, forwarded_hops, x_forwarded_for_hops};
 
-/// Those whose word is taken for who asks, and the header that they give it in.
+/// The proxies that are trusted to say which client asks, and the header in which they say it.
 #[derive(Debug, Default)]
 pub(crate) struct TrustedProxies {
     networks: Vec<Network>,
@@ -38,8 +38,8 @@ impl TrustedProxies {
             .any(|network| network.contains(address))
     }
 
-    /// Returns who asks: the peer, or if that is a trusted proxy, the nearest address in the proxies'
-    /// header that is none of theirs. There is none where the header is missing, names no such
+    /// Returns the client's address: the peer's, or if that is a trusted proxy, the nearest address in
+    /// the proxies' header that is none of theirs. `None` where the header is missing, names no such
     /// address, or cannot be read as far as that.
     pub(crate) fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer.to_canonical();
@@ -55,7 +55,7 @@ impl TrustedProxies {
         let hops = |line: &HeaderValue| line.to_str().map_or_else(|_| vec![None], hops);
         let nearest_first = headers.get_all(name).iter().rev().flat_map(hops);
         for hop in nearest_first.take(MAX_HOPS) {
-            // Who does not say whom it was asked by, ends the chain without a client.
+            // A proxy that does not name its client ends the chain without one.
             let address = hop?;
             if !self.contains(address) {
                 return Some(address);
@@ -69,7 +69,7 @@ impl TrustedProxies {
 #[derive(Clone, Copy, Debug)]
 struct Network {
     address: IpAddr,
-    /// How many bits may differ, at the end.
+    /// The number of bits at the end that may differ.
     free: u32,
 }
 
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// What is no address and no network is said to be none.
+    /// A text that is no address and no network is an error that says so.
     #[test]
     fn no_networks() {
         let table = [

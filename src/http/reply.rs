@@ -1,6 +1,7 @@
-//! The answer to a request.
+//! An answer to a request: [`Reply`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -9,14 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::{Request, Upgrade};
 use crate::header;
 use crate::record::{Foreign, warn};
-use crate::{Error, Failure, Outcome};
+use crate::{Config, Error, Failure, Outcome};
 
-/// Is the answer to a request: a status with headers and a body, or an upgrade.
+/// An answer to a request: a status with headers and a body, or an upgrade.
 ///
-/// Setters never fail. What cannot be sent, such as a line break in a header or a 101 by hand, is
-/// logged and answered with 500 instead. Connection, Content-Length, Transfer-Encoding and Date are
-/// for the library to say: the program's are left out, but for the Content-Length of an answer to
-/// HEAD whose body was not made.
+/// Setters never fail. A reply that cannot be sent, with a line break in a header or with status 101,
+/// is logged and becomes a 500. The library itself sets Connection, Content-Length, Transfer-Encoding
+/// and Date, in place of the program's, but for the Content-Length of an answer to HEAD that has no
+/// body.
 ///
 /// ```
 /// use landline::Reply;
@@ -33,7 +34,7 @@ pub struct Reply {
     pub(crate) body: Bytes,
     pub(crate) upgrade: Option<Box<Upgrade>>,
     invalid: Option<String>,
-    /// The error that it was made of, until the log has it.
+    /// The error that it was made of, until that is logged.
     failure: Option<Box<Failure>>,
 }
 
@@ -72,13 +73,13 @@ impl Reply {
         Self::new(StatusCode::OK).content("text/html; charset=utf-8", body.into().into())
     }
 
-    /// Makes a 200 with JSON, which the program has written.
+    /// Makes a 200 with JSON, given as text.
     #[must_use]
     pub fn json(body: impl Into<String>) -> Self {
         Self::new(StatusCode::OK).content("application/json", body.into().into())
     }
 
-    /// Makes a 403: the plain refusal of an upgrade.
+    /// Makes a 403, which refuses an upgrade.
     #[must_use]
     pub fn forbidden() -> Self {
         Self::error(StatusCode::FORBIDDEN)
@@ -119,7 +120,7 @@ impl Reply {
         self
     }
 
-    /// Sets the body. Its length is announced by itself.
+    /// Sets the body. Content-Length follows it.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
@@ -130,6 +131,14 @@ impl Reply {
         self.headers
             .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.body = body;
+        self
+    }
+
+    /// Gives an upgrade that has no settings of its own these.
+    pub(super) fn with_config(mut self, config: Option<&Arc<Config>>) -> Self {
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.config = upgrade.config.take().or_else(|| config.cloned());
+        }
         self
     }
 
@@ -182,7 +191,7 @@ impl Reply {
         self.status == StatusCode::SWITCHING_PROTOCOLS && self.body.is_empty()
     }
 
-    /// Makes the reply of what has answered a request, and logs its error.
+    /// Makes the reply of a handler's result, and logs its error.
     pub(crate) fn of(request: &Request, answer: impl Into<Self>) -> Self {
         let mut reply = answer.into();
         if let Some(failure) = reply.failure.take() {
@@ -225,7 +234,7 @@ impl From<String> for Reply {
 }
 
 impl<R: Into<Reply>> From<Outcome<R>> for Reply {
-    /// Turns an error into a 500 that says nothing of it; the log does.
+    /// Makes a 500 of an error, which only the log tells.
     fn from(outcome: Outcome<R>) -> Self {
         outcome.map_or_else(
             |failure| Self {
@@ -253,7 +262,7 @@ mod tests {
     use super::*;
     use crate::Upgrade;
 
-    /// What must not come onto the wire is an error, whatever was set after it.
+    /// A value that must not come onto the wire is an error, whatever was set after it.
     #[test]
     fn what_cannot_be_sent_is_an_error() {
         for reply in [
@@ -282,7 +291,7 @@ mod tests {
         }
     }
 
-    /// Whatever else can be said is sent, and a header goes to the 101 of an upgrade.
+    /// Everything else is sent as it is set, and the headers of an upgrade go to its 101.
     #[test]
     fn what_can_be_sent_passes() {
         for reply in [

@@ -1,4 +1,4 @@
-//! The request that a connection began with.
+//! A request as the program sees it: [`Request`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,8 +9,8 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 
 use super::query::Query;
-use crate::Server;
 use crate::handshake::{BadRequest, offered_subprotocols, wants_upgrade};
+use crate::{Address, Server};
 
 /// The HTTP request that a connection began with: for an upgrade, or for a page beside it.
 ///
@@ -27,8 +27,8 @@ use crate::handshake::{BadRequest, offered_subprotocols, wants_upgrade};
 /// ```
 pub struct Request {
     head: Box<http::Request<Bytes>>,
-    peer_addr: SocketAddr,
-    local_addr: SocketAddr,
+    peer_addr: Address,
+    local_addr: Address,
     peer_certificates: Vec<Bytes>,
     server: Server,
     parameters: Vec<(String, String)>,
@@ -44,8 +44,8 @@ pub struct Request {
 impl Request {
     pub(crate) fn new(
         head: Box<http::Request<Bytes>>,
-        peer_addr: SocketAddr,
-        local_addr: SocketAddr,
+        peer_addr: Address,
+        local_addr: Address,
         server: Server,
     ) -> Self {
         Self {
@@ -94,15 +94,15 @@ impl Request {
         self.query.get_or_init(query).pairs()
     }
 
-    /// Returns what a path parameter of the route stands for, percent-decoded: `7` for `{room}` of
-    /// the route `/rooms/{room}` and the path `/rooms/7`.
+    /// Returns the value of a path parameter, percent-decoded: `7` for `{room}` of the route
+    /// `/rooms/{room}` and the path `/rooms/7`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Sets what the path parameters of the route stand for, as they came.
+    /// Sets the values of the route's path parameters, as they came.
     pub(crate) fn set_parameters<'a>(
         &mut self,
         parameters: impl Iterator<Item = (&'a str, &'a str)>,
@@ -165,14 +165,14 @@ impl Request {
         self.offer().unwrap_or_default()
     }
 
-    /// Returns the same, or what is wrong with the list.
+    /// Returns the same, or says what is wrong with the list.
     pub(crate) fn offer(&self) -> Result<&[String], BadRequest> {
         let parse = || offered_subprotocols(self.headers());
         let offer = self.subprotocols.get_or_init(parse).as_ref();
         offer.map(Vec::as_slice).map_err(|bad| *bad)
     }
 
-    /// Tells whether the client asks for a WebSocket. HTTP/1.0 cannot: what asks by it is plain HTTP
+    /// Tells whether the client asks for a WebSocket. A request of HTTP/1.0 cannot, and is plain HTTP
     /// (RFC 9110, section 7.8).
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
@@ -185,13 +185,13 @@ impl Request {
         self.head.body()
     }
 
-    /// Borrows what middleware has left for those behind it, by its type.
+    /// Borrows the values that middleware has stored for handlers, by their type.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         self.head.extensions()
     }
 
-    /// Borrows the same, to leave something.
+    /// Borrows the same values mutably, to store one.
     #[must_use]
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         self.head.extensions_mut()
@@ -199,8 +199,8 @@ impl Request {
 
     /// Returns the address of the peer's end of the socket.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer_addr
+    pub fn peer_addr(&self) -> Address {
+        self.peer_addr.clone()
     }
 
     /// Returns the client's IP address: the peer's, or if that is one of the
@@ -209,18 +209,22 @@ impl Request {
     /// trusted proxy: `None` where the header is missing, names nobody else, or cannot be read that
     /// far.
     ///
-    /// An IPv4 address within IPv6, as sockets for both have them, is given as IPv4.
+    /// An IPv4 address within IPv6, as sockets for both have them, is given as IPv4. The peer of a
+    /// Unix socket has none.
     #[must_use]
     pub fn client_addr(&self) -> Option<IpAddr> {
-        let proxies = self.server.trusted_proxies();
-        let client = || proxies.client_of(self.peer_addr.ip(), self.headers());
+        let client = || {
+            let peer = self.peer_addr.canonical_ip()?;
+            let proxies = self.server.trusted_proxies();
+            proxies.client_of(peer, self.headers())
+        };
         *self.client_addr.get_or_init(client)
     }
 
     /// Returns the address of our end of the socket.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub fn local_addr(&self) -> Address {
+        self.local_addr.clone()
     }
 
     /// Tells whether the request came over TLS.
@@ -229,9 +233,9 @@ impl Request {
         self.server.is_tls()
     }
 
-    /// Returns the certificates that the client has shown over TLS, in DER, its own first; none unless
-    /// the server [asks for them](crate::ServerTls::require_client_certificates). They are checked by
-    /// then. native-tls shows the first alone.
+    /// Returns the certificates that the client has sent over TLS, in DER, its own first. There are none
+    /// unless the server [asks for them](crate::ServerTls::require_client_certificates), and they have
+    /// been verified. native-tls gives the first alone.
     #[must_use]
     pub fn peer_certificates(&self) -> &[Bytes] {
         &self.peer_certificates
@@ -241,8 +245,8 @@ impl Request {
         self.peer_certificates = certificates.into_iter().map(Bytes::from).collect();
     }
 
-    /// Returns the server that the request came to, to stop it or to find its connections. It does
-    /// not keep the server running. A request made by hand has one that is stopped.
+    /// Returns the server of this request, to stop it or to list its connections. The value does not
+    /// keep the server running. A request that a program has made has a server that is stopped.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
@@ -251,8 +255,13 @@ impl Request {
 
 impl From<http::Request<Bytes>> for Request {
     fn from(request: http::Request<Bytes>) -> Self {
-        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        Self::new(Box::new(request), nowhere, nowhere, Server::detached())
+        let nowhere = Address::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        Self::new(
+            Box::new(request),
+            nowhere.clone(),
+            nowhere,
+            Server::detached(),
+        )
     }
 }
 

@@ -9,12 +9,15 @@ use super::middleware::{Answer, Layer, Next};
 use super::paths::Paths;
 use super::pattern::Pattern;
 use super::{Reply, Request};
+use crate::Config;
 
 /// Is a path with what answers there.
 pub(super) struct Route {
     pub(super) pattern: Pattern,
     pub(super) accepts: Accepts,
     pub(super) answer: Answer,
+    /// The settings of its WebSockets, in the place of the router's.
+    pub(super) config: Option<Arc<Config>>,
 }
 
 /// Is what a route is for.
@@ -25,9 +28,16 @@ pub(super) enum Accepts {
 }
 
 impl Route {
-    /// Puts the route into a scope: behind its prefix and its middleware.
-    pub(super) fn enter(self, prefix: &Pattern, layers: &Arc<[Layer]>) -> Self {
+    /// Puts the route into a scope: behind its prefix and its middleware, with its settings unless the
+    /// route is in an inner scope that has its own.
+    pub(super) fn enter(
+        mut self,
+        prefix: &Pattern,
+        layers: &Arc<[Layer]>,
+        config: Option<&Arc<Config>>,
+    ) -> Self {
         let pattern = prefix.join(&self.pattern);
+        self.config = self.config.or_else(|| config.cloned());
         if layers.is_empty() {
             return Self { pattern, ..self };
         }

@@ -12,7 +12,7 @@ use super::pattern::Pattern;
 use super::route::{Accepts, Route, choose, refuse, sort};
 use super::{Reply, Request, Upgrade};
 use crate::record::warn;
-use crate::{Error, IntoOutcome, Messages, Outcome, WebSocket};
+use crate::{Config, Error, IntoOutcome, Messages, Outcome, WebSocket};
 
 /// Gives each path its handler: WebSockets, and pages beside them.
 ///
@@ -60,6 +60,7 @@ pub struct Router {
     routes: Vec<Route>,
     layers: Vec<Layer>,
     fallback: Option<Answer>,
+    config: Option<Arc<Config>>,
     problem: Option<String>,
     /// The routes by path, or what is wrong with them; sorted when first asked for.
     sorted: OnceLock<Result<Paths, String>>,
@@ -233,7 +234,7 @@ impl Router {
         let entered = scope
             .routes
             .into_iter()
-            .map(|route| route.enter(&prefix, &layers));
+            .map(|route| route.enter(&prefix, &layers, scope.config.as_ref()));
         self.routes.extend(entered);
         self.sorted = OnceLock::new();
         self
@@ -270,6 +271,34 @@ impl Router {
         self
     }
 
+    /// Sets the limits and deadlines of the WebSockets of this router or scope, in the place of the
+    /// server's; those of an inner scope, or of an [`Upgrade`] itself, go before those of an outer one.
+    /// A path has settings of its own in a scope of its own.
+    ///
+    /// The settings are taken as a whole: what is not set is the default, not what the server has. Three
+    /// are the server's alone, see [`Upgrade::config`]; [`bind`](crate::ServerBuilder::bind) reports
+    /// those and any that cannot be.
+    ///
+    /// ```
+    /// # use landline::{Config, Router};
+    /// let router = Router::new()
+    ///     .websocket("/chat", |ws, _request| ws.on_text(|ws, text| ws.send(text)))
+    ///     .scope("/upload", |scope| {
+    ///         let large = Config::new().max_message_size(64 << 20);
+    ///         scope.config(large).websocket("", |ws, _request| {
+    ///             ws.on_binary(|ws, bytes| ws.send(format!("{} bytes", bytes.len())));
+    ///         })
+    ///     });
+    /// # assert!(router.check().is_ok());
+    /// ```
+    pub fn config(mut self, config: Config) -> Self {
+        if let Err(Error::Invalid(problem)) = config.check() {
+            self = self.refuse(problem);
+        }
+        self.config = Some(Arc::new(config));
+        self
+    }
+
     /// Sets what answers where no path matches, instead of the plain 404. It is for a whole router,
     /// not for a scope.
     pub fn fallback<R: Into<Reply>>(
@@ -289,6 +318,7 @@ impl Router {
                 pattern,
                 accepts,
                 answer,
+                config: None,
             }),
             Err(problem) => return self.refuse(problem),
         }
@@ -313,6 +343,12 @@ impl Router {
         self.paths()
             .map(|_| ())
             .map_err(|problem| Error::Invalid(problem.to_owned()))
+    }
+
+    /// Returns the settings of its own that it gives to WebSockets.
+    pub(crate) fn configs(&self) -> Vec<Arc<Config>> {
+        let routes = self.routes.iter().filter_map(|route| route.config.clone());
+        routes.chain(self.config.clone()).collect()
     }
 
     /// Answers a request: what a server does with each one, for a program's own tests too. An
@@ -356,12 +392,16 @@ impl Router {
             return self.answer_without_route(&routes, request);
         };
         request.set_parameters(route.pattern.names().zip(values));
-        self.run(request, &route.answer)
+        let reply = self.run(request, &route.answer);
+        reply.with_config(route.config.as_ref().or(self.config.as_ref()))
     }
 
     fn answer_without_route(&self, others: &[&Route], request: &mut Request) -> Reply {
         match &self.fallback {
-            Some(fallback) if others.is_empty() => self.run(request, fallback),
+            Some(fallback) if others.is_empty() => {
+                let reply = self.run(request, fallback);
+                reply.with_config(self.config.as_ref())
+            }
             _ => self.run(request, &|_| refuse(others)),
         }
     }

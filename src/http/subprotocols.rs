@@ -1,4 +1,4 @@
-//! Which subprotocol a connection speaks (RFC 6455, section 1.9).
+//! The choice of a connection's subprotocol (RFC 6455, section 1.9).
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::{Reply, Request};
 use crate::handshake::check_subprotocols;
 use crate::record::debug;
 
-/// Chooses a subprotocol for upgrades that have not chosen themselves.
+/// The rule that chooses a subprotocol for an upgrade in which the program has chosen none.
 #[derive(Default)]
 pub(crate) struct Subprotocols {
     choose: Option<Choose>,
@@ -18,7 +18,7 @@ pub(crate) struct Subprotocols {
 type Choose = Box<dyn Fn(&Request) -> Option<String> + Send + Sync>;
 
 impl Subprotocols {
-    /// Chooses the first of these that is offered.
+    /// Sets the rule: the first of these names that is offered.
     ///
     /// # Errors
     /// Says which of them cannot be the name of a subprotocol.
@@ -34,7 +34,7 @@ impl Subprotocols {
         Ok(())
     }
 
-    /// Leaves the choice to the program.
+    /// Sets the rule: what this closure returns.
     pub(crate) fn choose_by(
         &mut self,
         choose: impl Fn(&Request) -> Option<String> + Send + Sync + 'static,
@@ -42,7 +42,7 @@ impl Subprotocols {
         self.choose = Some(Box::new(choose));
     }
 
-    /// Makes an upgrade without one a 400.
+    /// Has an upgrade without a subprotocol answered with 400.
     pub(crate) fn require(&mut self) {
         self.required = true;
     }
@@ -100,7 +100,7 @@ mod tests {
         Request::from(request)
     }
 
-    /// What an upgrade gets: 101 with the subprotocol, or another status.
+    /// An upgrade gets 101 with the subprotocol, or another status.
     fn outcome(subprotocols: &Subprotocols, upgrade: Upgrade, offered: &'static str) -> String {
         let reply = subprotocols.settle(upgrade.into(), &offering(offered));
         let chosen = reply
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    /// What the program's answer has chosen stands; a closure chooses otherwise.
+    /// The choice of the program's answer stands; without one the closure chooses.
     #[test]
     fn the_program_decides() {
         let mut subprotocols = Subprotocols::default();
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(page.status(), 200);
     }
 
-    /// What is no token, or there twice, is said to be wrong.
+    /// A name that is no token, or there twice, is an error that says so.
     #[test]
     fn names_are_different_tokens() {
         for names in [

@@ -1,11 +1,12 @@
 //! The answer that makes a request a WebSocket.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::header;
-use crate::{IntoOutcome, Messages, Outcome, Request, WebSocket};
+use crate::{Config, IntoOutcome, Messages, Outcome, Request, WebSocket};
 
 /// Is the decision to go on with the upgrade: what the 101 carries, and what is done with the
 /// connection then.
@@ -30,6 +31,7 @@ pub struct Upgrade {
     pub(crate) headers: HeaderMap,
     pub(crate) subprotocol: Option<String>,
     pub(crate) handler: Option<Handler>,
+    pub(crate) config: Option<Arc<Config>>,
     pub(crate) invalid: Option<String>,
 }
 
@@ -66,6 +68,32 @@ impl Upgrade {
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// Sets the limits and deadlines of this connection, in the place of the server's and of its
+    /// route's: one path may take messages of 64 KiB, and another of 64 MiB.
+    ///
+    /// Three settings are the server's alone, as they rule before there is an upgrade or after it:
+    /// `handshake_timeout`, `max_body_size` and `stop_timeout`. Here each is what the server has, or the
+    /// default; for anything else the client gets 500, and so it does for settings that cannot be. Both
+    /// are logged. The [`send_buffer`](Config::send_buffer) and the
+    /// [`tcp_notsent_lowat`](Config::tcp_notsent_lowat) of the server hold until the upgrade, and behind
+    /// it where this sets `None`.
+    ///
+    /// ```
+    /// # use landline::{Config, Server, Upgrade};
+    /// let builder = Server::builder()
+    ///     .should_upgrade(|request| match request.path() {
+    ///         "/upload" => Ok(Upgrade::new().config(Config::new().max_message_size(64 << 20))),
+    ///         _ => Ok(Upgrade::new()),
+    ///     })
+    ///     .on_upgrade(|ws, _request| ws.on_binary(|_, bytes| println!("{} bytes", bytes.len())));
+    /// # let _ = builder;
+    /// ```
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(Arc::new(config));
         self
     }
 

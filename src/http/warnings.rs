@@ -1,10 +1,10 @@
-//! Records of what is refused: loud at first, for whoever sets a server up, and quiet for whoever
-//! fills its log.
+//! Records of refused requests: the first few at WARN, for the person who sets a server up, and all
+//! others at DEBUG, so that no client can fill the log.
 
 use crate::record::{debug, warn};
 use crate::sync::{Mutex, lock};
 
-/// How many different refusals are told at WARN, each once.
+/// The number of different refusals that are told at WARN, each once.
 const LOUD: usize = 8;
 
 /// The refusals that have been told at WARN.

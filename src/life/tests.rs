@@ -265,3 +265,28 @@ fn the_event_is_kept() {
     let life = after("close encode leave receive end finish");
     assert_eq!(life.event().map(|event| event.code), Some(4001.into()));
 }
+
+/// A limit of the program's own that closed the connection is told, and is no failure, unless a deadline
+/// cuts what it has begun to close.
+#[test]
+fn a_limit_is_told_unless_a_deadline_cuts() {
+    for cut in [false, true] {
+        let mut life = Life::new();
+        let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, "");
+        life.close(Initiator::Local);
+        life.note_limit(Some(Timeout::Idle));
+        life.encode_close(close.clone());
+        life.send_close(Instant::now());
+        if cut {
+            life.cut(Cause::Timeout(Timeout::Close));
+        } else {
+            life.receive_close(close);
+            life.end_sending(Cause::Finished);
+        }
+        let (event, error) = life.tell(0);
+        let told = if cut { Timeout::Close } else { Timeout::Idle };
+        assert_eq!(event.timeout(), Some(told));
+        assert_eq!((error.is_some(), event.is_ordinary()), (cut, !cut));
+        assert_eq!(event.sent_code(), Some(CloseCode::GOING_AWAY));
+    }
+}

@@ -6,12 +6,12 @@ use std::time::Instant;
 use super::delivery::{Awaited, Promise};
 use super::line::Bell;
 use super::outgoing::Outgoing;
-use super::writer::{Writer, dispose};
+use super::writer::{Writer, dispose, dispose_all};
 use super::{Outbox, Wire};
 use crate::background::STEPS;
 use crate::{DeliveryError, Message};
 
-/// What a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
+/// The tasks that a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
 /// code (L1). Mostly nothing.
 pub(super) struct Aftermath<W>(Vec<Task<W>>);
 
@@ -104,7 +104,11 @@ impl<W: Wire> Aftermath<W> {
                     wire.expect(since + config.write_timeout / STEPS);
                 }
                 Task::Watch(wire) => wire.watch(outbox),
-                Task::Bury(mut writer) => writer.take_spent().dispose(),
+                Task::Bury(mut writer) => {
+                    let mut spent = Vec::new();
+                    writer.take_spent(&mut spent);
+                    dispose_all(spent);
+                }
             }
         }
     }

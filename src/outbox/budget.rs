@@ -36,12 +36,14 @@ impl Budget {
 
     /// Tells whether there is room for `bytes` more. What is larger than the whole budget has room
     /// while nothing else waits.
+    #[inline]
     pub(super) fn fits(&self, bytes: u64) -> bool {
         let room = self.places < self.max_places && self.bytes + bytes <= self.max_bytes;
         room || self.places == 0
     }
 
     /// Tells whether so little is left that those who wait for room are let in again.
+    #[inline]
     pub(super) fn is_low(&self) -> bool {
         self.bytes <= self.max_bytes / 2 && self.places <= self.max_places / 2
     }
@@ -52,11 +54,13 @@ impl Budget {
     }
 
     /// Takes a place and `bytes`, whether they fit or not.
+    #[inline]
     pub(super) fn take(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.places += 1;
     }
 
+    #[inline]
     pub(super) fn release(&mut self, bytes: u64, places: u64) {
         self.bytes -= bytes;
         self.places -= places;

@@ -1,5 +1,5 @@
-//! The channel that messages wait in: crossbeam's. Both halves are used under the queue's lock, which
-//! also keeps what may not be dropped ahead of it.
+//! What waits, in its order: crossbeam's channel, and a list ahead of it. Both are used under the queue's
+//! lock.
 
 use std::collections::VecDeque;
 
@@ -13,12 +13,14 @@ use super::outgoing::Outgoing;
 pub(super) struct Channel {
     /// Made with the first that has to wait: most connections never need it.
     ends: Option<(Sender<Outgoing>, Receiver<Outgoing>)>,
-    /// What was taken from the channel and has its turn before all that is in there.
+    /// What has its turn before all that is in the channel: what was taken from there, and what a cork
+    /// holds back, which leaves soon.
     ahead: VecDeque<Outgoing>,
     length: usize,
 }
 
 impl Channel {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.length == 0
     }
@@ -27,6 +29,7 @@ impl Channel {
         self.length
     }
 
+    #[inline]
     pub(super) fn push(&mut self, outgoing: Outgoing) {
         let (sender, _) = self.ends.get_or_insert_with(unbounded);
         // Sending fails only without a receiver, and we hold one.
@@ -35,6 +38,17 @@ impl Channel {
         }
     }
 
+    /// Queues what a cork holds back: past the channel, if that is empty.
+    #[inline]
+    pub(super) fn push_held(&mut self, outgoing: Outgoing) {
+        if self.length > self.ahead.len() {
+            return self.push(outgoing);
+        }
+        self.ahead.push_back(outgoing);
+        self.length += 1;
+    }
+
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Outgoing> {
         if self.is_empty() {
             // The channel, which is far away in memory, is not asked.
@@ -42,6 +56,9 @@ impl Channel {
         }
         let outgoing = self.ahead.pop_front().or_else(|| self.receive())?;
         self.length -= 1;
+        if self.is_empty() {
+            self.ahead = VecDeque::new();
+        }
         Some(outgoing)
     }
 

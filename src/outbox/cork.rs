@@ -3,12 +3,10 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::drive::FAIR_SHARE;
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
-use crate::process::Process;
 
-/// What holds back the outboxes that callbacks of one reading end have sent to, while that reading end
+/// Holds back the outboxes that callbacks of one reading end have sent to, while that reading end
 /// has more input at hand.
 pub(crate) struct Cork<W> {
     active: AtomicBool,
@@ -17,8 +15,8 @@ pub(crate) struct Cork<W> {
 
 struct Held<W> {
     outboxes: Vec<Arc<Outbox<W>>>,
-    /// Whose background comes by each millisecond: a forked child's does not go on by itself.
-    ticking: Option<Process>,
+    /// Whether the background comes by each millisecond.
+    ticking: bool,
     /// Whether it has come by since something was held.
     aged: bool,
 }
@@ -27,7 +25,7 @@ impl<W: Wire> Cork<W> {
     pub(crate) fn new() -> Arc<Self> {
         let held = Held {
             outboxes: Vec::new(),
-            ticking: None,
+            ticking: false,
             aged: false,
         };
         Arc::new(Self {
@@ -49,8 +47,7 @@ impl<W: Wire> Cork<W> {
     pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) {
         let mut held = lock(&self.held);
         held.outboxes.push(Arc::clone(outbox));
-        let this = Some(Process::this());
-        let is_ticking = mem::replace(&mut held.ticking, this) == this;
+        let is_ticking = mem::replace(&mut held.ticking, true);
         drop(held);
         if !is_ticking {
             W::tick(self);
@@ -85,7 +82,7 @@ impl<W: Wire> Cork<W> {
     pub(crate) fn stop_ticking(&self) -> bool {
         let mut held = lock(&self.held);
         let ends = held.outboxes.is_empty();
-        held.ticking.take_if(|_| ends);
+        held.ticking &= !ends;
         ends
     }
 }
@@ -93,12 +90,9 @@ impl<W: Wire> Cork<W> {
 impl<W: Wire> Outbox<W> {
     /// Lets leave what a cork has held back.
     pub(super) fn let_go(self: &Arc<Self>) {
-        let writer = self.with_queue(|queue, after| {
+        self.write_by(|queue, after| {
             queue.corked = false;
             queue.take_to_write(after)
         });
-        if let Some(writer) = writer {
-            self.drive(writer, FAIR_SHARE);
-        }
     }
 }

@@ -69,7 +69,7 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// What the two ends share.
+/// The state that the two ends share.
 struct Ticket {
     state: Mutex<State>,
     resolved: Condvar,
@@ -81,9 +81,9 @@ struct State {
     awaited: bool,
 }
 
-/// What resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
+/// Resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
 /// waits for ever (L6).
-pub(super) struct Promise(Option<Arc<Ticket>>);
+pub(crate) struct Promise(Option<Arc<Ticket>>);
 
 /// Makes the two ends.
 pub(super) fn delivery() -> (Promise, Delivery) {

@@ -1,16 +1,18 @@
 //! Writing: whoever has taken the writer writes until nothing is left, the socket takes no more, or its
 //! turn is over.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::aftermath::Aftermath;
+use super::frame::{Frame, Written};
 use super::queue::{Queue, Seat};
 use super::sync::{MutexGuard, Ordering, lock, wait};
-use super::writer::{Spent, Writer};
+use super::writer::{Writer, dispose_all};
 use super::{Outbox, Wire};
 use crate::life::Cause;
-use crate::transport::wants_input;
 
 /// The bytes that a turn writes for others beyond its own message, so that nobody is conscripted into
 /// another's flood and no connection delays another's time.
@@ -37,12 +39,11 @@ impl<W: Wire> Outbox<W> {
 
     /// Writes what waits, unless somebody else is writing: that one takes it along.
     pub(super) fn write_waiting(self: &Arc<Self>) {
-        if let Some(writer) = self.with_queue(Queue::take_to_write) {
-            self.drive(writer, FAIR_SHARE);
-        }
+        self.write_by(Queue::take_to_write);
     }
 
     /// Unlocks, and does what is left to be done then.
+    #[inline]
     pub(super) fn unlock(self: &Arc<Self>, queue: MutexGuard<'_, Queue<W>>, after: Aftermath<W>) {
         self.publish(&queue);
         let observed = queue.observers > 0;
@@ -54,54 +55,103 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn publish(&self, queue: &Queue<W>) {
-        let hints = [
-            (!queue.life.is_open(), CLOSING),
-            (queue.life.is_cut(), CUT),
-            (queue.is_stalled(), STALLED),
-        ];
-        let set = hints.into_iter().filter(|(is_set, _)| *is_set);
-        let hints = set.fold(0, |hints, (_, hint)| hints | hint);
+        let set = |is_set, hint| if is_set { hint } else { 0 };
+        let hints = set(!queue.life.is_open(), CLOSING)
+            | set(queue.life.is_cut(), CUT)
+            | set(queue.is_stalled(), STALLED);
         if self.hints.load(Ordering::Relaxed) != hints {
             self.hints.store(hints, Ordering::Release);
         }
     }
 
+    /// Takes the writer by a rule of the queue, and writes with it.
+    pub(super) fn write_by(
+        self: &Arc<Self>,
+        rule: impl FnOnce(&mut Queue<W>, &mut Aftermath<W>) -> Option<Box<Writer<W>>>,
+    ) {
+        if let Some(writer) = self.with_queue(rule) {
+            self.drive(writer, None, FAIR_SHARE);
+        }
+    }
+
     /// Writes with the writer until it has nothing left, the socket is full, or `share` bytes are
-    /// written.
-    pub(super) fn drive(self: &Arc<Self>, writer: Box<Writer<W>>, share: u64) {
-        let mut turn = Turn {
-            outbox: self,
-            writer: Some(writer),
-            share,
-            spent: Spent::default(),
-        };
-        while turn.write() {}
+    /// written. `direct` is a frame that nothing is to be written before; its payload is the caller's to
+    /// drop.
+    pub(super) fn drive(
+        self: &Arc<Self>,
+        mut writer: Box<Writer<W>>,
+        mut direct: Option<&mut Frame>,
+        mut share: u64,
+    ) {
+        // Dropped when the writer is back in its place: their owners may send here, too.
+        let mut spent = Vec::new();
+        loop {
+            let mut written = Written::default();
+            let frame = direct.as_deref_mut();
+            let attempt = || self.write_once(&mut writer, frame, &mut written);
+            let result = match catch_unwind(AssertUnwindSafe(attempt)) {
+                Ok(result) => result,
+                Err(panic) => {
+                    self.abandon(writer, direct);
+                    dispose_all(spent);
+                    resume_unwind(panic);
+                }
+            };
+            direct = None;
+            writer.take_spent(&mut spent);
+            let mut after = Aftermath::new();
+            let mut queue = lock(&self.queue);
+            let kept = queue.settle(writer, result, written, &mut share, &mut after);
+            self.unlock(queue, after);
+            match kept {
+                Some(kept) => writer = kept,
+                None => break,
+            }
+        }
+        dispose_all(spent);
+    }
+
+    fn write_once(
+        &self,
+        writer: &mut Writer<W>,
+        direct: Option<&mut Frame>,
+        written: &mut Written,
+    ) -> io::Result<()> {
+        // A forked child must not end what its parent has open.
+        if self.is_closing() && !writer.is_own() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        writer.write(direct, written)
+    }
+
+    /// Ends the connection, as writing has panicked: without the writer it would be mute for ever.
+    #[cold]
+    fn abandon(self: &Arc<Self>, mut writer: Box<Writer<W>>, direct: Option<&mut Frame>) {
+        if let Some(frame) = direct {
+            writer.push(frame.take());
+        }
+        self.cut(Cause::Aborted);
+        self.with_queue(|queue, after| queue.bury(writer, after));
     }
 
     /// Ends a wait for writability by the background. A sender that waits for room writes on itself,
     /// if there is one.
     pub(crate) fn resume(self: &Arc<Self>) {
-        let writer = self.with_queue(|queue, after| {
+        self.write_by(|queue, after| {
             queue.keepers.background = false;
             if queue.stall.is_none() || queue.keepers.pollers > 0 || queue.call_sender(after) {
                 return None;
             }
             queue.take_any_writer()
         });
-        if let Some(writer) = writer {
-            self.drive(writer, FAIR_SHARE);
-        }
     }
 
     /// Tries an unfinished write again, though nobody has been told that the socket takes more. Linux says
     /// so only once half of `TCP_NOTSENT_LOWAT` is free, but takes more from the first byte on: the
     /// windows that a slow peer opens may be smaller.
     pub(crate) fn retry(self: &Arc<Self>) {
-        if !self.is_stalled() {
-            return;
-        }
-        if let Some(writer) = self.with_queue(|queue, _| queue.take_stalled_writer()) {
-            self.drive(writer, FAIR_SHARE);
+        if self.is_stalled() {
+            self.write_by(|queue, _| queue.take_stalled_writer());
         }
     }
 
@@ -112,7 +162,7 @@ impl<W: Wire> Outbox<W> {
     ) -> MutexGuard<'a, Queue<W>> {
         while let Some(writer) = queue.answer_call() {
             drop(queue);
-            self.drive(writer, FAIR_SHARE);
+            self.drive(writer, None, FAIR_SHARE);
             queue = lock(&self.queue);
         }
         queue
@@ -133,7 +183,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Writes on after a wait for writability, or hands the wait on if that is not `writable`.
     pub(crate) fn end_polling(self: &Arc<Self>, writable: bool) {
-        let writer = self.with_queue(|queue, after| {
+        self.write_by(|queue, after| {
             queue.keepers.pollers -= 1;
             if writable && queue.stall.is_some() {
                 return queue.take_any_writer();
@@ -141,9 +191,6 @@ impl<W: Wire> Outbox<W> {
             queue.find_keeper(after);
             None
         });
-        if let Some(writer) = writer {
-            self.drive(writer, FAIR_SHARE);
-        }
     }
 
     /// Writes until nothing is left to be written, or nothing leaves any more; a peer that does not
@@ -176,74 +223,5 @@ impl<W: Wire> Outbox<W> {
         queue = wait(&self.moved, queue, deadline);
         queue.observers -= 1;
         queue
-    }
-}
-
-/// One thread's turn with the writer.
-struct Turn<'a, W: Wire> {
-    outbox: &'a Arc<Outbox<W>>,
-    writer: Option<Box<Writer<W>>>,
-    /// How much is still to be written in this turn.
-    share: u64,
-    /// Dropped when the writer is back in its place: their owners may send here, too.
-    spent: Spent,
-}
-
-impl<W: Wire> Turn<'_, W> {
-    /// Writes once. Returns whether the turn goes on.
-    fn write(&mut self) -> bool {
-        let result = self.writer.as_mut().map(|writer| writer.write());
-        let Some((mut writer, result)) = self.writer.take().zip(result) else {
-            return false;
-        };
-        self.spent.append(writer.take_spent());
-        let mut after = Aftermath::new();
-        let mut queue = lock(&self.outbox.queue);
-        let refusal = match result {
-            Ok(written) => {
-                self.share = self.share.saturating_sub(written.length);
-                queue.account(written, &mut after);
-                if writer.is_worn_out() {
-                    queue.retire(&mut after);
-                }
-                None
-            }
-            Err(error) => Some(error),
-        };
-        match refusal {
-            _ if queue.life.is_sending_over() => queue.bury(writer, &mut after),
-            Some(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                queue.refuse(writer, &mut after);
-            }
-            Some(error) if wants_input(&error) => {
-                self.writer = queue.await_input(writer, &mut after);
-            }
-            Some(error) => {
-                queue.lose(error, &mut after);
-                queue.bury(writer, &mut after);
-            }
-            None if self.share == 0 && !(writer.is_done() && queue.has_nothing_before()) => {
-                queue.stall(writer, &mut after);
-            }
-            None if writer.is_done() && !queue.refill(&mut writer, &mut after) => {
-                queue.put_back(writer);
-            }
-            None => self.writer = Some(writer),
-        }
-        self.outbox.unlock(queue, after);
-        self.writer.is_some()
-    }
-}
-
-impl<W: Wire> Drop for Turn<'_, W> {
-    /// Ends the connection if the writer is still here, as writing has panicked: without it the
-    /// connection would be mute for ever.
-    fn drop(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            self.outbox.cut(Cause::Aborted);
-            self.outbox
-                .with_queue(|queue, after| queue.bury(writer, after));
-        }
-        std::mem::take(&mut self.spent).dispose();
     }
 }

@@ -18,10 +18,20 @@ impl<W: Wire> Outbox<W> {
     /// Begins the closing handshake, if nobody has; what was sent before goes first. Returns whether
     /// this call did.
     pub(crate) fn close(self: &Arc<Self>, close: CloseFrame) -> bool {
+        self.close_for(None, close)
+    }
+
+    /// Closes likewise, as a limit of the program's has passed.
+    pub(crate) fn close_at_limit(self: &Arc<Self>, limit: Timeout, close: CloseFrame) {
+        self.close_for(Some(limit), close);
+    }
+
+    fn close_for(self: &Arc<Self>, limit: Option<Timeout>, close: CloseFrame) -> bool {
         let first = self.with_queue(|queue, after| {
             let first = queue.close(Initiator::Local, after);
             if first {
-                queue.push_close(close, Urgency::AfterMessages);
+                queue.life.note_limit(limit);
+                queue.control.close(close, Urgency::AfterMessages);
             }
             first
         });
@@ -128,7 +138,7 @@ impl<W: Wire> Outbox<W> {
         while matches!(queue.writer, Seat::Taken) {
             queue = self.observe(queue, None);
         }
-        let undelivered = queue.undelivered();
+        let undelivered = queue.undelivered;
         queue.life.tell(undelivered)
     }
 
@@ -169,7 +179,7 @@ impl<W: Wire> Queue<W> {
     pub(super) fn overtake(&mut self, close: CloseFrame, after: &mut Aftermath<W>) {
         if !self.life.is_closed() {
             let code = close.code;
-            self.push_close(close, Urgency::Overtaking);
+            self.control.close(close, Urgency::Overtaking);
             self.discard(DeliveryError::Closed(code), after);
         }
     }

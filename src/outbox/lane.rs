@@ -7,6 +7,7 @@ use std::thread::{self, ThreadId};
 use bytes::Bytes;
 
 use super::budget::Budget;
+use super::frame::{Frame, Role};
 use super::line::Bell;
 use crate::protocol::{Fin, Opcode};
 
@@ -132,14 +133,20 @@ impl Lane {
     }
 
     /// Takes the next fragment of the message whose turn it is; the last one ends that turn.
-    pub(super) fn take(&mut self) -> Option<(Opcode, Fin, Bytes)> {
+    pub(super) fn take(&mut self) -> Option<Frame> {
         let fragments = self.streams.front_mut()?;
         let (payload, fin) = fragments.waiting.pop_front()?;
         let opcode = mem::replace(&mut fragments.opcode, Opcode::Continuation);
         if fin == Fin::Last {
             self.streams.pop_front();
         }
-        Some((opcode, fin, payload))
+        let weight = payload.len() as u64;
+        Some(Frame {
+            opcode,
+            fin,
+            payload,
+            role: Role::Fragment { weight, fin },
+        })
     }
 
     /// Tells whether a fragment of the message whose turn it is has been taken.

@@ -1,4 +1,4 @@
-//! Who waits for room: [`Line`].
+//! The senders that wait for room: [`Line`].
 
 use std::collections::VecDeque;
 

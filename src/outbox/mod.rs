@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `send`, `stream` | how a message gets in, or what a full queue does to it |
 //! | `queue`, of `budget`, `channel`, `control`, `lane`, `line`, `outgoing`, `pings`, `split` | what waits, and its rules |
-//! | `drive`, `writer`, `write_buffer` | writing it |
+//! | `drive`, `writer`, `frame` | writing it |
 //! | `aftermath` | what a rule asks to be done after unlocking |
 //! | `cork` | holding it back for the rest of a burst |
 //! | `delivery` | telling what became of it |
@@ -29,6 +29,7 @@ mod cork;
 mod delivery;
 mod drive;
 mod ending;
+mod frame;
 mod lane;
 mod line;
 #[cfg(all(test, loom))]
@@ -41,7 +42,6 @@ mod split;
 mod stream;
 mod sync;
 mod wire;
-mod write_buffer;
 mod writer;
 
 use std::io::{self, IoSlice};
@@ -53,18 +53,19 @@ use bytes::Bytes;
 use self::control::Urgency;
 pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
-use self::drive::{CLOSING, CUT, FAIR_SHARE, STALLED};
+use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::lane::Stream;
 pub(crate) use self::pings::EndBehindPing;
 use self::queue::Queue;
+pub(crate) use self::send::Leave;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;
 use crate::protocol::{Encoder, Opcode, Role};
 use crate::{Config, Counters, Overflow, WaitError};
 
-/// What the outbox needs of the world below: a socket, and somebody who keeps the time.
+/// The world below, as the outbox needs it: a socket, and somebody who keeps the time.
 pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Writes as much as is taken without blocking.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
@@ -73,6 +74,10 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Tells whether it will soon take no more, as TLS does at the end of its keys.
     fn is_worn_out(&self) -> bool {
         false
+    }
+    /// Tells whether it belongs to this process, which may be a child that was forked with it open.
+    fn is_own(&self) -> bool {
+        true
     }
     /// Blocks until more may be taken, or the socket is cut.
     fn wait_writable(&self);
@@ -117,6 +122,10 @@ pub(crate) struct Writing {
     pub(crate) close_left_at: Option<Instant>,
     /// Whether a write has failed: nothing leaves any more, although what arrives is still read.
     pub(crate) has_failed: bool,
+    /// Messages that are wholly with the kernel.
+    pub(crate) delivered: u64,
+    /// Messages that wait to be written, or to their end.
+    pub(crate) unfinished: u64,
 }
 
 impl<W: Wire> Outbox<W> {
@@ -144,9 +153,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Lets leave what the wire has to say of its own accord, and what has waited for its input.
     pub(crate) fn flush_wire(self: &Arc<Self>) {
-        if let Some(writer) = self.with_queue(Queue::owe) {
-            self.drive(writer, FAIR_SHARE);
-        }
+        self.write_by(Queue::owe);
     }
 
     /// Sets what sends do from now on when the queue is full.
@@ -180,7 +187,7 @@ impl<W: Wire> Outbox<W> {
             }
             queue = self.observe(queue, deadline);
         }
-        if queue.undelivered() > 0 {
+        if queue.undelivered > 0 {
             return Err(WaitError::Closed);
         }
         Ok(())
@@ -190,12 +197,12 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn counters(&self) -> Counters {
         let queue = lock(&self.queue);
         Counters {
-            messages_out: queue.delivered(),
-            bytes_out: queue.taken(),
+            messages_out: queue.delivered,
+            bytes_out: queue.taken,
             queued_messages: queue.messages(),
             queued_bytes: queue.buffered(),
             dropped: queue.dropped,
-            undelivered: queue.undelivered(),
+            undelivered: queue.undelivered,
             ..Counters::default()
         }
     }
@@ -203,10 +210,12 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn writing(&self) -> Writing {
         let queue = lock(&self.queue);
         Writing {
-            relieved: queue.relieved(),
+            relieved: queue.relieved,
             stalled_since: queue.stall.map(|stall| stall.since),
             close_left_at: queue.life.close_left_at(),
             has_failed: queue.life.has_write_failed(),
+            delivered: queue.delivered,
+            unfinished: queue.messages(),
         }
     }
 

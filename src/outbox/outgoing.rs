@@ -4,8 +4,8 @@ use super::budget::weight;
 use super::delivery::{Awaited, Promise};
 use crate::{DeliveryError, Message};
 
-/// What waits for its turn to be written. No larger than a message, the common case.
-pub(super) enum Outgoing {
+/// A message or a place that waits for its turn to be written. No larger than a message, the common case.
+pub(crate) enum Outgoing {
     Message(Message),
     /// A message whose sender wants to know what becomes of it.
     Tracked(Box<(Message, Promise)>),
@@ -15,8 +15,15 @@ pub(super) enum Outgoing {
     Stream,
 }
 
+impl From<Message> for Outgoing {
+    fn from(message: Message) -> Self {
+        Self::Message(message)
+    }
+}
+
 impl Outgoing {
     /// Returns what it takes of the budget's bytes.
+    #[inline]
     pub(super) fn weight(&self) -> u64 {
         match self {
             Self::Message(message) => weight(message),
@@ -26,25 +33,15 @@ impl Outgoing {
     }
 
     /// Tells whether it is or will be a message.
+    #[inline]
     pub(super) fn is_message(&self) -> bool {
         !matches!(self, Self::Barrier(_))
     }
 
     /// Tells whether an overflow policy may drop it.
+    #[inline]
     pub(super) fn is_droppable(&self) -> bool {
         matches!(self, Self::Message(_) | Self::Tracked(_))
-    }
-
-    /// Takes a whole message apart; hands all else back.
-    pub(super) fn into_message(self) -> Result<(Message, Option<Promise>), Self> {
-        match self {
-            Self::Message(message) => Ok((message, None)),
-            Self::Tracked(tracked) => {
-                let (message, promise) = *tracked;
-                Ok((message, Some(promise)))
-            }
-            other => Err(other),
-        }
     }
 
     /// Records why it will not be written. Returns a payload to be dropped, and who is to be woken,

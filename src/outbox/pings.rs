@@ -53,7 +53,7 @@ struct Ping {
     /// Counted from 0.
     number: u64,
     sent_at: Instant,
-    /// Who waits for its pong; nobody does for a ping that only keeps the connection alive.
+    /// Resolved by its pong; a ping that only keeps the connection alive has none.
     barrier: Option<Promise>,
 }
 

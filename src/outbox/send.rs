@@ -7,16 +7,18 @@ use std::time::Instant;
 use super::aftermath::Aftermath;
 use super::delivery::{Delivery, delivery};
 use super::drive::FAIR_SHARE;
+use super::frame::Frame;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use super::sync::{MutexGuard, has_passed, lock, wait};
+use super::writer::dispose;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
-/// With so much gathered, a cork is no longer worth it.
+/// The number of bytes from which on a cork holds nothing back.
 pub(super) const CORK_FULL: u64 = 32 << 10;
 
-/// What did not get in, and why.
+/// A message that did not get in, and why.
 type Rejected = (SendErrorKind, Outgoing);
 
 impl<W: Wire> Outbox<W> {
@@ -24,18 +26,46 @@ impl<W: Wire> Outbox<W> {
     /// what was set for the connection.
     pub(crate) fn send(
         self: &Arc<Self>,
-        message: Message,
+        outgoing: impl Into<Outgoing>,
         overflow: Option<Overflow>,
+        leave: Leave,
     ) -> Result<(), SendError> {
-        self.queue(Outgoing::Message(message), overflow, Leave::Now)
-            .map_err(into_error)
+        let outgoing = outgoing.into();
+        let weight = outgoing.weight();
+        let held = leave == Leave::Together || W::is_corked();
+        let mut queue = lock(&self.queue);
+        let overflow = overflow.unwrap_or(queue.overflow);
+        if let Err(kind) = queue.admits(weight, overflow == Overflow::Wait) {
+            let rejected = self.retry_full(queue, (kind, outgoing), overflow);
+            return rejected.map_err(into_error);
+        }
+        if held && queue.budget.bytes() + weight < CORK_FULL {
+            queue.push_held(outgoing);
+            self.hold(queue);
+            return Ok(());
+        }
+        if let Some(writer) = queue.take_writer_for(&outgoing, weight) {
+            drop(queue);
+            let mut frame = Frame::of(outgoing).ok();
+            self.drive(writer, frame.as_mut(), weight + FAIR_SHARE);
+            dispose(frame.map(|frame| frame.payload));
+            return Ok(());
+        }
+        queue.push(outgoing);
+        let mut after = Aftermath::new();
+        let writer = queue.take_to_write(&mut after);
+        self.unlock(queue, after);
+        if let Some(writer) = writer {
+            self.drive(writer, None, weight + FAIR_SHARE);
+        }
+        Ok(())
     }
 
     /// Queues a message as [`send`](Self::send) does, and tells what becomes of it.
     pub(crate) fn send_tracked(self: &Arc<Self>, message: Message) -> Result<Delivery, SendError> {
         let (promise, delivery) = delivery();
         let outgoing = Outgoing::Tracked(Box::new((message, promise)));
-        self.queue(outgoing, None, Leave::Now).map_err(into_error)?;
+        self.send(outgoing, None, Leave::Now)?;
         Ok(delivery)
     }
 
@@ -47,70 +77,7 @@ impl<W: Wire> Outbox<W> {
     ) -> Result<(), SendError> {
         // What was queued leaves also if the program's iterator panics.
         let _leaving = Leaving::<W>(PhantomData);
-        messages.try_for_each(|message| {
-            self.queue(Outgoing::Message(message), None, Leave::Together)
-                .map_err(into_error)
-        })
-    }
-
-    /// Queues something as the policy says.
-    pub(super) fn queue(
-        self: &Arc<Self>,
-        outgoing: Outgoing,
-        overflow: Option<Overflow>,
-        leave: Leave,
-    ) -> Result<(), Rejected> {
-        let held = leave == Leave::Together || W::is_corked();
-        let queue = lock(&self.queue);
-        let overflow = overflow.unwrap_or(queue.overflow);
-        match queue.admits(outgoing.weight(), overflow == Overflow::Wait) {
-            Ok(()) => {
-                self.take_in(queue, outgoing, held);
-                Ok(())
-            }
-            Err(SendErrorKind::Full) => {
-                // What waits for the socket makes no room now.
-                let may_leave = queue.has_idle_writer() || overflow == Overflow::Wait;
-                drop(queue);
-                if may_leave {
-                    self.let_all_leave();
-                }
-                self.queue_when_full(outgoing, overflow)
-            }
-            Err(kind) => Err((kind, outgoing)),
-        }
-    }
-
-    /// Queues what was admitted, and writes it, or leaves it to somebody who does.
-    fn take_in(
-        self: &Arc<Self>,
-        mut queue: MutexGuard<'_, Queue<W>>,
-        outgoing: Outgoing,
-        held: bool,
-    ) {
-        let weight = outgoing.weight();
-        if held && queue.budget.bytes() + weight < CORK_FULL {
-            queue.push(outgoing);
-            return self.hold(queue);
-        }
-        let mut after = Aftermath::new();
-        let writer = match queue.take_writer_for(outgoing) {
-            Ok((mut writer, item)) => {
-                drop(queue);
-                // Not under the lock: it copies the payload.
-                writer.encode(item);
-                Some(writer)
-            }
-            Err(outgoing) => {
-                queue.push(outgoing);
-                let writer = queue.take_to_write(&mut after);
-                self.unlock(queue, after);
-                writer
-            }
-        };
-        if let Some(writer) = writer {
-            self.drive(writer, weight + FAIR_SHARE);
-        }
+        messages.try_for_each(|message| self.send(message, None, Leave::Together))
     }
 
     /// Has a cork of this thread hold what is queued, unless one holds it already.
@@ -122,17 +89,37 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Queues what found the queue full, or does what the policy says.
+    /// Lets leave what makes room, and queues what found the queue full.
     // Not inlined: see `Aftermath::run_tasks`.
     #[inline(never)]
-    fn queue_when_full(
+    fn retry_full(
+        self: &Arc<Self>,
+        queue: MutexGuard<'_, Queue<W>>,
+        (kind, outgoing): Rejected,
+        overflow: Overflow,
+    ) -> Result<(), Rejected> {
+        if kind != SendErrorKind::Full {
+            return Err((kind, outgoing));
+        }
+        let waits = overflow == Overflow::Wait;
+        // What waits for the socket makes no room now.
+        let may_leave = queue.has_idle_writer() || waits;
+        drop(queue);
+        if may_leave {
+            self.let_all_leave();
+        }
+        if waits {
+            return self.wait_in_line(outgoing, || W::deadline(self.config.write_timeout));
+        }
+        self.queue_or_drop(outgoing, overflow)
+    }
+
+    /// Queues something without waiting, or does what the policy says.
+    fn queue_or_drop(
         self: &Arc<Self>,
         outgoing: Outgoing,
         overflow: Overflow,
     ) -> Result<(), Rejected> {
-        if overflow == Overflow::Wait {
-            return self.wait_in_line(outgoing, || W::deadline(self.config.write_timeout));
-        }
         let outcome = self.with_queue(|queue, after| {
             while let Err(kind) = queue.admits(outgoing.weight(), false) {
                 match (kind, overflow) {
@@ -144,24 +131,23 @@ impl<W: Wire> Outbox<W> {
                     (SendErrorKind::Full, Overflow::DropNewest) => {
                         queue.dropped += 1;
                         after.give_up(outgoing, DeliveryError::Dropped);
-                        return Ok(None);
+                        return Ok(());
                     }
                     _ => return Err((kind, outgoing)),
                 }
             }
             queue.push(outgoing);
-            Ok(queue.take_to_write(after))
+            Ok(())
         });
-        match outcome {
-            Ok(Some(writer)) => self.drive(writer, FAIR_SHARE),
-            Err((SendErrorKind::Full, outgoing)) if overflow == Overflow::Close => {
+        if let Err((SendErrorKind::Full, outgoing)) = outcome {
+            if overflow == Overflow::Close {
                 self.fail_slow();
                 return Err((SendErrorKind::Closed, outgoing));
             }
-            Err(rejected) => return Err(rejected),
-            Ok(None) => {}
+            return Err((SendErrorKind::Full, outgoing));
         }
-        Ok(())
+        self.write_waiting();
+        outcome
     }
 
     /// Lets leave what is queued here, and what this thread holds back anywhere.
@@ -204,19 +190,16 @@ impl<W: Wire> Outbox<W> {
         } else {
             SendErrorKind::Closed
         };
-        // Those behind may have moved up.
-        let writer = queue.take_to_write(&mut after);
         self.unlock(queue, after);
-        if let Some(writer) = writer {
-            self.drive(writer, FAIR_SHARE);
-        }
+        // Those behind may have moved up.
+        self.write_waiting();
         turned_away.map_or(Ok(()), |outgoing| Err((kind, outgoing)))
     }
 }
 
 /// When what is queued leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(crate) enum Leave {
     /// At once, or with the rest of a burst.
     Now,
     /// With what the program gives next.

@@ -2,11 +2,9 @@
 
 use bytes::Bytes;
 
-use super::budget::weight;
 use super::delivery::Promise;
+use super::frame::{Frame, Role};
 use super::outgoing::Outgoing;
-use super::write_buffer::Role;
-use super::writer::Fragment;
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
 
@@ -21,17 +19,22 @@ pub(super) struct Split {
 }
 
 impl Split {
-    pub(super) fn new(message: Message, promise: Option<Promise>) -> Self {
+    /// Begins with a frame that is too large.
+    pub(super) fn of(frame: Frame) -> Self {
+        let (weight, promise) = match frame.role {
+            Role::Message { weight, promise } => (weight, promise),
+            _ => (frame.payload.len() as u64, None),
+        };
         Self {
-            opcode: Opcode::of(&message),
-            weight: weight(&message),
-            rest: message.into_bytes(),
+            opcode: frame.opcode,
+            rest: frame.payload,
+            weight,
             promise,
         }
     }
 
     /// Takes the next fragment, of at most so many bytes.
-    pub(super) fn take(&mut self, max_frame: usize) -> Fragment {
+    pub(super) fn take(&mut self, max_frame: usize) -> Frame {
         let payload = self.rest.split_to(self.rest.len().min(max_frame));
         let opcode = std::mem::replace(&mut self.opcode, Opcode::Continuation);
         let (fin, role) = if self.rest.is_empty() {
@@ -40,7 +43,7 @@ impl Split {
         } else {
             (Fin::More, Role::Part)
         };
-        Fragment {
+        Frame {
             opcode,
             fin,
             payload,

@@ -27,14 +27,14 @@ impl<W: Wire> Outbox<W> {
             })
         });
         let stream = begun?;
-        match self.queue(Outgoing::Stream, Some(Overflow::Wait), Leave::Now) {
+        match self.send(Outgoing::Stream, Some(Overflow::Wait), Leave::Now) {
             Ok(()) => {
                 self.with_lane(Lane::take_over);
                 Ok(stream)
             }
-            Err((kind, _)) => {
+            Err(error) => {
                 self.with_lane(|lane| lane.withdraw(stream));
-                Err(kind)
+                Err(error.kind())
             }
         }
     }

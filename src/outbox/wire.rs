@@ -1,16 +1,20 @@
 //! The wire that connections use: a socket, and the background as keeper of the time.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Cork, Outbox, Rest, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
+use crate::held;
+use crate::process::Process;
 use crate::transport::{Interest, Socket};
 
 /// The sending side's view of a connection's socket.
 pub(crate) struct SocketWire {
+    /// The number of the connection.
+    pub(crate) id: u64,
     pub(crate) socket: Arc<Socket>,
     pub(crate) timer: Arc<Timer>,
 }
@@ -18,12 +22,24 @@ pub(crate) struct SocketWire {
 thread_local! {
     /// Names the reading end that this thread drives just now.
     static CORK: RefCell<Option<Arc<Cork<SocketWire>>>> = const { RefCell::new(None) };
-    /// Holds what this thread gathers from a program's iterator.
-    static GATHERED: OnceCell<Arc<Cork<SocketWire>>> = const { OnceCell::new() };
+    /// Where that cork is, or 0: it is asked with each message whether it is still the same.
+    static DRIVEN: Cell<usize> = const { Cell::new(0) };
+    /// Holds what this thread gathers from a program's iterator, in this process: a forked child's
+    /// background does not tick for its parent's.
+    static GATHERED: RefCell<Option<(Process, Arc<Cork<SocketWire>>)>> = const { RefCell::new(None) };
 }
 
 /// Says that this thread drives this reading end from now on. What the one before held leaves.
+#[inline]
 pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
+    let address = cork.map_or(0, |cork| Arc::as_ptr(cork) as usize);
+    if DRIVEN.try_with(|driven| driven.replace(address)) != Ok(address) {
+        drive_anew(cork);
+    }
+}
+
+#[inline(never)]
+fn drive_anew(cork: Option<&Arc<Cork<SocketWire>>>) {
     // While the thread ends, the thread-local may be gone: it drives with no cork then.
     let before = CORK.try_with(|current| {
         let is_same = current.borrow().as_ref().map(Arc::as_ptr) == cork.map(Arc::as_ptr);
@@ -62,6 +78,10 @@ impl Wire for SocketWire {
         self.socket.is_worn_out()
     }
 
+    fn is_own(&self) -> bool {
+        self.socket.is_own()
+    }
+
     fn wait_writable(&self) {
         self.socket.wait(Interest::Write, None);
     }
@@ -71,6 +91,8 @@ impl Wire for SocketWire {
             Rest::Sent => self.socket.hang_up(),
             Rest::Discarded => self.socket.cut(),
         }
+        // Who reads may wait for memory instead.
+        held::wake(self.id);
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
@@ -98,14 +120,21 @@ impl Wire for SocketWire {
         if let Some(cork) = driven().filter(|cork| cork.is_active()) {
             return cork.hold(outbox);
         }
-        let held = GATHERED.try_with(|cork| cork.get_or_init(Cork::new).hold(outbox));
-        if held.is_err() {
-            outbox.let_go();
+        let gathered = GATHERED.try_with(|gathered| {
+            let mut gathered = gathered.borrow_mut();
+            gathered.take_if(|(process, _)| !process.is_this());
+            let (_, cork) = gathered.get_or_insert_with(|| (Process::this(), Cork::new()));
+            Arc::clone(cork)
+        });
+        match gathered {
+            Ok(cork) => cork.hold(outbox),
+            Err(_) => outbox.let_go(),
         }
     }
 
     fn uncork() {
-        let gathered = GATHERED.try_with(|cork| cork.get().cloned()).ok().flatten();
+        let gathered = GATHERED.try_with(|gathered| gathered.borrow().clone());
+        let gathered = gathered.ok().flatten().map(|(_, cork)| cork);
         for cork in driven().into_iter().chain(gathered) {
             cork.uncork();
         }

@@ -1,72 +1,91 @@
 //! What encodes and writes: [`Writer`], a value. Whoever holds it writes, and nobody else (L2).
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Wire;
-use super::budget::weight;
-use super::delivery::Promise;
-use super::pings;
-use super::write_buffer::{Role, WriteBuffer, Written};
-use crate::protocol::{CloseFrame, Encoder, Fin, Opcode};
+use super::frame::{Frame, Role, Written};
+use crate::protocol::{Encoder, MAX_HEADER, MaskKey};
 use crate::record::error;
-use crate::{CloseCode, Message};
 
 /// The writing end of a wire. It is taken from the queue, written with while no lock is held, and put
 /// back.
 pub(super) struct Writer<W> {
-    wire: std::sync::Arc<W>,
+    wire: Arc<W>,
     encoder: Encoder,
-    buffer: WriteBuffer,
     /// What was taken from the queue and is not encoded yet.
-    batch: VecDeque<Item>,
+    batch: VecDeque<Frame>,
+    /// Encoded frames, of which so many bytes are written.
+    encoded: Vec<u8>,
+    written: usize,
+    /// Follows what is encoded. Apart, as most connections never have one.
+    large: Option<Box<Large>>,
+    /// The frames whose last byte the kernel has not taken.
+    unsent: VecDeque<Unsent>,
     /// Whether the wire has something to say of its own accord.
     owes: bool,
-    spent: Spent,
+    /// Payloads that are used up. They are dropped where no lock is held.
+    spent: Vec<Bytes>,
 }
 
-/// What was taken from the queue for one write.
-pub(super) enum Item {
-    Control(Opcode, Bytes),
-    Barrier(pings::Payload),
-    Close(CloseFrame),
-    Message(Message, Option<Promise>),
-    /// Apart, as it would make every item larger.
-    Fragment(Box<Fragment>),
+/// A payload from this size on is not copied behind its header.
+pub(super) const LARGE: usize = 16 << 10;
+/// A large payload that must be masked is masked so many bytes at a time.
+const STEP: usize = 64 << 10;
+
+/// The most bytes that are kept for the next message.
+const SHORT: usize = 64;
+
+/// A payload that leaves from where it lies; masked, a step at a time.
+struct Large {
+    payload: Bytes,
+    taken: usize,
+    key: Option<MaskKey>,
 }
 
-/// A fragment of a message.
-pub(super) struct Fragment {
-    pub(super) opcode: Opcode,
-    pub(super) fin: Fin,
-    pub(super) payload: Bytes,
-    /// What its end releases.
-    pub(super) role: Role,
+/// What is left of a frame, and what its end releases.
+struct Unsent {
+    left: usize,
+    role: Role,
+}
+
+impl Unsent {
+    fn of(left: usize, frame: &mut Frame) -> Self {
+        let role = mem::take(&mut frame.role);
+        Self { left, role }
+    }
 }
 
 impl<W: Wire> Writer<W> {
-    pub(super) fn new(encoder: Encoder, wire: std::sync::Arc<W>) -> Self {
+    pub(super) fn new(encoder: Encoder, wire: Arc<W>) -> Self {
         Self {
             wire,
             encoder,
-            buffer: WriteBuffer::default(),
             batch: VecDeque::new(),
+            encoded: Vec::new(),
+            written: 0,
+            large: None,
+            unsent: VecDeque::new(),
             owes: false,
-            spent: Spent::default(),
+            spent: Vec::new(),
         }
     }
 
     /// Takes what is to be written next, and leaves it to the next write to encode it.
-    pub(super) fn push(&mut self, item: Item) {
-        self.batch.push_back(item);
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.batch.push_back(frame);
     }
 
-    /// Makes room for as many items.
-    pub(super) fn expect(&mut self, items: usize) {
-        self.batch.reserve(items);
+    /// Makes room for as many frames.
+    pub(super) fn expect(&mut self, frames: usize) {
+        self.batch.reserve(frames);
+        self.unsent.reserve(frames);
+        self.spent.reserve(frames);
     }
 
     /// Has what the wire owes leave with what is written next.
@@ -76,59 +95,7 @@ impl<W: Wire> Writer<W> {
 
     /// Tells whether all it was given is with the kernel.
     pub(super) fn is_done(&self) -> bool {
-        self.batch.is_empty() && self.buffer.is_empty() && !self.owes
-    }
-
-    /// Writes once, without blocking, and returns what that has released.
-    ///
-    /// # Errors
-    /// `WouldBlock` where the socket takes no more just now; any other is the end of the sending.
-    pub(super) fn write(&mut self) -> io::Result<Written> {
-        self.encode_batch();
-        let written = if self.buffer.is_empty() {
-            self.wire.flush().map(|()| Written::default())
-        } else {
-            // What is owed leaves with it.
-            self.buffer.write(&*self.wire)
-        }?;
-        self.owes = false;
-        self.spent.add(self.buffer.take_spent());
-        Ok(written)
-    }
-
-    fn encode_batch(&mut self) {
-        while let Some(item) = self.batch.pop_front() {
-            self.encode(item);
-        }
-    }
-
-    /// Encodes what is to be written next.
-    pub(super) fn encode(&mut self, item: Item) {
-        let (buffer, encoder) = (&mut self.buffer, &mut self.encoder);
-        match item {
-            Item::Control(opcode, payload) => {
-                buffer.push_control(encoder, opcode, &payload, Role::Control);
-            }
-            Item::Barrier(payload) => {
-                buffer.push_control(encoder, Opcode::Ping, &payload, Role::Barrier);
-            }
-            Item::Close(close) => {
-                buffer.push_control(encoder, Opcode::Close, &payload_of(&close), Role::Close);
-            }
-            Item::Message(message, promise) => {
-                let kind = (Opcode::of(&message), Fin::Last);
-                let weight = weight(&message);
-                let role = Role::Message { weight, promise };
-                let spent = buffer.push_data(encoder, kind, message, role);
-                self.spent.add(spent);
-            }
-            Item::Fragment(fragment) => {
-                let kind = (fragment.opcode, fragment.fin);
-                let payload = Message::Binary(fragment.payload);
-                let spent = buffer.push_data(encoder, kind, payload, fragment.role);
-                self.spent.add(spent);
-            }
-        }
+        self.batch.is_empty() && self.unsent.is_empty() && !self.owes
     }
 
     /// Tells whether the wire will soon take no more.
@@ -136,70 +103,207 @@ impl<W: Wire> Writer<W> {
         self.wire.is_worn_out()
     }
 
-    /// Gives all memory back. What a connection keeps at rest, many keep; and whoever sends to one
-    /// after the other finds the memory of the last for the next, near in the caches.
+    /// Tells whether the wire is this process's.
+    pub(super) fn is_own(&self) -> bool {
+        self.wire.is_own()
+    }
+
+    /// Writes once, without blocking, and counts what that releases. `direct` is a frame that nothing
+    /// is before; its payload stays with the caller, unless it is large.
+    ///
+    /// # Errors
+    /// `WouldBlock` where the socket takes no more just now; any other is the end of the sending.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        direct: Option<&mut Frame>,
+        written: &mut Written,
+    ) -> io::Result<()> {
+        let Some(frame) = direct else {
+            self.encode_batch();
+            let length = self.write_encoded()?;
+            self.count_off(length, written);
+            return Ok(());
+        };
+        let left = self.encode(frame);
+        let result = self.write_encoded();
+        match result {
+            // The common case.
+            Ok(length) if length == left => {
+                written.length += length as u64;
+                written.add(mem::take(&mut frame.role));
+            }
+            _ => {
+                self.unsent.push_back(Unsent::of(left, frame));
+                self.count_off(*result.as_ref().unwrap_or(&0), written);
+            }
+        }
+        result.map(drop)
+    }
+
+    /// Writes what is encoded, or else what the wire owes. Returns how many bytes of frames have left.
+    #[inline]
+    fn write_encoded(&mut self) -> io::Result<usize> {
+        if self.encoded.is_empty() {
+            self.mask_next_step();
+        }
+        let encoded = &self.encoded[self.written..];
+        let uncopied = match self.large.as_deref() {
+            Some(large) if large.key.is_none() => &large.payload[large.taken..],
+            _ => &[],
+        };
+        if encoded.is_empty() && uncopied.is_empty() {
+            self.wire.flush()?;
+            self.owes = false;
+            return Ok(0);
+        }
+        let parts = [IoSlice::new(encoded), IoSlice::new(uncopied)];
+        let length = self.wire.try_send(&parts)?;
+        if length == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        // What the wire owed has left with it.
+        self.owes = false;
+        let of_encoded = length.min(encoded.len());
+        self.written += of_encoded;
+        if self.written == self.encoded.len() {
+            self.encoded.clear();
+            self.written = 0;
+        }
+        self.take_uncopied(length - of_encoded);
+        Ok(length)
+    }
+
+    /// Counts bytes of the large payload, and gives it up once all of it is taken.
+    fn take_uncopied(&mut self, length: usize) {
+        if let Some(large) = &mut self.large {
+            large.taken += length;
+            if large.taken == large.payload.len() {
+                let large = self.large.take();
+                self.spent.extend(large.map(|large| large.payload));
+            }
+        }
+    }
+
+    /// Encodes what was taken from the queue.
+    fn encode_batch(&mut self) {
+        while let Some(mut frame) = self.batch.pop_front() {
+            let left = self.encode(&mut frame);
+            self.unsent.push_back(Unsent::of(left, &mut frame));
+            self.spent.push(frame.payload);
+        }
+    }
+
+    /// Encodes a frame: copies its payload, or takes it if it is large. Returns its length.
+    #[inline]
+    fn encode(&mut self, frame: &mut Frame) -> usize {
+        let (start, length) = (self.encoded.len(), frame.payload.len());
+        if self.encoded.capacity() == 0 {
+            self.encoded = Vec::with_capacity(MAX_HEADER + length.min(STEP));
+        }
+        let (encoder, encoded) = (&self.encoder, &mut self.encoded);
+        if length < LARGE {
+            encoder.encode(frame.opcode, frame.fin, &frame.payload, encoded);
+            encoded.len() - start
+        } else {
+            let key = encoder.encode_header(frame.opcode, frame.fin, length as u64, encoded);
+            let header = encoded.len() - start;
+            self.large = Some(Box::new(Large {
+                payload: mem::take(&mut frame.payload),
+                taken: 0,
+                key,
+            }));
+            self.mask_next_step();
+            header + length
+        }
+    }
+
+    /// Takes the next step of a payload that must be masked into the encoded bytes: the payload
+    /// itself is shared, and is never touched.
+    fn mask_next_step(&mut self) {
+        let Some(large) = &mut self.large else { return };
+        let Some(key) = large.key else { return };
+        let rest = &large.payload[large.taken..];
+        let step = &rest[..rest.len().min(STEP)];
+        key.append_masked(&mut self.encoded, step, large.taken);
+        large.taken += step.len();
+    }
+
+    /// Counts `length` bytes off, and what they release.
+    fn count_off(&mut self, mut length: usize, written: &mut Written) {
+        written.length += length as u64;
+        while let Some(frame) = self.unsent.front_mut() {
+            if frame.left > length {
+                frame.left -= length;
+                return;
+            }
+            length -= frame.left;
+            written.add(mem::take(&mut frame.role));
+            self.unsent.pop_front();
+        }
+    }
+
+    /// Gives all memory back but that of a short message. What a connection keeps at rest, many keep;
+    /// and whoever sends to one after the other finds the memory of the last for the next, near in the
+    /// caches.
+    #[inline]
     pub(super) fn rest(&mut self) {
-        self.buffer.rest();
-        self.batch = VecDeque::new();
+        if self.encoded.capacity() > SHORT {
+            self.encoded = Vec::new();
+        }
+        if self.unsent.capacity() > 0 {
+            self.unsent = VecDeque::new();
+            self.batch = VecDeque::new();
+        }
     }
 
     /// Throws away what it holds, and returns what that releases.
     pub(super) fn discard(&mut self) -> Written {
-        self.encode_batch();
-        let (discarded, payload) = self.buffer.discard();
-        self.spent.add(payload);
+        let mut discarded = Written::default();
+        self.count_off(usize::MAX, &mut discarded);
+        discarded.length = 0;
+        for frame in mem::take(&mut self.batch) {
+            discarded.add(frame.role);
+            self.spent.push(frame.payload);
+        }
+        let large = self.large.take();
+        self.spent.extend(large.map(|large| large.payload));
+        self.encoded = Vec::new();
+        self.written = 0;
         self.owes = false;
         discarded
     }
 
-    /// Takes the payloads that are used up, to be dropped where no lock is held.
-    pub(super) fn take_spent(&mut self) -> Spent {
-        std::mem::take(&mut self.spent)
-    }
-}
-
-/// RFC 6455, section 7.1.5: 1005 stands for a Close without a code, and is never sent.
-fn payload_of(close: &CloseFrame) -> Vec<u8> {
-    if close.code == CloseCode::NO_STATUS {
-        return Vec::new();
-    }
-    close.to_payload()
-}
-
-/// Payloads that are kept until no lock is held. The first, often the only one, needs no memory of its
-/// own.
-#[derive(Default)]
-pub(super) struct Spent {
-    first: Option<Message>,
-    more: Vec<Message>,
-}
-
-impl Spent {
-    pub(super) fn add(&mut self, message: Option<Message>) {
-        if self.first.is_none() && self.more.is_empty() {
-            self.first = message;
-        } else {
-            self.more.extend(message);
+    /// Gives out the payloads that are used up, to be [disposed](dispose) of where no lock is held.
+    pub(super) fn take_spent(&mut self, spent: &mut Vec<Bytes>) {
+        if !self.spent.is_empty() {
+            spent.append(&mut self.spent);
         }
     }
+}
 
-    pub(super) fn append(&mut self, other: Self) {
-        self.add(other.first);
-        self.more.extend(other.more);
+/// Drops payloads, each by itself.
+#[inline]
+pub(super) fn dispose_all(payloads: Vec<Bytes>) {
+    if payloads.is_empty() {
+        return;
     }
-
-    /// Drops them, each by itself.
-    pub(super) fn dispose(self) {
-        self.first.into_iter().chain(self.more).for_each(dispose);
+    let mut payloads = payloads.into_iter();
+    while payloads.len() > 0 {
+        guarded(|| payloads.by_ref().for_each(drop));
     }
 }
 
-/// Drops a payload. What its owner's `Drop` throws must neither end this thread, which may be
-/// anybody's, nor meet the next one's.
-pub(super) fn dispose(payload: Message) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-    if let Err(panic) = dropped {
+/// Drops a payload.
+pub(super) fn dispose<T>(payload: T) {
+    guarded(|| drop(payload));
+}
+
+/// Drops. What a payload's owner throws then must neither end this thread, which may be anybody's, nor
+/// meet the next one's.
+fn guarded(drop: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(drop)) {
         error!("a payload panicked when it was dropped");
-        std::mem::forget(panic);
+        mem::forget(panic);
     }
 }

@@ -5,14 +5,16 @@ use super::mask::MaskKey;
 use super::read_buffer::{AT_REST, ReadBuffer};
 use super::utf8::Utf8Progress;
 use super::{Chunk, Violation};
+use crate::read_buffers::LARGE;
 
 /// The first step in which a payload grows that is received directly, in bytes. Later ones double
-/// it, unless what came is taken out in chunks.
+/// it, unless what came is taken out in chunks. Up to this a payload has room without asking.
 const FIRST_STEP: usize = 64 << 10;
 
 /// Collects the payload of a message, over all its frames.
 ///
-/// Memory follows the bytes that came, never the length that a header declares.
+/// Memory follows the bytes that came, never the length that a header declares. Beyond the first step
+/// it grows only when told to: see [`wanted`](Self::wanted).
 #[derive(Debug)]
 pub(super) struct Assembly {
     is_text: bool,
@@ -57,16 +59,19 @@ impl Assembly {
         self.is_final = header.is_final;
     }
 
-    /// Takes what has come of the frame, unmasks and checks it; returns how many bytes that is.
+    /// Takes what has come of the frame and finds room, unmasks and checks it; returns how many bytes
+    /// that is.
     ///
     /// # Errors
-    /// 1007 as soon as a text holds a byte that cannot be right.
+    /// 1007 as soon as a text holds a byte that cannot be right, 1009 where there is no memory.
     pub(super) fn absorb(&mut self, input: &mut ReadBuffer) -> Result<usize, Violation> {
         if self.is_frame_whole() {
             return Ok(0);
         }
         self.give_back_surplus(input);
-        self.payload.extend_from_slice(input.take(self.missing()));
+        self.make_first_room(input.unread().len())?;
+        let room = self.missing().min(self.room());
+        self.payload.extend_from_slice(input.take(room));
         let came = &mut self.payload[self.done..];
         if let Some(key) = self.key {
             key.apply(came, (self.frame_done % 4) as usize);
@@ -80,19 +85,57 @@ impl Assembly {
         Ok(length)
     }
 
-    /// Returns the payload itself to receive into, with room in it.
+    /// Returns the payload itself to receive into. It has room where nothing is [`wanted`](Self::wanted).
     pub(super) fn spare(&mut self) -> &mut Vec<u8> {
-        let room = self.payload.capacity() - self.payload.len();
-        let least = if self.payload.is_empty() {
-            FIRST_STEP
-        } else {
-            AT_REST
-        };
-        if room < self.missing().min(least) {
-            let step = self.payload.len().max(FIRST_STEP);
-            self.payload.reserve_exact(step.min(self.missing()));
-        }
         &mut self.payload
+    }
+
+    /// Tells whether to receive into the payload: much of the frame is missing, and what may come with
+    /// it from behind the frame is little.
+    pub(super) fn is_received_directly(&self, input: &ReadBuffer) -> bool {
+        let missing = self.missing();
+        missing >= input.capacity() && self.room() <= missing.saturating_add(LARGE)
+    }
+
+    /// Returns the capacity that the payload needs before more of the frame can be taken, of which so
+    /// much is unread, or received; `None` where it has room.
+    pub(super) fn wanted(&self, unread: usize) -> Option<usize> {
+        let least = match unread {
+            0 if self.payload.is_empty() => FIRST_STEP,
+            0 => AT_REST,
+            unread => unread,
+        };
+        if self.room() >= self.missing().min(least) {
+            return None;
+        }
+        let doubled = self.payload.capacity().saturating_mul(2).max(FIRST_STEP);
+        let whole = self.payload.len().saturating_add(self.missing());
+        // Small frames that others follow are not to move the payload each time.
+        Some(if unread == 0 || self.is_final {
+            doubled.min(whole)
+        } else {
+            doubled
+        })
+    }
+
+    /// Grows the payload to what was [`wanted`](Self::wanted).
+    ///
+    /// # Errors
+    /// 1009 where there is no memory.
+    pub(super) fn grow(&mut self, capacity: usize) -> Result<(), Violation> {
+        let more = capacity.saturating_sub(self.payload.len());
+        let grown = self.payload.try_reserve_exact(more);
+        grown.map_err(|_| Violation::NO_MEMORY)
+    }
+
+    /// Makes room for what is unread, within the first step.
+    fn make_first_room(&mut self, unread: usize) -> Result<(), Violation> {
+        let coming = unread.min(self.missing());
+        if self.room() >= coming || self.payload.capacity() >= FIRST_STEP {
+            return Ok(());
+        }
+        let enough = self.payload.len() + coming;
+        self.grow(enough.max(2 * self.payload.capacity()).min(FIRST_STEP))
     }
 
     /// Tells whether there is something to take out. The first chunk says that the message has
@@ -166,6 +209,10 @@ impl Assembly {
             input.refill(&self.payload[end..]);
             self.payload.truncate(end);
         }
+    }
+
+    fn room(&self) -> usize {
+        self.payload.capacity() - self.payload.len()
     }
 
     /// Returns how many bytes of the frame are not done.

@@ -1,30 +1,64 @@
 //! Bytes to events: [`Decoder`].
 
+use bytes::Bytes;
+
 use super::assembly::Assembly;
 use super::frame::{Header, Opcode};
+use super::payloads::{Payloads, to_vec};
 use super::read_buffer::ReadBuffer;
-use super::{CloseFrame, Event, Limits, Role, Violation, utf8};
-use crate::{CloseCode, Message};
+use super::utf8::{self, Utf8Progress};
+use super::{CloseFrame, Event, Limits, Role, Violation};
+use crate::Message;
+use crate::read_buffers::LARGE;
+
+/// The length from which on a payload is not copied, in bytes. It keeps all the buffer that it came in
+/// from being used again, which is four times as much at most.
+const SPLIT_OFF: u64 = LARGE as u64 / 4;
+
+/// The longest frame that is waited for in the read buffer, in bytes, header included.
+const AWAITED: u64 = LARGE as u64 / 2;
 
 /// Decodes what the peer sends, and judges it: each violation at the first whole header, or the
 /// first byte of text, that shows it.
 ///
-/// The caller asks [`next`](Self::next) until it has no more events, then appends what it receives
-/// to [`spare`](Self::spare), and so on.
+/// The caller asks [`next`](Self::next) until it has no more events, [grows](Self::grow) the message
+/// that comes if that [wants](Self::wanted) it and asks again, or else appends what it receives to
+/// [`spare`](Self::spare), and so on.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     role: Role,
     limits: Limits,
+    /// The longest payload that is within the limits, and copied, in bytes.
+    longest_copied: usize,
     input: ReadBuffer,
-    /// The message of which a part has come.
+    payloads: Payloads,
+    /// What has come of the frame that the read buffer begins with, and that is a whole message.
+    begun: Option<Begun>,
+    /// The message of which a part has come, where it does not wait in the read buffer.
     assembly: Option<Assembly>,
     /// Bytes of payload that have come of messages which did not come whole at once.
     payload: u64,
     /// Whether that message, or the next one, is asked for in chunks.
     is_streaming: bool,
-    /// What `has_event` decoded for `next`.
-    ahead: Option<Result<Event, Violation>>,
     has_ended: bool,
+}
+
+/// What of a frame in the read buffer has been looked at.
+#[derive(Debug, Default)]
+struct Begun {
+    /// How much of the payload is unmasked and checked.
+    done: usize,
+    utf8: Utf8Progress,
+}
+
+impl Begun {
+    /// Says that all of the frame was unmasked.
+    fn all_of(header: &Header) -> Self {
+        Self {
+            done: header.length as usize,
+            utf8: Utf8Progress::default(),
+        }
+    }
 }
 
 impl Decoder {
@@ -33,11 +67,16 @@ impl Decoder {
         Self {
             role,
             limits,
+            longest_copied: limits
+                .max_message_size
+                .min(limits.max_frame_size)
+                .min(SPLIT_OFF as usize - 1),
             input: ReadBuffer::new(pipelined),
+            payloads: Payloads::default(),
+            begun: None,
             assembly: None,
             payload: 0,
             is_streaming: false,
-            ahead: None,
             has_ended: false,
         }
     }
@@ -51,46 +90,85 @@ impl Decoder {
         if self.has_ended {
             self.input.clear();
         }
+        if !self.input.is_full() {
+            // The wait may be long, and a connection at rest holds nothing that it does not need.
+            self.payloads.clear();
+        }
         match &mut self.assembly {
-            Some(assembly) if assembly.missing() >= self.input.capacity() => {
-                self.input.clear();
+            Some(assembly) if assembly.is_received_directly(&self.input) => {
+                debug_assert!(self.input.unread().is_empty(), "bytes would be lost");
+                self.input.release();
                 assembly.spare()
             }
             _ => self.input.spare(),
         }
     }
 
-    /// Decodes the next event, or returns `None` if that needs more bytes. After a Close or an
+    /// Tells whether the last received bytes have filled the read buffer: there is probably more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.input.is_full()
+    }
+
+    /// Returns how many bytes of memory the message that comes must have before more of it can be taken;
+    /// `None` where it has enough. Asked when `next` returned `None`.
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        let assembly = self.assembly.as_ref()?;
+        let unread = self.input.unread().len();
+        let takes_more = unread > 0 || assembly.is_received_directly(&self.input);
+        (takes_more && !assembly.is_frame_whole())
+            .then(|| assembly.wanted(unread))
+            .flatten()
+    }
+
+    /// Gives the message that comes the memory that it [wants](Self::wanted).
+    ///
+    /// # Errors
+    /// 1009 where the system has none.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Violation> {
+        self.assembly
+            .as_mut()
+            .map_or(Ok(()), |assembly| assembly.grow(bytes))
+    }
+
+    /// Decodes the next event, or returns `None` if that needs more bytes, or more memory. After a Close or an
     /// error nothing more is decoded.
     ///
     /// # Errors
     /// 1002, 1007 or 1009: the peer broke the protocol.
     pub(crate) fn next(&mut self) -> Result<Option<Event>, Violation> {
-        let next = match self.ahead.take() {
-            Some(ahead) => ahead.map(Some),
-            None => self.decode(),
-        };
-        match &next {
-            Err(_) => self.end(),
-            Ok(Some(event)) if event.completes_message() => self.is_streaming = false,
-            _ => {}
+        let next = self.decode();
+        if next.is_err() {
+            self.end();
         }
         next
     }
 
-    /// Tells whether `next` has an event or an error without more bytes.
-    ///
-    /// A message over the limits is one, but only `next` judges it: the program may ask for it in
-    /// chunks.
-    pub(crate) fn has_event(&mut self) -> bool {
-        if self.ahead.is_none() {
-            self.ahead = self.decode().transpose();
-            if matches!(&self.ahead, Some(Err(violation)) if violation.code == CloseCode::TOO_BIG) {
-                self.ahead = None;
-                return true;
-            }
+    /// Decodes the next event if that is a message which is there as most are: whole, in one frame, behind
+    /// a whole one, short and legal. Whatever else comes is left to [`next`](Self::next).
+    #[inline(always)]
+    pub(crate) fn next_whole_message(&mut self) -> Option<Message> {
+        if self.begun.is_some() || self.assembly.is_some() || self.is_streaming {
+            return None;
         }
-        self.ahead.is_some()
+        let unread = self.input.unread_mut();
+        let header = Header::of_whole_message(unread, self.role)?;
+        let length = header.length as usize;
+        if length > self.longest_copied {
+            return None;
+        }
+        let (frame, behind) = unread.split_at_mut(header.size + length);
+        let payload = &mut frame[header.size..];
+        let copied = copy_message(&mut self.payloads, &header, payload, 0, behind.len());
+        match copied {
+            Ok(_) => self.input.skip(header.size + length),
+            Err(_) => self.begun = Some(Begun::all_of(&header)),
+        }
+        copied.ok()
+    }
+
+    /// Tells whether a whole frame is there, so that `next` probably has an event without more bytes.
+    pub(crate) fn has_whole_frame(&self) -> bool {
+        Header::is_whole(self.input.unread())
     }
 
     /// Asks for the next message, or the one that has come in part, in chunks, as they come and
@@ -119,7 +197,7 @@ impl Decoder {
 
     /// Tells whether a message has begun to come and is not complete, asked likewise.
     pub(crate) fn has_begun_message(&self) -> bool {
-        self.assembly.is_some()
+        self.assembly.is_some() || self.begun.is_some()
     }
 
     /// Returns how many bytes of payload have come of messages that did not come whole at once:
@@ -128,15 +206,30 @@ impl Decoder {
         self.payload
     }
 
+    /// Gives up what has come. Nothing more is decoded.
+    #[inline(never)]
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+        self.begun = None;
+        self.assembly = None;
+        self.payloads.clear();
+        self.input = ReadBuffer::new(Vec::new());
+    }
+
+    /// Decodes what most frames are not.
+    #[inline(never)]
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {
             return Ok(None);
         }
-        let decoded = self.decode_frames();
-        if matches!(decoded, Ok(Some(Event::Close(_)))) {
-            self.end();
+        let decoded = self.decode_frames()?;
+        match &decoded {
+            Some(Event::Close(_)) => self.end(),
+            Some(Event::Message(_)) => self.is_streaming = false,
+            Some(Event::Chunk(chunk)) if chunk.is_last => self.is_streaming = false,
+            _ => {}
         }
-        decoded
+        Ok(decoded)
     }
 
     /// Decodes frames until there is an event.
@@ -153,7 +246,7 @@ impl Decoder {
             }
             if let Some(assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
                 let (is_text, payload) = assembly.into_payload();
-                return message(is_text, payload).map(Some);
+                return message(is_text, payload.into()).map(Some);
             }
             let Some(header) = self.parse_header()? else {
                 return Ok(None);
@@ -163,9 +256,14 @@ impl Decoder {
             }
             self.judge_order(&header)?;
             self.judge_size(&header)?;
-            if self.is_whole_message(&header) {
-                let is_text = header.opcode == Opcode::Text;
-                return message(is_text, self.take_payload(&header)).map(Some);
+            if self.is_message(&header) {
+                if self.has_all_of(&header) {
+                    return self.complete_message(&header).map(Some);
+                }
+                if !self.is_streaming && header.size as u64 + header.length <= AWAITED {
+                    self.look_at(&header)?;
+                    return Ok(None);
+                }
             }
             self.begin_frame(&header);
         }
@@ -196,10 +294,10 @@ impl Decoder {
 
     /// Control frames may come between the fragments of a message (RFC 6455, section 5.4).
     fn control_event(&mut self, header: &Header) -> Result<Option<Event>, Violation> {
-        if !self.has_whole_frame(header) {
+        if !self.has_all_of(header) {
             return Ok(None);
         }
-        let payload = self.take_payload(header);
+        let payload = self.take_payload(header)?;
         Ok(Some(match header.opcode {
             Opcode::Ping => Event::Ping(payload.into()),
             Opcode::Pong => Event::Pong(payload.into()),
@@ -253,47 +351,124 @@ impl Decoder {
         Ok(())
     }
 
-    fn is_whole_message(&self, header: &Header) -> bool {
-        self.assembly.is_none() && header.is_final && self.has_whole_frame(header)
+    /// Tells whether the frame is a whole message.
+    fn is_message(&self, header: &Header) -> bool {
+        self.assembly.is_none() && header.is_final
     }
 
-    fn has_whole_frame(&self, header: &Header) -> bool {
+    fn has_all_of(&self, header: &Header) -> bool {
         header.size as u64 + header.length <= self.input.unread().len() as u64
     }
 
-    /// Takes a whole frame and copies its payload, so that the program never holds the buffer.
-    fn take_payload(&mut self, header: &Header) -> Vec<u8> {
-        self.input.take(header.size);
-        let mut payload = self.input.take(header.length as usize).to_vec();
+    /// Unmasks and checks what has come of a frame that stays in the read buffer until it is whole.
+    ///
+    /// # Errors
+    /// 1007 as soon as a text holds a byte that cannot be right.
+    fn look_at(&mut self, header: &Header) -> Result<(), Violation> {
+        let begun = self.begun.get_or_insert_default();
+        let came = &mut self.input.unread_mut()[header.size + begun.done..];
         if let Some(key) = header.key {
-            key.apply(&mut payload, 0);
+            key.apply(came, begun.done % 4);
         }
-        payload
+        begun.done += came.len();
+        self.payload += came.len() as u64;
+        if header.opcode == Opcode::Text {
+            begun.utf8.advance(came)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a frame that is a whole message, of which a part may have been looked at before.
+    fn complete_message(&mut self, header: &Header) -> Result<Event, Violation> {
+        let Some(Begun { done, .. }) = self.begun.take() else {
+            return self.take_message(header, 0);
+        };
+        self.payload += header.length - done as u64;
+        self.take_message(header, done)
+    }
+
+    fn take_message(&mut self, header: &Header, done: usize) -> Result<Event, Violation> {
+        if header.length >= SPLIT_OFF {
+            return self.split_message_off(header, done);
+        }
+        let end = header.size + header.length as usize;
+        let (frame, behind) = self.input.unread_mut().split_at_mut(end);
+        let payload = &mut frame[header.size..];
+        let copied = copy_message(&mut self.payloads, header, payload, done, behind.len())?;
+        self.input.skip(end);
+        Ok(Event::Message(copied))
+    }
+
+    fn split_message_off(&mut self, header: &Header, done: usize) -> Result<Event, Violation> {
+        self.input.take(header.size);
+        let mut payload = self.input.split_off(header.length as usize);
+        if let Some(key) = header.key {
+            key.apply(&mut payload[done..], done % 4);
+        }
+        message(header.opcode == Opcode::Text, payload.freeze())
+    }
+
+    /// Takes a whole control frame.
+    ///
+    /// # Errors
+    /// 1009 where there is no memory.
+    fn take_payload(&mut self, header: &Header) -> Result<Vec<u8>, Violation> {
+        self.input.take(header.size);
+        let payload = self.input.take(header.length as usize);
+        if let Some(key) = header.key {
+            key.apply(payload, 0);
+        }
+        to_vec(payload)
     }
 
     fn begin_frame(&mut self, header: &Header) {
+        self.forget_look(header);
         self.input.take(header.size);
         self.assembly
             .get_or_insert_with(|| Assembly::new(header.opcode))
             .begin_frame(header);
     }
 
-    /// Gives up what will never be decoded.
-    fn end(&mut self) {
-        self.has_ended = true;
-        self.assembly = None;
-        self.input = ReadBuffer::new(Vec::new());
+    /// Masks anew what was looked at of a message that is to come in chunks after all.
+    fn forget_look(&mut self, header: &Header) {
+        let Some(Begun { done, .. }) = self.begun.take() else {
+            return;
+        };
+        self.payload -= done as u64;
+        if let Some(key) = header.key {
+            key.apply(&mut self.input.unread_mut()[header.size..][..done], 0);
+        }
     }
 }
 
 /// What servers do whose handler fails and which know no WebSockets behind it.
 const HTTP_RESPONSE: &str = "the server wrote an HTTP response into the open WebSocket";
 
-/// Makes the event of a message that is complete.
-fn message(is_text: bool, payload: Vec<u8>) -> Result<Event, Violation> {
+/// Unmasks a payload that has come whole, but for the first `done` bytes, checks it and copies it. So many
+/// bytes have come behind it.
+#[inline(always)]
+fn copy_message(
+    payloads: &mut Payloads,
+    header: &Header,
+    payload: &mut [u8],
+    done: usize,
+    behind: usize,
+) -> Result<Message, Violation> {
+    if let Some(key) = header.key {
+        key.apply(&mut payload[done..], done % 4);
+    }
+    Ok(if header.opcode == Opcode::Text {
+        Message::Text(payloads.copy_text(utf8::check(payload)?, behind)?)
+    } else {
+        Message::Binary(payloads.copy_binary(payload, behind)?)
+    })
+}
+
+/// Makes the event of a message that is complete, of its memory.
+fn message(is_text: bool, payload: Bytes) -> Result<Event, Violation> {
     Ok(Event::Message(if is_text {
         Message::Text(utf8::text(payload)?)
     } else {
-        Message::Binary(payload.into())
+        Message::Binary(payload)
     }))
 }

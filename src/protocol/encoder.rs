@@ -1,6 +1,5 @@
 //! Messages to bytes: [`Encoder`].
 
-use super::frame::{MAX_HEADER, append_header};
 use super::{Fin, MaskKey, Opcode, Role};
 
 /// Makes frames.
@@ -9,13 +8,17 @@ pub(crate) struct Encoder {
     role: Role,
 }
 
+/// The longest header: two bytes, eight of length, four of mask.
+pub(crate) const MAX_HEADER: usize = 14;
+
 impl Encoder {
     pub(crate) fn new(role: Role) -> Self {
         Self { role }
     }
 
     /// Appends a frame with its payload.
-    pub(crate) fn encode(&mut self, opcode: Opcode, fin: Fin, payload: &[u8], out: &mut Vec<u8>) {
+    #[inline]
+    pub(crate) fn encode(&self, opcode: Opcode, fin: Fin, payload: &[u8], out: &mut Vec<u8>) {
         out.reserve(MAX_HEADER + payload.len());
         match self.encode_header(opcode, fin, payload.len() as u64, out) {
             Some(key) => key.append_masked(out, payload, 0),
@@ -25,8 +28,9 @@ impl Encoder {
 
     /// Appends the header of a frame whose payload the caller lets follow, masked with the key if
     /// there is one.
+    #[inline]
     pub(crate) fn encode_header(
-        &mut self,
+        &self,
         opcode: Opcode,
         fin: Fin,
         length: u64,
@@ -36,5 +40,79 @@ impl Encoder {
         let key = (self.role == Role::Client).then(MaskKey::random);
         append_header(out, opcode, fin, length, key);
         key
+    }
+}
+
+/// Appends a header (RFC 6455, section 5.2), with the shortest form of the length.
+#[inline]
+fn append_header(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, length: u64, key: Option<MaskKey>) {
+    let first = opcode as u8 | if fin == Fin::Last { 0x80 } else { 0 };
+    let masked = if key.is_some() { 0x80 } else { 0 };
+    if let (0..126, Some(key)) = (length, key) {
+        // The common case in one piece.
+        let [a, b, c, d] = key.as_bytes();
+        return out.extend_from_slice(&[first, masked | length as u8, a, b, c, d]);
+    }
+    match length {
+        0..126 => out.extend_from_slice(&[first, masked | length as u8]),
+        126..=0xFFFF => {
+            let [high, low] = (length as u16).to_be_bytes();
+            out.extend_from_slice(&[first, masked | 126, high, low]);
+        }
+        _ => {
+            out.extend_from_slice(&[first, masked | 127]);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+    }
+    if let Some(key) = key {
+        out.extend_from_slice(&key.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tungstenite::protocol::frame::FrameHeader;
+
+    use super::*;
+
+    /// Every header is tungstenite's: of each opcode, first or last, masked or not, with every length
+    /// up to where the last form begins, and around each power of two behind that.
+    #[test]
+    fn headers_are_those_of_tungstenite() {
+        let powers = (16..64).map(|power| 1_u64 << power);
+        let large = powers.flat_map(|power| [power - 1, power, power + 1]);
+        let lengths: Vec<_> = (0..=0x1_0001).chain(large).collect();
+        for opcode in [
+            Opcode::Continuation,
+            Opcode::Text,
+            Opcode::Binary,
+            Opcode::Close,
+            Opcode::Ping,
+            Opcode::Pong,
+        ] {
+            for fin in [Fin::More, Fin::Last] {
+                for key in [None, Some([1, 2, 3, 0xFF])] {
+                    for &length in &lengths {
+                        compare(opcode, fin, key, length);
+                    }
+                }
+            }
+        }
+    }
+
+    fn compare(opcode: Opcode, fin: Fin, key: Option<[u8; 4]>, length: u64) {
+        let mut ours = Vec::with_capacity(MAX_HEADER);
+        append_header(&mut ours, opcode, fin, length, key.map(MaskKey::from));
+        let mut theirs = Vec::with_capacity(MAX_HEADER);
+        let header = FrameHeader {
+            is_final: fin == Fin::Last,
+            opcode: opcode.to_wire(),
+            mask: key,
+            ..FrameHeader::default()
+        };
+        header
+            .format(length, &mut theirs)
+            .expect("a vector takes it");
+        assert_eq!(ours, theirs, "{opcode:?} {fin:?} {key:?} {length}");
     }
 }

@@ -3,7 +3,6 @@
 //! Headers are read by hand: tungstenite's way to read one calls the program's logger, five times a
 //! frame, and a logger may panic. A test compares the two.
 
-use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{MaskKey, Role, Violation};
@@ -12,18 +11,15 @@ use crate::Message;
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const MAX_CONTROL_PAYLOAD: u64 = 125;
 
-/// The longest header: two bytes, eight of length, four of mask.
-pub(super) const MAX_HEADER: usize = 14;
-
 /// Names what a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
-    Continuation,
-    Text,
-    Binary,
-    Close,
-    Ping,
-    Pong,
+    Continuation = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
 }
 
 impl Opcode {
@@ -52,7 +48,9 @@ impl Opcode {
         })
     }
 
-    fn to_wire(self) -> OpCode {
+    /// Tells how tungstenite calls it.
+    #[cfg(test)]
+    pub(super) fn to_wire(self) -> OpCode {
         match self {
             Self::Continuation => OpCode::Data(Data::Continue),
             Self::Text => OpCode::Data(Data::Text),
@@ -65,7 +63,7 @@ impl Opcode {
 }
 
 /// Holds the header of a frame that came, legal as far as the header alone can tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) opcode: Opcode,
     pub(super) is_final: bool,
@@ -77,10 +75,58 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Reads the header of a whole message, where `bytes` begin with one in the form that most have: one
+    /// frame of at most 64 KiB, all of which is there. `None` says nothing about other forms.
+    #[inline]
+    pub(super) fn of_whole_message(bytes: &[u8], role: Role) -> Option<Self> {
+        let &[first, second, ..] = bytes else {
+            return None;
+        };
+        let opcode = match first {
+            0x81 => Opcode::Text,
+            0x82 => Opcode::Binary,
+            _ => return None,
+        };
+        let is_masked = role == Role::Server;
+        let form = second ^ (u8::from(is_masked) << 7);
+        let (length, head) = match form {
+            0..126 => (usize::from(form), 2),
+            126 => (usize::from(extended_length(bytes)?), 4),
+            _ => return None,
+        };
+        let (key, size) = if is_masked {
+            let key: [u8; 4] = bytes.get(head..head + 4)?.try_into().ok()?;
+            (Some(MaskKey::from(key)), head + 4)
+        } else {
+            (None, head)
+        };
+        (bytes.len() >= size + length).then_some(Self {
+            opcode,
+            is_final: true,
+            key,
+            length: length as u64,
+            size,
+        })
+    }
+
+    /// Tells whether `bytes` begin with a whole frame, legal or not.
+    #[inline]
+    pub(super) fn is_whole(bytes: &[u8]) -> bool {
+        let &[_, second, ..] = bytes else {
+            return false;
+        };
+        let mask = usize::from(second >> 7) * 4;
+        match second & 0x7F {
+            form @ 0..126 => bytes.len() >= 2 + mask + usize::from(form),
+            form => is_whole_and_long(form, mask, &bytes[2..]),
+        }
+    }
+
     /// Reads the header that `bytes` begin with, or returns `None` if its end has not come.
     ///
     /// # Errors
     /// 1002 for a header that no frame to this side may have.
+    #[inline(never)]
     pub(super) fn parse(
         bytes: &[u8],
         role: Role,
@@ -154,6 +200,19 @@ fn split_length(form: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
     })
 }
 
+/// Returns a length of 16 bits, if that is its shortest form.
+fn extended_length(bytes: &[u8]) -> Option<u16> {
+    let &[_, _, high, low, ..] = bytes else {
+        return None;
+    };
+    Some(u16::from_be_bytes([high, low])).filter(|length| *length >= 126)
+}
+
+fn is_whole_and_long(form: u8, mask: usize, rest: &[u8]) -> bool {
+    split_length(form, rest)
+        .is_some_and(|(length, rest)| rest.len() >= mask && (rest.len() - mask) as u64 >= length)
+}
+
 /// Splits off the mask's key, where there is one.
 fn split_key(is_masked: bool, rest: &[u8]) -> Option<(Option<MaskKey>, &[u8])> {
     if !is_masked {
@@ -196,27 +255,11 @@ pub(crate) enum Fin {
     Last,
 }
 
-/// Appends the header of a frame.
-pub(super) fn append_header(
-    out: &mut Vec<u8>,
-    opcode: Opcode,
-    fin: Fin,
-    length: u64,
-    key: Option<MaskKey>,
-) {
-    let header = FrameHeader {
-        is_final: fin == Fin::Last,
-        opcode: opcode.to_wire(),
-        mask: key.map(MaskKey::as_bytes),
-        ..FrameHeader::default()
-    };
-    let formatted = header.format(length, out);
-    debug_assert!(formatted.is_ok(), "writing to a Vec cannot fail");
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
+
+    use tungstenite::protocol::frame::FrameHeader;
 
     use super::*;
 
@@ -237,6 +280,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The quick way to read a header finds whole messages alone, and reads them as the thorough way.
+    #[test]
+    fn whole_messages_are_read_as_all_else() {
+        for start in 0..=u16::MAX {
+            for (tail, padding) in [(0, 0), (0, 130), (0x7D, 139), (0x7E, 140), (0x0100, 300)] {
+                let tail = [u16::to_be_bytes(tail), [1, 2], [3, 4], [5, 6]].concat();
+                let whole = [&start.to_be_bytes()[..], &tail, &vec![7; padding]].concat();
+                for end in [0, 1, 2, 3, 5, 7, 8, 9, 131, 134, whole.len()] {
+                    let bytes = &whole[..end.min(whole.len())];
+                    compare_ways(bytes, Role::Client);
+                    compare_ways(bytes, Role::Server);
+                }
+            }
+        }
+    }
+
+    fn compare_ways(bytes: &[u8], role: Role) {
+        let thorough = Header::parse(bytes, role, false);
+        let is_whole = |header: &Header| (bytes.len() - header.size) as u64 >= header.length;
+        if let Ok(Some(header)) = &thorough {
+            assert_eq!(Header::is_whole(bytes), is_whole(header), "{bytes:x?}");
+        }
+        let whole = thorough.ok().flatten().filter(is_whole);
+        let usual = |header: &Header| {
+            let is_data = matches!(header.opcode, Opcode::Text | Opcode::Binary);
+            is_data && header.is_final && header.length <= 0xFFFF
+        };
+        let quick = Header::of_whole_message(bytes, role);
+        assert_eq!(quick, whole.filter(usual), "{bytes:x?}, {role:?}");
     }
 
     fn compare(bytes: &[u8]) {

@@ -10,7 +10,7 @@ impl MaskKey {
     /// Makes a fresh key that the program cannot foresee (RFC 6455, sections 5.3 and 10.3), without
     /// a system call.
     pub(super) fn random() -> Self {
-        Self(random())
+        Self(random::<u32>().to_ne_bytes())
     }
 
     pub(super) const fn as_bytes(self) -> [u8; 4] {
@@ -20,28 +20,29 @@ impl MaskKey {
     /// Masks bytes in place; the first of them is the payload's byte number `position`.
     pub(crate) fn apply(self, bytes: &mut [u8], position: usize) {
         let key = self.rotated(position);
-        let word = u64::from(u32::from_ne_bytes(key)) * 0x1_0000_0001;
-        let mut words = bytes.chunks_exact_mut(8);
-        for chunk in &mut words {
-            xor(chunk, word.to_ne_bytes());
-        }
-        for (byte, key) in words.into_remainder().iter_mut().zip(key.iter().cycle()) {
+        let rest = mask_blocks::<BLOCK>(bytes, key);
+        let rest = mask_blocks::<16>(rest, key);
+        let rest = mask_blocks::<4>(rest, key);
+        for (byte, key) in rest.iter_mut().zip(key) {
             *byte ^= key;
         }
     }
 
-    /// Appends bytes masked; the first of them is the payload's byte number `position`.
+    /// Appends bytes masked, in one pass; the first of them is the payload's byte number `position`.
+    #[inline]
     pub(crate) fn append_masked(self, out: &mut Vec<u8>, bytes: &[u8], position: usize) {
-        let start = out.len();
-        out.extend_from_slice(bytes);
-        self.apply(&mut out[start..], position);
+        let key = self.rotated(position);
+        out.reserve(bytes.len());
+        let rest = append_blocks::<BLOCK>(out, bytes, key);
+        let rest = append_blocks::<16>(out, rest, key);
+        let rest = append_blocks::<4>(out, rest, key);
+        out.extend(rest.iter().zip(key).map(|(byte, key)| byte ^ key));
     }
 
     /// Turns the key so that it begins with the byte that is due at `position`.
     fn rotated(self, position: usize) -> [u8; 4] {
-        let mut key = self.0;
-        key.rotate_left(position % 4);
-        key
+        let turn = 8 * (position % 4) as u32;
+        u32::from_le_bytes(self.0).rotate_right(turn).to_le_bytes()
     }
 }
 
@@ -51,13 +52,41 @@ impl From<[u8; 4]> for MaskKey {
     }
 }
 
-/// Masks eight bytes as one word.
-fn xor(chunk: &mut [u8], key: [u8; 8]) {
-    let Ok(chunk) = <&mut [u8; 8]>::try_from(chunk) else {
-        return;
-    };
-    let word = u64::from_ne_bytes(*chunk) ^ u64::from_ne_bytes(key);
-    *chunk = word.to_ne_bytes();
+/// Bytes that are masked in one go: as many as make the loop around them cheap.
+const BLOCK: usize = 128;
+
+/// Masks as many whole blocks as there are, and returns the rest. As their length is known, the
+/// compiler makes vector instructions of it.
+#[inline(always)]
+fn mask_blocks<const N: usize>(bytes: &mut [u8], key: [u8; 4]) -> &mut [u8] {
+    let (blocks, rest) = bytes.split_at_mut(bytes.len() - bytes.len() % N);
+    for block in blocks.chunks_exact_mut(N) {
+        for word in block.chunks_exact_mut(4) {
+            let masked = masked(word, key);
+            word.copy_from_slice(&masked);
+        }
+    }
+    rest
+}
+
+/// Appends as many whole blocks as there are, masked, and returns the rest.
+#[inline(always)]
+fn append_blocks<'a, const N: usize>(out: &mut Vec<u8>, bytes: &'a [u8], key: [u8; 4]) -> &'a [u8] {
+    let blocks = bytes.chunks_exact(N);
+    let rest = blocks.remainder();
+    for block in blocks.filter_map(|block| block.first_chunk::<N>()) {
+        let mut block = *block;
+        mask_blocks::<N>(&mut block, key);
+        out.extend_from_slice(&block);
+    }
+    rest
+}
+
+/// Masks the four bytes of `word`.
+#[inline(always)]
+fn masked(word: &[u8], key: [u8; 4]) -> [u8; 4] {
+    let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
+    (word ^ u32::from_ne_bytes(key)).to_ne_bytes()
 }
 
 #[cfg(test)]
@@ -70,9 +99,10 @@ mod tests {
     /// however long it is.
     #[test]
     fn masks_like_the_bytewise_definition() {
-        let plain: Vec<u8> = (0..80).map(|i: u8| i.wrapping_mul(37)).collect();
+        let plain: Vec<u8> = (0..=255).map(|i: u8| i.wrapping_mul(37)).collect();
+        let around_a_block = BLOCK - 2..=BLOCK + 25;
         for position in 0..=40 {
-            for length in 0..=40 {
+            for length in (0..=40).chain(around_a_block.clone()) {
                 let piece = &plain[position..position + length];
                 let defined: Vec<u8> = (position..position + length)
                     .map(|i| plain[i] ^ KEY[i % 4])

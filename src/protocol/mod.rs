@@ -9,6 +9,7 @@ mod decoder;
 mod encoder;
 mod frame;
 mod mask;
+mod payloads;
 mod read_buffer;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use bytes::Bytes;
 
 pub(crate) use close_frame::CloseFrame;
 pub(crate) use decoder::Decoder;
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{Encoder, MAX_HEADER};
 pub(crate) use frame::{Fin, Opcode};
 pub(crate) use mask::MaskKey;
 
@@ -73,16 +74,6 @@ pub(crate) enum Event {
     Close(Option<CloseFrame>),
 }
 
-impl Event {
-    fn completes_message(&self) -> bool {
-        match self {
-            Self::Message(_) => true,
-            Self::Chunk(chunk) => chunk.is_last,
-            _ => false,
-        }
-    }
-}
-
 /// Holds a piece of a message, or all of it; pieces of a text may split characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
@@ -112,6 +103,18 @@ pub(crate) struct Violation {
 }
 
 impl Violation {
+    /// The system has no memory for a message.
+    const NO_MEMORY: Self = Self {
+        code: CloseCode::TOO_BIG,
+        what: Cow::Borrowed("there is no memory for the message"),
+    };
+
+    /// A message is given up, since peers hold more than the process lets them.
+    pub(crate) const NO_ROOM: Self = Self {
+        code: CloseCode::TOO_BIG,
+        what: Cow::Borrowed("there is no room for the message among those of others"),
+    };
+
     const fn protocol(what: &'static str) -> Self {
         Self {
             code: CloseCode::PROTOCOL_ERROR,

@@ -1,40 +1,104 @@
 //! What came and is not decoded yet: [`ReadBuffer`].
 
+use std::mem;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::read_buffers::{self, Keep, LARGE};
+
 /// The capacity of a connection's buffer that has nothing to do, in bytes.
 pub(super) const AT_REST: usize = 4 << 10;
-
-/// The largest capacity, in bytes.
-const LARGEST: usize = 64 << 10;
 
 /// Holds received bytes, with a cursor behind those that are decoded.
 ///
 /// Decoding only moves the cursor. The bytes behind it move once per `recv`, and they are few,
-/// because the decoder leaves no more than a piece of a header or of a control frame.
-#[derive(Debug)]
+/// because the decoder leaves no more than a piece of a frame.
+#[derive(Debug, Default)]
 pub(super) struct ReadBuffer {
     bytes: Vec<u8>,
+    /// What is left of the bytes while payloads that were split off may be in use.
+    rest: Option<BytesMut>,
+    /// How far they are decoded.
     start: usize,
+    /// How many bytes stood here before the last `recv`.
+    before: usize,
+    /// Whether the last `recv` had no room for more.
+    was_full: bool,
+    /// Whether the last burst was more than a buffer at rest holds.
+    is_busy: bool,
+    keep: Option<Keep>,
 }
 
 impl ReadBuffer {
     pub(super) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, start: 0 }
+        Self {
+            bytes,
+            ..Self::default()
+        }
     }
 
     pub(super) fn unread(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        match &self.rest {
+            None => &self.bytes[self.start..],
+            Some(rest) => &rest[self.start..],
+        }
+    }
+
+    #[inline]
+    pub(super) fn unread_mut(&mut self) -> &mut [u8] {
+        let start = self.start;
+        &mut self.all()[start..]
+    }
+
+    /// Moves the cursor behind the next bytes, of which so many must be there.
+    #[inline]
+    pub(super) fn skip(&mut self, count: usize) {
+        self.start += count;
     }
 
     /// Takes the next bytes, `count` of them or all there are.
-    pub(super) fn take(&mut self, count: usize) -> &[u8] {
+    pub(super) fn take(&mut self, count: usize) -> &mut [u8] {
         let start = self.start;
-        self.start += count.min(self.unread().len());
-        &self.bytes[start..self.start]
+        let end = start + count.min(self.unread().len());
+        self.start = end;
+        &mut self.all()[start..end]
     }
 
+    fn all(&mut self) -> &mut [u8] {
+        match &mut self.rest {
+            None => &mut self.bytes,
+            Some(rest) => rest,
+        }
+    }
+
+    /// Takes the next bytes without copying them: whoever has them has the whole buffer.
+    pub(super) fn split_off(&mut self, count: usize) -> BytesMut {
+        if self.rest.is_none() {
+            self.was_full = self.is_full();
+            let bytes = Bytes::from(mem::take(&mut self.bytes));
+            self.rest = Some(BytesMut::from(bytes));
+        }
+        let start = mem::take(&mut self.start);
+        let rest = self.rest.get_or_insert_default();
+        rest.advance(start);
+        rest.split_to(count.min(rest.len()))
+    }
+
+    /// Forgets what is left.
     pub(super) fn clear(&mut self) {
+        if let Some(rest) = self.rest.take() {
+            self.bytes = reclaim(rest);
+        }
         self.bytes.clear();
         self.start = 0;
+    }
+
+    /// Forgets what is left, and gives up a large buffer for as long as it is not wanted.
+    pub(super) fn release(&mut self) {
+        self.clear();
+        if self.bytes.capacity() > AT_REST && self.keep.is_none() {
+            read_buffers::give_back(mem::take(&mut self.bytes));
+        }
     }
 
     /// Replaces what is left, which must be nothing, by bytes that were received elsewhere.
@@ -44,34 +108,92 @@ impl ReadBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Returns how many bytes still come through the buffer, where more are received past it.
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity().max(AT_REST)
+        self.bytes.capacity().clamp(AT_REST, LARGE / 2)
+    }
+
+    /// Tells whether the last `recv` has filled the buffer: there is probably more.
+    pub(super) fn is_full(&self) -> bool {
+        match &self.rest {
+            None => !self.bytes.is_empty() && self.bytes.len() == self.bytes.capacity(),
+            Some(_) => self.was_full,
+        }
     }
 
     /// Makes room for the next `recv`.
     ///
-    /// A buffer that the last `recv` filled is doubled, for there is probably more. One that it did
-    /// not goes back to rest, for the socket is empty now and the wait may be long.
+    /// Where there is probably more to come, that is a large buffer. Where there is not, the wait may be
+    /// long: a connection whose last burst was large keeps its large buffer, if few others do, and
+    /// otherwise the buffer goes back to rest. Where there is no memory for a new one, it stays.
     pub(super) fn spare(&mut self) -> &mut Vec<u8> {
-        let is_full = self.bytes.len() == self.capacity();
-        let capacity = if is_full {
-            2 * self.capacity()
+        let is_full = self.is_full();
+        if is_full {
+            self.is_busy = true;
+        } else if self.rest.is_some() || self.bytes.len() != self.before {
+            self.is_busy = self.rest.is_some() || self.bytes.len() > AT_REST;
+        }
+        if is_full || self.unread().len() >= AT_REST || self.is_busy && self.may_keep() {
+            self.move_to(LARGE);
         } else {
-            AT_REST
-        };
-        let capacity = capacity.min(LARGEST).max(2 * self.unread().len());
-        self.compact(capacity);
+            self.keep = None;
+            self.move_to(AT_REST);
+        }
+        self.before = self.bytes.len();
         &mut self.bytes
     }
 
-    fn compact(&mut self, capacity: usize) {
-        if self.bytes.capacity() == capacity {
-            self.bytes.drain(..self.start);
-        } else {
-            let mut bytes = Vec::with_capacity(capacity);
-            bytes.extend_from_slice(self.unread());
-            self.bytes = bytes;
+    fn may_keep(&mut self) -> bool {
+        if self.keep.is_none() {
+            self.keep = Keep::new();
+        }
+        self.keep.is_some()
+    }
+
+    /// Moves what is left to the beginning of a buffer of this capacity, if it can be had.
+    fn move_to(&mut self, capacity: usize) {
+        let is_there = self.rest.is_none() && self.bytes.capacity() == capacity;
+        match (!is_there).then(|| buffer(capacity)).flatten() {
+            Some(mut bytes) => {
+                append(&mut bytes, self.unread());
+                let before = match self.rest.take() {
+                    None => mem::take(&mut self.bytes),
+                    Some(rest) => reclaim(rest),
+                };
+                read_buffers::give_back(before);
+                self.bytes = bytes;
+            }
+            None => {
+                if let Some(rest) = self.rest.take() {
+                    self.bytes = rest.into();
+                }
+                self.bytes.drain(..self.start);
+            }
         }
         self.start = 0;
+    }
+}
+
+/// Returns an empty buffer, or none where there is no memory.
+fn buffer(capacity: usize) -> Option<Vec<u8>> {
+    if capacity == LARGE {
+        return read_buffers::take();
+    }
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(capacity).ok()?;
+    Some(buffer)
+}
+
+/// Returns the memory of a buffer, if nobody has a part of it, and otherwise none.
+fn reclaim(mut rest: BytesMut) -> Vec<u8> {
+    rest.clear();
+    rest.into()
+}
+
+/// Appends bytes in steps: processors take their time to begin a copy of more.
+fn append(bytes: &mut Vec<u8>, more: &[u8]) {
+    const STEP: usize = 2 << 10;
+    for step in more.chunks(STEP) {
+        bytes.extend_from_slice(step);
     }
 }

@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::read_buffer::AT_REST;
 use super::{CloseFrame, Decoder, Encoder, Event, Fin, Limits, Opcode, Role, Violation};
+use crate::read_buffers::LARGE;
 use crate::{CloseCode, Config, Message, Text};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -54,17 +55,25 @@ fn feed_by<'a>(
     Seen { events, failure }
 }
 
-/// Collects events; asks `has_event` before every other `next`, which must not change anything.
+/// Collects events; asks before every other `next` whether a whole frame is there, which must not
+/// change anything.
 fn drain(decoder: &mut Decoder, events: &mut Vec<Event>) -> Result<(), Violation> {
     loop {
-        let announced = (events.len() % 2 == 0).then(|| decoder.has_event());
-        let next = decoder.next();
-        assert!(announced.is_none_or(|has| has == !matches!(next, Ok(None))));
-        match next? {
+        if events.len() % 2 == 0 {
+            decoder.has_whole_frame();
+        }
+        match decoder.next()? {
             Some(event) => events.push(event),
+            None if make_room(decoder) => {}
             None => return Ok(()),
         }
     }
+}
+
+/// Gives the message that comes the memory that it wants; tells whether it wanted some.
+fn make_room(decoder: &mut Decoder) -> bool {
+    let wanted = decoder.wanted();
+    wanted.map(|bytes| decoder.grow(bytes).unwrap()).is_some()
 }
 
 fn limits() -> Limits {
@@ -129,7 +138,8 @@ fn check(what: &str, role: Role, limits: Limits, bytes: &[u8], expected: &Seen) 
     let (half, other_half) = bytes.split_at(bytes.len() / 2);
     let whole = feed(&mut decoder(role, limits), [bytes]);
     let halves = feed(&mut decoder(role, limits), [half, other_half]);
-    for seen in [whole, halves] {
+    let quick = feed_as_reader(&mut decoder(role, limits), [half, other_half]);
+    for seen in [whole, halves, quick] {
         assert_eq!(seen.events, expected.events, "{what}, {role:?}");
         assert_eq!(
             seen.failure.map(|(code, _)| code),
@@ -139,6 +149,8 @@ fn check(what: &str, role: Role, limits: Limits, bytes: &[u8], expected: &Seen) 
     }
     let one_by_one = feed(&mut decoder(role, limits), bytes.chunks(1));
     assert_eq!(one_by_one, *expected, "{what}, {role:?}");
+    let one_by_one = feed_as_reader(&mut decoder(role, limits), bytes.chunks(1));
+    assert_eq!(one_by_one, *expected, "{what}, {role:?}, quick");
     let behind_handshake = feed_pipelined(role, limits, bytes);
     assert_eq!(behind_handshake, expected.events, "{what}, {role:?}");
     if expected.failure.map(|(code, _)| code) != Some(CloseCode::TOO_BIG) {
@@ -763,6 +775,7 @@ fn declared_lengths_allocate_nothing() {
             spare.extend_from_slice(&[0; 1000]);
             came += 1000;
             assert_eq!(decoder.next(), Ok(None));
+            make_room(&mut decoder);
         }
     }
 }
@@ -788,12 +801,12 @@ fn large_payloads_are_not_copied() {
 #[test]
 fn bytes_received_behind_a_payload_are_kept() {
     for role in BOTH {
-        let mut bytes = frame(role, 0x02, &[1; 50_000]);
+        let mut bytes = frame(role, 0x02, &[1; 70_000]);
         bytes.extend(frame(role, 0x00, &[2; 10_000]));
         bytes.extend(frame(role, 0x80, &[3; 6_000]));
         bytes.extend(frame(role, 0x81, b"behind").repeat(1000));
         let mut decoder = decoder(role, limits());
-        let begun = 50_000 + 10_000 + 500;
+        let begun = 70_000 + 10_000 + 500;
         feed(&mut decoder, [&bytes[..begun]]);
         let spare = decoder.spare();
         assert!(
@@ -804,39 +817,117 @@ fn bytes_received_behind_a_payload_are_kept() {
         let events = feed(&mut decoder, [&bytes[begun..]]).events;
         assert_eq!(
             events[0].clone(),
-            binary(&[&[1; 50_000][..], &[2; 10_000], &[3; 6_000]].concat())
+            binary(&[&[1; 70_000][..], &[2; 10_000], &[3; 6_000]].concat())
         );
         assert_eq!(events[1..], vec![text("behind"); 1000]);
     }
 }
 
-/// The read buffer grows while it is filled, to 64 KiB at most, and is back at 4 KiB as soon as the
-/// socket ran dry, after a large message too.
+/// A read buffer that was filled is followed by a large one. Behind a burst that was large the
+/// connection waits with that, and behind a small one with 4 KiB again.
 #[test]
-fn the_read_buffer_rests_at_4_kib() {
+fn the_read_buffer_follows_the_bursts() {
     for role in BOTH {
         let mut decoder = decoder(role, limits());
         assert_eq!(decoder.spare().capacity(), AT_REST);
         let small = frame(role, 0x82, b"0123456789");
         let flood = small.repeat(20_000);
-        let mut capacities = Vec::new();
-        let mut rest = &flood[..];
-        while !rest.is_empty() {
-            let spare = decoder.spare();
-            let room = spare.capacity() - spare.len();
-            capacities.push(spare.capacity());
-            let (now, later) = rest.split_at(room.min(rest.len()));
-            spare.extend_from_slice(now);
-            rest = later;
-            while decoder.next().unwrap().is_some() {}
-        }
-        assert_eq!(capacities[..6], [4096, 8192, 16384, 32768, 65536, 65536]);
-        assert_eq!(decoder.spare().capacity(), AT_REST);
         let large = frame(role, 0x82, &vec![7; 3 << 20]);
-        let seen = feed(&mut decoder, [&[&large, &small[..]].concat()[..]]);
-        assert_eq!(seen.events.len(), 2);
-        assert_eq!(decoder.spare().capacity(), AT_REST);
+        for (burst, first, then) in [
+            (&flood, AT_REST, LARGE),
+            (&flood, LARGE, LARGE),
+            (&small, LARGE, AT_REST),
+            (&[&large[..], &small].concat(), AT_REST, AT_REST),
+        ] {
+            assert_eq!(decoder.spare().capacity(), first);
+            feed(&mut decoder, [&burst[..]]);
+            // More than one wait may pass until something comes.
+            assert_eq!(decoder.spare().capacity(), then);
+            assert_eq!(decoder.spare().capacity(), then);
+        }
     }
+}
+
+/// A message of at least 16 KiB that is whole in the buffer stays where it is, and so does the next.
+#[test]
+fn payloads_in_a_large_buffer_are_not_copied() {
+    for role in BOTH {
+        for first in [0x81, 0x82] {
+            let mut decoder = decoder(role, limits());
+            feed(&mut decoder, [&frame(role, 0x82, &[7; 5000]).repeat(2)[..]]);
+            let spare = decoder.spare();
+            assert_eq!(spare.capacity(), LARGE);
+            let address = spare.as_ptr() as usize;
+            let frame = frame(role, first, &[b'x'; LARGE / 4]);
+            let events = feed(&mut decoder, [&frame.repeat(3)[..]]).events;
+            for (number, event) in events.into_iter().enumerate() {
+                let Event::Message(message) = event else {
+                    panic!("no message");
+                };
+                let end = (number + 1) * frame.len();
+                assert_eq!(
+                    message.as_bytes().as_ptr() as usize,
+                    address + end - LARGE / 4
+                );
+            }
+        }
+    }
+}
+
+/// Messages of every size around the thresholds come whole, one behind the other, with what comes
+/// between them, wherever the bytes are cut; so do those that end in what is not UTF-8.
+#[test]
+fn sizes_around_thresholds_arrive_cut_anywhere() {
+    let mut random = StdRng::seed_from_u64(11);
+    for threshold in [0, 125, 2 << 10, AT_REST, LARGE / 4, LARGE / 2, LARGE] {
+        for role in BOTH {
+            let sizes = threshold.saturating_sub(12)..threshold + 2;
+            let (mut bytes, mut events) = (Vec::new(), Vec::new());
+            for size in sizes {
+                let letters = "\u{e4}".repeat(size / 2) + &"x".repeat(size % 2);
+                bytes.extend(frame(role, 0x81, letters.as_bytes()));
+                bytes.extend(frame(role, 0x89, b"p"));
+                bytes.extend(frame(role, 0x82, &vec![size as u8; size]));
+                events.push(text(&letters));
+                events.push(Event::Ping(Bytes::from_static(b"p")));
+                events.push(binary(&vec![size as u8; size]));
+            }
+            let good = bytes.len();
+            let wrong = [&vec![b'x'; threshold][..], b"\xff"].concat();
+            bytes.extend(frame(role, 0x81, &wrong));
+            for _ in 0..4 {
+                let mut cuts: Vec<_> = (0..8)
+                    .map(|_| random.random_range(0..bytes.len()))
+                    .collect();
+                cuts.sort_unstable();
+                let mut pieces = Vec::new();
+                let mut from = 0;
+                for cut in cuts.into_iter().chain([good, bytes.len()]) {
+                    pieces.push(&bytes[from..cut.max(from)]);
+                    from = cut.max(from);
+                }
+                let seen = feed_as_reader(&mut decoder(role, limits()), pieces);
+                assert!(seen.events == events, "{role:?}, {threshold}");
+                let failure = Some((CloseCode::INVALID_PAYLOAD, bytes.len()));
+                assert_eq!(seen.failure, failure, "{role:?}, {threshold}");
+            }
+        }
+    }
+}
+
+/// Feeds as the reading end does, which asks for messages that are there whole first.
+fn feed_as_reader<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+    feed_by(decoder, pieces, |decoder, events| {
+        loop {
+            while let Some(message) = decoder.next_whole_message() {
+                events.push(Event::Message(message));
+            }
+            match decoder.next()? {
+                Some(event) => events.push(event),
+                None => return Ok(()),
+            }
+        }
+    })
 }
 
 /// A message holds only its own bytes, or a quarter more, or 4 KiB: small ones before and after a

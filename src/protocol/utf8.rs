@@ -20,15 +20,13 @@ impl Utf8Progress {
     /// end is no error yet.
     pub(super) fn advance(&mut self, piece: &[u8]) -> Result<(), Violation> {
         let rest = self.complete_character(piece)?;
-        let Err(error) = std::str::from_utf8(rest) else {
-            return Ok(());
-        };
-        if error.error_len().is_some() {
+        let (whole, begun) = rest.split_at(rest.len() - begun_at_end(rest));
+        check(whole)?;
+        // What has begun is short, and may be hopeless already.
+        if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_some()) {
             return Err(NOT_UTF8);
         }
-        for byte in &rest[error.valid_up_to()..] {
-            self.push(*byte);
-        }
+        begun.iter().for_each(|byte| self.push(*byte));
         Ok(())
     }
 
@@ -64,10 +62,27 @@ impl Utf8Progress {
     }
 }
 
-/// Makes a whole message's text, with one check.
+/// Returns how many bytes at the end are of a character that lacks more.
+fn begun_at_end(bytes: &[u8]) -> usize {
+    let lacks_more = |(at, byte): (usize, &u8)| match byte {
+        0xC0..=0xDF => Some((at, at + 1 < 2)),
+        0xE0..=0xEF => Some((at, at + 1 < 3)),
+        0xF0..=0xFF => Some((at, at + 1 < 4)),
+        _ => None,
+    };
+    let last = bytes.iter().rev().enumerate().take(3).find_map(lacks_more);
+    last.map_or(0, |(at, lacks)| if lacks { at + 1 } else { 0 })
+}
+
+/// Checks a whole message's text.
 ///
 /// # Errors
 /// 1007 if the bytes are not UTF-8.
+pub(super) fn check(bytes: &[u8]) -> Result<&str, Violation> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| NOT_UTF8)
+}
+
+/// Checks a whole message's text likewise, and takes it as it is.
 pub(super) fn text(bytes: impl Into<bytes::Bytes>) -> Result<crate::Text, Violation> {
     crate::Text::from_utf8(bytes).ok_or(NOT_UTF8)
 }

@@ -32,9 +32,11 @@ impl Admission {
     /// Judges a request; an error is what it gets.
     pub(super) fn judge(&self, request: &Request) -> Result<(), Reply> {
         // By the accepted socket: a server that listens everywhere is reached from this machine too.
-        let on_loopback = request.local_addr().ip().to_canonical().is_loopback();
+        let local = request.local_addr().canonical_ip();
+        let on_loopback = local.is_some_and(|ip| ip.is_loopback());
         // A proxy on this machine passes on what it was asked for.
-        let is_proxy = self.proxies.contains(request.peer_addr().ip());
+        let peer = request.peer_addr().canonical_ip();
+        let is_proxy = peer.is_some_and(|ip| self.proxies.contains(ip));
         self.guard.judge(request, on_loopback && !is_proxy)
     }
 
@@ -42,7 +44,7 @@ impl Admission {
     /// trusted proxy stands for many.
     pub(super) fn quota(&self, socket: &Socket) -> Option<(IpAddr, usize)> {
         let limit = self.max_connections_per_ip?;
-        let peer = socket.peer_addr().ip().to_canonical();
+        let peer = socket.peer_addr().canonical_ip()?;
         (!self.proxies.contains(peer)).then_some((household(peer), limit))
     }
 
@@ -163,8 +165,9 @@ impl ServerBuilder {
     }
 
     /// Sets how many connections one IP address may have at once, those in their handshake
-    /// included; who comes then gets 503. Of IPv6, the addresses that share their first 64 bits count
-    /// as one. Unlimited by default. [Trusted proxies](Self::trusted_proxies) do not count.
+    /// included; further ones get 503. Of IPv6, the addresses that share their first 64 bits count
+    /// as one. Unlimited by default. [Trusted proxies](Self::trusted_proxies) and the peers of Unix
+    /// sockets do not count.
     pub fn max_connections_per_ip(mut self, connections: usize) -> Self {
         self.admission.max_connections_per_ip = Some(connections);
         self
@@ -223,7 +226,66 @@ impl ServerBuilder {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::{Address, Server};
+
+    fn request(local: Address, peer: Address, host: &str) -> Request {
+        let head = http::Request::get("/").header("Host", host);
+        let head = head.body(bytes::Bytes::new()).unwrap();
+        Request::new(Box::new(head), peer, local, Server::detached())
+    }
+
+    fn ip(text: &str) -> Address {
+        text.parse::<SocketAddr>().unwrap().into()
+    }
+
+    /// A name of another machine is refused over loopback, also where a socket serves both IPv6 and
+    /// IPv4. It is taken from a trusted proxy, and over a Unix socket, which no page can reach, unless
+    /// hosts are named.
+    #[test]
+    fn hosts_are_judged_by_the_way_they_came() {
+        let mut admission = Admission::default();
+        admission.proxies.add("127.0.0.7").unwrap();
+        let unix = Address::unnamed();
+        for (local, peer, is_let_in) in [
+            (ip("127.0.0.1:80"), ip("127.0.0.1:9"), false),
+            (
+                ip("[::ffff:127.0.0.1]:80"),
+                ip("[::ffff:127.0.0.1]:9"),
+                false,
+            ),
+            (ip("127.0.0.1:80"), ip("127.0.0.7:9"), true),
+            (
+                ip("[::ffff:127.0.0.1]:80"),
+                ip("[::ffff:127.0.0.7]:9"),
+                true,
+            ),
+            (unix.clone(), unix.clone(), true),
+        ] {
+            let request = request(local, peer.clone(), "example.com");
+            assert_eq!(admission.judge(&request).is_ok(), is_let_in, "{peer}");
+        }
+        admission.guard.allow_host("example.org").unwrap();
+        for (host, is_let_in) in [("example.org", true), ("example.com", false)] {
+            let request = request(unix.clone(), unix.clone(), host);
+            assert_eq!(admission.judge(&request).is_ok(), is_let_in, "{host}");
+        }
+    }
+
+    /// The peer of a Unix socket counts for no address, and is nobody's client.
+    #[test]
+    fn peers_of_unix_sockets_count_for_nobody() {
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let admission = Admission {
+            max_connections_per_ip: Some(1),
+            ..Admission::default()
+        };
+        assert_eq!(admission.quota(&Socket::new(near).unwrap()), None);
+        let request = request(Address::unnamed(), Address::unnamed(), "localhost");
+        assert_eq!(request.client_addr(), None);
+    }
 
     /// Of IPv6 the first 64 bits count, of IPv4 all.
     #[test]

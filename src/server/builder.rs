@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::net::ToSocketAddrs;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::admission::Admission;
 use super::roster::Roster;
 use super::{Server, Shared, start};
 use crate::error::about;
+use crate::held::memory_budget;
 use crate::process::Process;
+use crate::record::debug;
 use crate::sync::Mutex;
-use crate::transport::{Acceptor, Listener, max_connections};
+use crate::transport::{Acceptor, Limits, Listener};
 use crate::{
     Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, ServerTls, Upgrade,
     WebSocket,
@@ -31,6 +33,8 @@ pub struct ServerBuilder {
     decide: Option<Decide>,
     attach: Vec<Attach>,
     hooks: Vec<Hook>,
+    /// The settings of routes.
+    route_configs: Vec<Arc<Config>>,
     invalid: Option<Error>,
 }
 
@@ -52,6 +56,7 @@ impl ServerBuilder {
             decide: None,
             attach: Vec::new(),
             hooks: Vec::new(),
+            route_configs: Vec::new(),
             invalid: None,
         }
     }
@@ -117,8 +122,9 @@ impl ServerBuilder {
     /// upgrade requests of an allowed origin.
     ///
     /// It runs on the connection's own thread, so it may block, on a database say. The
-    /// [`handshake_timeout`](Config::handshake_timeout) goes on meanwhile: when it passes, the
-    /// socket is cut, but the thread is free only when the closure returns. A panic answers 500.
+    /// [`handshake_timeout`](Config::handshake_timeout) is over by then: it is for the peer's part. Only
+    /// a stop cuts the socket meanwhile, at its deadline; the thread is free when the closure returns. A
+    /// panic answers 500.
     ///
     /// ```
     /// # use landline::{Reply, Server, Upgrade};
@@ -147,6 +153,7 @@ impl ServerBuilder {
     /// assert!(matches!(twice, Err(Error::Invalid(_))));
     /// ```
     pub fn router(mut self, router: Router) -> Self {
+        self.route_configs.extend(router.configs());
         self.invalid = self.invalid.or(router.check().err());
         self.on_request(move |request| router.reply(request))
     }
@@ -183,22 +190,26 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the limits and deadlines of the connections. A connection has these settings for life.
+    /// Sets the limits and deadlines of the connections. A connection has these settings for life,
+    /// unless its route ([`Router::config`]) or its [`Upgrade`] has others.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
     /// Sets how many connections there may be at once, those in their handshake included; who comes
-    /// then gets 503. By default 0.8 of what the system's limits for descriptors, threads and
-    /// memory maps allow, read when binding.
+    /// then gets 503. By default 0.8 of what the system's limits for descriptors, threads, memory
+    /// maps, control groups and the address space allow, the
+    /// [memory budget](crate::set_memory_budget) left out, read when binding; a DEBUG record tells
+    /// what they are.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
     }
 
-    /// Sets how many handshakes may be under way at once; 256 by default. At the limit the oldest
-    /// is cut and the newcomer served.
+    /// Sets how many handshakes may be under way at once of which the whole request has not come; 256
+    /// by default. At the limit the oldest that waits for its client is cut and the newcomer served. A
+    /// request that has come whole does not count, however long the program takes to answer.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.max(1);
         self
@@ -219,23 +230,36 @@ impl ServerBuilder {
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         self.config.check()?;
+        for config in &self.route_configs {
+            config.check_for_route(&self.config)?;
+        }
         let hook = self.hook()?;
         let admission = self.admission.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;
         let listener = listen(address)?;
+        let limits = Limits::find();
         let shared = Shared {
             local_addrs: listener.local_addrs().map_err(Error::Bind)?,
             config: Arc::new(self.config),
-            max_connections: self.max_connections.unwrap_or_else(max_connections),
+            max_connections: self
+                .max_connections
+                .unwrap_or_else(|| limits.max_connections(memory_budget())),
             max_handshakes: self.max_handshakes,
+            max_lingering: limits.max_lingering(),
             admission,
             tls: Mutex::new(tls.map(Arc::new)),
             hook,
             roster: Roster::default(),
+            failure: OnceLock::new(),
             owner: Process::this(),
             wake: Some(listener.wake()),
         };
-        start(listener, Arc::new(shared))
+        let server = start(listener, Arc::new(shared))?;
+        debug!(
+            "the system allows {limits}; peers can make us hold {} bytes",
+            memory_budget()
+        );
+        Ok(server)
     }
 }
 

@@ -3,14 +3,17 @@
 mod accept;
 mod admission;
 mod builder;
-mod refusal;
+mod lingering;
+mod rejection;
 mod report;
 mod roster;
 mod session;
+mod trouble;
 
 use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,10 +28,12 @@ use crate::http::TrustedProxies;
 use crate::outbox::uncork_thread;
 use crate::process::Process;
 use crate::reader::on_connection_thread;
-use crate::record::debug;
+use crate::record::{debug, error};
 use crate::sync::{Mutex, lock};
 use crate::transport::{Acceptor, Listener, Wake};
-use crate::{Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket};
+use crate::{
+    Address, Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket,
+};
 
 /// Is a running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
 ///
@@ -71,10 +76,12 @@ impl Server {
             config: Arc::default(),
             max_connections: 0,
             max_handshakes: 0,
+            max_lingering: 0,
             admission: Admission::default(),
             tls: Mutex::default(),
             hook: Box::new(|_| Reply::forbidden()),
             roster: Roster::default(),
+            failure: OnceLock::new(),
             owner: Process::this(),
             wake: None,
         });
@@ -89,15 +96,15 @@ impl Server {
     /// Returns the address that the server listens on, the first of several, with the port that the
     /// system chose.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        let first = self.shared.local_addrs.first().copied();
+    pub fn local_addr(&self) -> Address {
+        let first = self.shared.local_addrs.first().cloned();
         // That of a server that never ran.
-        first.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
+        first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())
     }
 
     /// Returns all addresses that the server listens on.
     #[must_use]
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    pub fn local_addrs(&self) -> &[Address] {
         &self.shared.local_addrs
     }
 
@@ -175,6 +182,10 @@ impl Server {
     /// longer than the deadline of the stop.
     ///
     /// # Errors
+    /// [`WaitError::ListenerFailed`] if a listening socket is dead, be it one of several: the server
+    /// then stops by itself, as by [`stop`](Self::stop). One that went on would be out of reach for
+    /// some, and nobody would know.
+    ///
     /// [`WaitError::WouldDeadlock`] at once on a connection's own thread, in a callback or handler, and
     /// in a process that was forked from the server's.
     pub fn wait(&self) -> Result<StopReport, WaitError> {
@@ -182,7 +193,11 @@ impl Server {
             return Err(WaitError::WouldDeadlock);
         }
         uncork_thread();
-        Ok(StopReport::new(self.shared.roster.wait_empty()))
+        let stuck = self.shared.roster.wait_empty();
+        match self.shared.failure.get() {
+            Some(&os_error) => Err(WaitError::ListenerFailed { os_error }),
+            None => Ok(StopReport::new(stuck)),
+        }
     }
 }
 
@@ -197,15 +212,19 @@ impl fmt::Debug for Server {
 
 /// Is what the threads of a server share.
 struct Shared {
-    local_addrs: Vec<SocketAddr>,
+    local_addrs: Vec<Address>,
     config: Arc<Config>,
     max_connections: usize,
     max_handshakes: usize,
+    /// How many refused connections may wait to be closed.
+    max_lingering: usize,
     admission: Admission,
     /// Replaceable while the server runs.
     tls: Mutex<Option<Arc<Acceptor>>>,
     hook: Hook,
     roster: Roster,
+    /// The system's error code for what ended the server.
+    failure: OnceLock<i32>,
     /// Who bound it: a forked child has a copy, and nothing to stop.
     owner: Process,
     /// Wakes the accept thread, if there ever was one.
@@ -228,6 +247,13 @@ impl Shared {
             wake.wake();
         }
     }
+
+    /// Ends a server that accepts nobody any more.
+    fn fail(&self, error: &io::Error) {
+        error!("the server stops, as a listening socket is dead: {error}");
+        let _ = self.failure.set(error.raw_os_error().unwrap_or_default());
+        self.stop(self.config.stop_timeout);
+    }
 }
 
 /// Is the token that counted handles share.
@@ -245,8 +271,11 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
     shared.roster.set_accepting(true);
     let builder = thread::Builder::new().name("landline-accept".into());
     let accept = move || {
-        accept::run(&listener, &accepting);
+        let accepted = accept::run(&listener, &accepting);
         drop(listener);
+        if let Err(error) = accepted {
+            accepting.fail(&error);
+        }
         accepting.roster.set_accepting(false);
     };
     let spawned = builder.spawn(accept);

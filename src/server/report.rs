@@ -1,12 +1,11 @@
 //! How a server has stopped: [`StopReport`].
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::WebSocket;
 use crate::connection::Connection;
 use crate::opening::{self, Opening};
+use crate::{Address, WebSocket};
 
 /// The report of how a server has stopped.
 #[derive(Clone, Debug)]
@@ -31,7 +30,7 @@ impl StopReport {
 #[derive(Clone, Debug)]
 pub struct StuckThread {
     id: u64,
-    peer_addr: SocketAddr,
+    peer_addr: Address,
     stage: Stage,
     ws: Option<WebSocket>,
 }
@@ -55,7 +54,7 @@ impl StuckThread {
     pub(super) fn of_opening(id: u64, opening: &Opening) -> Self {
         Self {
             id,
-            peer_addr: opening.peer_addr(),
+            peer_addr: opening.peer_addr().clone(),
             stage: match opening.stage() {
                 opening::Stage::Reading => Stage::Handshake,
                 opening::Stage::Deciding => Stage::Deciding,
@@ -68,7 +67,7 @@ impl StuckThread {
     pub(super) fn of_connection(connection: &Arc<Connection>) -> Self {
         Self {
             id: connection.id,
-            peer_addr: connection.peer_addr,
+            peer_addr: connection.peer_addr.clone(),
             stage: Stage::Open,
             ws: Some(WebSocket::for_callbacks(connection)),
         }
@@ -83,8 +82,8 @@ impl StuckThread {
 
     /// Returns the address of the peer.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer_addr
+    pub fn peer_addr(&self) -> Address {
+        self.peer_addr.clone()
     }
 
     /// Returns where it stands.

@@ -26,9 +26,10 @@ struct State {
     threads: usize,
     /// How many of them count for an address.
     per_ip: HashMap<IpAddr, usize>,
-    /// The handshakes under way, the oldest first, and those that were cut whose threads have not
-    /// ended.
+    /// The handshakes, the oldest first, until their threads have ended or the connection is open.
     openings: BTreeMap<u64, Arc<Opening>>,
+    /// Those of them that were awaited when the limit was last looked at, and all since.
+    reading: BTreeMap<u64, Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
     /// What has gone over connections that have ended.
     ended: Counters,
@@ -49,6 +50,8 @@ pub(super) struct Place<'a> {
     connection: Option<Arc<Connection>>,
 }
 
+/// The number of handshakes that are looked at for one to be cut.
+const MOST_LOOKS: usize = 64;
 /// So much longer than the stop's deadline its waiter waits, for those who have just been cut.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -93,6 +96,15 @@ impl Roster {
 
     pub(super) fn is_stopping(&self) -> bool {
         lock(&self.state).stop_by.is_some()
+    }
+
+    /// Waits until so long from now, or until the server stops. It needs no descriptor.
+    pub(super) fn pause(&self, length: Duration) {
+        let until = Instant::now() + length;
+        let mut state = lock(&self.state);
+        while state.stop_by.is_none() && Instant::now() < until {
+            state = crate::sync::wait(&self.changed, state, Some(until));
+        }
     }
 
     /// Says that the accept thread holds the listener, or has closed it.
@@ -162,6 +174,17 @@ impl Roster {
 }
 
 impl State {
+    /// Returns how many handshakes are to be cut for one more to have room, and the oldest ones.
+    fn find_excess(&mut self, limit: usize) -> (usize, Vec<Arc<Opening>>) {
+        if self.reading.len() < limit {
+            return (0, Vec::new());
+        }
+        self.reading.retain(|_, opening| opening.is_awaited());
+        let excess = (self.reading.len() + 1).saturating_sub(limit);
+        let looks = if excess == 0 { 0 } else { MOST_LOOKS };
+        (excess, self.reading.values().take(looks).cloned().collect())
+    }
+
     /// Forgets who has none left: the map is as small as the crowd.
     fn uncount(&mut self, address: IpAddr) {
         if let Entry::Occupied(mut threads) = self.per_ip.entry(address) {
@@ -174,20 +197,18 @@ impl State {
 }
 
 impl Place<'_> {
-    /// Enters a handshake. At the limit, the oldest one under way is cut.
+    /// Enters a handshake. At the limit of those whose request has not come, the oldest that waits for
+    /// its peer is cut.
     pub(super) fn enter_opening(&mut self, opening: &Arc<Opening>, limit: usize) {
         let mut state = lock(&self.roster.state);
-        let under_way = state.openings.values().filter(|opening| !opening.is_cut());
-        let oldest = (under_way.clone().count() >= limit)
-            .then(|| under_way.clone().next().cloned())
-            .flatten();
+        let (excess, oldest) = state.find_excess(limit);
         state.openings.insert(self.id, Arc::clone(opening));
+        state.reading.insert(self.id, Arc::clone(opening));
         let stop_by = state.stop_by;
         drop(state);
         self.is_opening = true;
-        if let Some(oldest) = oldest {
-            oldest.cut();
-        }
+        let cut = oldest.iter().filter(|opening| opening.cut_waiting());
+        cut.take(excess).for_each(drop);
         if let Some(by) = stop_by {
             opening.interrupt(by);
         }
@@ -196,8 +217,11 @@ impl Place<'_> {
     /// Ends the handshake.
     pub(super) fn leave_opening(&mut self) {
         if mem::take(&mut self.is_opening) {
-            let left = lock(&self.roster.state).openings.remove(&self.id);
-            drop(left);
+            let mut state = lock(&self.roster.state);
+            let left = state.openings.remove(&self.id);
+            let read = state.reading.remove(&self.id);
+            drop(state);
+            drop((left, read));
         }
     }
 
@@ -229,9 +253,13 @@ impl Drop for Place<'_> {
         if let Some(address) = self.counts_for {
             state.uncount(address);
         }
+        // Only the end of the last one is waited for, and only once the server stops.
+        let is_last = state.threads == 0 && state.stop_by.is_some();
         drop(state);
         drop(entered);
-        self.roster.changed.notify_all();
+        if is_last {
+            self.roster.changed.notify_all();
+        }
     }
 }
 

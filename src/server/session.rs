@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::roster::Place;
 use super::{Server, Shared};
 use crate::background::Timer;
@@ -21,7 +21,7 @@ use crate::reader::{Reader, as_connection_thread};
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
 use crate::transport::Socket;
-use crate::{Error, Messages, Reply, Request, WebSocket};
+use crate::{Config, Error, Messages, Reply, Request, Upgrade, WebSocket};
 
 /// So long a refused peer may be silent before it is given up, and so long in all.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -41,15 +41,15 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         subprotocol,
         pipelined,
         handler,
+        config,
     } = accepted;
-    let config = &shared.config;
     let agreed = Agreed {
         subprotocol,
         response: None,
     };
-    let connection = Connection::open(id, Role::Server, &socket, config, agreed, timer);
+    let connection = Connection::open(id, Role::Server, &socket, &config, agreed, timer);
     place.enter_connection(&connection);
-    let reader = Reader::new(&connection, socket, config, pipelined);
+    let reader = Reader::new(&connection, socket, &config, pipelined);
     drop(connection);
     as_connection_thread(|| serve(reader, request, handler));
 }
@@ -60,6 +60,7 @@ struct Accepted {
     subprotocol: Option<String>,
     pipelined: Vec<u8>,
     handler: Handler,
+    config: Arc<Config>,
 }
 
 /// Does the handshake; `None` if there will be no connection.
@@ -75,7 +76,7 @@ fn shake_hands(
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that says why is not to be lost.
         socket.finish_writing();
-        socket.drain(SILENCE, LINGER);
+        socket.discard_input(SILENCE, LINGER);
         return None;
     }
     match accept(&opening, socket, shared) {
@@ -83,17 +84,18 @@ fn shake_hands(
             place.leave_opening();
             Some((accepted, opening.finish().ok()?))
         }
-        Err(refusal) => {
-            if refusal.turns_away() {
+        Err(rejection) => {
+            if rejection.turns_away() {
                 shared.roster.count_refused();
             }
-            if let Refusal::Bad(bad) = &refusal {
+            if let Rejection::Bad(bad) = &rejection {
                 debug!("a request was refused: {} {}", bad.status, bad.reason);
             }
-            if let Some(bytes) = refusal.bytes() {
-                let _ = opening.write(&bytes);
+            if let Some(bytes) = rejection.bytes() {
+                // What is not written has its record.
+                let _ = opening.answer(&bytes, &shared.config);
                 socket.finish_writing();
-                socket.drain(SILENCE, LINGER);
+                socket.discard_input(SILENCE, LINGER);
             }
             None
         }
@@ -116,10 +118,10 @@ fn accept(
     opening: &OpeningGuard,
     socket: &Socket,
     shared: &Arc<Shared>,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, Rejection> {
     let (head, pipelined) = read_request(opening, shared)?;
     let server = Server::uncounted(shared);
-    let (peer, local) = (socket.peer_addr(), socket.local_addr());
+    let (peer, local) = (socket.peer_addr().clone(), socket.local_addr().clone());
     let mut request = Box::new(Request::new(head, peer, local, server));
     request.set_peer_certificates(socket.peer_certificates());
     decide(opening, request, pipelined, shared)
@@ -132,14 +134,14 @@ fn decide(
     mut request: Box<Request>,
     pipelined: Vec<u8>,
     shared: &Shared,
-) -> Result<Accepted, Refusal> {
-    if let Err(refusal) = shared.admission.judge(&request) {
-        return Err(Refusal::Answered(refusal, request.method().clone()));
+) -> Result<Accepted, Rejection> {
+    if let Err(reply) = shared.admission.judge(&request) {
+        return Err(Rejection::Answered(reply, request.method().clone()));
     }
     let asked = asked_upgrade(&request)?;
     let mut reply = answer(shared, &mut request);
     let Some(mut upgrade) = reply.upgrade.take() else {
-        return Err(Refusal::Answered(reply, request.method().clone()));
+        return Err(Rejection::Answered(reply, request.method().clone()));
     };
     let asked = asked.ok_or_else(|| {
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
@@ -147,22 +149,40 @@ fn decide(
     let chosen = upgrade.subprotocol.as_deref();
     let response = asked
         .response(request.subprotocols(), chosen, &upgrade.headers)
-        .map_err(|error| Refusal::Answered(failed(&request, &error), Method::GET))?;
-    opening.write(&response).map_err(|_| Refusal::Lost)?;
+        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    let config = settings(opening, &upgrade, shared)
+        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    let written = opening.answer(&response, &shared.config);
+    written.map_err(|_| Rejection::Lost)?;
     let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
         request,
         subprotocol: upgrade.subprotocol.take(),
         pipelined,
         handler: upgrade.handler.take().unwrap_or_else(nothing),
+        config,
     })
+}
+
+/// Returns the settings of the connection to be: the upgrade's own, or else the server's.
+fn settings(
+    opening: &OpeningGuard,
+    upgrade: &Upgrade,
+    shared: &Shared,
+) -> Result<Arc<Config>, Error> {
+    let Some(config) = &upgrade.config else {
+        return Ok(Arc::clone(&shared.config));
+    };
+    config.check_for_route(&shared.config)?;
+    opening.set_up(config).map_err(Error::Io)?;
+    Ok(Arc::clone(config))
 }
 
 #[inline(never)]
 fn read_request(
     opening: &OpeningGuard,
     shared: &Shared,
-) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), Refusal> {
+) -> Result<(Box<http::Request<Bytes>>, Vec<u8>), Rejection> {
     const STOPPING: BadRequest =
         BadRequest::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
     match opening.read_request(shared.config.max_body_size) {
@@ -170,7 +190,7 @@ fn read_request(
         Ok(read) => Ok(read),
         Err(RequestError::Bad(bad)) => Err(bad.into()),
         Err(RequestError::Lost) if shared.roster.is_stopping() => Err(STOPPING.into()),
-        Err(RequestError::Lost) => Err(Refusal::Lost),
+        Err(RequestError::Lost) => Err(Rejection::Lost),
     }
 }
 

@@ -1,47 +1,41 @@
-//! Reaching a host by name: the lookup, and one address after the other, under one deadline.
+//! Connecting to one of several addresses, under one deadline.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
-use url::Host;
 
-use super::lookup::look_up;
+use super::Socket;
+use crate::error::about;
 
 /// Connects to the first address that answers. Each gets the time that is left, divided by the
 /// addresses that are left.
-pub(crate) fn dial(host: Host<&str>, port: u16, deadline: Instant) -> io::Result<TcpStream> {
-    let addresses = match host {
-        Host::Ipv4(ip) => vec![SocketAddr::from((ip, port))],
-        Host::Ipv6(ip) => vec![SocketAddr::from((ip, port))],
-        Host::Domain(name) => look_up(name, port, deadline)?,
-    };
-    connect_any(&addresses, deadline)
-}
-
-fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+///
+/// # Errors
+/// That of the last address, which it names; `TimedOut` at the deadline.
+pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Socket> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (position, address) in addresses.iter().enumerate() {
         let share = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
         let reached = TcpStream::connect_timeout(address, left(deadline)? / share);
-        match reached.and_then(refuse_itself) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+        match reached.and_then(Socket::new).and_then(reject_itself) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failure = about(address, error),
         }
     }
     Err(failure)
 }
 
-/// Refuses a stream that has connected to itself: a client that tries a local port again and again is
-/// given, some day, that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
-/// section 3.5). Nobody listens there.
-fn refuse_itself(stream: TcpStream) -> io::Result<TcpStream> {
-    if stream.local_addr()? != stream.peer_addr()? {
-        return Ok(stream);
+/// Fails for a socket that has connected to itself. A client that tries a local port again and again is
+/// at some time given that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
+/// section 3.5), though nobody listens there.
+fn reject_itself(socket: Socket) -> io::Result<Socket> {
+    if socket.local_addr() != socket.peer_addr() {
+        return Ok(socket);
     }
-    // The port is to be free at once, for whoever will listen there.
-    sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+    // The port is to be free at once, for a server that will listen there.
+    sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
     let what = "connection refused: nobody listens there, and the socket had reached itself";
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }
@@ -77,8 +71,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [closed, listener.local_addr().unwrap()];
         let deadline = Instant::now() + Duration::from_secs(30);
-        let stream = connect_any(&addresses, deadline).unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
+        let socket = dial(&addresses, deadline).unwrap();
+        assert_eq!(socket.peer_addr().socket_addr(), Some(addresses[1]));
     }
 
     /// A socket that reaches itself has reached nobody, and leaves the port free.
@@ -88,16 +82,31 @@ mod tests {
         rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
         rustix::net::connect(&socket, &address).unwrap();
-        let error = refuse_itself(socket.into()).unwrap_err();
+        let socket = Socket::new(socket).unwrap();
+        let error = reject_itself(socket).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         TcpListener::bind(address).unwrap();
+    }
+
+    /// The error is that of the last address, and names it.
+    #[test]
+    fn names_the_address_that_failed() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let closed = listeners.map(|listener| listener.local_addr().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let error = dial(&closed, deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(
+            error.to_string().starts_with(&closed[1].to_string()),
+            "{error}"
+        );
     }
 
     /// A passed deadline is an error of its own kind, and nothing is tried.
     #[test]
     fn reports_a_passed_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = connect_any(&[listener.local_addr().unwrap()], Instant::now()).unwrap_err();
+        let error = dial(&[listener.local_addr().unwrap()], Instant::now()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -4,13 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Type};
 
-use super::{Wake, poll_all};
+use super::{Socket, Wake, poll_all};
+use crate::Address;
 use crate::error::about;
 use crate::record::debug;
 
@@ -21,6 +21,21 @@ pub(crate) struct Listener {
     /// Which of them is asked first next time.
     turn: AtomicUsize,
     wake: Arc<Wake>,
+}
+
+/// Why nobody was accepted.
+#[derive(Debug)]
+pub(crate) enum AcceptError {
+    /// Nobody is there to be accepted.
+    Nobody,
+    /// One newcomer is lost; the next may be there already.
+    Newcomer(io::Error),
+    /// The socket is accepted but unusable, such as one that its peer has reset.
+    Unusable(io::Error),
+    /// The listening socket is dead: it accepts nobody any more.
+    Listener(io::Error),
+    /// It is about the process or the system, or about nobody knows what, and may pass.
+    System(io::Error),
 }
 
 /// std listens with a backlog of 128, too few for a crowd that reconnects at once; the system caps
@@ -43,27 +58,25 @@ impl Listener {
     }
 
     /// Returns the addresses that it listens on, with their ports.
-    pub(crate) fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(TcpListener::local_addr).collect()
+    pub(crate) fn local_addrs(&self) -> io::Result<Vec<Address>> {
+        let addresses = self.sockets.iter().map(TcpListener::local_addr);
+        addresses
+            .map(|address| address.map(Address::from))
+            .collect()
     }
 
-    /// Takes the next connection, or returns `WouldBlock`.
-    pub(crate) fn accept(&self) -> io::Result<TcpStream> {
+    /// Accepts the next connection, without waiting for one.
+    pub(crate) fn accept(&self) -> Result<Socket, AcceptError> {
         // By turns: a crowd at one address keeps nobody waiting at another.
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.sockets.len();
         let (later, sooner) = self.sockets.split_at(first);
         for socket in sooner.iter().chain(later) {
-            match socket.accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                accepted => {
-                    let (stream, _) = accepted?;
-                    // Some systems hand the listener's mode down.
-                    stream.set_nonblocking(false)?;
-                    return Ok(stream);
-                }
+            match accept_at(socket) {
+                Err(AcceptError::Nobody) => {}
+                accepted => return accepted,
             }
         }
-        Err(io::ErrorKind::WouldBlock.into())
+        Err(AcceptError::Nobody)
     }
 
     /// Returns what wakes the thread that waits here.
@@ -71,25 +84,67 @@ impl Listener {
         Arc::clone(&self.wake)
     }
 
-    /// Waits until somebody knocks or it is woken.
-    pub(crate) fn wait(&self) {
+    /// Waits until somebody knocks or it is woken; tells whether somebody seems to knock. A listening
+    /// socket that is broken seems so: accepting tells what it is.
+    pub(crate) fn wait(&self) -> io::Result<bool> {
         let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
         let knocks = self.sockets.iter();
         fds.extend(knocks.map(|socket| PollFd::new(socket, PollFlags::IN)));
-        poll_all(&mut fds, None);
-        self.clear_if(!fds[0].revents().is_empty());
-    }
-
-    /// Waits without looking at who knocks, until it is woken or the deadline has passed.
-    pub(crate) fn pause(&self, until: Instant) {
-        let mut fds = [PollFd::new(&*self.wake, PollFlags::IN)];
-        poll_all(&mut fds, Some(until));
-        self.clear_if(!fds[0].revents().is_empty());
-    }
-
-    fn clear_if(&self, woken: bool) {
-        if woken {
+        poll_all(&mut fds, None)?;
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        if ready.next() == Some(true) {
             self.wake.clear();
+        }
+        let knocks: Vec<_> = ready.collect();
+        Ok(self.pass_turn(&knocks))
+    }
+
+    /// Passes the turn on to the next socket where somebody knocks; returns false if there is none.
+    fn pass_turn(&self, knocks: &[bool]) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed) % knocks.len();
+        let (later, sooner) = knocks.split_at(turn);
+        let passed = sooner.iter().chain(later).position(|knocks| *knocks);
+        self.turn.fetch_add(passed.unwrap_or(0), Ordering::Relaxed);
+        passed.is_some()
+    }
+}
+
+/// Accepts by a call that reports an interruption, which may come for ever.
+fn accept_at(listener: &TcpListener) -> Result<Socket, AcceptError> {
+    let (stream, _) = SockRef::from(listener).accept().map_err(AcceptError::of)?;
+    take(stream.into()).map_err(AcceptError::Unusable)
+}
+
+fn take(stream: TcpStream) -> io::Result<Socket> {
+    // Others than Linux hand the listener's mode down.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    stream.set_nonblocking(false)?;
+    Socket::new(stream)
+}
+
+impl AcceptError {
+    /// Tells by accept(2)'s own list what an error is about.
+    fn of(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => Self::Nobody,
+            Some(
+                Errno::CONNABORTED
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                // A firewall forbids it.
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::TIMEDOUT,
+            ) => Self::Newcomer(error),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Some(Errno::NONET) => Self::Newcomer(error),
+            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => Self::Listener(error),
+            _ => Self::System(error),
         }
     }
 }
@@ -146,7 +201,7 @@ fn try_bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 }
 
 fn listen(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A server that is started again finds its port free, as with std.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() && only_v6 {

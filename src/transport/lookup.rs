@@ -8,16 +8,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use url::Host;
+
+use crate::error::about;
 use crate::process::PerProcess;
 use crate::sync::{Condvar, Mutex, lock, wait};
 
-/// Returns the addresses of a name, with this port.
+/// Returns the addresses of a host, with this port; those of a name are looked up.
 ///
 /// # Errors
-/// The system's; `TimedOut` at the deadline; `ResourceBusy` while too many look-ups run that nobody
-/// waits for.
-pub(super) fn look_up(name: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
-    let mut addresses = RESOLVER.get().look_up(name, deadline)?;
+/// The system's; `NotFound` for a name without an address; `TimedOut` at the deadline; `ResourceBusy`
+/// while too many look-ups run that nobody waits for.
+pub(crate) fn look_up(
+    host: &Host<&str>,
+    port: u16,
+    deadline: Instant,
+) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = match host {
+        Host::Ipv4(ip) => return Ok(vec![(*ip, port).into()]),
+        Host::Ipv6(ip) => return Ok(vec![(*ip, port).into()]),
+        Host::Domain(name) => RESOLVER.get().look_up(name, deadline)?,
+    };
     for address in &mut addresses {
         address.set_port(port);
     }
@@ -27,14 +38,14 @@ pub(super) fn look_up(name: &str, port: u16, deadline: Instant) -> io::Result<Ve
 static RESOLVER: PerProcess<Resolver> =
     PerProcess::new(Resolver::new(resolve), || Resolver::new(resolve));
 
-/// So many look-ups may be left behind: each is a thread and a descriptor until the system gives up.
+/// How many look-ups may be left behind: each is a thread and a descriptor until the system gives up.
 const MOST_LEFT_BEHIND: usize = 16;
 
 fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
     Ok((name, 0).to_socket_addrs()?.collect())
 }
 
-/// The look-ups of a process, one at a time for each name.
+/// The look-ups of a process that are under way, one for each name.
 struct Resolver {
     running: Mutex<BTreeMap<String, Arc<Lookup>>>,
     resolve: Resolve,
@@ -42,7 +53,7 @@ struct Resolver {
 
 type Resolve = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
-/// A look-up that runs, for all who ask for its name meanwhile.
+/// A look-up under way, whose answer is for all calls that ask for its name meanwhile.
 struct Lookup {
     answer: Mutex<Option<Answer>>,
     answered: Condvar,
@@ -67,7 +78,7 @@ impl Resolver {
         answer.map_err(|error| io::Error::new(error.kind(), error))
     }
 
-    /// Waits with those who wait for this name already, or begins to look it up.
+    /// Joins the look-up of this name that is under way, or begins one.
     fn join(&'static self, name: &str) -> io::Result<Arc<Lookup>> {
         let mut running = lock(&self.running);
         if let Some(lookup) = running.get(name) {
@@ -95,13 +106,14 @@ impl Resolver {
         });
         let (looked_up, name) = (Arc::clone(&lookup), name.to_owned());
         let builder = thread::Builder::new().name("landline-lookup".into());
-        builder.spawn(move || {
+        let spawned = builder.spawn(move || {
             let answer = (self.resolve)(&name);
-            // Who asks from now on asks anew: this answer is as old as its question.
+            // A call from now on asks anew: this answer is as old as its question.
             lock(&self.running).remove(&name);
             *lock(&looked_up.answer) = Some(answer.map_err(Arc::new));
             looked_up.answered.notify_all();
-        })?;
+        });
+        spawned.map_err(|error| about("starting a thread for the look-up", error))?;
         Ok(lookup)
     }
 }
@@ -168,7 +180,7 @@ mod tests {
     }
 
     /// However often a name is asked for while the resolver is dead, one look-up runs; its answer is
-    /// for all who wait then, an error too; and who asks after that asks anew.
+    /// for all that wait then, an error too; and a later call asks anew.
     #[test]
     fn attempts_share_a_look_up() {
         let (resolver, _turn) = dead_resolver();
@@ -221,7 +233,7 @@ mod tests {
             error.to_string().contains("resolver does not answer"),
             "{error}"
         );
-        // Who asks for one of them takes it up again.
+        // A call for one of those names waits for its look-up again.
         let again = resolver.look_up("name 0", soon()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::TimedOut);
         revive(MOST_LEFT_BEHIND + 1);

@@ -2,22 +2,36 @@
 //!
 //! Everything that differs between operating systems stands in this folder.
 
+mod cgroups;
 mod dial;
 mod limits;
 mod listener;
 mod lookup;
 mod poller;
+mod readiness;
 mod socket;
+mod stream_socket;
 mod tls;
 mod wake;
 
+use std::fs;
+use std::path::Path;
+
 pub(crate) use dial::dial;
-pub(crate) use limits::max_connections;
-pub(crate) use listener::Listener;
+pub(crate) use limits::Limits;
+pub(crate) use listener::{AcceptError, Listener};
+pub(crate) use lookup::look_up;
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};
-use socket::poll_all;
-pub(crate) use socket::{Interest, Ready, Socket, wants_input};
+use readiness::poll_all;
+pub(crate) use readiness::{Interest, Ready};
+pub(crate) use socket::{Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;
+
+/// Reads a file of the system that holds a number; `None` where there is no such file, or it says
+/// that there is no limit.
+fn read_number(path: impl AsRef<Path>) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}

@@ -1,127 +1,106 @@
-//! One connected stream socket.
+//! One connected stream socket, with or without TLS.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
-
+use super::stream_socket::StreamSocket;
 use super::tls::{self, Acceptor, Connector, Session};
-use crate::Error;
+use super::{Interest, Ready};
 use crate::process::Process;
+use crate::{Address, Error};
 
-/// Wraps a connected socket: one thread reads it, whoever holds the outbox's lock writes it (L2).
+/// A connection's socket. One thread reads it, and the holder of the outbox's writer writes it (L2).
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
-    /// Asked for while they can be had: a peer that has reset has no address any more.
-    peer_addr: SocketAddr,
-    local_addr: SocketAddr,
-    /// Who made it. A forked child has a copy of the descriptor, but the connection is its parent's.
+    stream: StreamSocket,
+    /// The process that made it. A forked child has a copy of the descriptor, but the connection is
+    /// its parent's.
     owner: Process,
     /// Set once its handshake is done.
     tls: OnceLock<Box<Session>>,
 }
 
-/// Says what to wait for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Interest {
-    Read,
-    Write,
-    ReadOrWrite,
-}
-
-/// Says what a wait found; both are false when the deadline passed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ready {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-}
-
 impl Socket {
-    /// Takes a connected stream: no delay, no SIGPIPE.
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        #[cfg(target_vendor = "apple")]
-        sockopt::set_socket_nosigpipe(&stream, true)?;
+    /// Takes over a connected stream socket in blocking mode.
+    ///
+    /// # Errors
+    /// The system's; `Unsupported` for a socket that is neither TCP nor a Unix socket.
+    pub(crate) fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         Ok(Self {
-            peer_addr: stream.peer_addr()?,
-            local_addr: stream.local_addr()?,
+            stream: StreamSocket::new(fd.into())?,
             owner: Process::this(),
             tls: OnceLock::new(),
-            stream,
         })
     }
 
     /// Bounds what the kernel holds of what is sent.
     pub(crate) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        // More than the system can count is as much as it grants.
-        let bytes = bytes.min(i32::MAX as usize);
-        Ok(sockopt::set_socket_send_buffer_size(&self.stream, bytes)?)
+        self.stream.set_send_buffer(bytes)
     }
 
-    /// Bounds what the kernel takes before it has sent what it has. Without this bound a socket counts
-    /// as writable only when a third of its buffer is free, and that grows to megabytes.
+    /// Bounds what TCP takes before it has sent what it has; other sockets have no such bound.
     pub(crate) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(bytes)
-        }
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        {
-            let _ = bytes;
-            Ok(())
-        }
+        self.stream.set_notsent_lowat(bytes)
     }
 
-    pub(crate) fn peer_addr(&self) -> SocketAddr {
-        self.peer_addr
+    pub(crate) fn peer_addr(&self) -> &Address {
+        self.stream.peer_addr()
     }
 
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub(crate) fn local_addr(&self) -> &Address {
+        self.stream.local_addr()
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
-    /// `WouldBlock` says that TLS [owes](Self::owes) something now, which is to leave before the next
-    /// read.
+    /// `WouldBlock` says that TLS [owes](Self::owes) the peer something, which is to be written before
+    /// the next read.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_plain(buffer, RecvFlags::empty())
+        self.recv_by(buffer, |buffer| self.stream.recv(buffer))
     }
 
     /// Reads like [`recv`](Self::recv), or returns `WouldBlock` at once.
     pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_plain(buffer, RecvFlags::DONTWAIT)
+        self.recv_by(buffer, |buffer| self.stream.try_recv(buffer))
     }
 
-    fn recv_plain(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+    /// Reads by a call of the system's, and decrypts what that gives.
+    fn recv_by(
+        &self,
+        buffer: &mut Vec<u8>,
+        recv: impl Fn(&mut Vec<u8>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         match self.tls.get() {
-            None => self.recv_with(buffer, flags),
-            Some(tls) => tls.recv(buffer, |ciphertext| self.recv_with(ciphertext, flags)),
+            None => recv(buffer),
+            Some(tls) => tls.recv(buffer, recv),
         }
     }
 
-    fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
-        let (length, _) = retry_on_intr(|| recv(&self.stream, spare_capacity(buffer), flags))?;
-        Ok(length)
-    }
-
-    /// Reads like [`recv`](Self::recv), and writes what TLS has to say meanwhile, blocking.
+    /// Reads like [`recv`](Self::recv), and writes what TLS answers meanwhile, blocking.
     pub(crate) fn recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
-            let received = self.recv(buffer);
-            let flushed = self.flush_all();
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => flushed?,
-                // What has come counts, whether or not the peer still takes anything.
+            match self.answer(self.recv(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 received => return received,
             }
+        }
+    }
+
+    /// Reads like [`try_recv`](Self::try_recv), and writes what TLS has to say, blocking.
+    pub(crate) fn try_recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.answer(self.try_recv(buffer))
+    }
+
+    fn answer(&self, received: io::Result<usize>) -> io::Result<usize> {
+        match (received, self.flush_all()) {
+            (Err(error), flushed) if error.kind() == io::ErrorKind::WouldBlock => {
+                flushed?;
+                Err(error)
+            }
+            // What has come counts, whether or not the peer still takes anything.
+            (received, _) => received,
         }
     }
 
@@ -130,14 +109,16 @@ impl Socket {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(error);
             }
-            self.wait_raw(Interest::Write, None);
+            self.stream.wait(Interest::Write, None);
         }
         Ok(())
     }
 
     /// Writes as much as the kernel takes just now, or returns `WouldBlock`; then the same bytes
-    /// must come again. An error that [`wants_input`] ends when more has been received. With TLS, what
-    /// counts as taken has left as ciphertext; it is never 0 for bytes that are not none.
+    /// must come again. After an error that [`wants_input`], they are to come again once more has been
+    /// received. With TLS, bytes count as written when their ciphertext has left. At least one byte is
+    /// written unless there is none.
+    #[inline]
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.get() {
             None => self.try_send_raw(parts),
@@ -145,23 +126,12 @@ impl Socket {
         }
     }
 
+    #[inline]
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.check_owner()?;
-        let flags = SendFlags::DONTWAIT | no_signal();
-        let sent = match parts {
-            // Spares the kernel what it does for several.
-            [part, rest @ ..] if rest.iter().all(|part| part.is_empty()) => {
-                retry_on_intr(|| send(&self.stream, part, flags))
-            }
-            _ => retry_on_intr(|| {
-                let mut ancillary = SendAncillaryBuffer::default();
-                sendmsg(&self.stream, parts, &mut ancillary, flags)
-            }),
-        };
-        Ok(sent?)
+        self.stream.try_send(parts)
     }
 
-    /// Writes everything, blocking; a cut of the socket ends the wait with an error.
+    /// Writes everything, blocking. A cut of the socket ends the wait with an error.
     pub(crate) fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
         self.send_all_by(bytes, |parts| self.try_send(parts))
     }
@@ -191,61 +161,54 @@ impl Socket {
                 writable: false,
             };
         }
-        self.wait_raw(interest, deadline)
+        self.stream.wait(interest, deadline)
     }
 
-    /// Tells at once for what the socket is ready.
+    /// Tells what the socket is ready for, without waiting.
     pub(crate) fn look(&self) -> Ready {
-        self.wait_raw(Interest::ReadOrWrite, Some(Instant::now()))
+        self.stream
+            .wait(Interest::ReadOrWrite, Some(Instant::now()))
     }
 
-    fn wait_raw(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
-        let mut fds = [PollFd::new(&self.stream, interest.flags())];
-        poll_all(&mut fds, deadline);
-        Ready::from(fds[0].revents())
-    }
-
-    /// Has a TLS engine say that nothing follows; without TLS there is nothing to say.
-    pub(crate) fn say_end(&self) {
-        if let Some(tls) = self.tls.get() {
-            tls.end(|bytes| self.try_send_bytes(bytes));
+    /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking; without TLS, nothing.
+    pub(crate) fn send_close_notify(&self) {
+        if let Some(tls) = self.tls.get().filter(|_| self.is_own()) {
+            tls.send_close_notify(|bytes| self.try_send_bytes(bytes));
         }
     }
 
-    /// Ends our direction: the peer reads its end after what is already written.
+    /// Ends our direction: the peer finds the end behind what is already written.
     pub(crate) fn finish_writing(&self) {
-        self.say_end();
-        self.shutdown(Shutdown::Write);
+        self.send_close_notify();
+        self.shut_down(Shutdown::Write);
     }
 
-    /// Wakes whoever reads: it finds the end.
+    /// Ends the peer's direction here: a thread that reads wakes and finds the end.
     pub(crate) fn stop_reading(&self) {
-        self.shutdown(Shutdown::Read);
+        self.shut_down(Shutdown::Read);
     }
 
-    /// Wakes whoever reads or waits; what is unsent is thrown away with the socket, so that the
-    /// kernel keeps nothing for a peer that does not read.
+    /// Ends both directions and wakes the threads that read or wait. What is unsent is thrown away
+    /// with the socket, so that the kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
-        if self.owner.is_this() {
-            let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        if self.is_own() {
+            self.stream.discard_unsent();
         }
-        self.shutdown(Shutdown::Both);
+        self.shut_down(Shutdown::Both);
     }
 
-    /// Ends what a closed descriptor alone would not: a forked child has copies.
-    fn shutdown(&self, how: Shutdown) {
-        if self.owner.is_this() {
-            let _ = self.stream.shutdown(how);
+    /// Ends a direction, or both, which closing the descriptor alone would not: a forked child has a
+    /// copy of it.
+    fn shut_down(&self, how: Shutdown) {
+        if self.is_own() {
+            self.stream.shut_down(how);
         }
     }
 
-    /// Fails in a process that only has a copy: nothing of its parent's is written there.
-    fn check_owner(&self) -> io::Result<()> {
-        if self.owner.is_this() {
-            return Ok(());
-        }
-        let what = "the connection belongs to the process that this one was forked from";
-        Err(io::Error::new(io::ErrorKind::NotConnected, what))
+    /// Tells whether this process made it, and has not a copy of its parent's. That costs a system call:
+    /// it is asked before what ends a connection is written, not for each message.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner.is_this()
     }
 
     /// Ends both directions like [`cut`](Self::cut), but leaves what is unsent to the kernel.
@@ -254,19 +217,21 @@ impl Socket {
         self.stop_reading();
     }
 
-    /// Reads and discards until the peer's end, a silence of `silence`, or `total` in all, so that
-    /// unread input does not make the kernel reset the connection over our last words.
-    pub(crate) fn drain(&self, silence: Duration, total: Duration) {
+    /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all. A
+    /// socket that is closed over unread input resets the connection, and destroys what has just been
+    /// sent.
+    pub(crate) fn discard_input(&self, silence: Duration, total: Duration) {
         let end = Instant::now() + total;
         let mut scratch = Vec::with_capacity(16 << 10);
         loop {
             let now = Instant::now();
-            let readable = self
-                .wait_raw(Interest::Read, Some(end.min(now + silence)))
-                .readable;
+            let patience = end.min(now + silence);
+            if patience > now {
+                self.stream.wait(Interest::Read, Some(patience));
+            }
             scratch.clear();
-            let received = self.recv_with(&mut scratch, RecvFlags::DONTWAIT);
-            if !readable || !matches!(received, Ok(1..)) || now > end {
+            let received = self.stream.try_recv(&mut scratch);
+            if !matches!(received, Ok(1..)) || now > end {
                 return;
             }
         }
@@ -285,26 +250,26 @@ impl Socket {
         self.tls.get().is_some()
     }
 
-    /// Returns how many bytes of TLS have been received behind the handshake: a record may take long
-    /// until it is whole.
+    /// Returns how many bytes of ciphertext have been received since the handshake: a record may take
+    /// long until it is whole, and is a sign of life before that.
     pub(crate) fn ciphertext_received(&self) -> u64 {
         self.tls.get().map_or(0, |tls| tls.received())
     }
 
-    /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
-    /// be tried again. It is asked after every read.
+    /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input may
+    /// be tried again. The caller asks after every read.
     pub(crate) fn owes(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.owes())
     }
 
-    /// Writes what TLS has to say of its own accord, without blocking. What of a write has not left
-    /// yet goes first.
+    /// Writes what TLS sends of its own accord, such as answers to key updates, without blocking. What
+    /// is left of an earlier write goes first.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let tls = self.tls.get();
         tls.map_or(Ok(()), |tls| tls.flush(|bytes| self.try_send_bytes(bytes)))
     }
 
-    /// Tells whether the connection is to be closed, as TLS will soon take no more records.
+    /// Tells whether the keys of TLS are nearly used up, so that the connection is to be closed.
     pub(crate) fn is_worn_out(&self) -> bool {
         self.tls.get().is_some_and(|tls| tls.is_worn_out())
     }
@@ -338,71 +303,21 @@ impl Socket {
     }
 }
 
-impl tls::Line for Socket {
+impl tls::BlockingIo for Socket {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.send_all_by(bytes, |parts| self.try_send_raw(parts))
     }
 
     fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_with(buffer, RecvFlags::empty())
+        self.stream.recv(buffer)
     }
 }
 
-/// Tells whether a write must wait for what the peer says next, which is read as ever, and not for
-/// room in the socket: a TLS peer does its handshake anew. [`Socket::owes`] says when to try again.
+/// Tells whether a write waits for more input, and not for room in the socket: a TLS peer does its
+/// handshake anew. Reading goes on as usual, and [`Socket::owes`] says when to try again.
 pub(crate) fn wants_input(error: &io::Error) -> bool {
     tls::wants_input(error)
 }
 
-impl Interest {
-    fn reads(self) -> bool {
-        !matches!(self, Self::Write)
-    }
-
-    fn flags(self) -> PollFlags {
-        match self {
-            Self::Read => PollFlags::IN,
-            Self::Write => PollFlags::OUT,
-            Self::ReadOrWrite => PollFlags::IN | PollFlags::OUT,
-        }
-    }
-}
-
-impl From<PollFlags> for Ready {
-    /// A hang-up or an error counts as ready both ways: the next call finds out.
-    fn from(flags: PollFlags) -> Self {
-        let broken = flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-        Self {
-            readable: broken || flags.contains(PollFlags::IN),
-            writable: broken || flags.contains(PollFlags::OUT),
-        }
-    }
-}
-
-/// Waits until one of the descriptors is ready, at most until the deadline. A failing wait counts
-/// as a passed one: whoever asked looks again.
-pub(crate) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) {
-    let _ = retry_on_intr(|| {
-        let left = deadline.map(timespec);
-        poll(fds, left.as_ref())
-    });
-}
-
-fn timespec(deadline: Instant) -> Timespec {
-    let left = deadline.saturating_duration_since(Instant::now());
-    Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    }
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn no_signal() -> SendFlags {
-    SendFlags::NOSIGNAL
-}
-
-/// The socket itself carries the option there.
-#[cfg(target_vendor = "apple")]
-fn no_signal() -> SendFlags {
-    SendFlags::empty()
-}
+#[cfg(test)]
+mod tests;

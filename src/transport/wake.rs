@@ -1,10 +1,10 @@
-//! A way to wake a thread that sleeps in `poll`.
+//! Waking a thread that sleeps in `poll`.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-/// Wakes whoever polls it. A pair of sockets, as every Unix has them.
+/// Wakes the thread that polls it: a pair of sockets, which every Unix has.
 #[derive(Debug)]
 pub(crate) struct Wake {
     sender: UnixStream,
@@ -24,7 +24,7 @@ impl Wake {
         let _ = (&self.sender).write(&[1]);
     }
 
-    /// Forgets the wakings so far.
+    /// Takes back the wake-ups so far.
     pub(crate) fn clear(&self) {
         let mut scratch = [0; 64];
         while matches!((&self.receiver).read(&mut scratch), Ok(length) if length == scratch.len()) {

@@ -1,7 +1,7 @@
 //! What errors say: what was wrong, with whom and with what, on one line and without secrets.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{TcpListener, ToSocketAddrs};
 use std::thread;
 
 use landline::{
@@ -43,6 +43,11 @@ fn addresses_are_named() {
     assert_eq!(source.kind(), ErrorKind::ConnectionRefused);
     let error = landline::open("ws://nowhere.invalid:4321/").unwrap_err();
     assert_says(&error, &["cannot connect to nowhere.invalid:4321"]);
+    let port = dead_port().port();
+    let error = landline::open(format!("ws://localhost:{port}/")).unwrap_err();
+    let localhost = ("localhost", port).to_socket_addrs().unwrap();
+    let last = localhost.last().unwrap().to_string();
+    assert_says(&error, &["cannot connect to localhost", &last]);
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
@@ -289,12 +294,22 @@ fn failures_are_shown_escaped() {
 fn is_transient(
     scheme: &str,
     client: &Client,
-    answer: impl FnOnce(RawPeer) + Send,
+    answer: impl FnOnce(RawPeer),
 ) -> (bool, Error) {
     let raw = RawServer::new();
     let error = thread::scope(|scope| {
-        scope.spawn(|| answer(raw.accept()));
-        client.open(raw.url().replace("ws:", scheme)).unwrap_err()
+        let url = raw.url().replace("ws:", scheme);
+        let connecting = scope.spawn(move || client.open(url).unwrap_err());
+        // On a machine that stalls, a short deadline passes before the client has come.
+        let mut peer = None;
+        settled("the client has come, or given up", || {
+            peer = raw.try_accept();
+            peer.is_some() || connecting.is_finished()
+        });
+        if let Some(peer) = peer {
+            answer(peer);
+        }
+        connecting.join().unwrap()
     });
     (error.is_transient(), error)
 }

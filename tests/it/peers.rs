@@ -43,7 +43,7 @@ fn peers_that_know_no_pings_live_without() {
         assert_eq!(met.events.next_close().code(), CloseCode::ABNORMAL);
         let mut met = AnyMeeting::deaf(way, Config::new().ping_interval(None));
         for number in 0..20 {
-            std::thread::sleep(ms(5));
+            pause(ms(5), "for so long altogether no ping comes");
             let text = Frame::text(&number.to_string());
             met.peer.send(&text);
             assert_eq!(met.peer.read_frame(), text, "{way:?}: no ping");

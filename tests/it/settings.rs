@@ -1,19 +1,30 @@
 //! Every setting at its extremes: an error when binding or connecting, or a sane meaning.
 
-use std::thread;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use landline::{Client, Config, Error, Overflow, Server};
+use landline::{Client, Config, Error, Overflow, Server, TimeLimit};
 
 use crate::support::*;
 
 const NEVER: Duration = Duration::MAX;
 const NO_TIME: Duration = Duration::ZERO;
 
-/// Timeouts of zero that would cut everything are errors, on both sides, and the error names them.
+/// Timeouts of zero that would cut everything, and limits whose Close may not be sent, are errors,
+/// on both sides, and the error names them.
 #[test]
 fn senseless_timeouts_are_errors() {
+    let close = |code, reason| TimeLimit::new(ms(1)).close_with(code, reason);
     let table = [
+        ("idle_timeout", Config::new().idle_timeout(NO_TIME)),
+        ("max_lifetime", Config::new().max_lifetime(NO_TIME)),
+        ("1006", Config::new().idle_timeout(close(1006, ""))),
+        ("1005", Config::new().max_lifetime(close(1005, ""))),
+        ("999", Config::new().max_lifetime(close(999, ""))),
+        (
+            "124",
+            Config::new().idle_timeout(close(1001, &"x".repeat(124))),
+        ),
         (
             "handshake_timeout",
             Config::new().handshake_timeout(NO_TIME),
@@ -46,7 +57,7 @@ fn senseless_timeouts_are_errors() {
 #[test]
 fn other_extremes_have_a_meaning() {
     const MOST: usize = usize::MAX;
-    let table: [(&str, fn(Config) -> Config); 30] = [
+    let table: [(&str, fn(Config) -> Config); 32] = [
         ("no close_timeout", |config| config.close_timeout(NO_TIME)),
         ("no stop_timeout", |config| config.stop_timeout(NO_TIME)),
         ("no pings", |config| config.ping_interval(None)),
@@ -69,6 +80,8 @@ fn other_extremes_have_a_meaning() {
         ("endless close_timeout", |config| {
             config.close_timeout(NEVER)
         }),
+        ("endless idle_timeout", |config| config.idle_timeout(NEVER)),
+        ("endless max_lifetime", |config| config.max_lifetime(NEVER)),
         ("endless stop_timeout", |config| config.stop_timeout(NEVER)),
         ("one fragment", |config| config.max_fragments(0)),
         ("any fragments", |config| config.max_fragments(MOST)),
@@ -122,31 +135,39 @@ fn other_extremes_have_a_meaning() {
 #[test]
 fn short_timeouts_spin_nothing() {
     alone(|| {
+        let (begun, both_began) = mpsc::channel();
+        let also = begun.clone();
         const MOMENT: Duration = Duration::from_nanos(1);
         let config = Config::new()
             .message_timeout(MOMENT)
             .ping_timeout(MOMENT)
             .close_timeout(NO_TIME)
             .ping_interval(ms(50));
-        let mut met = Meeting::of(Role::Server, config.clone(), |ws| {
-            ws.on_text(|ws, _| {
+        let mut met = Meeting::of(Role::Server, config.clone(), move |ws| {
+            let begun = begun.clone();
+            ws.on_text(move |ws, _| {
                 ws.close();
-                thread::sleep(ms(2000));
+                let _ = begun.send(());
+                pause(ms(2000), "the callback outlasts what is measured");
             });
         });
         let half = met.peer.encode(&Frame::text("half").unfinished());
         let whole = met.peer.encode(&Frame::text("whole"));
         met.peer.send_bytes([whole, half].concat());
         // Another whose callback does not end, and that is not closing.
-        let busy = Meeting::of(Role::Client, config, |ws| {
-            ws.on_ping(|_, _| thread::sleep(ms(2000)));
+        let busy = Meeting::of(Role::Client, config, move |ws| {
+            let begun = also.clone();
+            ws.on_ping(move |_, _| {
+                let _ = begun.send(());
+                pause(ms(2000), "the callback outlasts what is measured");
+            });
         });
         let mut peer = busy.peer;
         let half = peer.encode(&Frame::text("half").unfinished());
         peer.send_bytes([half, peer.encode(&Frame::new(opcode::PING, ""))].concat());
-        thread::sleep(ms(100));
+        (0..2).for_each(|_| next(&both_began));
         let before = cpu_time();
-        thread::sleep(ms(1500));
+        pause(ms(1500), "so long it may keep nothing busy");
         let used = cpu_time() - before;
         println!("used {used:?} of 1.5 s");
         assert!(used < ms(150), "{used:?}");

@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod limits;
 mod simulation;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,15 +22,19 @@ fn idle(now: Instant) -> Facts {
         stalled_since: None,
         close_left_at: None,
         has_failed: false,
+        delivered: 0,
+        unfinished: 0,
     };
     Facts {
         now,
         ready: None,
         asleep: true,
         received: 0,
+        messages: 0,
         mid_message: None,
         payload: 0,
         writing,
+        is_closing: false,
         end_by: None,
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::input::Input;
 use super::tape::Tape;
 use crate::life::Cause;
-use crate::outbox::{Outbox, Stream};
+use crate::outbox::{Leave, Outbox, Stream};
 use crate::protocol::{CloseFrame, Decoder, Event, Fin, Limits, Opcode, Role};
 use crate::{CloseCode, CloseEvent, Config, Delivery, Error, Message, Overflow};
 
@@ -127,7 +127,7 @@ impl Endpoint {
             Overflow::Close,
         ]);
         self.is_disturbed |= !matches!(overflow, Overflow::Wait | Overflow::HandBack);
-        match self.outbox.send(message, Some(overflow)) {
+        match self.outbox.send(message, Some(overflow), Leave::Now) {
             Ok(()) => self.admit(length),
             Err(error) => assert!(
                 error
@@ -246,7 +246,10 @@ impl Endpoint {
     fn take_events(&mut self) {
         loop {
             match self.decoder.next() {
-                Ok(None) => return,
+                Ok(None) => match self.decoder.wanted() {
+                    Some(bytes) => self.decoder.grow(bytes).expect("memory"),
+                    None => return,
+                },
                 Ok(Some(Event::Message(message))) => self.receive(&message),
                 Ok(Some(Event::Ping(payload))) => self.outbox.send_control(Opcode::Pong, payload),
                 Ok(Some(Event::Pong(payload))) => self.outbox.note_pong(&payload),
@@ -305,7 +308,8 @@ impl Endpoint {
         let closes = self.check_tape();
         assert_eq!(event.sent_code().is_some(), closes == 1);
         assert!(!event.is_clean() || closes == 1 && event.received_code().is_some());
-        assert!(self.outbox.send("late".into(), None).is_err());
+        let late = Message::from("late");
+        assert!(self.outbox.send(late, None, Leave::Now).is_err());
         if undisturbed {
             let of_peer = peer.sent.iter().flatten().count();
             assert_eq!(self.received.len(), of_peer);

@@ -6,24 +6,25 @@ use url::Url;
 
 use super::{feed, parse_response};
 use crate::Error;
-use crate::handshake::{Ask, Body};
+use crate::handshake::{ClientHandshake, ResponseBody};
 
-/// Makes an ask with the subprotocols `chat` and `v2`, and the right answer's accept field.
-fn ask() -> (Ask, String) {
+/// Makes a handshake with the subprotocols `chat` and `v2`, and the right answer's accept field.
+fn handshake() -> (ClientHandshake, String) {
     let url = Url::parse("ws://a.example/").unwrap();
-    let ask = Ask::new(&url, &HeaderMap::new(), &["chat".into(), "v2".into()]).unwrap();
-    let text = std::str::from_utf8(ask.bytes()).unwrap();
+    let handshake =
+        ClientHandshake::new(&url, &HeaderMap::new(), &["chat".into(), "v2".into()]).unwrap();
+    let text = std::str::from_utf8(handshake.bytes()).unwrap();
     let (_, rest) = text.split_once("Sec-WebSocket-Key: ").unwrap();
     let accept = derive_accept_key(rest.lines().next().unwrap().as_bytes());
-    (ask, format!("Sec-WebSocket-Accept: {accept}\r\n"))
+    (handshake, format!("Sec-WebSocket-Accept: {accept}\r\n"))
 }
 
 /// Parses and verifies, however the bytes are cut: the chosen subprotocol or the error's text.
-fn verdict(ask: &Ask, bytes: &[u8]) -> Option<Result<String, String>> {
+fn verdict(handshake: &ClientHandshake, bytes: &[u8]) -> Option<Result<String, String>> {
     feed(bytes, |bytes| match parse_response(bytes) {
         Ok(None) => None,
         Ok(Some((response, _))) => {
-            let chosen = ask.verify(&response).map(Option::unwrap_or_default);
+            let chosen = handshake.verify(&response).map(Option::unwrap_or_default);
             Some(chosen.map_err(only_handshake))
         }
         Err(error) => Some(Err(only_handshake(error))),
@@ -46,7 +47,7 @@ const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n";
 /// Only a 101 of HTTP/1.1 with the right fields opens a connection (RFC 6455, section 4.1).
 #[test]
 fn answers() {
-    let (ask, accept) = ask();
+    let (handshake, accept) = handshake();
     let line = "HTTP/1.1 101 Switching Protocols\r\n";
     let good = format!("{line}{UPGRADE}{accept}");
     let wrong = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
@@ -134,7 +135,7 @@ fn answers() {
         (None, format!("HTTP/1.1\r\n{UPGRADE}{accept}")),
         (None, format!("HTTP/1.2 101 OK\r\n{UPGRADE}{accept}")),
     ] {
-        let outcome = verdict(&ask, format!("{head}\r\n").as_bytes()).unwrap();
+        let outcome = verdict(&handshake, format!("{head}\r\n").as_bytes()).unwrap();
         assert_eq!(outcome.as_deref().ok(), expected, "{head:?}: {outcome:?}");
     }
 }
@@ -142,7 +143,7 @@ fn answers() {
 /// What cannot become an HTTP/1 response is refused at its first wrong byte.
 #[test]
 fn garbage_is_refused_at_once() {
-    let (ask, _) = ask();
+    let (handshake, _) = handshake();
     for bytes in [
         &b"\x15\x03\x01"[..],
         b"S",
@@ -154,18 +155,18 @@ fn garbage_is_refused_at_once() {
         b"\x88\x02",
     ] {
         assert!(
-            verdict(&ask, bytes).unwrap().is_err(),
+            verdict(&handshake, bytes).unwrap().is_err(),
             "{}",
             bytes.escape_ascii()
         );
     }
-    let tls = verdict(&ask, b"\x15\x03").unwrap().unwrap_err();
+    let tls = verdict(&handshake, b"\x15\x03").unwrap().unwrap_err();
     assert_eq!(
         tls,
         "the server speaks TLS on this port, wss:// was probably meant"
     );
-    assert_eq!(verdict(&ask, b"HTTP/1.1 101 Switching"), None);
-    assert_eq!(verdict(&ask, b""), None);
+    assert_eq!(verdict(&handshake, b"HTTP/1.1 101 Switching"), None);
+    assert_eq!(verdict(&handshake, b""), None);
 }
 
 /// Frames in the same segment as the 101 are not taken for a part of it.
@@ -271,7 +272,7 @@ fn bodies_are_cut() {
 
 /// Reads a body in pieces of so many bytes; tells whether it is over, too.
 fn read_body(head: &str, received: &[u8], pieces: usize) -> (Vec<u8>, bool) {
-    let mut body = Body::announced_by(&response(head));
+    let mut body = ResponseBody::announced_by(&response(head));
     received.chunks(pieces).for_each(|piece| body.take(piece));
     let over = body.is_over();
     (body.into_bytes().to_vec(), over)
@@ -280,7 +281,7 @@ fn read_body(head: &str, received: &[u8], pieces: usize) -> (Vec<u8>, bool) {
 /// What says where a body ends is the status, its chunks, or its length.
 #[test]
 fn known_ends() {
-    let known = |head: &str| Body::announced_by(&response(head)).has_known_end();
+    let known = |head: &str| ResponseBody::announced_by(&response(head)).has_known_end();
     assert!(known("204") && known("400\r\nContent-Length: 3"));
     assert!(known("400\r\nTransfer-Encoding: chunked"));
     assert!(!known("400") && !known("400\r\nContent-Length: x"));

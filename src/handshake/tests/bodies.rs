@@ -13,7 +13,7 @@ fn head(lines: &str) -> Box<Request<()>> {
     parse_request(bytes.as_bytes()).unwrap().unwrap().0
 }
 
-/// Is a body and what was left behind it, or the status of the refusal; `None` while it is not
+/// A body and what was left behind it, or the status of the refusal; `None` while it is not
 /// whole.
 type Verdict = Option<Result<(String, String), u16>>;
 

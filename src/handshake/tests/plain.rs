@@ -5,7 +5,7 @@ use crate::handshake::{BadRequest, RequestBody, RequestHead, wants_upgrade};
 /// Bodies in these tests may have so many bytes.
 const LIMIT: usize = 100;
 
-/// Is a request as a program would see it, and what came behind it; or the status of the refusal.
+/// A request as a program would see it, and what came behind it; or the status of the refusal.
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Incomplete,

@@ -4,7 +4,7 @@ use http::{HeaderMap, Request, StatusCode};
 
 use super::{FIELDS, header_map, parse_request, parse_response};
 use crate::Error;
-use crate::handshake::{Body, UpgradeRequest, offered_subprotocols, reply, wants_upgrade};
+use crate::handshake::{ResponseBody, UpgradeRequest, offered_subprotocols, reply, wants_upgrade};
 
 fn request(lines: &str) -> Box<Request<()>> {
     let bytes = format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n");
@@ -215,7 +215,7 @@ fn check_reply(reply: &[u8], status: &str, fields: &str) {
     assert!(body.len() > 5 && body.len() < 120, "{text}");
 }
 
-/// The answer to HEAD has no body (RFC 9110, section 9.3.2), whoever refuses it.
+/// The answer to HEAD has no body (RFC 9110, section 9.3.2), wherever it is refused.
 #[test]
 fn head_gets_no_body() {
     let upgrade = format!("HEAD / HTTP/1.1\r\n{FIELDS}\r\n");
@@ -331,7 +331,7 @@ fn replies_are_responses() {
         let bytes = reply::write(status, &headers, body.as_bytes(), false, Some(DATE));
         let (response, length) = parse_response(&bytes).unwrap().unwrap();
         assert_eq!(response.status(), status);
-        let mut read = Body::announced_by(&response);
+        let mut read = ResponseBody::announced_by(&response);
         read.take(&bytes[length..]);
         assert!(read.is_over());
         assert_eq!(read.into_bytes(), body);

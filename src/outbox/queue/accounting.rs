@@ -1,18 +1,60 @@
 //! What a write has brought, and who waits for the socket after it.
 
+use std::io;
 use std::time::Instant;
 
 use super::{Queue, Seat, Stall};
 use crate::outbox::Wire;
 use crate::outbox::aftermath::Aftermath;
-use crate::outbox::write_buffer::Written;
+use crate::outbox::frame::Written;
 use crate::outbox::writer::Writer;
+use crate::transport::wants_input;
 
 /// The progress that restarts the write deadline.
 pub(super) const PROGRESS: u64 = 64 << 10;
 
 impl<W: Wire> Queue<W> {
+    /// Counts what a write has brought, and gives the writer what leaves next, or puts it where it
+    /// belongs. Returns it if the turn goes on, which has `share` bytes left.
+    #[inline]
+    pub(in crate::outbox) fn settle(
+        &mut self,
+        mut writer: Box<Writer<W>>,
+        result: io::Result<()>,
+        written: Written,
+        share: &mut u64,
+        after: &mut Aftermath<W>,
+    ) -> Option<Box<Writer<W>>> {
+        if result.is_ok() {
+            *share = share.saturating_sub(written.length);
+            self.account(written, after);
+            if writer.is_worn_out() {
+                self.retire(after);
+            }
+        }
+        match result.err() {
+            _ if self.life.is_sending_over() => self.bury(writer, after),
+            Some(error) if error.kind() == io::ErrorKind::WouldBlock => self.refuse(writer, after),
+            Some(error) if wants_input(&error) => return self.await_input(writer, after),
+            Some(error) => {
+                self.lose(error, after);
+                self.bury(writer, after);
+            }
+            None if *share == 0 && !(writer.is_done() && self.has_nothing_before()) => {
+                self.stall(writer, after);
+            }
+            None if writer.is_done()
+                && (self.has_nothing_before() || !self.refill(&mut writer, after)) =>
+            {
+                self.put_back(writer);
+            }
+            None => return Some(writer),
+        }
+        None
+    }
+
     /// Counts what has left.
+    #[inline]
     pub(in crate::outbox) fn account(&mut self, written: Written, after: &mut Aftermath<W>) {
         if written.length > 0 {
             self.taken += written.length;
@@ -20,8 +62,9 @@ impl<W: Wire> Queue<W> {
         }
         self.delivered += written.messages;
         self.release(&written, after);
-        for promise in written.promises {
-            after.resolve(promise, Ok(()));
+        if !written.promises.is_empty() {
+            let resolve = |promise| after.resolve(promise, Ok(()));
+            written.promises.into_iter().for_each(resolve);
         }
         if written.close {
             // L5: the time in which the peer may answer begins when our Close is with the kernel.
@@ -41,7 +84,7 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn release(&mut self, written: &Written, after: &mut Aftermath<W>) {
         if written.places > 0 {
             self.budget.release(written.bytes, written.places);
-            self.barriers -= written.barriers;
+            self.barriers -= written.barriers();
             self.line.note_left(written.bytes, written.places);
         }
         if written.fragments > 0 {
@@ -127,6 +170,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Puts the writer back with nothing to do.
+    #[inline]
     pub(in crate::outbox) fn put_back(&mut self, mut writer: Box<Writer<W>>) {
         writer.rest();
         self.stall = None;

@@ -29,6 +29,13 @@ impl<W: Wire> Queue<W> {
         self.channel.push(outgoing);
     }
 
+    /// Queues something that a cork holds back.
+    pub(in crate::outbox) fn push_held(&mut self, outgoing: Outgoing) {
+        self.budget.take(outgoing.weight());
+        self.barriers += u64::from(!outgoing.is_message());
+        self.channel.push_held(outgoing);
+    }
+
     /// Gets in line with something that does not fit.
     pub(in crate::outbox) fn join_line(&mut self, outgoing: Outgoing, bell: Bell) -> u64 {
         self.line.join(outgoing, bell)

@@ -28,7 +28,7 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn retire(&mut self, after: &mut Aftermath<W>) {
         if self.close(Initiator::Local, after) {
             let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, WORN_OUT);
-            self.push_close(close, Urgency::AfterMessages);
+            self.control.close(close, Urgency::AfterMessages);
         }
     }
 

@@ -17,10 +17,9 @@ use super::line::{Bell, Line};
 use super::pings::Pings;
 use super::split::Split;
 use super::sync::Arc;
-use super::write_buffer::LARGE;
-use super::writer::Writer;
+use super::writer::{LARGE, Writer};
 use crate::life::Life;
-use crate::protocol::{CloseFrame, Opcode};
+use crate::protocol::Opcode;
 use crate::{Config, DeliveryError, Overflow};
 
 /// A connection's sending queue, and where the connection stands.
@@ -60,10 +59,12 @@ pub(super) struct Queue<W> {
     unsendable: Option<DeliveryError>,
     /// Whether the socket has refused bytes and taken none since.
     refused: bool,
-    relieved: u64,
-    taken: u64,
-    delivered: u64,
-    undelivered: u64,
+    /// How often it has taken bytes after it had refused some.
+    pub(super) relieved: u64,
+    /// Bytes of frames that the socket has taken.
+    pub(super) taken: u64,
+    pub(super) delivered: u64,
+    pub(super) undelivered: u64,
     pub(super) dropped: u64,
 }
 
@@ -143,26 +144,9 @@ impl<W: Wire> Queue<W> {
 }
 
 impl<W: Wire> Queue<W> {
-    pub(super) fn taken(&self) -> u64 {
-        self.taken
-    }
-
-    /// Returns how often the socket has taken bytes after it had refused some.
-    pub(super) fn relieved(&self) -> u64 {
-        self.relieved
-    }
-
     /// Returns how many messages are queued or being written.
     pub(super) fn messages(&self) -> u64 {
         self.budget.places() - self.barriers
-    }
-
-    pub(super) fn delivered(&self) -> u64 {
-        self.delivered
-    }
-
-    pub(super) fn undelivered(&self) -> u64 {
-        self.undelivered
     }
 
     /// Returns how many bytes of payload are queued and not with the kernel.
@@ -174,13 +158,6 @@ impl<W: Wire> Queue<W> {
     pub(super) fn push_control(&mut self, opcode: Opcode, payload: bytes::Bytes) {
         if !self.life.is_closed() {
             self.control.push(opcode, payload);
-        }
-    }
-
-    /// Queues our Close, or has it overtake one that waits.
-    pub(super) fn push_close(&mut self, close: CloseFrame, urgency: super::Urgency) {
-        if !self.life.is_closed() {
-            self.control.close(close, urgency);
         }
     }
 

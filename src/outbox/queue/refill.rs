@@ -1,14 +1,16 @@
 //! What leaves next: control frames, messages in their order, fragments, and our Close.
 
 use super::{Queue, Seat};
-use crate::DeliveryError;
+use bytes::Bytes;
+
 use crate::outbox::Wire;
 use crate::outbox::aftermath::Aftermath;
+use crate::outbox::frame::{Frame, Role};
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::split::Split;
-use crate::outbox::write_buffer::{LARGE, Role};
-use crate::outbox::writer::{Fragment, Item, Writer};
-use crate::protocol::Fin;
+use crate::outbox::writer::{LARGE, Writer};
+use crate::protocol::{CloseFrame, Fin, Opcode};
+use crate::{CloseCode, DeliveryError};
 
 /// The most messages that are taken from the queue for one write.
 pub(super) const BATCH_MESSAGES: usize = 1_024;
@@ -47,28 +49,19 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Takes the writer for a message of one frame that nothing is to be written before, and which so
-    /// need not pass the channel. Hands back what has to.
+    /// need not pass the channel. Any other has to queue.
     pub(in crate::outbox) fn take_writer_for(
         &mut self,
-        outgoing: Outgoing,
-    ) -> Result<(Box<Writer<W>>, Item), Outgoing> {
-        if !self.has_nothing_before() || outgoing.weight() > self.max_frame as u64 {
-            return Err(outgoing);
+        outgoing: &Outgoing,
+        weight: u64,
+    ) -> Option<Box<Writer<W>>> {
+        let is_frame = outgoing.is_droppable() && weight <= self.max_frame as u64;
+        if !is_frame || !self.has_nothing_before() {
+            return None;
         }
-        let Some(writer) = self.take_writer() else {
-            return Err(outgoing);
-        };
-        let weight = outgoing.weight();
-        match outgoing.into_message() {
-            Ok((message, promise)) => {
-                self.budget.take(weight);
-                Ok((writer, Item::Message(message, promise)))
-            }
-            Err(other) => {
-                self.writer = Seat::Here(writer);
-                Err(other)
-            }
-        }
+        let writer = self.take_writer()?;
+        self.budget.take(weight);
+        Some(writer)
     }
 
     /// Tells whether the writer is there and does not wait for the socket.
@@ -97,7 +90,7 @@ impl<W: Wire> Queue<W> {
         }
         if !self.control.is_empty() {
             for (opcode, payload) in self.control.take_frames() {
-                writer.push(Item::Control(opcode, payload));
+                writer.push(Frame::control(opcode, payload, Role::Control));
             }
             self.refill_close(writer, false, after);
         }
@@ -111,62 +104,47 @@ impl<W: Wire> Queue<W> {
         let (mut bytes, mut messages) = (0, 0);
         writer.expect(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
-            let Some((item, weight)) = self.next_item(writer, after) else {
+            let Some(frame) = self.next_frame(writer, after) else {
                 // All that was admitted before our Close has left, or never will.
                 let drained = !self.streaming && self.channel.is_empty();
                 return self.refill_close(writer, drained, after);
             };
-            writer.push(item);
-            bytes += weight;
+            let length = frame.payload.len() as u64;
+            writer.push(frame);
+            bytes += length;
             messages += 1;
-            if weight >= LARGE as u64 {
+            if length >= LARGE as u64 {
                 // It leaves from where it lies: what is encoded now would stand inside it.
                 return;
             }
         }
     }
 
-    fn next_item(
-        &mut self,
-        writer: &mut Writer<W>,
-        after: &mut Aftermath<W>,
-    ) -> Option<(Item, u64)> {
+    fn next_frame(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<Frame> {
         loop {
             if self.streaming {
-                if let Some((opcode, fin, payload)) = self.lane.as_mut()?.take() {
-                    self.streaming = fin == Fin::More;
-                    let weight = payload.len() as u64;
-                    let role = Role::Fragment { weight, fin };
-                    let fragment = Fragment {
-                        opcode,
-                        fin,
-                        payload,
-                        role,
-                    };
-                    return Some((Item::Fragment(Box::new(fragment)), weight));
+                if let Some(fragment) = self.lane.as_mut()?.take() {
+                    self.streaming = fragment.fin == Fin::More;
+                    return Some(fragment);
                 }
                 self.abandon_stream(writer, after)?;
                 continue;
             }
             if let Some(split) = &mut self.split {
                 let fragment = split.take(self.max_frame);
-                let weight = fragment.payload.len() as u64;
-                if fragment.fin == Fin::Last {
-                    self.split = None;
-                }
-                return Some((Item::Fragment(Box::new(fragment)), weight));
+                self.split.take_if(|_| fragment.fin == Fin::Last);
+                return Some(fragment);
             }
-            let outgoing = self.channel.pop()?;
-            let weight = outgoing.weight();
-            match outgoing.into_message() {
-                Ok((message, promise)) if message.len() > self.max_frame => {
-                    self.split = Some(Box::new(Split::new(message, promise)));
+            match Frame::of(self.channel.pop()?) {
+                Ok(frame) if frame.payload.len() > self.max_frame => {
+                    self.split = Some(Box::new(Split::of(frame)));
                 }
-                Ok((message, promise)) => return Some((Item::Message(message, promise), weight)),
+                Ok(frame) => return Some(frame),
                 // Whoever confirms has begun the numbers.
                 Err(Outgoing::Barrier(promise)) => {
                     let payload = self.pings.as_mut()?.next(Some(promise));
-                    return Some((Item::Barrier(payload), weight));
+                    let payload = Bytes::copy_from_slice(&payload);
+                    return Some(Frame::control(Opcode::Ping, payload, Role::Barrier));
                 }
                 Err(_) => self.streaming = true,
             }
@@ -195,13 +173,11 @@ impl<W: Wire> Queue<W> {
 
     /// Gives the writer our Close, if it may leave now.
     fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut Aftermath<W>) {
-        if self.life.is_closed() {
-            return;
-        }
         if let Some(close) = self.control.take_close(drained) {
             let code = close.code;
-            self.life.encode_close(close.clone());
-            writer.push(Item::Close(close));
+            let payload = payload_of(&close).into();
+            writer.push(Frame::control(Opcode::Close, payload, Role::Close));
+            self.life.encode_close(close);
             self.discard(DeliveryError::Closed(code), after);
         }
     }
@@ -222,4 +198,12 @@ impl<W: Wire> Queue<W> {
         let streamed = self.streaming && self.lane.as_ref().is_some_and(|lane| lane.has_next());
         streamed || self.split.is_some()
     }
+}
+
+/// RFC 6455, section 7.1.5: 1005 stands for a Close without a code, and is never sent.
+fn payload_of(close: &CloseFrame) -> Vec<u8> {
+    if close.code == CloseCode::NO_STATUS {
+        return Vec::new();
+    }
+    close.to_payload()
 }

@@ -22,7 +22,7 @@ pub(crate) struct Poller {
     sockets: Mutex<BTreeMap<u64, Arc<Socket>>>,
 }
 
-/// So many ready sockets are asked for at once.
+/// How many ready sockets are asked for at once.
 const BATCH: usize = 64;
 
 impl Poller {
@@ -62,12 +62,13 @@ impl Poller {
             PollFd::new(&self.wake, PollFlags::IN),
             PollFd::new(&self.epoll, PollFlags::IN),
         ];
-        poll_all(&mut fds, Some(deadline));
+        // Where waiting fails, a look at the set may still tell.
+        let is_blind = poll_all(&mut fds, Some(deadline)).is_err();
         let [woken, any_ready] = fds.map(|fd| !fd.revents().is_empty());
         if woken {
             self.wake.clear();
         }
-        if any_ready {
+        if any_ready || is_blind {
             self.collect(ready);
         }
     }

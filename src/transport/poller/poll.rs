@@ -66,7 +66,8 @@ impl Poller {
                 .iter()
                 .map(|(_, socket)| PollFd::new(&**socket, PollFlags::OUT)),
         );
-        poll_all(&mut fds, Some(deadline));
+        // Where waiting fails, nobody is ready.
+        let _ = poll_all(&mut fds, Some(deadline));
         lock(&self.set).waited_for = false;
         let mut found = fds.iter().map(|fd| !fd.revents().is_empty());
         if found.next() == Some(true) {

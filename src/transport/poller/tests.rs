@@ -45,7 +45,7 @@ impl Deaf {
         socket
     }
 
-    /// Accepts who connected first and reads until the socket takes more.
+    /// Accepts the first connection and reads until the socket takes more.
     pub(crate) fn empty(&self, socket: &Socket) -> TcpStream {
         let (mut peer, _) = self.0.accept().unwrap();
         while !socket.wait(Interest::Write, Some(Instant::now())).writable {
@@ -55,7 +55,7 @@ impl Deaf {
     }
 }
 
-/// Is later than any acknowledgement.
+/// A time later than any acknowledgement.
 const LATE: Duration = Duration::from_millis(300);
 
 /// Fills a socket; tells whether it took anything.
@@ -76,7 +76,7 @@ trait Poller: Sync {
     fn wait(&self, deadline: Instant, ready: &mut VecDeque<u64>);
     fn wake(&self);
 
-    /// Returns who is ready by then.
+    /// Returns the keys that are ready by then.
     fn ready_by(&self, deadline: Instant) -> Vec<u64> {
         let mut ready = VecDeque::new();
         self.wait(deadline, &mut ready);
@@ -113,7 +113,7 @@ macro_rules! implement {
 implement!(epoll::Poller);
 implement!(poll::Poller);
 
-/// Is later than any wait that is ended.
+/// A time later than the end of any wait that something ends.
 fn far() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }

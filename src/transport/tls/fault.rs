@@ -1,8 +1,8 @@
-//! What an engine finds wrong, in words.
+//! What an engine reports as wrong, in words: [`Fault`].
 
 use std::fmt;
 
-/// What an engine finds wrong, in words.
+/// A fault of a handshake or a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Expired,

@@ -3,26 +3,26 @@
 use std::io;
 
 use super::session::APPETITE;
-use super::{Engine, Session, Wire};
+use super::{Engine, Pipe, Session};
 use crate::Error;
 use crate::handshake::is_tls_record;
 
-/// How far a handshake has come.
+/// The state of a handshake after its last step.
 pub(super) enum Step {
     Done(Box<dyn Engine>),
-    /// It waits for more from the peer.
+    /// More must come from the peer.
     More(Box<dyn Handshake>),
 }
 
 /// A handshake under way.
 pub(super) trait Handshake {
-    /// Goes on with what has come onto the wire.
-    fn advance(self: Box<Self>) -> Result<Step, Error>;
+    /// Goes on with what has come into the pipe.
+    fn resume(self: Box<Self>) -> Result<Step, Error>;
 }
 
-/// What to make of a peer whose first byte is no TLS.
+/// The reply to a peer whose first byte is not TLS, and the error.
 pub(super) struct Mistake {
-    /// What to answer, in plain.
+    /// In plain text.
     reply: &'static [u8],
     error: &'static str,
 }
@@ -39,8 +39,8 @@ pub(super) const OF_CLIENT: Mistake = Mistake {
     error: "the client does not speak TLS, http:// or ws:// was probably meant",
 };
 
-/// The socket, as a handshake uses it.
-pub(in crate::transport) trait Line {
+/// The socket as a handshake uses it: blocking.
+pub(in crate::transport) trait BlockingIo {
     /// Sends everything, blocking.
     fn send(&self, bytes: &[u8]) -> io::Result<()>;
     /// Receives something, blocking; 0 is the end.
@@ -52,32 +52,32 @@ const ENDED: &str = "the peer hung up during the TLS handshake";
 /// Does a handshake, blocking.
 pub(super) fn shake_hands(
     mut step: Step,
-    wire: Wire,
+    pipe: Pipe,
     max_record: usize,
     mistake: &Mistake,
-    line: &impl Line,
+    socket: &impl BlockingIo,
 ) -> Result<Session, Error> {
     let mut is_first = true;
     loop {
-        line.send(&wire.take_outgoing()).map_err(Error::Io)?;
+        socket.send(&pipe.take_outgoing()).map_err(Error::Io)?;
         let handshake = match step {
-            Step::Done(engine) => return Ok(Session::new(engine, wire, max_record)),
+            Step::Done(engine) => return Ok(Session::new(engine, pipe, max_record)),
             Step::More(handshake) => handshake,
         };
         let mut ciphertext = Vec::with_capacity(*APPETITE.start());
-        if line.receive(&mut ciphertext).map_err(Error::Io)? == 0 {
-            // Why, it has not said: a server that is being started again does so too.
+        if socket.receive(&mut ciphertext).map_err(Error::Io)? == 0 {
+            // It does not say why. A server that restarts ends a handshake so too.
             let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
             return Err(Error::Io(ended));
         }
         if std::mem::take(&mut is_first) && !is_tls_record(ciphertext[0]) {
-            let _ = line.send(mistake.reply);
+            let _ = socket.send(mistake.reply);
             return Err(Error::Tls(mistake.error.into()));
         }
-        wire.feed(&ciphertext);
-        step = handshake.advance().inspect_err(|_| {
+        pipe.feed(&ciphertext);
+        step = handshake.resume().inspect_err(|_| {
             // The alert that says why.
-            let _ = line.send(&wire.take_outgoing());
+            let _ = socket.send(&pipe.take_outgoing());
         })?;
     }
 }

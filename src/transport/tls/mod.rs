@@ -1,5 +1,5 @@
-//! TLS as a codec: an engine turns bytes from a wire in memory into plain ones and back. What it
-//! does under its lock is arithmetic; the socket is read and written outside.
+//! TLS as a codec: an engine turns ciphertext from a pipe in memory into plain bytes, and plain bytes
+//! into ciphertext. Under its lock it only computes; the socket is read and written outside of it.
 #![cfg_attr(
     not(all(feature = "tls", feature = "rustls")),
     allow(dead_code, reason = "an engine that is off does not look at it")
@@ -12,23 +12,23 @@ mod handshake;
 mod native;
 #[cfg(any(feature = "tls", feature = "rustls"))]
 mod pem;
+mod pipe;
 #[cfg_attr(not(feature = "rustls"), path = "rustls/off.rs")]
 mod rustls;
 mod sending;
 mod session;
-mod wire;
 
 use std::io::{Read, Write};
 
-pub(super) use self::handshake::Line;
+pub(super) use self::handshake::BlockingIo;
 use self::handshake::{Step, shake_hands};
 pub(crate) use self::native::{NativeAcceptor, NativeConnector};
+use self::pipe::Pipe;
 pub(super) use self::session::{Session, wants_input};
-use self::wire::Wire;
 use crate::tls::MAX_RECORD_SIZE;
 use crate::{Error, ServerTls, TlsEngine, TlsOptions};
 
-/// Connects as one set of options says.
+/// The client's side of TLS, as one set of options says.
 pub(crate) struct Connector {
     engine: ConnectorEngine,
     max_record: usize,
@@ -52,10 +52,10 @@ impl Connector {
     }
 
     /// Does the handshake with a server of this name or address, blocking.
-    pub(super) fn connect(&self, host: &str, line: &impl Line) -> Result<Session, Error> {
-        let wire = Wire::default();
-        let step = self.begin(host, wire.clone())?;
-        let shaken = shake_hands(step, wire, self.max_record, &handshake::OF_SERVER, line);
+    pub(super) fn connect(&self, host: &str, socket: &impl BlockingIo) -> Result<Session, Error> {
+        let pipe = Pipe::default();
+        let step = self.begin(host, pipe.clone())?;
+        let shaken = shake_hands(step, pipe, self.max_record, &handshake::OF_SERVER, socket);
         shaken.map_err(|error| self.explain(host, error))
     }
 
@@ -68,17 +68,17 @@ impl Connector {
         }
     }
 
-    fn begin(&self, host: &str, wire: Wire) -> Result<Step, Error> {
+    fn begin(&self, host: &str, pipe: Pipe) -> Result<Step, Error> {
         // RFC 6066, section 3: a name is sent without the dot at its end, and no certificate has one.
         let host = host.strip_suffix('.').unwrap_or(host);
         match &self.engine {
-            ConnectorEngine::Native(connector) => connector.begin(host, wire),
-            ConnectorEngine::Rustls(connector) => connector.begin(host, wire),
+            ConnectorEngine::Native(connector) => connector.begin(host, pipe),
+            ConnectorEngine::Rustls(connector) => connector.begin(host, pipe),
         }
     }
 }
 
-/// Accepts as one server's settings say.
+/// The server's side of TLS, as one server's settings say.
 pub(crate) struct Acceptor {
     engine: AcceptorEngine,
     max_record: usize,
@@ -101,22 +101,22 @@ impl Acceptor {
         Ok(Self { engine, max_record })
     }
 
-    /// Does the handshake with whoever has connected, blocking.
-    pub(super) fn accept(&self, line: &impl Line) -> Result<Session, Error> {
-        let wire = Wire::default();
-        let step = self.begin(wire.clone())?;
-        shake_hands(step, wire, self.max_record, &handshake::OF_CLIENT, line)
+    /// Does the handshake with a client, blocking.
+    pub(super) fn accept(&self, socket: &impl BlockingIo) -> Result<Session, Error> {
+        let pipe = Pipe::default();
+        let step = self.begin(pipe.clone())?;
+        shake_hands(step, pipe, self.max_record, &handshake::OF_CLIENT, socket)
     }
 
-    fn begin(&self, wire: Wire) -> Result<Step, Error> {
+    fn begin(&self, pipe: Pipe) -> Result<Step, Error> {
         match &self.engine {
-            AcceptorEngine::Native(acceptor) => acceptor.begin(wire),
-            AcceptorEngine::Rustls(acceptor) => acceptor.begin(wire),
+            AcceptorEngine::Native(acceptor) => acceptor.begin(pipe),
+            AcceptorEngine::Rustls(acceptor) => acceptor.begin(pipe),
         }
     }
 }
 
-/// Without either feature native-tls's stand-in says what is missing.
+/// Returns the engine to use. Without either feature, native-tls's stand-in says what is missing.
 fn engine(chosen: Option<TlsEngine>) -> TlsEngine {
     let rustls_alone = cfg!(feature = "rustls") && !cfg!(feature = "tls");
     chosen.unwrap_or(if rustls_alone {
@@ -126,19 +126,19 @@ fn engine(chosen: Option<TlsEngine>) -> TlsEngine {
     })
 }
 
-/// A TLS stream over a [`Wire`], past its handshake.
+/// A TLS stream over a [`Pipe`], past its handshake.
 pub(super) trait Engine: Read + Write + Send {
-    /// Tells whether plain bytes may be left that were taken from the wire already.
+    /// Tells whether it may hold plain bytes whose ciphertext it has taken from the pipe already.
     fn has_buffered(&self) -> bool;
-    /// Puts `close_notify` onto the wire.
-    fn end(&mut self);
+    /// Puts `close_notify` into the pipe.
+    fn close_notify(&mut self);
     /// Returns the certificates that the peer has shown, in DER, its own first.
     fn peer_certificates(&self) -> Vec<Vec<u8>>;
-    /// Returns how many records may be written, where that is not boundless.
+    /// Returns how many records its keys allow, or `None` where they allow any number.
     fn record_limit(&self) -> Option<u64>;
 }
 
-/// Small enough for any device, and large enough that a record is not mostly its seal.
+/// The smallest record: for any device, and not mostly overhead.
 const MIN_RECORD_SIZE: usize = 64;
 
 fn record_size(wanted: usize) -> Result<usize, Error> {

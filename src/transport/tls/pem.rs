@@ -23,7 +23,7 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, E
     chain_in(&plain_lines(pem))
 }
 
-/// Takes off what keeps a line from being read: spaces around it, and byte order marks.
+/// Removes what the parser does not take: spaces around lines, and byte order marks.
 pub(super) fn plain_lines(pem: &[u8]) -> Vec<u8> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let lines = pem.split(|byte| matches!(byte, b'\n' | b'\r'));
@@ -40,7 +40,7 @@ fn chain_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
         match section {
             Ok((SectionKind::Certificate, der)) => chain.push(der.into()),
             Ok(_) => {}
-            // A key in the same file, which nobody asks for here.
+            // A key in the same file, which is not read here.
             Err(_) if is_encrypted(pem) => {}
             Err(error) => {
                 let what = format!("a certificate cannot be read: {error}");
@@ -103,14 +103,14 @@ fn has_key(pem: &[u8]) -> bool {
     is_encrypted(pem) || sections(pem).any(is_key)
 }
 
-/// Tells of a key in encrypted PKCS#8, and of the older kind with a header (RFC 1421).
+/// Tells whether there is a key in encrypted PKCS#8, or of the older kind with a header (RFC 1421).
 fn is_encrypted(pem: &[u8]) -> bool {
     let marks: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
     let mut marks = marks.into_iter();
     marks.any(|mark| pem.windows(mark.len()).any(|bytes| bytes == mark))
 }
 
-/// A sequence begins so in DER, and so does no text.
+/// Tells whether it begins as a sequence in DER does, and no text.
 fn looks_like_der(pem: &[u8]) -> bool {
     pem.starts_with(b"\x30\x82")
 }

@@ -1,16 +1,16 @@
-//! What is encrypted: plain bytes cut into records, and ciphertext that has not wholly left.
+//! Plain bytes cut into records, and the ciphertext that has not wholly left.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-/// Cuts plain bytes into records. One that lies in several parts is gathered: a short header shares
-/// a record with what stands behind it.
+/// An iterator that cuts plain bytes into records. A record may gather several parts, so that a short
+/// header shares one with what follows it.
 pub(super) struct Records<'a> {
     parts: &'a [IoSlice<'a>],
-    /// How much of the first part was taken.
+    /// How many bytes of the first part are taken.
     taken: usize,
-    /// How much may still be taken.
+    /// How many bytes may still be taken.
     left: usize,
     size: usize,
 }
@@ -59,13 +59,13 @@ impl<'a> Iterator for Records<'a> {
 pub(super) struct Sending {
     ciphertext: Vec<u8>,
     sent: usize,
-    /// The records that have not left, the first first.
+    /// The records that have not wholly left, in their order.
     records: VecDeque<Record>,
-    /// How many plain bytes have left and were not told yet.
+    /// How many plain bytes have left that the caller does not know of.
     left: usize,
 }
 
-/// A stretch of ciphertext that stands for plain bytes.
+/// A part of the ciphertext that stands for plain bytes.
 pub(super) struct Record {
     /// Where it ends in the ciphertext.
     pub(super) end: usize,
@@ -81,7 +81,7 @@ impl Sending {
     /// Takes what is to be sent next, once all before it has left.
     pub(super) fn load(&mut self, mut records: VecDeque<Record>, ciphertext: Vec<u8>) {
         if let Some(last) = records.back_mut() {
-            // What the engine had to say behind it leaves before the caller may think all has.
+            // It counts as left only when what the engine has put behind it has left too.
             last.end = ciphertext.len();
         }
         (self.records, self.ciphertext, self.sent) = (records, ciphertext, 0);

@@ -6,25 +6,25 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use super::pipe::Tally;
 use super::sending::{Record, Records, Sending};
-use super::wire::Tally;
-use super::{Engine, Wire};
+use super::{Engine, Pipe};
 use crate::sync::{Mutex, lock};
 use crate::tls::MAX_RECORD_SIZE;
 
 /// One connection's TLS, past its handshake.
 pub(in crate::transport) struct Session {
     engine: Mutex<Box<dyn Engine>>,
-    wire: Wire,
+    pipe: Pipe,
     /// How many plain bytes a record holds at most.
     max_record: usize,
-    /// Whether the engine may have more to give without more from the socket.
+    /// Whether the engine may give more without more input from the socket.
     has_more: AtomicBool,
-    /// How much to ask the socket for at once.
+    /// How many bytes the socket is asked for next.
     appetite: AtomicUsize,
     /// Bytes of ciphertext received since the handshake.
     received: AtomicU64,
-    /// Whether a write waits for the peer's next words: one of the constants below.
+    /// Whether a write waits for input: one of the constants below.
     awaiting: AtomicU8,
     /// How many records may leave before the connection is worn out.
     records_left: AtomicU64,
@@ -36,14 +36,14 @@ pub(in crate::transport) struct Session {
 const NOTHING: u8 = 0;
 /// A write has met a handshake that the peer began anew.
 const INPUT: u8 = 1;
-/// Something has come since.
+/// Input has come since.
 const RETRY: u8 = 2;
 
-/// So much is encrypted ahead of the socket.
+/// How many plain bytes are encrypted ahead of the socket.
 const AHEAD: usize = 64 << 10;
-/// So much may be owed to a peer that does not read it; what an honest one asks for is a few bytes.
+/// How many bytes TLS may owe a peer that does not read them; an honest peer asks for a few.
 const MAX_OWED: usize = 64 << 10;
-/// What is asked of the socket at rest, and at most.
+/// The fewest and the most bytes that the socket is asked for at once.
 pub(super) const APPETITE: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
 
 /// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1): it
@@ -66,29 +66,29 @@ pub(in crate::transport) fn wants_input(error: &io::Error) -> bool {
         .is_some_and(|error| error.is::<InputWanted>())
 }
 
-/// Makes the error of bytes that an engine took and threw away: Rustls does at the end of its keys.
+/// Makes the error for bytes that an engine took and threw away, as Rustls does once its keys are used up.
 fn swallowed() -> io::Error {
     io::Error::other("TLS has used up its keys and sends nothing more")
 }
 
 impl Session {
-    pub(super) fn new(engine: Box<dyn Engine>, wire: Wire, max_record: usize) -> Self {
+    pub(super) fn new(engine: Box<dyn Engine>, pipe: Pipe, max_record: usize) -> Self {
         let limit = engine.record_limit();
         Self {
             engine: Mutex::new(engine),
-            wire,
+            pipe,
             max_record,
             has_more: AtomicBool::new(true),
             appetite: AtomicUsize::new(*APPETITE.start()),
             received: AtomicU64::new(0),
             awaiting: AtomicU8::new(NOTHING),
-            // What is left then is enough for an orderly close behind what is queued.
+            // The rest is enough for an orderly close behind what is queued.
             records_left: AtomicU64::new(limit.map_or(u64::MAX, |limit| limit - limit / 64)),
             sending: Mutex::default(),
         }
     }
 
-    /// Tells whether something can be received without the socket.
+    /// Tells whether something may be received without asking the socket.
     pub(in crate::transport) fn has_more(&self) -> bool {
         self.has_more.load(Ordering::Relaxed)
     }
@@ -102,10 +102,10 @@ impl Session {
     /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
     /// be tried again.
     pub(in crate::transport) fn owes(&self) -> bool {
-        self.wire.owed() > 0 || self.awaiting.load(Ordering::Acquire) == RETRY
+        self.pipe.owed() > 0 || self.awaiting.load(Ordering::Acquire) == RETRY
     }
 
-    /// Tells whether the connection is to be closed, as its keys will soon be used up.
+    /// Tells whether its keys are nearly used up, so that the connection is to be closed.
     #[allow(dead_code, reason = "see Socket::is_worn_out")]
     pub(in crate::transport) fn is_worn_out(&self) -> bool {
         self.records_left.load(Ordering::Relaxed) == 0
@@ -116,8 +116,8 @@ impl Session {
         lock(&self.engine).peer_certificates()
     }
 
-    /// Reads into the spare capacity of `buffer`; `receive` asks the socket. `WouldBlock` also where
-    /// something has come to be owed, so that it leaves before the caller sleeps.
+    /// Reads into the spare capacity of `buffer`; `receive` reads the socket. It also returns `WouldBlock`
+    /// when something has become owed to the peer, so that it leaves before the caller sleeps.
     pub(in crate::transport) fn recv(
         &self,
         buffer: &mut Vec<u8>,
@@ -132,7 +132,7 @@ impl Session {
             if has_fed && self.owes() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            if self.wire.owed() > MAX_OWED {
+            if self.pipe.owed() > MAX_OWED {
                 return Err(io::Error::other(
                     "the peer has TLS answer it and does not read the answers",
                 ));
@@ -146,14 +146,14 @@ impl Session {
             }
             self.received.fetch_add(length as u64, Ordering::Release);
             self.adapt(appetite, length);
-            self.wire.feed(&ciphertext);
+            self.pipe.feed(&ciphertext);
             self.has_more.store(true, Ordering::Relaxed);
             has_fed = true;
         }
     }
 
-    /// Asks for more after a socket that had more than asked for, and for little after one that had
-    /// little.
+    /// Sets how many bytes to ask for next: more after a read that was filled, else about as many as
+    /// came.
     fn adapt(&self, appetite: usize, length: usize) {
         let next = if length == appetite {
             appetite * 2
@@ -174,14 +174,14 @@ impl Session {
         let mut more = true;
         while more && buffer.len() < buffer.capacity() {
             last = read_spare(&mut **engine, buffer);
-            more = matches!(last, Ok(1..)) && (self.wire.has_incoming() || engine.has_buffered());
+            more = matches!(last, Ok(1..)) && (self.pipe.has_incoming() || engine.has_buffered());
         }
         // The engine's lock makes this one step with what was read.
         let _ = self
             .awaiting
             .compare_exchange(INPUT, RETRY, Ordering::AcqRel, Ordering::Relaxed);
         drop(engine);
-        // The next call finds the end or the error behind these bytes; the socket has no more to say.
+        // The next call finds the end or the error behind these bytes without the socket.
         self.has_more
             .store(more || is_last_word(&last), Ordering::Relaxed);
         match buffer.len() - start {
@@ -190,10 +190,10 @@ impl Session {
         }
     }
 
-    /// Writes as much as the socket takes of what was encrypted, and encrypts more once all of it
-    /// has left. Returns how many plain bytes have left in whole records: the same bytes but those
-    /// must come again, with more behind them if need be. What is owed leaves with them. An error
-    /// that [`wants_input`] says that reading must go on first.
+    /// Writes as much as the socket takes of what was encrypted, and encrypts more once all of it has
+    /// left. Returns how many plain bytes have left in whole records. The bytes behind those must come
+    /// again, and more may follow them. What is owed leaves with them. An error that [`wants_input`]
+    /// says that reading must go on first.
     pub(in crate::transport) fn try_send(
         &self,
         parts: &[IoSlice<'_>],
@@ -215,8 +215,8 @@ impl Session {
         }
     }
 
-    /// Writes what is owed and what of a write has not left yet; the latter counts as left with the
-    /// next write.
+    /// Writes what is left of an earlier write, and then what is owed. The former is reported by the
+    /// next [`try_send`](Self::try_send).
     pub(in crate::transport) fn flush(
         &self,
         send: impl Fn(&[u8]) -> io::Result<usize>,
@@ -226,7 +226,7 @@ impl Session {
             .awaiting
             .compare_exchange(RETRY, NOTHING, Ordering::AcqRel, Ordering::Relaxed);
         sending.send_by(&send)?;
-        sending.load(VecDeque::new(), self.wire.take_outgoing());
+        sending.load(VecDeque::new(), self.pipe.take_outgoing());
         sending.send_by(&send)
     }
 
@@ -247,7 +247,7 @@ impl Session {
             _ => NOTHING,
         };
         self.awaiting.store(awaiting, Ordering::Release);
-        sending.load(records, self.wire.take_outgoing());
+        sending.load(records, self.pipe.take_outgoing());
         written
     }
 
@@ -270,10 +270,10 @@ impl Session {
         Ok(())
     }
 
-    /// Has the engine write. It sees nothing of what has come: reading alone goes on with a handshake
-    /// that the peer began anew, as OpenSSL fails over data that it meets in one while it writes.
+    /// Has the engine write, while it finds nothing to read. Only reads go on with a handshake that the
+    /// peer has begun anew: OpenSSL fails when it meets data in the middle of one while it writes.
     fn write<R>(&self, write: impl FnOnce() -> io::Result<R>) -> io::Result<(R, Tally)> {
-        let (written, tally) = self.wire.run_write(write);
+        let (written, tally) = self.pipe.run_write(write);
         match written {
             Ok(written) => Ok((written, tally)),
             // A write to memory blocks only there.
@@ -284,22 +284,25 @@ impl Session {
         }
     }
 
-    /// Counts records off: only the writing side does.
+    /// Subtracts records from those that are left; only the writing side does.
     fn wear(&self, records: u64) {
         let left = self.records_left.load(Ordering::Relaxed);
         let left = left.saturating_sub(records);
         self.records_left.store(left, Ordering::Relaxed);
     }
 
-    /// Says that nothing follows, as the last thing; not behind what has not left.
-    pub(in crate::transport) fn end(&self, send: impl Fn(&[u8]) -> io::Result<usize>) {
+    /// Sends `close_notify`, unless something of an earlier write has not left, which it must not follow.
+    pub(in crate::transport) fn send_close_notify(
+        &self,
+        send: impl Fn(&[u8]) -> io::Result<usize>,
+    ) {
         let sending = lock(&self.sending);
         if !sending.is_empty() {
             return;
         }
-        lock(&self.engine).end();
+        lock(&self.engine).close_notify();
         // Best effort: nobody waits for it.
-        let _ = send(&self.wire.take_outgoing());
+        let _ = send(&self.pipe.take_outgoing());
     }
 }
 
@@ -309,7 +312,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Reads into the spare capacity of `buffer`, at most a record's worth, as that is zeroed first.
+/// Reads into the spare capacity of `buffer`, at most one record, as the space is zeroed first.
 fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let start = buffer.len();
     buffer.resize(buffer.capacity().min(start + MAX_RECORD_SIZE), 0);

@@ -1,7 +1,7 @@
 //! What heads cost that are made to cost much: CPU before the program hears of them and while it asks
 //! for all that is in them, and memory of requests that it keeps.
 
-use std::net::SocketAddr;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use landline::{BasicAuth, Reply, Request, Router, Server, Upgrade};
 
 use crate::support::*;
 
-/// So much CPU time a head of 16 KiB may take more than a small one. Code that is not optimized takes
+/// The CPU time that a head of 16 KiB may take more than a small one. Code that is not optimized takes
 /// some twenty times as much as code that is.
 const MOST: Duration = if cfg!(debug_assertions) {
     ms(20)
@@ -34,8 +34,8 @@ fn filled(text: &str, bytes: usize) -> String {
 }
 
 /// Heads of nearly 16 KiB: the line and fields of an upgrade request, with what makes each costly.
-fn costly_heads(host: SocketAddr) -> Vec<(&'static str, String)> {
-    let good = upgrade_request(host);
+fn costly_heads(host: impl Display) -> Vec<(&'static str, String)> {
+    let good = upgrade_request(&host);
     let with = |lines: String| good.replacen("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"), 1);
     let long = HEAD - 400;
     let tokens: Vec<_> = (0..5_325).map(|number| format!("{number:02x}")).collect();

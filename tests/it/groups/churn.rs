@@ -12,7 +12,7 @@ use crate::support::*;
 
 const THREADS: u64 = 50;
 const ROOMS: usize = 6;
-/// So many steps each thread takes, unless this variable says otherwise.
+/// The number of steps that each thread takes, unless the variable says otherwise.
 const STEPS: usize = 400;
 const STEPS_VARIABLE: &str = "LANDLINE_CHURN_STEPS";
 
@@ -36,7 +36,7 @@ fn churn_loses_nobody() {
     });
 }
 
-/// Is what the threads share.
+/// What the threads share.
 struct Town {
     server: TestServer,
     client: Client,
@@ -46,7 +46,7 @@ struct Town {
     ears: Ears,
 }
 
-/// Is what callbacks share.
+/// What callbacks share.
 #[derive(Clone, Default)]
 struct Ears {
     /// A group that is replaced all the time.
@@ -173,7 +173,7 @@ impl Ears {
     }
 }
 
-/// Is one end of a connection.
+/// One end of a connection.
 struct End {
     ws: WebSocket,
     /// The connection's other end, which hears what is sent here.
@@ -197,7 +197,7 @@ impl End {
     }
 }
 
-/// Is one thread, with a connection of its own, both ends of it.
+/// One thread, with a connection of its own, both ends of it.
 struct Neighbour<'a> {
     town: &'a Town,
     random: StdRng,

@@ -26,10 +26,12 @@ fn healthy_connections_outlive_a_freeze() {
     }
     let (program, peers) = meet(TEST, COUNT);
     for round in 0..3 {
-        // Somewhere else in the interval each time.
-        thread::sleep(ms(330 + 70 * round));
+        pause(
+            ms(330 + 70 * round),
+            "another moment of the interval each time",
+        );
         program.stop();
-        thread::sleep(ms(1000));
+        pause(ms(1000), "longer than every timeout");
         program.go_on();
         let text = format!("round {round}");
         for peer in &peers {
@@ -62,10 +64,13 @@ fn full_sockets_outlive_a_freeze() {
             peer.pause(true);
             peer.send_text("full");
         }
-        thread::sleep(ms(100 + 100 * round));
+        pause(
+            ms(100 + 100 * round),
+            "another moment of the write each time",
+        );
         program.stop();
         peers.iter().for_each(|peer| peer.pause(false));
-        thread::sleep(ms(2500));
+        pause(ms(2500), "longer than every timeout");
         program.go_on();
         let came = |peer: &&Answering| {
             peer.next()
@@ -138,7 +143,7 @@ impl Answering {
                     return;
                 }
                 while pausing.load(Ordering::Relaxed) {
-                    thread::sleep(ms(5));
+                    pause(ms(5), "it reads nothing for as long as it pauses");
                 }
             }
         });

@@ -19,7 +19,7 @@ use crate::support::*;
 
 /// The test that the process with landline plays its part in.
 const TEST: &str = "keepalive::rounds::few";
-/// So many connections of each role are a batch.
+/// The number of connections of each role in a batch.
 const COUNT: usize = 10;
 
 /// Some rounds of each kind.
@@ -243,7 +243,7 @@ fn live_until(peer: RawPeer, death: Option<Duration>, over: &AtomicBool) -> Opti
         if death.is_some_and(|death| death <= now()) {
             // What it has said last may be younger than its death was meant to be.
             died.get_or_insert_with(now);
-            thread::sleep(ms(5));
+            pause(ms(5), "the dead neither read nor write");
             continue;
         }
         stream.set_read_timeout(Some(ms(5))).unwrap();
@@ -287,11 +287,12 @@ fn program(part: &str) {
         ws.on_close(move |_, event| *ended.lock().unwrap() = Some((now(), event)));
     };
     let client = Client::new().config(plan.config());
-    let connect = |_| client.connect(url, |ws| enter(ws, ws.local_addr().port(), &all));
+    let connect = |_| client.connect(url, |ws| enter(ws, ws.local_addr().port().unwrap(), &all));
     let _clients: Vec<_> = (0..COUNT).map(|_| connect(()).unwrap()).collect();
     let entering = Arc::clone(&all);
     let builder = Server::builder().config(plan.config());
-    let builder = builder.on_upgrade(move |ws, _| enter(ws, ws.peer_addr().port(), &entering));
+    let builder =
+        builder.on_upgrade(move |ws, _| enter(ws, ws.peer_addr().port().unwrap(), &entering));
     let server = TestServer::start(builder);
     tell(&server.local_addr().to_string());
     settled("all are open", || all.lock().unwrap().len() == 2 * COUNT);
@@ -308,7 +309,7 @@ fn program(part: &str) {
                 for ws in &handles {
                     let _ = ws.try_send("tick");
                 }
-                thread::sleep(ms(20));
+                pause(ms(20), "the program pushes now and then");
             }
         });
     }
@@ -334,7 +335,8 @@ fn now() -> Duration {
 }
 
 fn sleep_until(then: Duration) {
-    thread::sleep(then.saturating_sub(now()));
+    let time = then.saturating_sub(now());
+    pause(time, "what happens is planned for that moment");
 }
 
 /// A source of numbers that a seed determines.

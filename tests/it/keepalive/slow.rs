@@ -73,7 +73,7 @@ fn readers_of_5_to_40_kib_a_second() {
             let begin = Instant::now();
             while begin.elapsed() < PERIOD {
                 group.send(vec![0; KIB]);
-                thread::sleep(ms(50));
+                pause(ms(50), "20 KiB a second");
             }
             let open = met.iter().filter(|met| met.ws.is_open()).count();
             assert_eq!(open, WAYS.len());
@@ -81,8 +81,8 @@ fn readers_of_5_to_40_kib_a_second() {
     });
 }
 
-/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 40 s and at most a
-/// quarter of that more.
+/// A peer that reads nothing is cut when `write_timeout` has passed, by default after 40 s and at
+/// most a quarter of that more.
 #[test]
 #[ignore = "takes forty seconds"]
 fn peers_that_read_nothing_are_cut_in_time() {
@@ -137,7 +137,7 @@ fn meet_behind_link(role: Role, config: Config) -> (RawPeer, WebSocket, Option<T
             let server = TestServer::start(builder.on_upgrade(move |ws, _| {
                 let _ = sender.send(ws.clone());
             }));
-            let mut peer = RawPeer::connect_to(link(server.local_addr()));
+            let mut peer = RawPeer::connect_to(link(tcp_addr(&server)));
             peer.upgrade();
             (peer, next(&receiver), Some(server))
         }
@@ -219,7 +219,7 @@ impl Linked {
         let (mut reading, ws, server) = match way {
             Way::Plain(Role::Server) => {
                 Self::of_server(Server::builder(), TestServer::start, |server| {
-                    let mut peer = RawPeer::connect_to(link(server.local_addr()));
+                    let mut peer = RawPeer::connect_to(link(tcp_addr(server)));
                     peer.upgrade();
                     AnyPeer::Plain(peer)
                 })
@@ -232,7 +232,7 @@ impl Linked {
             }
             #[cfg(feature = "tls")]
             Way::Secure(Role::Server) => Self::of_server(Server::builder(), secure, |server| {
-                let raw = RawPeer::connect_to(link(server.local_addr()));
+                let raw = RawPeer::connect_to(link(tcp_addr(server)));
                 let mut peer = TlsPeer::over(raw);
                 peer.upgrade();
                 AnyPeer::Secure(Box::new(peer))
@@ -330,7 +330,8 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, rate: usize) {
         // What was slept too long is made up for.
         let earliest = Instant::now() - Duration::from_secs(1);
         next = next.max(earliest) + Duration::from_secs(1) * length as u32 / rate as u32;
-        thread::sleep(next.saturating_duration_since(Instant::now()));
+        let time = next.saturating_duration_since(Instant::now());
+        pause(time, "the link passes on so many bytes a second");
     }
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);

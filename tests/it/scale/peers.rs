@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::Duration;
 use std::{panic, process, thread};
 
 use rand::rngs::StdRng;
@@ -65,7 +64,10 @@ pub(super) fn misbehave(part: &str) {
                 // Whatever goes wrong on the way, the next one comes.
                 let ended = Misbehaving::connect(server).and_then(|peer| peer.live(&mut chance));
                 if ended.is_err() {
-                    thread::sleep(ms(50));
+                    pause(
+                        ms(50),
+                        "a connection that failed is not tried at once again",
+                    );
                 }
             }
         });
@@ -98,7 +100,7 @@ impl Misbehaving {
         self.upgrade()?;
         for _ in 0..chance.random_range(0..10) {
             self.echo(chance)?;
-            pause(chance, 300);
+            linger(chance, 300);
         }
         match chance.random_range(0..12) {
             0 | 1 => self.close(),
@@ -119,7 +121,7 @@ impl Misbehaving {
         let request = upgrade_request(self.stream.peer_addr()?);
         let length = chance.random_range(0..request.len());
         self.stream.write_all(&request.as_bytes()[..length])?;
-        pause(chance, 1_000);
+        linger(chance, 1_000);
         Ok(())
     }
 
@@ -207,7 +209,7 @@ impl Misbehaving {
         let whole = Frame::new(BINARY, vec![7; 1 << 20]).bytes(true);
         let length = chance.random_range(1..whole.len());
         self.stream.write_all(&whole[..length])?;
-        pause(chance, 2_000);
+        linger(chance, 2_000);
         Ok(())
     }
 
@@ -217,7 +219,7 @@ impl Misbehaving {
         for _ in 0..chance.random_range(1..200) {
             self.send(&message(chance, 40_000))?;
         }
-        pause(chance, 5_000);
+        linger(chance, 5_000);
         Ok(())
     }
 
@@ -226,7 +228,7 @@ impl Misbehaving {
         let sent = message(chance, 60);
         for byte in sent.bytes(true) {
             self.stream.write_all(&[byte])?;
-            pause(chance, 20);
+            linger(chance, 20);
         }
         assert!(self.next_message()? == sent, "another message came back");
         self.close()
@@ -293,6 +295,7 @@ fn message(chance: &mut StdRng, most: usize) -> Frame {
 }
 
 /// Lets at most so many milliseconds pass.
-fn pause(chance: &mut StdRng, most: u64) {
-    thread::sleep(Duration::from_millis(chance.random_range(0..most)));
+fn linger(chance: &mut StdRng, most: u64) {
+    let time = ms(chance.random_range(0..most));
+    pause(time, "peers take their time, by chance");
 }

@@ -6,7 +6,7 @@ use landline::{CloseEvent, WebSocket};
 
 use super::{PATIENCE, settled};
 
-/// Is one call of a callback.
+/// One call of a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Text(String),

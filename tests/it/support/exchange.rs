@@ -2,9 +2,9 @@
 
 use landline::Server;
 
-use super::{End, RawPeer};
+use super::{End, Peer, RawPeer};
 
-/// Says how the bytes of a request leave: no verdict may depend on it.
+/// How the bytes of a request leave: no verdict may depend on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
     Whole,
@@ -55,7 +55,7 @@ pub(crate) fn exchange(server: &Server, pace: Pace, request: impl AsRef<[u8]>) -
     peer.read_reply()
 }
 
-/// Is what a server answers over plain HTTP.
+/// What a server answers over plain HTTP.
 #[derive(Debug)]
 pub(crate) struct PlainReply {
     pub(crate) status: u16,

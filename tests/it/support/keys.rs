@@ -12,7 +12,7 @@ use openssl::x509::{X509, X509NameBuilder};
 
 use landline::Identity;
 
-/// Is a key, and a self-signed certificate for `127.0.0.1`.
+/// A key, and a self-signed certificate for `127.0.0.1`.
 pub(crate) struct SelfSigned {
     pub(crate) key: PKey<Private>,
     pub(crate) certificate: X509,

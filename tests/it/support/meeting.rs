@@ -2,11 +2,11 @@
 
 use std::sync::mpsc::{self, Receiver};
 
-use landline::{Client, Config, Server, WebSocket};
+use landline::{Client, Config, Messages, Server, WebSocket};
 
-use super::{RawPeer, RawServer, Recorder, TestServer, next};
+use super::{RawPeer, RawServer, Recorder, TestServer, next, quiet};
 
-/// Is landline's role.
+/// Landline's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Server,
@@ -22,7 +22,7 @@ impl Role {
     }
 }
 
-/// Is an open connection; when dropped, the peer goes first, so that nothing waits for it.
+/// An open connection; when dropped, the peer goes first, so that nothing waits for it.
 pub(crate) struct Meeting {
     pub(crate) peer: RawPeer,
     pub(crate) ws: WebSocket,
@@ -136,3 +136,9 @@ fn recording(
 
 /// A receive buffer of the least size that the system grants.
 const SMALL: usize = 2 << 10;
+
+/// Has a client open a connection without keepalive for straight-line code, and returns both ends.
+#[track_caller]
+pub(crate) fn open_quiet() -> (RawPeer, WebSocket, Messages) {
+    RawServer::new().meet_open(&Client::new().config(quiet()))
+}

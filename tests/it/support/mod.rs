@@ -1,5 +1,6 @@
 //! Helpers: servers that stop on drop, raw peers, waits under a deadline, counts of the process.
 
+mod asking;
 mod control;
 mod events;
 mod exchange;
@@ -9,6 +10,7 @@ mod logger;
 mod meeting;
 mod own_socket;
 mod parts;
+mod peer;
 mod plain;
 mod probe;
 mod process;
@@ -16,6 +18,8 @@ mod pulled;
 mod raw;
 mod segments;
 mod server;
+mod settings;
+mod strace;
 #[cfg(feature = "tls")]
 mod tls;
 mod ways;
@@ -23,13 +27,15 @@ mod ways;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::asking::{ask, found, refusal_of, refused, request_of, values};
 pub(crate) use self::control::Control;
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
 pub(crate) use self::logger::Logger;
-pub(crate) use self::meeting::{Meeting, ROLES, Role};
+pub(crate) use self::meeting::{Meeting, ROLES, Role, open_quiet};
 pub(crate) use self::own_socket::own_socket;
 pub(crate) use self::parts::{Part, part, tell, until_released};
+pub(crate) use self::peer::Peer;
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
 #[cfg(all(feature = "tls", feature = "rustls"))]
@@ -43,7 +49,9 @@ pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
     with_accept_key,
 };
-pub(crate) use self::server::TestServer;
+pub(crate) use self::server::{TestServer, tcp_addr};
+pub(crate) use self::settings::{deep, patient, quiet};
+pub(crate) use self::strace::start_failing;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::{
     Authority, CONNECTOR, Certificate, LOCAL, TRUSTED, TlsEnd, TlsMeeting, TlsPeer, acceptor,
@@ -53,12 +61,30 @@ pub(crate) use self::ways::{
     ALL_WAYS, AnyMeeting, AnyPeer, HANG_UPS, HangUp, WAYS, Way, meet_open,
 };
 
-/// So long an event may take: machines stall, and a test that fails for that proves nothing.
+/// The time that an event may take: machines stall, and a test that fails for that proves nothing.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes a duration of milliseconds.
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
+}
+
+/// Lets time pass where time itself is what a test is about, and says why; whatever is announced is
+/// waited for by [`settled`] or [`next`].
+pub(crate) fn pause(time: Duration, _why: &str) {
+    thread::sleep(time);
+}
+
+/// Waits until a value does not change any more.
+#[track_caller]
+pub(crate) fn at_rest<T: PartialEq>(what: &str, mut value: impl FnMut() -> T) {
+    let (mut before, mut same) = (value(), 0);
+    settled(what, || {
+        let now = value();
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+        same == 10
+    });
 }
 
 /// Waits until a condition holds that nothing announces, and fails if it never does.

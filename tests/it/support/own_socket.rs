@@ -15,10 +15,13 @@ pub(crate) fn own_socket(ws: &WebSocket) -> Option<OwnedFd> {
     let this = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
     let numbers = fs::read_dir("/proc/self/fd").unwrap();
     let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let own = Some((ws.local_addr(), ws.peer_addr()));
+    let own = (
+        ws.local_addr().socket_addr()?,
+        ws.peer_addr().socket_addr()?,
+    );
     numbers
         .filter_map(|number| pidfd_getfd(&this, number, PidfdGetfdFlags::empty()).ok())
-        .find(|copy| ends(copy) == own)
+        .find(|copy| ends(copy) == Some(own))
 }
 
 fn ends(socket: impl AsFd) -> Option<(SocketAddr, SocketAddr)> {

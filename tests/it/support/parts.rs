@@ -11,7 +11,7 @@ use super::settled;
 /// Names the part that a process was started for.
 const PART: &str = "LANDLINE_TEST_PART";
 
-/// Is this test once more, in a process of its own, ended when dropped.
+/// A run of the same test in a process of its own, ended when dropped.
 pub(crate) struct Part {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,

@@ -2,7 +2,7 @@
 
 use landline::{Client, Error, Refusal, Server};
 
-use super::{Pace, PlainReply, RawPeer, exchange, upgrade_request};
+use super::{Pace, Peer, PlainReply, RawPeer, exchange, upgrade_request};
 
 /// Asks for something such as `GET /`, and reads the whole answer: as long as it says, and then the
 /// end of the connection.

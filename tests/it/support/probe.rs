@@ -16,9 +16,9 @@ pub(crate) struct Probe {
     _untouched: TestServer,
 }
 
-/// So many echoes show that a server is served.
+/// The number of echoes that show that a client is served.
 const ECHOES: u64 = 50;
-/// So many times as many the control may make meanwhile.
+/// How many times as many the control may make meanwhile.
 const ALLOWANCE: u64 = 40;
 
 impl Probe {
@@ -55,7 +55,7 @@ impl Probe {
     }
 }
 
-/// Is one connection that echoes, a short message each few milliseconds.
+/// One connection that echoes, a short message each few milliseconds.
 struct Pulse {
     echoes: Arc<AtomicU64>,
     over: Arc<AtomicBool>,

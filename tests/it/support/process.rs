@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::settled;
 
-/// Is a thread of this process.
+/// A thread of this process.
 #[derive(Clone, Debug)]
 pub(crate) struct Thread {
     pub(crate) name: String,
@@ -91,7 +91,7 @@ pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
 }
 
-/// Is what the process used at one moment.
+/// What the process used at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resources {
     pub(crate) threads: usize,
@@ -118,7 +118,7 @@ impl Resources {
 
 /// Names the test that the process was started for.
 const ALONE: &str = "LANDLINE_TEST_ALONE";
-/// So long a test may take in its process.
+/// The time that a test may take in its process.
 const LIMIT: Duration = Duration::from_secs(100);
 
 /// Runs the body of a test, which must be a closure in it, in a process of its own: tests run in

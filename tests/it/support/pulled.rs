@@ -7,7 +7,7 @@ use landline::{Client, Config, Messages, Server, WebSocket};
 
 use super::{RawPeer, RawServer, Role, TestServer, next, settled};
 
-/// Is a connection that landline's end pulls; when dropped, the peer goes first, so that nothing
+/// A connection that landline's end pulls; when dropped, the peer goes first, so that nothing
 /// waits for it.
 pub(crate) struct Pulled {
     pub(crate) peer: RawPeer,

@@ -1,12 +1,13 @@
 //! Servers for tests.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 
 use landline::{Config, Server, ServerBuilder, WebSocket};
 
 use super::ms;
 
-/// Is a server on a port of the system's choice, stopped and waited for when dropped.
+/// A server on a port of the system's choice, stopped and waited for when dropped.
 pub(crate) struct TestServer(Server);
 
 impl TestServer {
@@ -14,6 +15,11 @@ impl TestServer {
     #[track_caller]
     pub(crate) fn start(builder: ServerBuilder) -> Self {
         Self(builder.bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Takes over a server that runs.
+    pub(crate) fn of(server: Server) -> Self {
+        Self(server)
     }
 
     /// Starts what was built on all of this machine's IPv4 addresses.
@@ -51,6 +57,12 @@ impl TestServer {
     pub(crate) fn handle(&self) -> Server {
         self.0.clone()
     }
+}
+
+/// Returns the address of a server that listens on TCP.
+#[track_caller]
+pub(crate) fn tcp_addr(server: &Server) -> SocketAddr {
+    server.local_addr().socket_addr().unwrap()
 }
 
 impl Deref for TestServer {

@@ -14,16 +14,16 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::raw::SIP;
 use super::{
-    Frame, PATIENCE, PlainReply, RawPeer, RawServer, Recorder, Role, SWITCHING, TestServer, field,
-    in_time, opcode, upgrade_request,
+    Frame, PATIENCE, Peer, PlainReply, RawPeer, RawServer, Recorder, Role, SWITCHING, TestServer,
+    field, in_time, upgrade_request,
 };
 
 /// Signs certificates.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// Is the authority that [`trusting`] trusts.
+/// The authority that [`trusting`] trusts.
 pub(crate) static TRUSTED: LazyLock<Authority> = LazyLock::new(|| Authority::new("trusted"));
-/// Is a certificate of its for `localhost` and its addresses.
+/// A certificate of its for `localhost` and its addresses.
 pub(crate) static LOCAL: LazyLock<Certificate> =
     LazyLock::new(|| TRUSTED.sign(params("local", &["localhost", "127.0.0.1", "::1"])));
 
@@ -56,7 +56,7 @@ pub(crate) fn params(holder: &str, names: &[&str]) -> CertificateParams {
     params
 }
 
-/// Is a certificate with its key.
+/// A certificate with its key.
 pub(crate) struct Certificate {
     pub(crate) pem: String,
     pub(crate) key: String,
@@ -124,11 +124,11 @@ pub(crate) fn secure_echo(config: Config) -> TestServer {
     )
 }
 
-/// Is the TCP connection below a peer's TLS: what is written can be held back, or cut off.
+/// The TCP connection below a peer's TLS: what is written can be held back, or cut off.
 pub(crate) struct Line {
     tcp: TcpStream,
     held: Option<Vec<u8>>,
-    /// So many bytes may still leave.
+    /// The number of bytes that may still leave.
     left: usize,
     left_for_peer: Vec<u8>,
 }
@@ -173,14 +173,14 @@ impl Write for Line {
     }
 }
 
-/// Is one end of a connection over TLS, by hand, above an engine that landline does not hold.
+/// One end of a connection over TLS, by hand, above an engine that landline does not hold.
 pub(crate) struct TlsPeer {
     stream: TlsStream<Line>,
     masks: bool,
     received: Vec<u8>,
 }
 
-/// Says how the bytes of a peer ended.
+/// How the bytes of a peer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TlsEnd {
     /// By `close_notify` (RFC 8446, section 6.1).
@@ -324,40 +324,18 @@ pub(crate) static CONNECTOR: LazyLock<TlsConnector> = LazyLock::new(|| {
     builder.build().unwrap()
 });
 
-/// # Writing
-impl TlsPeer {
-    #[track_caller]
-    pub(crate) fn send_bytes(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+impl Peer for TlsPeer {
+    fn masks(&self) -> bool {
+        self.masks
     }
 
-    /// Writes bytes that the other side may not want any more.
-    pub(crate) fn try_send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    fn try_send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
+}
 
-    #[track_caller]
-    pub(crate) fn send(&mut self, frame: &Frame) {
-        let bytes = self.encode(frame);
-        self.send_bytes(bytes);
-    }
-
-    /// Returns the bytes of a frame in this peer's role.
-    pub(crate) fn encode(&self, frame: &Frame) -> Vec<u8> {
-        frame.bytes(self.masks)
-    }
-
-    #[track_caller]
-    pub(crate) fn send_text(&mut self, text: &str) {
-        self.send(&Frame::text(text));
-    }
-
-    #[track_caller]
-    pub(crate) fn send_close(&mut self, code: u16, reason: &str) {
-        let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
-        self.send(&Frame::new(opcode::CLOSE, payload));
-    }
-
+/// # Writing
+impl TlsPeer {
     /// Writes each in a record of its own, and all records at once.
     #[track_caller]
     pub(crate) fn send_records(&mut self, records: impl IntoIterator<Item = Vec<u8>>) {
@@ -460,6 +438,18 @@ impl TlsPeer {
         end.expect("something came instead of the end")
     }
 
+    /// Reads what comes with a pause before each piece of at most 16 KiB. Returns how many bytes came
+    /// behind the head, and how they ended.
+    #[track_caller]
+    pub(crate) fn read_slowly(&mut self, pause: Duration) -> (usize, TlsEnd) {
+        loop {
+            std::thread::sleep(pause);
+            if let Some(end) = self.receive() {
+                return (self.received.len(), end);
+            }
+        }
+    }
+
     /// Takes a few bytes as they come over TCP, and forgets them: no frame can be read any more.
     pub(crate) fn sip(&mut self) {
         let _ = self.stream.get_mut().tcp.read(&mut [0; SIP]);
@@ -490,7 +480,7 @@ impl TlsPeer {
     }
 }
 
-/// Is an open connection over TLS between landline and a peer; the peer goes first when dropped.
+/// An open connection over TLS between landline and a peer; the peer goes first when dropped.
 pub(crate) struct TlsMeeting {
     pub(crate) peer: TlsPeer,
     pub(crate) ws: WebSocket,

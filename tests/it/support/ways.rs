@@ -10,12 +10,12 @@ use landline::{Client, Config, Messages, Server, WebSocket};
 use rustix::net::sockopt;
 
 use super::{
-    End, Frame, Meeting, Probe, RawPeer, RawServer, Recorder, Role, TestServer, ms, opcode,
+    End, Frame, Meeting, Peer, Probe, RawPeer, RawServer, Recorder, Role, TestServer, ms, opcode,
 };
 #[cfg(feature = "tls")]
 use super::{TlsEnd, TlsMeeting, TlsPeer, trusting_by};
 
-/// Says how the two ends meet.
+/// How the two ends meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Plain(Role),
@@ -72,7 +72,7 @@ impl Way {
     }
 }
 
-/// Says how a peer leaves without a further word.
+/// How a peer leaves without a further word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HangUp {
     /// By a FIN; what comes for it then is answered by an RST.
@@ -83,7 +83,7 @@ pub(crate) enum HangUp {
 
 pub(crate) const HANG_UPS: [HangUp; 2] = [HangUp::Close, HangUp::Reset];
 
-/// Is an open connection; when dropped, the peer goes first, so that nothing waits for it.
+/// An open connection; when dropped, the peer goes first, so that nothing waits for it.
 pub(crate) struct AnyMeeting {
     pub(crate) peer: AnyPeer,
     pub(crate) ws: WebSocket,
@@ -155,11 +155,29 @@ pub(crate) fn meet_open(way: Way, config: Config) -> (AnyPeer, WebSocket, Messag
     (AnyPeer::Plain(peer), ws, messages)
 }
 
-/// Is the peer of either.
+/// The peer of either.
 pub(crate) enum AnyPeer {
     Plain(RawPeer),
     #[cfg(feature = "tls")]
     Secure(Box<TlsPeer>),
+}
+
+impl Peer for AnyPeer {
+    fn masks(&self) -> bool {
+        match self {
+            Self::Plain(peer) => peer.masks(),
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.masks(),
+        }
+    }
+
+    fn try_send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        match self {
+            Self::Plain(peer) => peer.try_send_bytes(bytes),
+            #[cfg(feature = "tls")]
+            Self::Secure(peer) => peer.try_send_bytes(bytes),
+        }
+    }
 }
 
 impl AnyPeer {
@@ -182,70 +200,31 @@ impl AnyPeer {
     }
 
     #[track_caller]
-    pub(crate) fn send(&mut self, frame: &Frame) {
-        match self {
-            Self::Plain(peer) => peer.send(frame),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.send(frame),
-        }
-    }
-
-    #[track_caller]
     pub(crate) fn send_close(&mut self, code: u16) {
         self.say_close(code, "");
     }
 
     #[track_caller]
     pub(crate) fn say_close(&mut self, code: u16, reason: &str) {
-        match self {
-            Self::Plain(peer) => peer.send_close(code, reason),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.send_close(code, reason),
-        }
+        Peer::send_close(self, code, reason);
     }
 
     /// Sends a frame that the other side may not want any more.
     pub(crate) fn try_send(&mut self, frame: &Frame) -> io::Result<()> {
-        match self {
-            Self::Plain(peer) => peer.try_send_bytes(peer.encode(frame)),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.try_send_bytes(peer.encode(frame)),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Plain(peer) => peer.send_bytes(bytes),
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => peer.send_bytes(bytes),
-        }
+        self.try_send_bytes(self.encode(frame))
     }
 
     /// Sends all of these at once.
     #[track_caller]
     pub(crate) fn send_together(&mut self, frames: &[Frame]) {
-        match self {
-            Self::Plain(peer) => {
-                let bytes: Vec<_> = frames.iter().map(|frame| peer.encode(frame)).collect();
-                peer.send_bytes(bytes.concat());
-            }
-            #[cfg(feature = "tls")]
-            Self::Secure(peer) => {
-                let bytes: Vec<_> = frames.iter().map(|frame| peer.encode(frame)).collect();
-                peer.send_bytes(bytes.concat());
-            }
-        }
+        let bytes: Vec<_> = frames.iter().map(|frame| self.encode(frame)).collect();
+        self.send_bytes(bytes.concat());
     }
 
     /// Reads up to the Close frame, and returns its code; `None` where the connection ends without.
     pub(crate) fn read_to_close(&mut self) -> Option<u16> {
         loop {
-            let frame = match self {
-                Self::Plain(peer) => peer.read_frame_or_end().ok(),
-                #[cfg(feature = "tls")]
-                Self::Secure(peer) => peer.read_frame_or_end().ok(),
-            }?;
+            let frame = self.read_frame_or_end()?;
             if frame.opcode == opcode::CLOSE {
                 return frame.close_code();
             }

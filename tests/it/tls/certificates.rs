@@ -7,7 +7,7 @@ use landline::{Client, Error, Reply, Server, TlsOptions};
 
 use crate::support::*;
 
-/// Is a certificate that a client of `127.0.0.1` should not believe.
+/// A certificate that a client of `127.0.0.1` should not believe.
 struct Bad {
     what: &'static str,
     certificate: Certificate,
@@ -103,7 +103,7 @@ fn bad_certificates_are_refused() {
 #[test]
 fn wrong_name_is_refused() {
     let (server, requests) = counting(&TRUSTED.sign(params("other", &["example.org"])));
-    let url = format!("wss://localhost:{}", server.local_addr().port());
+    let url = format!("wss://localhost:{}", tcp_addr(&server).port());
     let text = verdict(trust(&TRUSTED), url).unwrap_err();
     assert!(text.to_lowercase().contains("hostname mismatch"), "{text}");
     assert_eq!(requests.load(Ordering::Relaxed), 0);
@@ -124,7 +124,7 @@ fn refused_server_gets_no_application_byte() {
 #[test]
 fn right_certificate_is_believed_by_name_and_address() {
     let (server, _) = counting(&LOCAL);
-    let port = server.local_addr().port();
+    let port = tcp_addr(&server).port();
     for host in ["localhost", "LOCALHOST", "127.0.0.1"] {
         assert_eq!(
             verdict(trust(&TRUSTED), format!("wss://{host}:{port}")),
@@ -271,7 +271,7 @@ fn client_shows_its_certificate() {
     }
 }
 
-/// Who shows no certificate has none, over TLS and without it.
+/// A client that shows no certificate has none, over TLS and without it.
 #[test]
 fn others_have_no_certificates() {
     let page = |request: &mut landline::Request| request.peer_certificates().len().to_string();

@@ -1,13 +1,14 @@
 //! TLS handshakes that never complete, and peers that speak something else.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use landline::{Client, Config, Error, Server, ServerTls, TlsOptions, TlsVersion};
 
 use crate::support::*;
 
-/// So long no deadline passes while a test runs.
+/// A time that does not pass while a test runs.
 const NEVER: Duration = Duration::from_secs(10_000);
 
 fn unhurried() -> Config {
@@ -60,6 +61,35 @@ fn unfinished_tls_handshakes_are_gone_after_the_deadline() {
     });
 }
 
+/// At the limit of handshakes, those that are silent before TLS, in its handshake, behind it or within
+/// a record are cut, and the newcomer is served.
+#[test]
+fn silent_tls_clients_give_way_to_newcomers() {
+    // All of a record's head, and little of the rest.
+    const HALF: [u8; 9] = [0x17, 3, 3, 0, 99, 1, 2, 3, 4];
+    let builder = Server::builder().config(unhurried()).max_handshakes(3);
+    let server = secure(builder.on_upgrade(|ws, _| ws.on_message(|ws, message| ws.send(message))));
+    let probe = Probe::by(&trusting(), &server);
+    let mut silent = [RawPeer::dial(&server), TlsPeer::dial_cut(&server, 16)];
+    let mut shaken: Vec<_> = (0..3).map(|_| TlsPeer::dial(&server)).collect();
+    for peer in &shaken {
+        peer.tcp().write_all(&HALF).unwrap();
+    }
+    let mut newcomers = Vec::new();
+    settled("all of the silent are cut", || {
+        newcomers.push(RawPeer::dial(&server));
+        TlsPeer::dial(&server).upgrade();
+        let over = |peer: &TlsPeer| has_ended(peer.tcp());
+        silent.iter_mut().all(RawPeer::has_ended) && shaken.iter().all(over)
+    });
+    shaken.clear();
+    probe.keeps_up();
+}
+
+fn has_ended(stream: &TcpStream) -> bool {
+    RawPeer::over(stream.try_clone().unwrap()).has_ended()
+}
+
 /// A TLS handshake cut after every 16 bytes leaves nothing behind.
 #[test]
 fn tls_handshakes_cut_everywhere_leave_nothing() {
@@ -95,7 +125,7 @@ fn client_gives_up_a_server_that_never_says_hello() {
     );
 }
 
-/// Who speaks plainly on the TLS port is told at once what to do instead, not by a deadline.
+/// A client that speaks plainly on the TLS port is told at once what to do instead, not by a deadline.
 #[test]
 fn plain_request_to_the_tls_port_is_answered_at_once() {
     let server = secure_echo(unhurried());
@@ -115,7 +145,7 @@ fn plain_request_to_the_tls_port_is_answered_at_once() {
     Probe::by(&trusting(), &server).keeps_up();
 }
 
-/// Who speaks TLS on the plain port is told at once, after its first byte, what is wrong.
+/// A client that speaks TLS on the plain port is told at once, after its first byte, what is wrong.
 #[test]
 fn tls_hello_to_the_plain_port_is_answered_at_once() {
     let server = TestServer::echo_with(unhurried());

@@ -25,7 +25,7 @@ fn patient() -> Config {
         .close_timeout(4 * PATIENCE)
 }
 
-/// Is a server's end of TLS 1.3, by hand: nothing leaves or is read by itself.
+/// A server's end of TLS 1.3, by hand: nothing leaves or is read by itself.
 struct KeyPeer {
     tcp: TcpStream,
     tls: ServerConnection,

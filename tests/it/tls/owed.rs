@@ -18,13 +18,13 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::support::*;
 
-/// Is a server that has done its TLS handshake with a client of landline's.
+/// A server that has done its TLS handshake with a client of landline's.
 struct ByHand {
     tcp: TcpStream,
     tls: ServerConnection,
 }
 
-/// Says how far the connection has come.
+/// How far the connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// The client waits for its 101.

@@ -120,7 +120,7 @@ impl World {
                     let read = self.in_program(arrival) + numbers.below(self.wake_up);
                     (arrival, self.in_program(read))
                 })),
-                Verdict::Cut(_) => return Some(now),
+                Verdict::Cut(_) | Verdict::Close(_) => return Some(now),
             }
         }
         None

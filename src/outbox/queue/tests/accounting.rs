@@ -9,15 +9,12 @@ fn a_frame_is_released_with_its_last_byte() {
     let delivery = fixture.push_tracked("12345");
     fixture.tape.make_room(6);
     assert!(fixture.write().is_empty());
-    assert_eq!((fixture.queue.buffered(), fixture.queue.taken()), (5, 6));
-    assert_eq!(
-        (outcome(&delivery), fixture.queue.delivered()),
-        (PENDING, 0)
-    );
+    assert_eq!((fixture.queue.buffered(), fixture.queue.taken), (5, 6));
+    assert_eq!((outcome(&delivery), fixture.queue.delivered), (PENDING, 0));
     fixture.tape.make_room(1);
     assert_eq!(fixture.write_on(), ["12345"]);
-    assert_eq!((fixture.queue.buffered(), fixture.queue.taken()), (0, 7));
-    assert_eq!((outcome(&delivery), fixture.queue.delivered()), (Ok(()), 1));
+    assert_eq!((fixture.queue.buffered(), fixture.queue.taken), (0, 7));
+    assert_eq!((outcome(&delivery), fixture.queue.delivered), (Ok(()), 1));
 }
 
 /// A socket that takes bytes after it has refused some has made room, once for each time.
@@ -27,13 +24,13 @@ fn relief_is_counted_after_a_refusal() {
     fixture.push("12345");
     fixture.tape.make_room(1);
     fixture.write();
-    assert_eq!(fixture.queue.relieved(), 0, "nothing was refused");
+    assert_eq!(fixture.queue.relieved, 0, "nothing was refused");
     for relieved in 1..=2 {
         fixture.write_on();
         fixture.write_on();
         fixture.tape.make_room(1);
         fixture.write_on();
-        assert_eq!(fixture.queue.relieved(), relieved);
+        assert_eq!(fixture.queue.relieved, relieved);
     }
 }
 
@@ -136,7 +133,7 @@ fn the_end_counts_what_was_not_written() {
         assert_eq!(outcome(&delivery), Err(DeliveryError::Aborted));
     }
     assert_eq!(
-        (fixture.queue.undelivered(), fixture.queue.messages()),
+        (fixture.queue.undelivered, fixture.queue.messages()),
         (3, 0)
     );
     assert_eq!(
@@ -158,12 +155,12 @@ fn a_writer_that_is_out_is_buried_by_its_holder() {
         .expect("free");
     fixture.end();
     assert_eq!(
-        (fixture.queue.undelivered(), outcome(&delivery)),
+        (fixture.queue.undelivered, outcome(&delivery)),
         (0, PENDING)
     );
     assert!(matches!(fixture.queue.writer, Seat::Taken));
     fixture.queue.bury(writer, &mut fixture.after);
-    assert_eq!(fixture.queue.undelivered(), 1);
+    assert_eq!(fixture.queue.undelivered, 1);
     assert_eq!(outcome(&delivery), Err(DeliveryError::Aborted));
     assert!(matches!(fixture.queue.writer, Seat::Gone));
 }
@@ -191,7 +188,7 @@ fn a_failed_write_ends_the_sending_alone() {
         .lose(io::ErrorKind::BrokenPipe.into(), &mut fixture.after);
     let life = &fixture.queue.life;
     assert!(life.is_sending_over() && life.has_write_failed() && !life.is_cut());
-    assert_eq!(fixture.queue.undelivered(), 1);
+    assert_eq!(fixture.queue.undelivered, 1);
     assert_eq!(fixture.queue.admits(0, true), Err(SendErrorKind::Closed));
 }
 
@@ -202,7 +199,8 @@ fn a_panic_in_writing_ends_the_connection() {
     let config = std::sync::Arc::new(Config::new());
     let outbox = Outbox::new(Role::Server, &config, tape.clone());
     tape.panics.store(true, Ordering::Relaxed);
-    let sent = std::panic::catch_unwind(|| outbox.send("a".into(), None).is_ok());
+    let sent =
+        std::panic::catch_unwind(|| outbox.send(Message::from("a"), None, Leave::Now).is_ok());
     assert!(sent.is_err() && outbox.is_cut());
     let counters = outbox.counters();
     assert_eq!((counters.queued_messages, counters.queued_bytes), (0, 0));
@@ -216,13 +214,17 @@ fn a_worn_out_wire_is_closed_in_order() {
     tape.make_room(PLENTY);
     let config = std::sync::Arc::new(Config::new());
     let outbox = Outbox::new(Role::Server, &config, tape.clone());
-    outbox.send("fresh".into(), None).unwrap();
+    outbox
+        .send(Message::from("fresh"), None, Leave::Now)
+        .unwrap();
     assert!(!outbox.is_closing());
     tape.is_worn_out.store(true, Ordering::Relaxed);
-    outbox.send("the last".into(), None).unwrap();
+    outbox
+        .send(Message::from("the last"), None, Leave::Now)
+        .unwrap();
     assert_eq!(tape.frames(), ["fresh", "the last", "close 1001"]);
     let refused = outbox
-        .send("late".into(), None)
+        .send(Message::from("late"), None, Leave::Now)
         .map_err(|error| error.kind());
     assert_eq!(refused, Err(SendErrorKind::Closed));
 }

@@ -184,8 +184,11 @@ fn a_full_queue_is_answered_by_the_policy() {
         let tape = std::sync::Arc::new(Tape::default());
         let config = std::sync::Arc::new(Config::new().max_queue_messages(1));
         let outbox = Outbox::new(Role::Server, &config, tape.clone());
-        outbox.send("held".into(), None).expect("there is room");
-        let send = |overflow: &Overflow| outbox.send("next".into(), Some(*overflow));
+        outbox
+            .send(Message::from("held"), None, Leave::Now)
+            .expect("there is room");
+        let send =
+            |overflow: &Overflow| outbox.send(Message::from("next"), Some(*overflow), Leave::Now);
         let kinds = overflows
             .iter()
             .map(|overflow| send(overflow).err().map(|error| error.kind()));

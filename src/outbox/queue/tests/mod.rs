@@ -18,11 +18,12 @@ use super::*;
 use crate::life::Cause;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::delivery::{Delivery, delivery};
+use crate::outbox::frame::{Frame, Written};
 use crate::outbox::lane::Stream;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
-use crate::outbox::{Cork, Outbox, Rest, Urgency};
-use crate::protocol::{Encoder, Fin, Role};
+use crate::outbox::{Cork, Leave, Outbox, Rest, Urgency};
+use crate::protocol::{CloseFrame, Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
 use crate::{Initiator, Message, SendErrorKind};
 
@@ -213,7 +214,7 @@ impl Fixture {
         self.queue.close(Initiator::Local, &mut self.after);
         let close = CloseFrame::cut_to_fit(code.into(), "");
         match urgency {
-            Urgency::AfterMessages => self.queue.push_close(close, urgency),
+            Urgency::AfterMessages => self.queue.control.close(close, urgency),
             Urgency::Overtaking => self.queue.overtake(close, &mut self.after),
         }
     }
@@ -234,8 +235,9 @@ impl Fixture {
         let Some(mut writer) = writer else {
             return Vec::new();
         };
-        match writer.write() {
-            Ok(written) => {
+        let mut written = Written::default();
+        match writer.write(None, &mut written) {
+            Ok(()) => {
                 self.queue.account(written, &mut self.after);
                 if writer.is_done() {
                     self.queue.put_back(writer);

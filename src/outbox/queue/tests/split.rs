@@ -56,7 +56,7 @@ fn messages_are_split_at_the_largest_frame() {
         expected.push("behind".to_owned());
         assert_eq!(fixture.write_all(), expected, "{length}");
     }
-    let (delivered, left) = (fixture.queue.delivered(), fixture.queue.budget.places());
+    let (delivered, left) = (fixture.queue.delivered, fixture.queue.budget.places());
     assert_eq!((delivered, left), (14, 0));
 }
 
@@ -87,7 +87,7 @@ fn nothing_passes_a_split_message() {
     fixture.write();
     assert!(!fixture.queue.is_flushed() && !fixture.queue.has_nothing_before());
     let message = Outgoing::Message("behind".into());
-    assert!(fixture.queue.take_writer_for(message).is_err());
+    assert!(fixture.queue.take_writer_for(&message, 3).is_none());
     let stream = fixture.begin_stream();
     assert!(fixture.push_fragment(stream, "s", Fin::Last));
     fixture.close(1000, Urgency::AfterMessages);
@@ -101,8 +101,18 @@ fn nothing_passes_a_split_message() {
 fn only_messages_of_one_frame_pass_the_channel_by() {
     let mut fixture = splitting(FRAME);
     let message = |length| Outgoing::Message(long(length).as_str().into());
-    assert!(fixture.queue.take_writer_for(message(FRAME + 1)).is_err());
-    assert!(fixture.queue.take_writer_for(message(FRAME)).is_ok());
+    assert!(
+        fixture
+            .queue
+            .take_writer_for(&message(FRAME + 1), FRAME as u64 + 1)
+            .is_none()
+    );
+    assert!(
+        fixture
+            .queue
+            .take_writer_for(&message(FRAME), FRAME as u64)
+            .is_some()
+    );
 }
 
 /// It counts once, and keeps its room until the last fragment has left; then its sender is told.
@@ -118,7 +128,7 @@ fn a_split_message_is_released_with_its_last_fragment() {
             (1, 3 * LARGE as u64)
         };
         assert_eq!((fixture.queue.messages(), fixture.queue.buffered()), room);
-        assert_eq!(fixture.queue.delivered(), u64::from(left == 0));
+        assert_eq!(fixture.queue.delivered, u64::from(left == 0));
         let expected = if left == 0 { Ok(()) } else { PENDING };
         assert_eq!(outcome(&delivery), expected);
     }
@@ -148,7 +158,7 @@ fn an_overtaking_close_tears_a_split_message() {
     assert_eq!(outcome(&torn), Err(DeliveryError::Closed(1002.into())));
     assert_eq!(fixture.write(), ["close 1002"]);
     let queue = &fixture.queue;
-    assert_eq!((queue.undelivered(), queue.delivered()), (2, 0));
+    assert_eq!((queue.undelivered, queue.delivered), (2, 0));
     assert_eq!((queue.messages(), queue.buffered()), (0, 0));
 }
 
@@ -168,7 +178,7 @@ fn the_end_counts_a_split_message_once() {
         assert!(fixture.end());
         let whole = taken > 2 * LARGE;
         let queue = &fixture.queue;
-        let counted = (queue.delivered(), queue.undelivered());
+        let counted = (queue.delivered, queue.undelivered);
         assert_eq!(counted, (u64::from(whole), u64::from(!whole)), "{taken}");
         assert_eq!((queue.messages(), queue.buffered()), (0, 0));
         assert_eq!(outcome(&delivery).is_ok(), whole);

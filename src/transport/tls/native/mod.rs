@@ -16,7 +16,7 @@ use self::proof::prove;
 pub(super) use self::words::explain_name;
 use self::words::{explain, tls};
 use super::handshake::{Handshake, Step};
-use super::{Engine, Wire, pem};
+use super::{Engine, Pipe, pem};
 use crate::tls::IdentitySource;
 use crate::{Error, Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 
@@ -99,8 +99,8 @@ impl Connector {
         builder.build().map(Self).map_err(tls)
     }
 
-    pub(super) fn begin(&self, host: &str, wire: Wire) -> Result<Step, Error> {
-        step(self.0.connect(host, wire))
+    pub(super) fn begin(&self, host: &str, pipe: Pipe) -> Result<Step, Error> {
+        step(self.0.connect(host, pipe))
     }
 }
 
@@ -133,8 +133,8 @@ impl Acceptor {
         Ok(Self(acceptor))
     }
 
-    pub(super) fn begin(&self, wire: Wire) -> Result<Step, Error> {
-        step(self.0.accept(wire))
+    pub(super) fn begin(&self, pipe: Pipe) -> Result<Step, Error> {
+        step(self.0.accept(pipe))
     }
 }
 
@@ -164,7 +164,7 @@ fn identity(identity: &Identity) -> Result<native_tls::Identity, Error> {
     .map_err(tls)
 }
 
-fn step(result: Result<TlsStream<Wire>, HandshakeError<Wire>>) -> Result<Step, Error> {
+fn step(result: Result<TlsStream<Pipe>, HandshakeError<Pipe>>) -> Result<Step, Error> {
     match result {
         Ok(stream) => Ok(Step::Done(Box::new(Stream(stream)))),
         Err(HandshakeError::WouldBlock(handshake)) => Ok(Step::More(Box::new(handshake))),
@@ -172,13 +172,13 @@ fn step(result: Result<TlsStream<Wire>, HandshakeError<Wire>>) -> Result<Step, E
     }
 }
 
-impl Handshake for MidHandshakeTlsStream<Wire> {
-    fn advance(self: Box<Self>) -> Result<Step, Error> {
+impl Handshake for MidHandshakeTlsStream<Pipe> {
+    fn resume(self: Box<Self>) -> Result<Step, Error> {
         step(self.handshake())
     }
 }
 
-struct Stream(TlsStream<Wire>);
+struct Stream(TlsStream<Pipe>);
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -201,7 +201,7 @@ impl Engine for Stream {
         self.0.buffered_read_size().unwrap_or(1) > 0
     }
 
-    fn end(&mut self) {
+    fn close_notify(&mut self) {
         let _ = self.0.shutdown();
     }
 

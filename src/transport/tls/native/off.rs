@@ -1,6 +1,6 @@
 //! Stands in for native-tls where the feature is off: the same names, and an error that says so.
 
-use super::Wire;
+use super::Pipe;
 use super::handshake::Step;
 use crate::{Error, ServerTls, TlsOptions};
 
@@ -20,7 +20,7 @@ impl Connector {
         Err(missing())
     }
 
-    pub(super) fn begin(&self, _: &str, _: Wire) -> Result<Step, Error> {
+    pub(super) fn begin(&self, _: &str, _: Pipe) -> Result<Step, Error> {
         match *self {}
     }
 }
@@ -30,7 +30,7 @@ impl Acceptor {
         Err(missing())
     }
 
-    pub(super) fn begin(&self, _: Wire) -> Result<Step, Error> {
+    pub(super) fn begin(&self, _: Pipe) -> Result<Step, Error> {
         match *self {}
     }
 }

@@ -7,7 +7,7 @@ use native_tls::{TlsAcceptor, TlsConnector};
 
 use super::step;
 use crate::Error;
-use crate::transport::tls::Wire;
+use crate::transport::tls::Pipe;
 use crate::transport::tls::handshake::Step;
 
 /// Believes whatever it is shown. The system's roots, which native-tls reads for every connector,
@@ -21,7 +21,7 @@ static CREDULOUS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
     builder.build().map_err(|error| error.to_string())
 });
 
-/// So many flights each side has at most.
+/// The most flights that each side has.
 const FLIGHTS: usize = 5;
 
 /// Does a handshake in memory. The client in it checks by the certificate what was signed by the key.
@@ -29,15 +29,15 @@ pub(super) fn prove(acceptor: &TlsAcceptor) -> Result<(), Error> {
     let connector = CREDULOUS
         .as_ref()
         .map_err(|error| Error::Tls(error.clone()))?;
-    let (near, far) = (Wire::default(), Wire::default());
+    let (near, far) = (Pipe::default(), Pipe::default());
     let mut client = step(connector.connect("localhost", near.clone()))?;
     far.feed(&near.take_outgoing());
     let mut server = step(acceptor.accept(far.clone())).map_err(unusable)?;
     for _ in 0..FLIGHTS {
         near.feed(&far.take_outgoing());
-        client = advance(client).map_err(unusable)?;
+        client = resume(client).map_err(unusable)?;
         far.feed(&near.take_outgoing());
-        server = advance(server).map_err(unusable)?;
+        server = resume(server).map_err(unusable)?;
     }
     match (client, server) {
         (Step::Done(_), Step::Done(_)) => Ok(()),
@@ -47,9 +47,9 @@ pub(super) fn prove(acceptor: &TlsAcceptor) -> Result<(), Error> {
     }
 }
 
-fn advance(step: Step) -> Result<Step, Error> {
+fn resume(step: Step) -> Result<Step, Error> {
     match step {
-        Step::More(handshake) => handshake.advance(),
+        Step::More(handshake) => handshake.resume(),
         done => Ok(done),
     }
 }

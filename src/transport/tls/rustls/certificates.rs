@@ -1,4 +1,4 @@
-//! Whom a server shows itself as.
+//! The certificates that a server shows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::identity;
 use super::words::tls;
 use crate::{Error, Identity, ServerTls};
 
-/// Who a server is, by the name that is asked for.
+/// A server's certificates, by the name that the client asks for.
 #[derive(Debug)]
 pub(super) struct Certificates {
     pub(super) default: Arc<CertifiedKey>,

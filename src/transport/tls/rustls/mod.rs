@@ -22,7 +22,7 @@ use self::stream::{Stream, step};
 use self::verifier::{client_verifier, server_verifier};
 use self::words::tls;
 use super::handshake::Step;
-use super::{Wire, pem};
+use super::{Pipe, pem};
 use crate::tls::IdentitySource;
 use crate::{Error, Identity, ServerTls, TlsOptions, TlsVersion};
 
@@ -57,9 +57,9 @@ impl Connector {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(super) fn begin(&self, host: &str, wire: Wire) -> Result<Step, Error> {
+    pub(super) fn begin(&self, host: &str, pipe: Pipe) -> Result<Step, Error> {
         let connection = ClientConnection::new(self.0.clone(), server_name(host)?).map_err(tls)?;
-        step(Stream::new(connection, wire))
+        step(Stream::new(connection, pipe))
     }
 }
 
@@ -87,9 +87,9 @@ impl Acceptor {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(super) fn begin(&self, wire: Wire) -> Result<Step, Error> {
+    pub(super) fn begin(&self, pipe: Pipe) -> Result<Step, Error> {
         let connection = ServerConnection::new(self.0.clone()).map_err(tls)?;
-        step(Stream::new(connection, wire))
+        step(Stream::new(connection, pipe))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Stands in for rustls where the feature is off: the same names, and an error that says so.
 
-use super::Wire;
+use super::Pipe;
 use super::handshake::Step;
 use crate::{Error, ServerTls, TlsOptions};
 
@@ -12,7 +12,7 @@ impl Connector {
         Err(missing())
     }
 
-    pub(super) fn begin(&self, _: &str, _: Wire) -> Result<Step, Error> {
+    pub(super) fn begin(&self, _: &str, _: Pipe) -> Result<Step, Error> {
         match *self {}
     }
 }
@@ -22,7 +22,7 @@ impl Acceptor {
         Err(missing())
     }
 
-    pub(super) fn begin(&self, _: Wire) -> Result<Step, Error> {
+    pub(super) fn begin(&self, _: Pipe) -> Result<Step, Error> {
         match *self {}
     }
 }

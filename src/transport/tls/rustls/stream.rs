@@ -1,4 +1,4 @@
-//! One connection's state above the wire.
+//! One connection's state above the pipe.
 
 use std::io::{self, Read, Write};
 
@@ -7,20 +7,20 @@ use rustls::{Connection, SupportedCipherSuite};
 use super::words::{describe, tls};
 use crate::Error;
 use crate::transport::tls::handshake::{Handshake, Step};
-use crate::transport::tls::{Engine, Wire};
+use crate::transport::tls::{Engine, Pipe};
 
-/// One connection's state and its wire, from its first byte on.
+/// One connection's state and its pipe, from its first byte on.
 pub(super) struct Stream {
     connection: Connection,
-    wire: Wire,
-    /// Whether a read finds something without more from the wire: bytes, the end, or what broke it.
+    pipe: Pipe,
+    /// Whether a read finds something without more from the pipe: bytes, the end, or what broke it.
     has_buffered: bool,
     /// What broke it; told behind the bytes that came before.
     broken: Option<rustls::Error>,
 }
 
 pub(super) fn step(mut stream: Stream) -> Result<Step, Error> {
-    stream.say().map_err(Error::Io)?;
+    stream.put_records().map_err(Error::Io)?;
     while stream.connection.is_handshaking() {
         match stream.take_some() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -37,22 +37,22 @@ pub(super) fn step(mut stream: Stream) -> Result<Step, Error> {
 }
 
 impl Stream {
-    pub(super) fn new(connection: impl Into<Connection>, wire: Wire) -> Self {
+    pub(super) fn new(connection: impl Into<Connection>, pipe: Pipe) -> Self {
         let mut connection = connection.into();
-        // All that it has to say is put onto the wire at once: nothing waits inside.
+        // All its records are put into the pipe at once: nothing waits inside.
         connection.set_buffer_limit(None);
         Self {
             connection,
-            wire,
+            pipe,
             has_buffered: false,
             broken: None,
         }
     }
 
-    /// Takes some of what has come onto the wire, and puts onto it what that asks for. `WouldBlock`
+    /// Takes some of what has come into the pipe, and puts in what that asks for. `WouldBlock`
     /// when nothing has come.
     fn take_some(&mut self) -> io::Result<()> {
-        if self.connection.read_tls(&mut self.wire)? == 0 {
+        if self.connection.read_tls(&mut self.pipe)? == 0 {
             // Else a handshake would wait for it forever.
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -64,7 +64,7 @@ impl Stream {
         }
         self.look();
         // After an error, too: the alert that says why.
-        self.say()
+        self.put_records()
     }
 
     fn look(&mut self) {
@@ -72,10 +72,10 @@ impl Stream {
         self.has_buffered = found || self.broken.is_some();
     }
 
-    /// Puts onto the wire all that there is to say.
-    fn say(&mut self) -> io::Result<()> {
+    /// Puts all pending records into the pipe.
+    fn put_records(&mut self) -> io::Result<()> {
         while self.connection.wants_write() {
-            self.connection.write_tls(&mut self.wire)?;
+            self.connection.write_tls(&mut self.pipe)?;
         }
         Ok(())
     }
@@ -89,7 +89,7 @@ impl Stream {
 }
 
 impl Handshake for Stream {
-    fn advance(self: Box<Self>) -> Result<Step, Error> {
+    fn resume(self: Box<Self>) -> Result<Step, Error> {
         step(*self)
     }
 }
@@ -117,12 +117,12 @@ impl Write for Stream {
         if length == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.say()?;
+        self.put_records()?;
         Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.say()
+        self.put_records()
     }
 }
 
@@ -131,10 +131,10 @@ impl Engine for Stream {
         self.has_buffered
     }
 
-    fn end(&mut self) {
+    fn close_notify(&mut self) {
         self.connection.send_close_notify();
         // To memory: it cannot fail.
-        let _ = self.say();
+        let _ = self.put_records();
     }
 
     fn peer_certificates(&self) -> Vec<Vec<u8>> {

@@ -35,7 +35,7 @@ fn data_goes_both_ways() {
     }
 }
 
-/// Bytes that are decrypted but not read are known, though the wire is empty.
+/// Bytes that are decrypted but not read are known, though the pipe is empty.
 #[test]
 fn what_is_left_is_known() {
     for (mut client, mut server) in opened() {
@@ -43,7 +43,7 @@ fn what_is_left_is_known() {
         client.pass_to(&server);
         let mut buffer = [0; 60];
         assert_eq!(server.engine.read(&mut buffer).unwrap(), 60);
-        assert!(!server.wire.has_incoming() && server.engine.has_buffered());
+        assert!(!server.pipe.has_incoming() && server.engine.has_buffered());
         assert_eq!(server.engine.read(&mut buffer).unwrap(), 40);
         assert!(!server.engine.has_buffered());
         assert_eq!(server.read(), []);
@@ -55,11 +55,11 @@ fn what_is_left_is_known() {
 fn close_notify_is_the_end() {
     for (mut client, mut server) in opened() {
         client.write(b"last");
-        client.engine.end();
+        client.engine.close_notify();
         client.pass_to(&server);
         let mut buffer = [0; 4];
         assert_eq!(server.engine.read(&mut buffer).unwrap(), 4);
-        assert!(server.engine.has_buffered() || server.wire.has_incoming());
+        assert!(server.engine.has_buffered() || server.pipe.has_incoming());
         assert_eq!(server.engine.read(&mut buffer).unwrap(), 0);
         assert_eq!(server.engine.read(&mut buffer).unwrap(), 0);
     }
@@ -70,12 +70,12 @@ fn close_notify_is_the_end() {
 fn truncation_is_no_end() {
     for (mut client, mut server) in opened() {
         client.write(b"whole");
-        let ciphertext = client.wire.take_outgoing();
+        let ciphertext = client.pipe.take_outgoing();
         let (first, rest) = ciphertext.split_at(ciphertext.len() - 1);
-        server.wire.feed(first);
+        server.pipe.feed(first);
         assert_eq!(server.read(), []);
         assert!(!server.engine.has_buffered());
-        server.wire.feed(rest);
+        server.pipe.feed(rest);
         assert_eq!(server.read(), b"whole");
     }
 }
@@ -87,9 +87,9 @@ fn a_broken_record_is_told_behind_the_good_ones() {
     client.write(b"good");
     client.pass_to(&server);
     client.write(b"bad");
-    let mut ciphertext = client.wire.take_outgoing();
+    let mut ciphertext = client.pipe.take_outgoing();
     *ciphertext.last_mut().unwrap() ^= 1;
-    server.wire.feed(&ciphertext);
+    server.pipe.feed(&ciphertext);
     let mut buffer = [0; 16];
     assert_eq!(server.engine.read(&mut buffer).unwrap(), 4);
     assert!(server.engine.has_buffered());
@@ -110,10 +110,10 @@ fn a_burst_needs_no_second_segment() {
         for at in 0..50 {
             client.write(&[at; 1000]);
         }
-        client.engine.end();
-        let segment = client.wire.take_outgoing();
-        server.wire.feed(&segment);
-        let session = Session::new(server.engine, server.wire, MAX_RECORD_SIZE);
+        client.engine.close_notify();
+        let segment = client.pipe.take_outgoing();
+        server.pipe.feed(&segment);
+        let session = Session::new(server.engine, server.pipe, MAX_RECORD_SIZE);
         let mut received = Vec::new();
         loop {
             let mut buffer = Vec::with_capacity(700);
@@ -134,20 +134,20 @@ fn a_handshake_may_go_wrong() {
     let ca = Ca::new("CA");
     let acceptor = Acceptor::new(&ServerTls::new(ca.sign(&["localhost"]))).unwrap();
     for noise in [&[22; 64][..], &[23, 3, 3, 0, 1, 0], &[20, 3, 3, 0, 1, 9]] {
-        let wire = Wire::default();
-        wire.feed(noise);
-        assert!(acceptor.begin(wire.clone()).is_err(), "{noise:?}");
-        assert_eq!(wire.take_outgoing().first(), Some(&21), "{noise:?}");
+        let pipe = Pipe::default();
+        pipe.feed(noise);
+        assert!(acceptor.begin(pipe.clone()).is_err(), "{noise:?}");
+        assert_eq!(pipe.take_outgoing().first(), Some(&21), "{noise:?}");
     }
-    let wire = Wire::default();
-    wire.feed(&[21, 3, 3, 0, 2, 1, 0]);
-    assert!(matches!(acceptor.begin(wire), Ok(Step::More(_))));
+    let pipe = Pipe::default();
+    pipe.feed(&[21, 3, 3, 0, 2, 1, 0]);
+    assert!(matches!(acceptor.begin(pipe), Ok(Step::More(_))));
 }
 
-/// Is one side past its handshake.
+/// One side, past its handshake.
 struct Side {
     engine: Box<dyn Engine>,
-    wire: Wire,
+    pipe: Pipe,
 }
 
 impl Side {
@@ -157,7 +157,7 @@ impl Side {
     }
 
     fn pass_to(&self, other: &Self) {
-        other.wire.feed(&self.wire.take_outgoing());
+        other.pipe.feed(&self.pipe.take_outgoing());
     }
 
     /// Returns all that can be read just now.
@@ -182,29 +182,29 @@ fn shake(
     host: &str,
     acceptor: &tls::Acceptor,
 ) -> (Result<Side, Error>, Result<Side, Error>) {
-    let (near, far) = (Wire::default(), Wire::default());
+    let (near, far) = (Pipe::default(), Pipe::default());
     let mut client = connector.begin(host, near.clone());
     let mut server = acceptor.begin(far.clone());
     for _ in 0..5 {
         far.feed(&near.take_outgoing());
-        server = advance(server);
+        server = resume(server);
         near.feed(&far.take_outgoing());
-        client = advance(client);
+        client = resume(client);
     }
     (side(client, near), side(server, far))
 }
 
-fn advance(step: Result<Step, Error>) -> Result<Step, Error> {
+fn resume(step: Result<Step, Error>) -> Result<Step, Error> {
     match step? {
-        Step::More(handshake) => handshake.advance(),
+        Step::More(handshake) => handshake.resume(),
         done => Ok(done),
     }
 }
 
 #[track_caller]
-fn side(step: Result<Step, Error>, wire: Wire) -> Result<Side, Error> {
+fn side(step: Result<Step, Error>, pipe: Pipe) -> Result<Side, Error> {
     match step? {
-        Step::Done(engine) => Ok(Side { engine, wire }),
+        Step::Done(engine) => Ok(Side { engine, pipe }),
         Step::More(_) => panic!("the handshake does not come to an end"),
     }
 }

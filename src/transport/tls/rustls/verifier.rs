@@ -1,4 +1,4 @@
-//! Whom one side believes.
+//! The verifiers of the peer's certificates.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) fn client_verifier(
         .map_err(|error| unreadable("the roots of clients", error))
 }
 
-/// Only what is dangerous is done here; the default is rustls's own.
+/// Returns rustls's own verifier, or one for the options that are dangerous.
 pub(super) fn server_verifier(
     options: &TlsOptions,
     provider: Arc<CryptoProvider>,
@@ -52,8 +52,9 @@ fn trusted_roots(options: &TlsOptions) -> Result<RootCertStore, Error> {
     }
 }
 
-/// Believes whatever is shown. Who accepts a certificate that anybody can make gains nothing by a check
-/// of its key, and some devices have certificates that rustls cannot read at all.
+/// A verifier that accepts every certificate. It does not check the server's key either: with a
+/// certificate that anybody can make that proves nothing, and some devices have certificates that
+/// rustls cannot read at all.
 #[derive(Debug)]
 struct Credulous;
 
@@ -106,7 +107,7 @@ impl ServerCertVerifier for Credulous {
     }
 }
 
-/// Lets in a server with a good certificate for another host.
+/// A verifier that accepts a good certificate for any host.
 #[derive(Debug)]
 struct AnyHost {
     roots: RootCertStore,

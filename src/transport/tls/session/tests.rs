@@ -9,7 +9,7 @@ use crate::tls::MAX_RECORD_SIZE;
 /// An engine whose input is a script: `.` is a plain byte, `?` asks for an answer, `n` begins the
 /// handshake anew, `f` finishes that.
 struct Scripted {
-    wire: Wire,
+    pipe: Pipe,
     is_renegotiating: bool,
     /// Whether it takes bytes and throws them away.
     swallows: bool,
@@ -22,9 +22,9 @@ impl Read for Scripted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let mut letter = [0];
-            self.wire.read_exact(&mut letter)?;
+            self.pipe.read_exact(&mut letter)?;
             match letter[0] {
-                b'?' => self.wire.write_all(&ANSWER)?,
+                b'?' => self.pipe.write_all(&ANSWER)?,
                 b'n' => self.is_renegotiating = true,
                 b'f' => self.is_renegotiating = false,
                 plain => {
@@ -39,14 +39,14 @@ impl Read for Scripted {
 impl Write for Scripted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // OpenSSL goes on with its handshake in a write too, and fails over data that it finds then.
-        assert!(self.wire.read(&mut [0]).is_err(), "it sees what has come");
+        assert!(self.pipe.read(&mut [0]).is_err(), "it sees what has come");
         if self.is_renegotiating {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if !self.swallows {
             let length = bytes.len() as u8;
-            self.wire.write_all(&[23, 3, 3, 0, length])?;
-            self.wire.write_all(bytes)?;
+            self.pipe.write_all(&[23, 3, 3, 0, length])?;
+            self.pipe.write_all(bytes)?;
         }
         Ok(bytes.len())
     }
@@ -61,7 +61,7 @@ impl Engine for Scripted {
         false
     }
 
-    fn end(&mut self) {}
+    fn close_notify(&mut self) {}
 
     fn peer_certificates(&self) -> Vec<Vec<u8>> {
         Vec::new()
@@ -73,13 +73,13 @@ impl Engine for Scripted {
 }
 
 fn session(swallows: bool) -> Session {
-    let wire = Wire::default();
+    let pipe = Pipe::default();
     let engine = Scripted {
-        wire: wire.clone(),
+        pipe: pipe.clone(),
         is_renegotiating: false,
         swallows,
     };
-    Session::new(Box::new(engine), wire, MAX_RECORD_SIZE)
+    Session::new(Box::new(engine), pipe, MAX_RECORD_SIZE)
 }
 
 /// Receives what the socket gives in these pieces, one each time that it is asked.
@@ -133,7 +133,7 @@ fn what_is_owed_leaves_before_the_next_read() {
     let session = session(false);
     let (_, received) = recv(&session, &["?"]);
     assert!(would_block(received) && session.owes());
-    // Whoever cannot let it leave now reads on: nothing spins.
+    // A caller that cannot write it now reads on: nothing spins.
     assert_eq!(recv(&session, &["."]).1.unwrap(), 1);
     let (left, flushed) = flush(&session, 100);
     flushed.unwrap();

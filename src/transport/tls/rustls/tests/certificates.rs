@@ -1,4 +1,4 @@
-//! Whom each side believes, and whom it refuses to be.
+//! Which certificates each side accepts, and which it refuses to show.
 
 use super::*;
 
@@ -114,7 +114,7 @@ fn addresses_are_hosts() {
         assert_tls(shake(connector, host, &unnamed).0, "for another host");
     }
     for host in ["", "a b", "[::1]", "a..b"] {
-        assert!(connector.begin(host, Wire::default()).is_err(), "{host}");
+        assert!(connector.begin(host, Pipe::default()).is_err(), "{host}");
     }
 }
 
@@ -141,7 +141,7 @@ fn danger_skips_what_it_names() {
     }
 }
 
-/// A certificate for whatever host must be shown by who has its key; where any certificate will do, a
+/// A certificate for any host must be shown by the owner of its key; where any certificate will do, a
 /// key says nothing more.
 #[test]
 fn other_names_need_the_key() {
@@ -165,9 +165,9 @@ fn the_dot_at_the_end_is_left_out() {
     let ca = Ca::new("CA");
     let acceptor = acceptor(ServerTls::new(ca.sign(&["a.test"])).engine(TlsEngine::Rustls));
     for connector in connectors(|| ca.trusted()) {
-        let wire = Wire::default();
-        let _step = connector.begin("a.test.", wire.clone()).unwrap();
-        let hello = wire.take_outgoing();
+        let pipe = Pipe::default();
+        let _step = connector.begin("a.test.", pipe.clone()).unwrap();
+        let hello = pipe.take_outgoing();
         let has = |name: &[u8]| hello.windows(name.len()).any(|bytes| bytes == name);
         assert!(has(b"a.test") && !has(b"a.test."));
         assert!(shake(&connector, "a.test.", &acceptor).0.is_ok());

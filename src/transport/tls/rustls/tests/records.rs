@@ -79,8 +79,8 @@ fn wear_out(limit: u64) {
             Role::Client => (client, server),
             Role::Server => (server, client),
         };
-        let wire = near.wire.clone();
-        let session = Session::new(near.engine, near.wire, MAX_RECORD_SIZE);
+        let pipe = near.pipe.clone();
+        let session = Session::new(near.engine, near.pipe, MAX_RECORD_SIZE);
         let (mut sent, mut worn_at, mut arrived) = (0, None, 0);
         let error = loop {
             let left = RefCell::new(Vec::new());
@@ -88,7 +88,7 @@ fn wear_out(limit: u64) {
                 left.borrow_mut().extend_from_slice(bytes);
                 Ok(bytes.len())
             });
-            far.wire.feed(&left.take());
+            far.pipe.feed(&left.take());
             match outcome {
                 Ok(plain) => sent += plain,
                 Err(error) => break error,
@@ -103,7 +103,7 @@ fn wear_out(limit: u64) {
         assert_eq!(worn_at, limit - limit / 64, "{role:?}");
         assert!(worn_at < sent && sent < limit, "{role:?}: {sent}");
         assert!(error.to_string().contains("used up its keys"), "{error}");
-        assert!(!wants_input(&error) && wire.owed() == 0);
+        assert!(!wants_input(&error) && pipe.owed() == 0);
     }
 }
 
@@ -138,7 +138,7 @@ fn records_are_as_short_as_wanted() {
             (client, connector.max_record),
             (server, acceptor.max_record),
         ] {
-            let session = Session::new(side.engine, side.wire, size);
+            let session = Session::new(side.engine, side.pipe, size);
             let lengths = record_lengths(&session, &[&[7; 3], &[8; 2 * SIZE]]);
             let seal = lengths[0] - SIZE;
             assert!(seal < 64, "{lengths:?}");
@@ -156,7 +156,7 @@ fn records_are_as_short_as_wanted() {
 fn a_header_shares_its_record() {
     for (client, server) in opened() {
         for side in [client, server] {
-            let session = Session::new(side.engine, side.wire, MAX_RECORD_SIZE);
+            let session = Session::new(side.engine, side.pipe, MAX_RECORD_SIZE);
             let lengths = record_lengths(&session, &[&[7; 10], &[8; 40_000]]);
             let full = lengths.iter().filter(|length| **length >= MAX_RECORD_SIZE);
             assert_eq!((lengths.len(), full.count()), (3, 2), "{lengths:?}");

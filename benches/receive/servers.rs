@@ -1,0 +1,142 @@
+//! The clients that are compared.
+//!
+//! Each is a process that is told by a connection, with a line, where the feed is. An empty message of
+//! the client's starts the feed, and answers the empty one at its end.
+
+use std::error::Error;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use landline::{Client, Message, TlsOptions, WebSocket};
+
+use crate::by_hand::frame_lengths;
+use crate::process::{EchoServer, announce};
+use crate::tls::open_tls;
+
+/// All of them. The last is measured against the others.
+pub(crate) const SERVERS: &[EchoServer] = &[
+    EchoServer {
+        name: "limit",
+        serve: || receive_each(receive_at_the_limit),
+    },
+    EchoServer {
+        name: "tungstenite",
+        serve: || receive_each(receive_by_tungstenite),
+    },
+    EchoServer {
+        name: "pull",
+        serve: || receive_each(pull),
+    },
+    EchoServer {
+        name: "landline",
+        serve: || receive_each(receive_by_callback),
+    },
+];
+
+/// Those that can be started and are compared with nothing: none.
+pub(crate) const OTHERS: &[EchoServer] = &[];
+
+/// Receives each feed that it is told of on a thread of its own, until that ends.
+fn receive_each(
+    receive: fn(url: &str) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    announce(listener.local_addr()?);
+    for control in listener.incoming() {
+        let mut url = String::new();
+        BufReader::new(control?).read_line(&mut url)?;
+        thread::Builder::new().spawn(move || drop(receive(url.trim())))?;
+    }
+    Ok(())
+}
+
+fn receive_at_the_limit(url: &str) -> Result<(), Box<dyn Error>> {
+    let mut stream = open(url)?.into_inner();
+    stream.write_all(EMPTY_TEXT)?;
+    let mut buffer = vec![0; 64 * 1024];
+    let mut filled = 0;
+    loop {
+        filled += match stream.read(&mut buffer[filled..])? {
+            0 => return Ok(()),
+            read => read,
+        };
+        let mut consumed = 0;
+        while let Some((header, payload)) = frame_lengths(&buffer[consumed..filled]) {
+            // Unlike what the lengths are of, this has no mask.
+            let end = consumed + header - 4 + payload;
+            if end > filled {
+                break;
+            }
+            consumed = end;
+            if payload == 0 {
+                stream.write_all(EMPTY_TEXT)?;
+            }
+        }
+        buffer.copy_within(consumed..filled, 0);
+        filled -= consumed;
+    }
+}
+
+/// A masked frame.
+const EMPTY_TEXT: &[u8] = &[0x81, 0x80, 0, 0, 0, 0];
+
+fn receive_by_tungstenite(url: &str) -> Result<(), Box<dyn Error>> {
+    let mut socket = open(url)?;
+    socket.send("".into())?;
+    loop {
+        let message = socket.read()?;
+        if message.is_empty() {
+            socket.send(message)?;
+        }
+    }
+}
+
+fn pull(url: &str) -> Result<(), Box<dyn Error>> {
+    let (ws, mut messages) = client().open(url)?;
+    ws.send("")?;
+    loop {
+        let message = messages.recv()?;
+        answer_mark(&ws, message)?;
+    }
+}
+
+fn receive_by_callback(url: &str) -> Result<(), Box<dyn Error>> {
+    let ws = client().connect(url, |ws| ws.on_message(answer_mark))?;
+    ws.send("")?;
+    ws.wait_closed()?;
+    Ok(())
+}
+
+fn answer_mark(ws: &WebSocket, message: Message) -> Result<(), landline::SendError> {
+    if message.is_empty() {
+        ws.send(message)?;
+    }
+    Ok(())
+}
+
+fn client() -> Client {
+    Client::new().tls(TlsOptions::new().danger_accept_invalid_certs())
+}
+
+fn open(url: &str) -> Result<tungstenite::WebSocket<Box<dyn Stream>>, Box<dyn Error>> {
+    let (socket, _response) =
+        tungstenite::client("ws://localhost/", open_stream(url)?).map_err(|_| "no handshake")?;
+    Ok(socket)
+}
+
+/// A blocking stream of either kind.
+pub(crate) trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+fn open_stream(url: &str) -> Result<Box<dyn Stream>, Box<dyn Error>> {
+    let (scheme, address) = url.split_once("://").ok_or("no URL")?;
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(match scheme {
+        "wss" => Box::new(open_tls(stream)?),
+        "ws" => Box::new(stream),
+        _ => return Err(io::Error::other("an unknown scheme").into()),
+    })
+}

@@ -1,0 +1,30 @@
+//! What a system's error was about.
+
+use std::fmt;
+use std::io;
+
+/// A system's error, and what it was about. Its kind stays the system's.
+#[derive(Debug)]
+struct About {
+    what: String,
+    error: io::Error,
+}
+
+/// Says what a system's error was about, such as an address.
+pub(crate) fn about(what: impl fmt::Display, error: io::Error) -> io::Error {
+    let kind = error.kind();
+    let what = what.to_string();
+    io::Error::new(kind, About { what, error })
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for About {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

@@ -1,0 +1,43 @@
+//! What a server answered instead of 101: [`Refusal`].
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::record::Foreign;
+
+/// A server's answer to an upgrade request, other than 101.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The status, such as 401.
+    pub status: StatusCode,
+    /// The headers, such as `Location` or `WWW-Authenticate`.
+    pub headers: HeaderMap,
+    /// The body, its first 16 KiB at most.
+    pub body: Bytes,
+}
+
+impl fmt::Display for Refusal {
+    /// Shows the status, and the first line of the body, which often says why.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server refused the upgrade: {}", self.status)?;
+        let mut lines = self.body.split(|byte| b"\r\n".contains(byte));
+        match lines.find(|line| !line.trim_ascii().is_empty()) {
+            Some(line) => write!(f, ", {:?}", Foreign(String::from_utf8_lossy(line))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Refusal {
+    /// Shows no header values and no body: they may be secrets, such as a cookie.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body.len())
+            .finish()
+    }
+}

@@ -1,0 +1,109 @@
+//! The body of the answer to a refused upgrade.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Response, StatusCode};
+
+use super::chunked::Chunked;
+use super::fields::{self, Occurrence, occurrence};
+use super::framing;
+
+/// How many bytes of a body are kept.
+const MAX_BODY: usize = 16 << 10;
+/// How many bytes are read for them: chunks have overhead, as much as the server likes. A chunk of one
+/// byte takes six, so that even such a body is read as far as it is kept.
+const MAX_CODED: usize = 8 * MAX_BODY;
+
+/// A body while it comes in: its first 16 KiB.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    bytes: Vec<u8>,
+    coding: Coding,
+}
+
+/// What of the body is still to come.
+#[derive(Debug)]
+enum Coding {
+    /// Nothing, or nothing that is wanted.
+    Over,
+    /// This many bytes.
+    Length(u64),
+    /// All up to the last chunk, and how many bytes have been read so far.
+    Chunked(Chunked, usize),
+    /// All until the connection ends.
+    ToTheEnd,
+}
+
+impl ResponseBody {
+    /// Begins the body that the head of a response announces.
+    pub(crate) fn announced_by(response: &Response<()>) -> Self {
+        Self {
+            bytes: Vec::new(),
+            coding: Coding::of(response),
+        }
+    }
+
+    /// Takes bytes that have come behind the head, or behind those that came before.
+    pub(crate) fn take(&mut self, received: &[u8]) {
+        let wanted = match &mut self.coding {
+            Coding::Over => 0,
+            Coding::Length(left) => usize::try_from(*left).unwrap_or(MAX_BODY),
+            Coding::ToTheEnd => MAX_BODY,
+            Coding::Chunked(chunked, looked_at) => {
+                *looked_at += received.len();
+                // A malformed chunk ends the body.
+                let broken = chunked.decode(received, &mut self.bytes).is_err();
+                if broken || chunked.has_all_data() || *looked_at >= MAX_CODED {
+                    self.coding = Coding::Over;
+                }
+                0
+            }
+        };
+        let taken = received.len().min(wanted);
+        self.bytes.extend_from_slice(&received[..taken]);
+        if let Coding::Length(left) = &mut self.coding {
+            *left -= taken as u64;
+        }
+        if self.bytes.len() >= MAX_BODY || matches!(self.coding, Coding::Length(0)) {
+            self.bytes.truncate(MAX_BODY);
+            self.coding = Coding::Over;
+        }
+    }
+
+    /// Tells whether it has ended, or no more of it is wanted.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.coding, Coding::Over | Coding::Length(0))
+    }
+
+    /// Tells whether the head says where the body ends. Otherwise it ends with the connection.
+    pub(crate) fn has_known_end(&self) -> bool {
+        !matches!(self.coding, Coding::ToTheEnd)
+    }
+
+    /// Returns what has come of it.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes.into()
+    }
+}
+
+impl Coding {
+    /// RFC 9112 6.3: the rules in their order: by status, chunked, Content-Length, to the end.
+    fn of(response: &Response<()>) -> Self {
+        if has_none(response.status()) {
+            return Self::Over;
+        }
+        if fields::has_token(response.headers(), TRANSFER_ENCODING, "chunked") {
+            return Self::Chunked(Chunked::new(u64::MAX), 0);
+        }
+        let length = match occurrence(response.headers(), CONTENT_LENGTH) {
+            Occurrence::Once(value) => framing::content_length(value.as_bytes()),
+            _ => None,
+        };
+        length.map_or(Self::ToTheEnd, Self::Length)
+    }
+}
+
+/// RFC 9112 6.3: responses with these statuses have no body.
+fn has_none(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

@@ -1,0 +1,135 @@
+//! A frame between the queue and the kernel: [`Frame`], and what its end releases.
+
+use std::mem;
+
+use bytes::Bytes;
+
+use super::budget::weight;
+use super::delivery::Promise;
+use super::outgoing::Outgoing;
+use crate::Message;
+use crate::protocol::{Fin, Opcode};
+
+/// A frame that was taken from the queue.
+pub(super) struct Frame {
+    pub(super) opcode: Opcode,
+    pub(super) fin: Fin,
+    pub(super) payload: Bytes,
+    pub(super) role: Role,
+}
+
+/// What a frame stands for, and so what its end releases.
+#[derive(Default)]
+pub(super) enum Role {
+    /// A message: its room. Who waits for its delivery is told.
+    Message {
+        weight: u64,
+        promise: Option<Promise>,
+    },
+    /// A fragment of a split message, but not the last, which stands for the message.
+    Part,
+    /// A fragment of a streamed message: its room in the lane; the last one's end is its message's.
+    Fragment { weight: u64, fin: Fin },
+    /// A ping that has a place among the messages.
+    Barrier,
+    /// A ping or a pong.
+    #[default]
+    Control,
+    /// Our Close.
+    Close,
+}
+
+impl Frame {
+    /// Makes the only frame of a message; hands back what is none.
+    #[inline]
+    pub(super) fn of(outgoing: Outgoing) -> Result<Self, Outgoing> {
+        match outgoing {
+            Outgoing::Message(message) => Ok(Self::message(message, None)),
+            Outgoing::Tracked(tracked) => {
+                let (message, promise) = *tracked;
+                Ok(Self::message(message, Some(promise)))
+            }
+            other => Err(other),
+        }
+    }
+
+    fn message(message: Message, promise: Option<Promise>) -> Self {
+        let weight = weight(&message);
+        Self {
+            opcode: Opcode::of(&message),
+            fin: Fin::Last,
+            payload: message.into_bytes(),
+            role: Role::Message { weight, promise },
+        }
+    }
+
+    /// Takes what has to be given back if it is not written.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            payload: mem::take(&mut self.payload),
+            role: mem::take(&mut self.role),
+            ..*self
+        }
+    }
+
+    /// Makes a control frame.
+    pub(super) fn control(opcode: Opcode, payload: Bytes, role: Role) -> Self {
+        Self {
+            opcode,
+            fin: Fin::Last,
+            payload,
+            role,
+        }
+    }
+}
+
+/// What has become of frames: how much was taken, and what that has released.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Bytes of frames.
+    pub(super) length: u64,
+    /// Bytes and places of the queue's budget.
+    pub(super) bytes: u64,
+    pub(super) places: u64,
+    pub(super) messages: u64,
+    /// Bytes and fragments of the lane.
+    pub(super) fragment_bytes: u64,
+    pub(super) fragments: u64,
+    /// Whether our Close was among them.
+    pub(super) close: bool,
+    pub(super) promises: Vec<Promise>,
+}
+
+impl Written {
+    /// Counts a frame that has left whole.
+    #[inline]
+    pub(super) fn add(&mut self, role: Role) {
+        match role {
+            Role::Message { weight, promise } => {
+                self.bytes += weight;
+                self.end_message();
+                self.promises.extend(promise);
+            }
+            Role::Fragment { weight, fin } => {
+                self.fragment_bytes += weight;
+                self.fragments += 1;
+                if fin == Fin::Last {
+                    self.end_message();
+                }
+            }
+            Role::Barrier => self.places += 1,
+            Role::Close => self.close = true,
+            Role::Part | Role::Control => {}
+        }
+    }
+
+    /// Returns how many of the places were no messages.
+    pub(super) fn barriers(&self) -> u64 {
+        self.places - self.messages
+    }
+
+    fn end_message(&mut self) {
+        self.places += 1;
+        self.messages += 1;
+    }
+}

@@ -1,0 +1,154 @@
+//! What keeps a server from accepting: [`Trouble`].
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use crate::record::{debug, info, warn};
+
+/// What keeps the accept thread from accepting, and for how long it is to pause. It tells the program's
+/// logger when trouble begins and when it is over.
+#[derive(Default)]
+pub(super) struct Trouble {
+    /// The last pause after a failure of the system.
+    pause: Option<Duration>,
+    /// How many newcomers in a row were lost, and since when.
+    lost: u32,
+    lost_since: Option<Instant>,
+    /// Whether waiting for newcomers fails.
+    is_blind: bool,
+    is_told: bool,
+    told_at: Option<Instant>,
+}
+
+/// The first pause after a failure that is not one newcomer's; it doubles up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// The number of newcomers lost in a row, and within a second, for which there is a pause too. It is
+/// short whatever comes, so that those who break off do not keep out others for long.
+const ROW: u32 = 16;
+const ROW_PAUSE: Duration = Duration::from_millis(50);
+const ROW_TIME: Duration = Duration::from_secs(1);
+/// The time in which trouble that comes and goes is told once.
+const TOLD_AGAIN: Duration = Duration::from_secs(1);
+
+impl Trouble {
+    /// Notes a failure of the process or the system, and returns how long to pause for it.
+    pub(super) fn fail(&mut self, error: &dyn Display) -> Duration {
+        self.tell(error);
+        let doubled = self.pause.map(|before| (before * 2).min(LAST_PAUSE));
+        *self.pause.insert(doubled.unwrap_or(FIRST_PAUSE))
+    }
+
+    /// Notes that one newcomer is lost, and returns how long to pause after many in a row.
+    pub(super) fn lose(&mut self, error: &dyn Display) -> Option<Duration> {
+        if !self.is_told {
+            debug!("a connection could not be accepted: {error}");
+        }
+        let since = self.lost_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > ROW_TIME {
+            self.end_row();
+        }
+        self.lost += 1;
+        if self.lost < ROW {
+            return None;
+        }
+        self.end_row();
+        self.tell(error);
+        Some(ROW_PAUSE)
+    }
+
+    /// Notes whether waiting for newcomers works.
+    pub(super) fn wait(&mut self, failure: Option<&dyn Display>) {
+        self.is_blind = failure.is_some();
+        match failure {
+            // The wait itself has taken its time.
+            Some(error) => self.tell(error),
+            // There was nobody: accepting as such works.
+            None => self.pause = None,
+        }
+    }
+
+    /// Notes that somebody was accepted, whatever becomes of the connection.
+    pub(super) fn accept(&mut self) {
+        self.pause = None;
+        self.end_row();
+    }
+
+    /// Notes that somebody was accepted and is served.
+    pub(super) fn serve(&mut self) {
+        if self.is_told && !self.is_blind {
+            self.is_told = false;
+            info!("accepting connections again");
+        }
+    }
+
+    /// Says once that there is trouble.
+    pub(super) fn tell(&mut self, error: &dyn Display) {
+        let is_fresh = self.told_at.is_some_and(|at| at.elapsed() < TOLD_AGAIN);
+        if !self.is_told && !is_fresh {
+            self.is_told = true;
+            self.told_at = Some(Instant::now());
+            warn!("cannot accept connections, trying again: {error}");
+        }
+    }
+
+    fn end_row(&mut self) {
+        self.lost = 0;
+        self.lost_since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHY: &str = "why";
+
+    /// Pauses double up to a second, and begin anew once somebody could be accepted.
+    #[test]
+    fn pauses_double() {
+        let mut trouble = Trouble::default();
+        let pauses: Vec<_> = (0..9).map(|_| trouble.fail(&WHY).as_millis()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
+        trouble.accept();
+        assert_eq!(trouble.fail(&WHY), FIRST_PAUSE);
+        trouble.wait(None);
+        assert_eq!(trouble.fail(&WHY), FIRST_PAUSE);
+    }
+
+    /// Sixteen lost in a row are paused for, over and over; one accepted ends the row.
+    #[test]
+    fn rows_of_the_lost_are_paused_for() {
+        let mut trouble = Trouble::default();
+        let mut paused_at = |number| trouble.lose(&WHY).map(|_| number);
+        let paused: Vec<_> = (1..=40).filter_map(&mut paused_at).collect();
+        assert_eq!(paused, [16, 32]);
+        trouble.accept();
+        let paused = (0..15).filter_map(|_| trouble.lose(&WHY));
+        assert_eq!(paused.count(), 0);
+        trouble.accept();
+        assert_eq!(trouble.lose(&WHY), None);
+    }
+
+    /// Trouble is over when somebody is served, unless waiting still fails.
+    #[test]
+    fn trouble_ends_when_somebody_is_served() {
+        let mut trouble = Trouble::default();
+        trouble.fail(&WHY);
+        trouble.accept();
+        assert!(trouble.is_told);
+        trouble.serve();
+        assert!(!trouble.is_told);
+        // Trouble that comes back at once is not told anew.
+        trouble.tell(&WHY);
+        assert!(!trouble.is_told);
+
+        let mut trouble = Trouble::default();
+        trouble.wait(Some(&WHY));
+        trouble.serve();
+        assert!(trouble.is_told);
+        trouble.wait(None);
+        trouble.serve();
+        assert!(!trouble.is_told);
+    }
+}

@@ -1,0 +1,107 @@
+//! Sockets that are not TCP: Unix sockets do all that a connection asks of one.
+
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn pair() -> [Socket; 2] {
+    let (near, far) = UnixStream::pair().unwrap();
+    [near, far].map(|stream| Socket::new(stream).unwrap())
+}
+
+fn received(socket: &Socket) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(64);
+    socket.recv(&mut buffer).unwrap();
+    buffer
+}
+
+/// A Unix socket does all that a connection asks of one, and takes no option of TCP's.
+#[test]
+fn unix_sockets_do_what_a_connection_asks() {
+    let [near, far] = pair();
+    assert!(near.local_addr().is_unix() && near.peer_addr().is_unix());
+    near.set_send_buffer(16 << 10).unwrap();
+    near.set_notsent_lowat(128 << 10).unwrap();
+    let mut buffer = Vec::with_capacity(64);
+    let error = far.try_recv(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert!(!far.look().readable);
+    let parts = [b"one ", b"two "].map(|part| IoSlice::new(part));
+    assert_eq!(near.try_send(&parts).unwrap(), 8);
+    near.send_all(b"three").unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    assert!(far.wait(Interest::Read, Some(deadline)).readable);
+    assert_eq!(received(&far), b"one two three");
+    near.finish_writing();
+    assert_eq!(received(&far), b"");
+    far.send_all(b"last words").unwrap();
+    assert_eq!(received(&near), b"last words");
+}
+
+/// A full Unix socket refuses bytes at once, and is ready again when its peer has read.
+#[test]
+fn full_unix_sockets_refuse_bytes_and_recover() {
+    let [near, far] = pair();
+    let chunk = [7; 4096];
+    let error = loop {
+        if let Err(error) = near.try_send(&[IoSlice::new(&chunk)]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert!(!near.look().writable);
+    let mut buffer = Vec::with_capacity(1 << 20);
+    while far.try_recv(&mut buffer).is_ok() {}
+    assert!(near.look().writable);
+    near.try_send(&[IoSlice::new(&chunk)]).unwrap();
+}
+
+/// A cut wakes the thread that reads a Unix socket, and its peer finds the end.
+#[test]
+fn cuts_wake_readers_of_unix_sockets() {
+    let [near, far] = pair();
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| received(&near));
+        near.cut();
+        assert_eq!(reading.join().unwrap(), b"");
+    });
+    assert_eq!(received(&far), b"");
+    assert!(near.try_send(&[IoSlice::new(b"late")]).is_err());
+}
+
+/// A Unix socket's addresses are its names, in the file system or in Linux's abstract namespace.
+#[cfg(target_os = "linux")]
+#[test]
+fn unix_sockets_tell_their_names() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
+    let unique = format!(
+        "landline-{}-{:?}",
+        std::process::id(),
+        thread::current().id()
+    );
+    let path = std::env::temp_dir().join(&unique);
+    let names = [
+        (
+            SocketAddr::from_pathname(&path).unwrap(),
+            format!("unix:{}", path.display()),
+        ),
+        (
+            SocketAddr::from_abstract_name(&unique).unwrap(),
+            format!("unix:@{unique}"),
+        ),
+    ];
+    for (name, shown) in names {
+        let listener = UnixListener::bind_addr(&name).unwrap();
+        let near = Socket::new(UnixStream::connect_addr(&name).unwrap()).unwrap();
+        let far = Socket::new(listener.accept().unwrap().0).unwrap();
+        assert_eq!(near.peer_addr().to_string(), shown);
+        assert_eq!(far.local_addr(), near.peer_addr());
+        assert_eq!(far.peer_addr(), &Address::unnamed());
+    }
+    std::fs::remove_file(path).unwrap();
+}

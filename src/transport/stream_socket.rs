@@ -1,0 +1,165 @@
+//! A connected stream socket of the system, TCP or Unix, known by what it does.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::PollFd;
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
+use socket2::{SockAddr, SockRef};
+
+use super::{Interest, Ready, poll_all};
+use crate::Address;
+
+/// A connected stream socket: its descriptor, and the calls that are made of it.
+#[derive(Debug)]
+pub(super) struct StreamSocket {
+    fd: OwnedFd,
+    // Asked for while they can be had: a socket that its peer has reset has no peer any more.
+    peer_addr: Address,
+    local_addr: Address,
+}
+
+impl StreamSocket {
+    /// Takes over a connected socket in blocking mode, and has it delay no packet and raise no SIGPIPE.
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let socket = SockRef::from(&fd);
+        let local_addr = address(&socket.local_addr()?)?;
+        let peer_addr = address(&socket.peer_addr()?)?;
+        if !local_addr.is_unix() {
+            socket.set_tcp_nodelay(true)?;
+        }
+        #[cfg(target_vendor = "apple")]
+        sockopt::set_socket_nosigpipe(&fd, true)?;
+        Ok(Self {
+            fd,
+            peer_addr,
+            local_addr,
+        })
+    }
+
+    pub(super) fn peer_addr(&self) -> &Address {
+        &self.peer_addr
+    }
+
+    pub(super) fn local_addr(&self) -> &Address {
+        &self.local_addr
+    }
+
+    /// Bounds what the kernel holds of what is sent.
+    pub(super) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        // More than the system can count is as much as it grants.
+        let bytes = bytes.min(i32::MAX as usize);
+        Ok(sockopt::set_socket_send_buffer_size(&self.fd, bytes)?)
+    }
+
+    /// Bounds what TCP takes before it has sent what it has. Without this bound a socket counts as
+    /// writable only when a third of its buffer is free, and that grows to megabytes. Other sockets
+    /// have no such bound.
+    pub(super) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if !self.local_addr.is_unix() {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            return SockRef::from(&self.fd).set_tcp_notsent_lowat(bytes);
+        }
+        let _ = bytes;
+        Ok(())
+    }
+
+    /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
+    pub(super) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv_with(buffer, RecvFlags::empty())
+    }
+
+    /// Reads like [`recv`](Self::recv), or returns `WouldBlock` at once.
+    pub(super) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv_with(buffer, RecvFlags::DONTWAIT)
+    }
+
+    fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+        if buffer.len() == buffer.capacity() {
+            // Nothing read would be taken for the end.
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let (length, _) = retry_on_intr(|| recv(&self.fd, spare_capacity(buffer), flags))?;
+        Ok(length)
+    }
+
+    /// Writes as much as the kernel takes just now, or returns `WouldBlock`.
+    pub(super) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | no_signal();
+        let sent = match parts {
+            // Spares the kernel what it does for several.
+            [part, rest @ ..] if rest.iter().all(|part| part.is_empty()) => {
+                retry_on_intr(|| send(&self.fd, part, flags))
+            }
+            _ => retry_on_intr(|| {
+                let mut ancillary = SendAncillaryBuffer::default();
+                sendmsg(&self.fd, parts, &mut ancillary, flags)
+            }),
+        };
+        Ok(sent?)
+    }
+
+    /// Waits until the socket is ready, shut down or broken, at most until the deadline.
+    pub(super) fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
+        let mut fds = [PollFd::new(&self.fd, interest.flags())];
+        match poll_all(&mut fds, deadline) {
+            Ok(()) => Ready::from(fds[0].revents()),
+            // The caller looks again.
+            Err(_) => Ready::default(),
+        }
+    }
+
+    /// Ends one direction or both. It wakes the threads that wait for the socket.
+    pub(super) fn shut_down(&self, how: Shutdown) {
+        // It fails for a socket that is no longer connected, which has ended both.
+        let _ = SockRef::from(&self.fd).shutdown(how);
+    }
+
+    /// Has the kernel throw away what is unsent once the socket is closed.
+    pub(super) fn discard_unsent(&self) {
+        let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
+    }
+}
+
+impl AsFd for StreamSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Takes an address from the system.
+///
+/// # Errors
+/// Returns `Unsupported` for one that is neither IP's nor a Unix socket's.
+fn address(address: &SockAddr) -> io::Result<Address> {
+    if let Some(address) = address.as_socket() {
+        return Ok(address.into());
+    }
+    // Some systems tell nothing at all of a socket without a name.
+    if !address.is_unix() && address.len() > 0 {
+        let what = "the socket is neither TCP nor a Unix socket";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
+    let path = address.as_pathname().map(Address::from_path);
+    let name = || {
+        let name = address.as_abstract_namespace();
+        name.map(Address::from_abstract_name)
+    };
+    Ok(path.or_else(name).unwrap_or_else(Address::unnamed))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn no_signal() -> SendFlags {
+    SendFlags::NOSIGNAL
+}
+
+/// The socket itself carries the option there.
+#[cfg(target_vendor = "apple")]
+fn no_signal() -> SendFlags {
+    SendFlags::empty()
+}

@@ -1,0 +1,6 @@
+//! What a client asks for, and what it makes of the answers.
+
+mod connecting;
+mod redirects;
+mod refusals;
+mod requests;

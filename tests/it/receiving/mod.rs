@@ -1,0 +1,8 @@
+//! What comes in, and who hears of it.
+
+mod callbacks;
+mod deadlines;
+mod memory;
+mod message_reader;
+mod pulling;
+mod violations;

@@ -1,0 +1,13 @@
+//! What a server takes, hands on, refuses and gives up.
+
+mod accepting;
+mod building;
+mod forwarded;
+mod limits;
+mod listening;
+mod proxies;
+mod reply_deadlines;
+mod route_settings;
+mod routing;
+mod serving;
+mod stopping;
