@@ -61,6 +61,9 @@ enum Incoming {
 
 /// The time for which the peer may be silent while we wait for the end of its side.
 const SILENCE: Duration = Duration::from_secs(1);
+/// The time in which a server may end its side before a client does: who ends first keeps the pair of
+/// ports busy for a while, which a client that connects again has to look past.
+const PRECEDENCE: Duration = Duration::from_millis(5);
 /// The time for which we read on after a failure of ours, so that our Close arrives.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -567,11 +570,13 @@ impl Reader {
         self.connection.outbox.note_end();
         self.connection.outbox.flush();
         if let Some(socket) = &self.socket {
+            let is_client = self.connection.role == Role::Client;
+            let has_ended = is_client && socket.discard_input(PRECEDENCE, PRECEDENCE);
             // Both Closes are there: servers that wait for our end of the stream need not any more.
             socket.finish_writing();
-            match self.connection.role {
-                Role::Server => socket.discard_input(Duration::ZERO, Duration::ZERO),
-                Role::Client => socket.discard_input(SILENCE, SILENCE),
+            let patience = if is_client { SILENCE } else { Duration::ZERO };
+            if !has_ended {
+                socket.discard_input(patience, patience);
             }
         }
         self.finish()

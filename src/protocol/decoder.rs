@@ -147,7 +147,8 @@ impl Decoder {
     /// a whole one, short and legal. Whatever else comes is left to [`next`](Self::next).
     #[inline(always)]
     pub(crate) fn next_whole_message(&mut self) -> Option<Message> {
-        if self.begun.is_some() || self.assembly.is_some() || self.is_streaming {
+        let is_special = self.is_streaming | self.has_ended;
+        if self.begun.is_some() || self.assembly.is_some() || is_special {
             return None;
         }
         let unread = self.input.unread_mut();

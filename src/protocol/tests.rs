@@ -924,6 +924,7 @@ fn feed_as_reader<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'
             }
             match decoder.next()? {
                 Some(event) => events.push(event),
+                None if make_room(decoder) => {}
                 None => return Ok(()),
             }
         }

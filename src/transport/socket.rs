@@ -217,22 +217,26 @@ impl Socket {
         self.stop_reading();
     }
 
-    /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all. A
-    /// socket that is closed over unread input resets the connection, and destroys what has just been
-    /// sent.
-    pub(crate) fn discard_input(&self, silence: Duration, total: Duration) {
+    /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all; returns
+    /// whether the end has come. A socket that is closed over unread input resets the connection, and
+    /// destroys what has just been sent.
+    pub(crate) fn discard_input(&self, silence: Duration, total: Duration) -> bool {
         let end = Instant::now() + total;
         let mut scratch = Vec::with_capacity(16 << 10);
         loop {
-            let now = Instant::now();
-            let patience = end.min(now + silence);
-            if patience > now {
-                self.stream.wait(Interest::Read, Some(patience));
-            }
             scratch.clear();
             let received = self.stream.try_recv(&mut scratch);
-            if !matches!(received, Ok(1..)) || now > end {
-                return;
+            let now = Instant::now();
+            match received {
+                Ok(1..) if now <= end => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let patience = end.min(now + silence);
+                    if patience <= now || !self.stream.wait(Interest::Read, Some(patience)).readable
+                    {
+                        return false;
+                    }
+                }
+                ended => return !matches!(ended, Ok(1..)),
             }
         }
     }
