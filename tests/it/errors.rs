@@ -291,11 +291,7 @@ fn failures_are_shown_escaped() {
 
 /// Has a server do this to whoever connects, and tells whether the client may try again.
 #[track_caller]
-fn is_transient(
-    scheme: &str,
-    client: &Client,
-    answer: impl FnOnce(RawPeer),
-) -> (bool, Error) {
+fn is_transient(scheme: &str, client: &Client, answer: impl FnOnce(RawPeer)) -> (bool, Error) {
     let raw = RawServer::new();
     let error = thread::scope(|scope| {
         let url = raw.url().replace("ws:", scheme);
