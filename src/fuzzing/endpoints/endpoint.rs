@@ -67,7 +67,7 @@ impl Endpoint {
 
     /// Does one thing.
     pub(super) fn act(&mut self, what: u8, peer: &mut Self, input: &mut Input<'_>) {
-        match what % 16 {
+        match what % 17 {
             0..=2 => self.send(input),
             3 => self.send_tracked(input),
             4 => self.begin_stream(input),
@@ -78,6 +78,7 @@ impl Endpoint {
             11 | 12 => drop(self.read(peer, input.number().into())),
             13 => self.make_room(1 << 20),
             14 => drop(self.read_all(peer)),
+            15 => self.outbox.retry(),
             _ => self.disturb(input),
         }
     }
@@ -206,7 +207,6 @@ impl Endpoint {
         let before = self.tape.len();
         self.tape.make_plenty_of_room();
         self.make_room(0);
-        self.outbox.retry();
         self.tape.len() > before
     }
 
