@@ -372,6 +372,7 @@ impl OpeningGuard {
                 return Err(refuse(BadRequest::NO_MEMORY));
             }
             self.recv_some(received)?;
+            share.settle();
         }
     }
 
