@@ -105,7 +105,7 @@ fn knock_at(address: SocketAddr) -> Option<(RawPeer, TcpStream)> {
 /// served, also when the crowd has left, and newcomers are served or get 503.
 #[test]
 fn crowd_aborts_nothing() {
-    const TEST: &str = "memory::crowd::crowd_aborts_nothing";
+    const TEST: &str = "receiving::memory::crowd::crowd_aborts_nothing";
     if part().is_some() {
         return serve(patient());
     }
@@ -153,7 +153,7 @@ fn crowd_aborts_nothing() {
 /// others come through as soon as there is room for them.
 #[test]
 fn crowd_is_given_up_one_at_a_time() {
-    const TEST: &str = "memory::crowd::crowd_is_given_up_one_at_a_time";
+    const TEST: &str = "receiving::memory::crowd::crowd_is_given_up_one_at_a_time";
     const TIMEOUT: Duration = Duration::from_secs(2);
     if part().is_some() {
         return serve(Config::new().ping_interval(None).message_timeout(TIMEOUT));
