@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::connection::Connection;
-use crate::outbox::Leave;
 use crate::sync::{Mutex, lock};
 use crate::{Message, Overflow, SendErrorKind, WebSocket};
 
@@ -210,7 +209,7 @@ pub(crate) fn send_to_each(
 fn send_to(connection: &Connection, message: Message, slow_peers: SlowPeers) -> bool {
     match connection
         .outbox
-        .send(message, Some(Overflow::HandBack), Leave::Now)
+        .send_message(message, Some(Overflow::HandBack))
     {
         Ok(()) => return true,
         Err(error) if error.kind() != SendErrorKind::Full => {}

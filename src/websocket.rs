@@ -10,7 +10,7 @@ use http::Response;
 use crate::connection::reader::on_connection_thread;
 use crate::connection::{CloseOnDrop, Connection};
 use crate::error::Unsendable;
-use crate::outbox::{Leave, uncork_thread};
+use crate::outbox::{Leaving, uncork_thread};
 use crate::protocol::Opcode;
 use crate::{
     Address, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
@@ -65,9 +65,7 @@ impl WebSocket {
     /// the wait, [`Timeout`](SendErrorKind::Timeout), and [`Full`](SendErrorKind::Full) where it does
     /// not wait; all hand the message back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.connection
-            .outbox
-            .send(message.into(), None, Leave::Now)
+        self.send_message(message.into(), None)
     }
 
     /// Queues a message like [`send`](Self::send), but never waits.
@@ -87,9 +85,7 @@ impl WebSocket {
         overflow: Overflow,
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
-        self.connection
-            .outbox
-            .send(message.into(), Some(overflow), Leave::Now)
+        self.send_message(message.into(), Some(overflow))
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
@@ -102,9 +98,21 @@ impl WebSocket {
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<(), SendError> {
-        self.connection
-            .outbox
-            .send_all(messages.into_iter().map(Into::into))
+        // What was queued leaves also if the program's iterator panics.
+        let _leaving = Leaving;
+        messages
+            .into_iter()
+            .try_for_each(|message| self.send_with_next(message.into()))
+    }
+
+    // These are compiled here, and not in each program.
+
+    fn send_message(&self, message: Message, overflow: Option<Overflow>) -> Result<(), SendError> {
+        self.connection.outbox.send_message(message, overflow)
+    }
+
+    fn send_with_next(&self, message: Message) -> Result<(), SendError> {
+        self.connection.outbox.send_with_next(message)
     }
 
     /// Queues a message like [`send`](Self::send), and tells what becomes of it.

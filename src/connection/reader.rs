@@ -327,7 +327,9 @@ impl Reader {
                 return Ok(room);
             }
         }
-        self.decoder.grow(bytes).map(|()| Room::Made)
+        let grown = self.decoder.grow(bytes);
+        self.share.settle();
+        grown.map(|()| Room::Made)
     }
 
     /// Says that this thread drives now, and that what it sends may be gathered.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::aftermath::Aftermath;
-use super::frame::{Frame, Written};
+use super::frame::Written;
 use super::queue::{Queue, Seat};
 use super::sync::{MutexGuard, Ordering, lock, wait};
-use super::writer::{Writer, dispose_all};
+use super::writer::{Writer, dispose, dispose_all};
 use super::{Outbox, Wire};
+use crate::Message;
 use crate::life::CloseCause;
+use crate::protocol::Opcode;
 
 /// The bytes that a turn writes for others beyond its own message, so that nobody is conscripted into
 /// another's flood and no connection delays another's time.
@@ -70,40 +72,29 @@ impl<W: Wire> Outbox<W> {
         rule: impl FnOnce(&mut Queue<W>, &mut Aftermath<W>) -> Option<Box<Writer<W>>>,
     ) {
         if let Some(writer) = self.with_queue(rule) {
-            self.drive(writer, None, FAIR_SHARE);
+            self.drive(writer, FAIR_SHARE);
         }
     }
 
     /// Writes with the writer until it has nothing left, the socket is full, or `share` bytes are
-    /// written. `direct` is a frame that nothing is to be written before; its payload is the caller's to
-    /// drop.
-    pub(super) fn drive(
-        self: &Arc<Self>,
-        mut writer: Box<Writer<W>>,
-        mut direct: Option<&mut Frame>,
-        mut share: u64,
-    ) {
+    /// written.
+    pub(super) fn drive(self: &Arc<Self>, mut writer: Box<Writer<W>>, mut share: u64) {
         // Dropped when the writer is back in its place: their owners may send here, too.
         let mut spent = Vec::new();
         loop {
             let mut written = Written::default();
-            let frame = direct.as_deref_mut();
-            let attempt = || self.write_once(&mut writer, frame, &mut written);
+            let attempt = || self.write_once(&mut writer, &mut written);
             let result = match catch_unwind(AssertUnwindSafe(attempt)) {
                 Ok(result) => result,
                 Err(panic) => {
-                    self.abandon(writer, direct);
+                    self.abandon(writer);
                     dispose_all(spent);
                     resume_unwind(panic);
                 }
             };
-            direct = None;
             writer.take_spent(&mut spent);
-            let mut after = Aftermath::new();
-            let mut queue = lock(&self.queue);
-            let kept = queue.settle(writer, result, written, &mut share, &mut after);
-            self.unlock(queue, after);
-            match kept {
+            let queue = lock(&self.queue);
+            match self.settle(queue, writer, result, written, &mut share) {
                 Some(kept) => writer = kept,
                 None => break,
             }
@@ -111,25 +102,85 @@ impl<W: Wire> Outbox<W> {
         dispose_all(spent);
     }
 
-    fn write_once(
-        &self,
-        writer: &mut Writer<W>,
-        direct: Option<&mut Frame>,
-        written: &mut Written,
-    ) -> io::Result<()> {
+    /// Writes a message that is alone. Mostly it leaves whole, and that is all.
+    #[inline]
+    pub(super) fn write_message(
+        self: &Arc<Self>,
+        mut writer: Box<Writer<W>>,
+        message: Message,
+        weight: u64,
+    ) {
+        let opcode = Opcode::of(&message);
+        let mut payload = message.into_bytes();
+        let attempt = || writer.write_whole(opcode, &mut payload, weight);
+        match catch_unwind(AssertUnwindSafe(attempt)) {
+            Ok(Ok(length)) => {
+                let mut queue = lock(&self.queue);
+                if let Some(writer) = queue.settle_alone(writer, length, weight) {
+                    self.go_on(
+                        queue,
+                        writer,
+                        Ok(()),
+                        Written::message(length, weight),
+                        weight,
+                    );
+                }
+            }
+            Ok(Err((result, written))) => {
+                self.go_on(lock(&self.queue), writer, result, written, weight);
+            }
+            Err(panic) => {
+                writer.take_lost(weight);
+                self.abandon(writer);
+                resume_unwind(panic);
+            }
+        }
+        // When the writer is back in its place: its owner may send here, too.
+        dispose(payload);
+    }
+
+    /// Counts what writing a message of this weight has brought, and writes on if there is more.
+    #[inline(never)]
+    fn go_on(
+        self: &Arc<Self>,
+        queue: MutexGuard<'_, Queue<W>>,
+        writer: Box<Writer<W>>,
+        result: io::Result<()>,
+        written: Written,
+        weight: u64,
+    ) {
+        let mut share = weight + FAIR_SHARE;
+        if let Some(writer) = self.settle(queue, writer, result, written, &mut share) {
+            self.drive(writer, share);
+        }
+    }
+
+    /// Counts what a write has brought, and unlocks. Returns the writer if the turn goes on.
+    fn settle(
+        self: &Arc<Self>,
+        mut queue: MutexGuard<'_, Queue<W>>,
+        writer: Box<Writer<W>>,
+        result: io::Result<()>,
+        written: Written,
+        share: &mut u64,
+    ) -> Option<Box<Writer<W>>> {
+        let mut after = Aftermath::new();
+        let kept = queue.settle(writer, result, written, share, &mut after);
+        self.unlock(queue, after);
+        kept
+    }
+
+    fn write_once(&self, writer: &mut Writer<W>, written: &mut Written) -> io::Result<()> {
         // A forked child must not end what its parent has open.
         if self.is_closing() && !writer.is_own() {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        writer.write(direct, written)
+        writer.write(written)
     }
 
     /// Ends the connection, as writing has panicked: without the writer it would be mute for ever.
     #[cold]
-    fn abandon(self: &Arc<Self>, mut writer: Box<Writer<W>>, direct: Option<&mut Frame>) {
-        if let Some(frame) = direct {
-            writer.push(frame.take());
-        }
+    fn abandon(self: &Arc<Self>, writer: Box<Writer<W>>) {
         self.cut(CloseCause::Aborted);
         self.with_queue(|queue, after| queue.bury(writer, after));
     }
@@ -162,7 +213,7 @@ impl<W: Wire> Outbox<W> {
     ) -> MutexGuard<'a, Queue<W>> {
         while let Some(writer) = queue.answer_call() {
             drop(queue);
-            self.drive(writer, None, FAIR_SHARE);
+            self.drive(writer, FAIR_SHARE);
             queue = lock(&self.queue);
         }
         queue

@@ -1,7 +1,5 @@
 //! A frame between the queue and the kernel: [`Frame`], and what its end releases.
 
-use std::mem;
-
 use bytes::Bytes;
 
 use super::budget::weight;
@@ -53,6 +51,7 @@ impl Frame {
         }
     }
 
+    #[inline]
     fn message(message: Message, promise: Option<Promise>) -> Self {
         let weight = weight(&message);
         Self {
@@ -60,15 +59,6 @@ impl Frame {
             fin: Fin::Last,
             payload: message.into_bytes(),
             role: Role::Message { weight, promise },
-        }
-    }
-
-    /// Takes what has to be given back if it is not written.
-    pub(super) fn take(&mut self) -> Self {
-        Self {
-            payload: mem::take(&mut self.payload),
-            role: mem::take(&mut self.role),
-            ..*self
         }
     }
 
@@ -101,6 +91,17 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// Counts a message that has left whole.
+    pub(super) fn message(length: u64, weight: u64) -> Self {
+        let mut written = Self {
+            length,
+            ..Self::default()
+        };
+        let promise = None;
+        written.add(Role::Message { weight, promise });
+        written
+    }
+
     /// Counts a frame that has left whole.
     #[inline]
     pub(super) fn add(&mut self, role: Role) {

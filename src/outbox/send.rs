@@ -1,13 +1,12 @@
 //! Messages on their way in: admitted, in line, or turned away.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::aftermath::Aftermath;
+use super::budget::weight;
 use super::delivery::{Delivery, delivery};
 use super::drive::FAIR_SHARE;
-use super::frame::Frame;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use super::sync::{MutexGuard, has_passed, lock, wait};
@@ -22,18 +21,63 @@ pub(super) const CORK_FULL: u64 = 32 << 10;
 type Rejected = (SendErrorKind, Outgoing);
 
 impl<W: Wire> Outbox<W> {
-    /// Queues a message and lets it leave. What a full queue means is said by `overflow`, or else by
+    /// Queues something and lets it leave. What a full queue means is said by `overflow`, or else by
     /// what was set for the connection.
-    pub(crate) fn send(
+    pub(super) fn send(
         self: &Arc<Self>,
-        outgoing: impl Into<Outgoing>,
+        outgoing: Outgoing,
         overflow: Option<Overflow>,
-        leave: Leave,
     ) -> Result<(), SendError> {
-        let outgoing = outgoing.into();
-        let weight = outgoing.weight();
-        let held = leave == Leave::Together || W::is_corked();
+        let corked = W::is_corked();
+        self.queue(lock(&self.queue), outgoing, overflow, corked)
+    }
+
+    /// Sends a message likewise: straight away, past the queue, if it is alone.
+    #[inline]
+    pub(crate) fn send_message(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Option<Overflow>,
+    ) -> Result<(), SendError> {
+        let corked = W::is_corked();
         let mut queue = lock(&self.queue);
+        if corked {
+            return self.queue(queue, Outgoing::Message(message), overflow, true);
+        }
+        let weight = weight(&message);
+        match queue.take_writer_for(weight) {
+            Some(writer) => {
+                drop(queue);
+                self.write_message(writer, message, weight);
+                Ok(())
+            }
+            None => self.queue(queue, Outgoing::Message(message), overflow, false),
+        }
+    }
+
+    /// Queues a message that leaves with those that the program gives next, when that
+    /// [ends](super::Leaving); but within two milliseconds, however long it takes for the next. A short
+    /// one is encoded at once, if the writer has nothing else to do.
+    pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
+        let mut queue = lock(&self.queue);
+        if !queue.encode_held(&message) {
+            return self.queue(queue, Outgoing::Message(message), None, true);
+        }
+        self.hold(queue);
+        dispose(message);
+        Ok(())
+    }
+
+    /// Queues something, and lets it leave unless a cork is to hold it.
+    #[inline(never)]
+    fn queue(
+        self: &Arc<Self>,
+        mut queue: MutexGuard<'_, Queue<W>>,
+        outgoing: Outgoing,
+        overflow: Option<Overflow>,
+        held: bool,
+    ) -> Result<(), SendError> {
+        let weight = outgoing.weight();
         let overflow = overflow.unwrap_or(queue.overflow);
         if let Err(kind) = queue.admits(weight, overflow == Overflow::Wait) {
             let rejected = self.retry_full(queue, (kind, outgoing), overflow);
@@ -44,19 +88,12 @@ impl<W: Wire> Outbox<W> {
             self.hold(queue);
             return Ok(());
         }
-        if let Some(writer) = queue.take_writer_for(&outgoing, weight) {
-            drop(queue);
-            let mut frame = Frame::of(outgoing).ok();
-            self.drive(writer, frame.as_mut(), weight + FAIR_SHARE);
-            dispose(frame.map(|frame| frame.payload));
-            return Ok(());
-        }
         queue.push(outgoing);
         let mut after = Aftermath::new();
         let writer = queue.take_to_write(&mut after);
         self.unlock(queue, after);
         if let Some(writer) = writer {
-            self.drive(writer, None, weight + FAIR_SHARE);
+            self.drive(writer, weight + FAIR_SHARE);
         }
         Ok(())
     }
@@ -65,22 +102,12 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn send_tracked(self: &Arc<Self>, message: Message) -> Result<Delivery, SendError> {
         let (promise, delivery) = delivery();
         let outgoing = Outgoing::Tracked(Box::new((message, promise)));
-        self.send(outgoing, None, Leave::Now)?;
+        self.send(outgoing, None)?;
         Ok(delivery)
     }
 
-    /// Queues messages as [`send`](Self::send) does, and lets them leave together; but what the
-    /// iterator has given leaves within two milliseconds, however long it takes for the next.
-    pub(crate) fn send_all(
-        self: &Arc<Self>,
-        mut messages: impl Iterator<Item = Message>,
-    ) -> Result<(), SendError> {
-        // What was queued leaves also if the program's iterator panics.
-        let _leaving = Leaving::<W>(PhantomData);
-        messages.try_for_each(|message| self.send(message, None, Leave::Together))
-    }
-
     /// Has a cork of this thread hold what is queued, unless one holds it already.
+    #[inline]
     pub(super) fn hold(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<W>>) {
         let held = std::mem::replace(&mut queue.corked, true);
         drop(queue);
@@ -194,26 +221,6 @@ impl<W: Wire> Outbox<W> {
         // Those behind may have moved up.
         self.write_waiting();
         turned_away.map_or(Ok(()), |outgoing| Err((kind, outgoing)))
-    }
-}
-
-/// When what is queued leaves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leave {
-    /// At once, or with the rest of a burst.
-    Now,
-    /// With what the program gives next.
-    Together,
-}
-
-/// Lets leave what this thread holds back, when dropped.
-struct Leaving<W: Wire>(PhantomData<W>);
-
-impl<W: Wire> Drop for Leaving<W> {
-    fn drop(&mut self) {
-        if !W::is_corked() {
-            W::uncork();
-        }
     }
 }
 

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::lane::{Lane, Stream};
 use super::outgoing::Outgoing;
 use super::queue::Queue;
-use super::send::Leave;
 use super::sync::{has_passed, lock, wait};
 use super::{Outbox, Wire};
 use crate::protocol::{Fin, Opcode};
@@ -27,7 +26,7 @@ impl<W: Wire> Outbox<W> {
             })
         });
         let stream = begun?;
-        match self.send(Outgoing::Stream, Some(Overflow::Wait), Leave::Now) {
+        match self.send(Outgoing::Stream, Some(Overflow::Wait)) {
             Ok(()) => {
                 self.with_lane(Lane::take_over);
                 Ok(stream)

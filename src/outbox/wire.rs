@@ -59,6 +59,17 @@ pub(crate) fn uncork_thread() {
     SocketWire::uncork();
 }
 
+/// Lets leave what this thread has sent to leave together, when dropped.
+pub(crate) struct Leaving;
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if !SocketWire::is_corked() {
+            SocketWire::uncork();
+        }
+    }
+}
+
 /// Returns the cork of the reading end that this thread drives. It is gone while the thread ends; then
 /// nothing is held back.
 fn driven() -> Option<Arc<Cork<SocketWire>>> {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use super::Wire;
 use super::frame::{Frame, Role, Written};
-use crate::protocol::{Encoder, MAX_HEADER, MaskKey};
+use crate::Message;
+use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 use crate::record::error;
 
 /// The writing end of a wire. It is taken from the queue, written with while no lock is held, and put
@@ -55,11 +56,15 @@ struct Unsent {
 }
 
 impl Unsent {
-    fn of(left: usize, frame: &mut Frame) -> Self {
-        let role = mem::take(&mut frame.role);
+    fn message(left: usize, weight: u64) -> Self {
+        let promise = None;
+        let role = Role::Message { weight, promise };
         Self { left, role }
     }
 }
+
+/// What has become of a message that has not left in one write.
+pub(super) type Partly = (io::Result<()>, Written);
 
 impl<W: Wire> Writer<W> {
     pub(super) fn new(encoder: Encoder, wire: Arc<W>) -> Self {
@@ -108,42 +113,76 @@ impl<W: Wire> Writer<W> {
         self.wire.is_own()
     }
 
-    /// Writes once, without blocking, and counts what that releases. `direct` is a frame that nothing
-    /// is before; its payload stays with the caller, unless it is large.
+    /// Encodes a message of one frame behind what is encoded.
+    #[inline]
+    pub(super) fn encode_message(&mut self, message: &Message, weight: u64) {
+        let (start, opcode) = (self.encoded.len(), Opcode::of(message));
+        let encoded = &mut self.encoded;
+        self.encoder
+            .encode(opcode, Fin::Last, message.as_bytes(), encoded);
+        let left = self.encoded.len() - start;
+        self.unsent.push_back(Unsent::message(left, weight));
+    }
+
+    /// Writes once, without blocking, and counts what that releases.
     ///
     /// # Errors
     /// `WouldBlock` where the socket takes no more just now; any other is the end of the sending.
+    pub(super) fn write(&mut self, written: &mut Written) -> io::Result<()> {
+        self.encode_batch();
+        let length = self.write_encoded()?;
+        self.count_off(length, written);
+        Ok(())
+    }
+
+    /// Writes a message that nothing is before, in one frame, and returns the frame's length. The payload
+    /// stays with the caller, unless it is large.
+    ///
+    /// # Errors
+    /// What has become of it if it has not left whole.
     #[inline]
-    pub(super) fn write(
+    pub(super) fn write_whole(
         &mut self,
-        direct: Option<&mut Frame>,
-        written: &mut Written,
-    ) -> io::Result<()> {
-        let Some(frame) = direct else {
-            self.encode_batch();
-            let length = self.write_encoded()?;
-            self.count_off(length, written);
-            return Ok(());
-        };
-        let left = self.encode(frame);
-        let result = self.write_encoded();
-        match result {
-            // The common case.
-            Ok(length) if length == left => {
-                written.length += length as u64;
-                written.add(mem::take(&mut frame.role));
-            }
-            _ => {
-                self.unsent.push_back(Unsent::of(left, frame));
-                self.count_off(*result.as_ref().unwrap_or(&0), written);
-            }
+        opcode: Opcode,
+        payload: &mut Bytes,
+        weight: u64,
+    ) -> Result<u64, Partly> {
+        let left = self.encode(opcode, Fin::Last, payload);
+        match self.write_encoded() {
+            Ok(length) if length == left => Ok(length as u64),
+            result => Err(self.keep_rest(result, left, weight)),
         }
-        result.map(drop)
+    }
+
+    /// Keeps what is left of a message of which not all was written.
+    #[inline(never)]
+    fn keep_rest(&mut self, result: io::Result<usize>, left: usize, weight: u64) -> Partly {
+        self.unsent.push_back(Unsent::message(left, weight));
+        let mut written = Written::default();
+        let result = result.map(|length| self.count_off(length, &mut written));
+        (result, written)
+    }
+
+    /// Takes a message whose writing has panicked, to be counted among those that are not sent.
+    pub(super) fn take_lost(&mut self, weight: u64) {
+        self.unsent.push_back(Unsent::message(0, weight));
     }
 
     /// Writes what is encoded, or else what the wire owes. Returns how many bytes of frames have left.
     #[inline]
     fn write_encoded(&mut self) -> io::Result<usize> {
+        if self.large.is_some() || self.encoded.is_empty() {
+            return self.write_parts();
+        }
+        let encoded = IoSlice::new(&self.encoded[self.written..]);
+        let length = self.send(&[encoded])?;
+        self.note_written(length);
+        Ok(length)
+    }
+
+    /// Writes where there is something uncopied, or nothing encoded.
+    #[inline(never)]
+    fn write_parts(&mut self) -> io::Result<usize> {
         if self.encoded.is_empty() {
             self.mask_next_step();
         }
@@ -158,20 +197,31 @@ impl<W: Wire> Writer<W> {
             return Ok(0);
         }
         let parts = [IoSlice::new(encoded), IoSlice::new(uncopied)];
-        let length = self.wire.try_send(&parts)?;
-        if length == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        let of_encoded = encoded.len();
+        let length = self.send(&parts)?;
+        self.note_written(length.min(of_encoded));
+        self.take_uncopied(length.saturating_sub(of_encoded));
+        Ok(length)
+    }
+
+    #[inline]
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.wire.try_send(parts) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            result => result,
         }
+    }
+
+    /// Counts encoded bytes that the wire has taken.
+    #[inline]
+    fn note_written(&mut self, length: usize) {
         // What the wire owed has left with it.
         self.owes = false;
-        let of_encoded = length.min(encoded.len());
-        self.written += of_encoded;
+        self.written += length;
         if self.written == self.encoded.len() {
             self.encoded.clear();
             self.written = 0;
         }
-        self.take_uncopied(length - of_encoded);
-        Ok(length)
     }
 
     /// Counts bytes of the large payload, and gives it up once all of it is taken.
@@ -188,34 +238,38 @@ impl<W: Wire> Writer<W> {
     /// Encodes what was taken from the queue.
     fn encode_batch(&mut self) {
         while let Some(mut frame) = self.batch.pop_front() {
-            let left = self.encode(&mut frame);
-            self.unsent.push_back(Unsent::of(left, &mut frame));
+            let left = self.encode(frame.opcode, frame.fin, &mut frame.payload);
+            let role = frame.role;
+            self.unsent.push_back(Unsent { left, role });
             self.spent.push(frame.payload);
         }
     }
 
-    /// Encodes a frame: copies its payload, or takes it if it is large. Returns its length.
+    /// Encodes a frame: copies its payload, or takes it if it is large. Returns the frame's length.
     #[inline]
-    fn encode(&mut self, frame: &mut Frame) -> usize {
-        let (start, length) = (self.encoded.len(), frame.payload.len());
-        if self.encoded.capacity() == 0 {
-            self.encoded = Vec::with_capacity(MAX_HEADER + length.min(STEP));
+    fn encode(&mut self, opcode: Opcode, fin: Fin, payload: &mut Bytes) -> usize {
+        let start = self.encoded.len();
+        if payload.len() < LARGE || (self.encoder.masks() && payload.len() <= STEP) {
+            self.encoder.encode(opcode, fin, payload, &mut self.encoded);
+            return self.encoded.len() - start;
         }
+        self.encode_large(opcode, fin, mem::take(payload))
+    }
+
+    #[inline(never)]
+    fn encode_large(&mut self, opcode: Opcode, fin: Fin, payload: Bytes) -> usize {
+        let (start, length) = (self.encoded.len(), payload.len());
         let (encoder, encoded) = (&self.encoder, &mut self.encoded);
-        if length < LARGE {
-            encoder.encode(frame.opcode, frame.fin, &frame.payload, encoded);
-            encoded.len() - start
-        } else {
-            let key = encoder.encode_header(frame.opcode, frame.fin, length as u64, encoded);
-            let header = encoded.len() - start;
-            self.large = Some(Box::new(Large {
-                payload: mem::take(&mut frame.payload),
-                taken: 0,
-                key,
-            }));
-            self.mask_next_step();
-            header + length
-        }
+        let key = encoder.encode_header(opcode, fin, length as u64, encoded);
+        let header = encoded.len() - start;
+        let taken = 0;
+        self.large = Some(Box::new(Large {
+            payload,
+            taken,
+            key,
+        }));
+        self.mask_next_step();
+        header + length
     }
 
     /// Takes the next step of a payload that must be masked into the encoded bytes: the payload
@@ -232,14 +286,13 @@ impl<W: Wire> Writer<W> {
     /// Counts `length` bytes off, and what they release.
     fn count_off(&mut self, mut length: usize, written: &mut Written) {
         written.length += length as u64;
-        while let Some(frame) = self.unsent.front_mut() {
+        while let Some(mut frame) = self.unsent.pop_front() {
             if frame.left > length {
                 frame.left -= length;
-                return;
+                return self.unsent.push_front(frame);
             }
             length -= frame.left;
-            written.add(mem::take(&mut frame.role));
-            self.unsent.pop_front();
+            written.add(frame.role);
         }
     }
 

@@ -9,11 +9,16 @@ pub(crate) struct Encoder {
 }
 
 /// The longest header: two bytes, eight of length, four of mask.
-pub(crate) const MAX_HEADER: usize = 14;
+const MAX_HEADER: usize = 14;
 
 impl Encoder {
     pub(crate) fn new(role: Role) -> Self {
         Self { role }
+    }
+
+    /// Tells whether payloads are masked (RFC 6455, section 5.3).
+    pub(crate) fn masks(&self) -> bool {
+        self.role == Role::Client
     }
 
     /// Appends a frame with its payload.
@@ -37,14 +42,14 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Option<MaskKey> {
         // RFC 6455 5.3: a client MUST pick a fresh key for each frame.
-        let key = (self.role == Role::Client).then(MaskKey::random);
+        let key = self.masks().then(MaskKey::random);
         append_header(out, opcode, fin, length, key);
         key
     }
 }
 
 /// Appends a header (RFC 6455, section 5.2), with the shortest form of the length.
-#[inline]
+#[inline(always)]
 fn append_header(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, length: u64, key: Option<MaskKey>) {
     let first = opcode as u8 | if fin == Fin::Last { 0x80 } else { 0 };
     let masked = if key.is_some() { 0x80 } else { 0 };
@@ -53,6 +58,11 @@ fn append_header(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, length: u64, key: 
         let [a, b, c, d] = key.as_bytes();
         return out.extend_from_slice(&[first, masked | length as u8, a, b, c, d]);
     }
+    append_long_header(out, first, masked, length, key);
+}
+
+#[inline(never)]
+fn append_long_header(out: &mut Vec<u8>, first: u8, masked: u8, length: u64, key: Option<MaskKey>) {
     match length {
         0..126 => out.extend_from_slice(&[first, masked | length as u8]),
         126..=0xFFFF => {

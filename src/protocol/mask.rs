@@ -19,24 +19,18 @@ impl MaskKey {
 
     /// Masks bytes in place; the first of them is the payload's byte number `position`.
     pub(crate) fn apply(self, bytes: &mut [u8], position: usize) {
-        let key = self.rotated(position);
-        let rest = mask_blocks::<BLOCK>(bytes, key);
-        let rest = mask_blocks::<16>(rest, key);
-        let rest = mask_blocks::<4>(rest, key);
-        for (byte, key) in rest.iter_mut().zip(key) {
-            *byte ^= key;
-        }
+        mask(bytes, self.rotated(position));
     }
 
-    /// Appends bytes masked, in one pass; the first of them is the payload's byte number `position`.
+    /// Appends bytes masked; the first of them is the payload's byte number `position`.
     #[inline]
     pub(crate) fn append_masked(self, out: &mut Vec<u8>, bytes: &[u8], position: usize) {
         let key = self.rotated(position);
         out.reserve(bytes.len());
-        let rest = append_blocks::<BLOCK>(out, bytes, key);
-        let rest = append_blocks::<16>(out, rest, key);
-        let rest = append_blocks::<4>(out, rest, key);
-        out.extend(rest.iter().zip(key).map(|(byte, key)| byte ^ key));
+        let rest = append_blocks::<{ 2 * BLOCK }>(out, bytes, key);
+        let start = out.len();
+        out.extend_from_slice(rest);
+        mask(&mut out[start..], key);
     }
 
     /// Turns the key so that it begins with the byte that is due at `position`.
@@ -54,6 +48,16 @@ impl From<[u8; 4]> for MaskKey {
 
 /// Bytes that are masked in one go: as many as make the loop around them cheap.
 const BLOCK: usize = 128;
+
+#[inline]
+fn mask(bytes: &mut [u8], key: [u8; 4]) {
+    let rest = mask_blocks::<BLOCK>(bytes, key);
+    let rest = mask_blocks::<16>(rest, key);
+    let rest = mask_blocks::<4>(rest, key);
+    for (byte, key) in rest.iter_mut().zip(key) {
+        *byte ^= key;
+    }
+}
 
 /// Masks as many whole blocks as there are, and returns the rest. As their length is known, the
 /// compiler makes vector instructions of it.
@@ -74,11 +78,16 @@ fn mask_blocks<const N: usize>(bytes: &mut [u8], key: [u8; 4]) -> &mut [u8] {
 fn append_blocks<'a, const N: usize>(out: &mut Vec<u8>, bytes: &'a [u8], key: [u8; 4]) -> &'a [u8] {
     let blocks = bytes.chunks_exact(N);
     let rest = blocks.remainder();
-    for block in blocks.filter_map(|block| block.first_chunk::<N>()) {
-        let mut block = *block;
-        mask_blocks::<N>(&mut block, key);
-        out.extend_from_slice(&block);
+    if rest.len() == bytes.len() {
+        return rest;
     }
+    // As their number is known too, the vector grows once.
+    out.extend(blocks.flat_map(|block| {
+        let mut masked = [0; N];
+        masked.copy_from_slice(block);
+        mask_blocks::<N>(&mut masked, key);
+        masked
+    }));
     rest
 }
 
@@ -99,8 +108,9 @@ mod tests {
     /// however long it is.
     #[test]
     fn masks_like_the_bytewise_definition() {
-        let plain: Vec<u8> = (0..=255).map(|i: u8| i.wrapping_mul(37)).collect();
-        let around_a_block = BLOCK - 2..=BLOCK + 25;
+        let plain: Vec<u8> = (0..400).map(|i: usize| (i * 37) as u8).collect();
+        let around = |block| block - 2..=block + 25;
+        let around_a_block = around(BLOCK).chain(around(2 * BLOCK));
         for position in 0..=40 {
             for length in (0..=40).chain(around_a_block.clone()) {
                 let piece = &plain[position..position + length];

@@ -931,6 +931,22 @@ fn feed_as_reader<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'
     })
 }
 
+/// After a Close or a violation nothing more is decoded, the short way neither.
+#[test]
+fn nothing_is_decoded_after_an_end() {
+    for role in BOTH {
+        for end in [frame(role, 0x88, b""), frame(role, 0x83, b"")] {
+            let mut decoder = decoder(role, limits());
+            decoder.spare().extend_from_slice(&end);
+            let _ = decoder.next();
+            let late = frame(role, 0x81, b"late");
+            decoder.spare().extend_from_slice(&late);
+            assert_eq!(decoder.next_whole_message(), None);
+            assert_eq!(decoder.next(), Ok(None));
+        }
+    }
+}
+
 /// A message holds only its own bytes, or a quarter more, or 4 KiB: small ones before and after a
 /// large one, and those that grew by fragments.
 #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::input::Input;
 use super::tape::Tape;
 use crate::life::CloseCause;
-use crate::outbox::{Leave, Outbox, Stream};
+use crate::outbox::{Outbox, Stream};
 use crate::protocol::{CloseFrame, Decoder, Event, Fin, Limits, Opcode, Role};
 use crate::{CloseCode, CloseEvent, Config, Delivery, Error, Message, Overflow};
 
@@ -67,7 +67,7 @@ impl Endpoint {
 
     /// Does one thing.
     pub(super) fn act(&mut self, what: u8, peer: &mut Self, input: &mut Input<'_>) {
-        match what % 16 {
+        match what % 17 {
             0..=2 => self.send(input),
             3 => self.send_tracked(input),
             4 => self.begin_stream(input),
@@ -78,6 +78,7 @@ impl Endpoint {
             11 | 12 => drop(self.read(peer, input.number().into())),
             13 => self.make_room(1 << 20),
             14 => drop(self.read_all(peer)),
+            15 => self.outbox.retry(),
             _ => self.disturb(input),
         }
     }
@@ -126,7 +127,7 @@ impl Endpoint {
             Overflow::Close,
         ]);
         self.is_disturbed |= !matches!(overflow, Overflow::Wait | Overflow::HandBack);
-        match self.outbox.send(message, Some(overflow), Leave::Now) {
+        match self.outbox.send_message(message, Some(overflow)) {
             Ok(()) => self.admit(length),
             Err(error) => assert!(
                 error
@@ -206,7 +207,6 @@ impl Endpoint {
         let before = self.tape.len();
         self.tape.make_plenty_of_room();
         self.make_room(0);
-        self.outbox.retry();
         self.tape.len() > before
     }
 
@@ -309,7 +309,7 @@ impl Endpoint {
         assert_eq!(event.sent_code().is_some(), closes == 1);
         assert!(!event.is_clean() || closes == 1 && event.received_code().is_some());
         let late = Message::from("late");
-        assert!(self.outbox.send(late, None, Leave::Now).is_err());
+        assert!(self.outbox.send_message(late, None).is_err());
         if undisturbed {
             let of_peer = peer.sent.iter().flatten().count();
             assert_eq!(self.received.len(), of_peer);

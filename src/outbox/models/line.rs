@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::world::{FRAME, FakeWire, PLENTY, explore, message, numbers};
+use crate::outbox::Outbox;
 use crate::outbox::outgoing::Outgoing;
-use crate::outbox::{Leave, Outbox};
 use crate::{Config, Message, Overflow, SendErrorKind};
 
 /// Waits in line with a message, until its time is over. Returns what went wrong.
@@ -48,15 +48,10 @@ fn loom_a_sender_that_never_waits_beside_one_that_does() {
         let theirs = Arc::clone(&outbox);
         let waiter = wire.spawn(move || {
             // Four bytes do not fit before something has left.
-            let sent = theirs.send(
-                Message::from([1, 0, 0, 0]),
-                Some(Overflow::Wait),
-                Leave::Now,
-            );
+            let sent = theirs.send_message(Message::from([1, 0, 0, 0]), Some(Overflow::Wait));
             sent.expect("open");
         });
-        let never_wait =
-            |number| outbox.send(message(2, number), Some(Overflow::HandBack), Leave::Now);
+        let never_wait = |number| outbox.send_message(message(2, number), Some(Overflow::HandBack));
         assert!(never_wait(0).is_ok(), "four of five bytes");
         let refused = never_wait(1).expect_err("six of five bytes");
         assert_eq!(refused.kind(), SendErrorKind::Full);

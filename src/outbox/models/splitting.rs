@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::world::{BINARY, CLOSE, CONTINUATION, FakeWire, Frame, PLENTY, explore, numbers};
-use crate::outbox::{Leave, Outbox};
+use crate::outbox::Outbox;
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, Config, Message, Overflow};
 
@@ -19,9 +19,7 @@ fn splitting(room: usize) -> (Arc<FakeWire>, Arc<Outbox<FakeWire>>) {
 /// Sends a message that fills one frame and begins a second. Tells whether it was taken.
 fn send_split(outbox: &Arc<Outbox<FakeWire>>) -> bool {
     let message = Message::from(vec![SPLIT; FRAME + 1]);
-    outbox
-        .send(message, Some(Overflow::Wait), Leave::Now)
-        .is_ok()
+    outbox.send_message(message, Some(Overflow::Wait)).is_ok()
 }
 
 /// Returns how many fragments of it were written. They follow each other.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::queue::Seat;
 use super::super::sync::{Condvar, Mutex, MutexGuard, let_time_pass, lock, wait};
-use crate::outbox::{Cork, Leave, Outbox, Rest, Wire};
+use crate::outbox::{Cork, Outbox, Rest, Wire};
 use crate::protocol::Role;
 use crate::{Config, Message, Overflow, SendErrorKind};
 
@@ -279,7 +279,7 @@ impl Outbox<FakeWire> {
 
     /// Sends one message unless the outbox is closing; tells whether it was sent.
     pub(super) fn send_or_closed(self: &Arc<Self>, sender: u8, number: u8) -> bool {
-        let sent = self.send(message(sender, number), Some(Overflow::Wait), Leave::Now);
+        let sent = self.send_message(message(sender, number), Some(Overflow::Wait));
         sent.map_err(|error| assert_eq!(error.kind(), SendErrorKind::Closed))
             .is_ok()
     }

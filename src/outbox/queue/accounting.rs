@@ -51,13 +51,38 @@ impl<W: Wire> Queue<W> {
         None
     }
 
+    /// Counts a message that has left in one write, and puts the writer back. Hands it back if anything
+    /// else is to be thought of.
+    #[inline]
+    pub(in crate::outbox) fn settle_alone(
+        &mut self,
+        writer: Box<Writer<W>>,
+        length: u64,
+        weight: u64,
+    ) -> Option<Box<Writer<W>>> {
+        if self.budget.places() > 1 || !self.is_quiet() || writer.is_worn_out() {
+            return Some(writer);
+        }
+        self.note_taken(length);
+        self.delivered += 1;
+        self.budget.release(weight, 1);
+        self.put_back(writer);
+        None
+    }
+
+    /// Counts bytes that the socket has taken.
+    #[inline]
+    fn note_taken(&mut self, length: u64) {
+        if length > 0 {
+            self.taken += length;
+            self.relieved += u64::from(std::mem::take(&mut self.refused));
+        }
+    }
+
     /// Counts what has left.
     #[inline]
     pub(in crate::outbox) fn account(&mut self, written: Written, after: &mut Aftermath<W>) {
-        if written.length > 0 {
-            self.taken += written.length;
-            self.relieved += u64::from(std::mem::take(&mut self.refused));
-        }
+        self.note_taken(written.length);
         self.delivered += written.messages;
         self.release(&written, after);
         if !written.promises.is_empty() {

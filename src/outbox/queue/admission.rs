@@ -1,11 +1,15 @@
 //! How something gets into a queue, or out of the line before it.
 
-use super::Queue;
-use crate::SendErrorKind;
+use super::{Queue, Seat};
 use crate::outbox::Wire;
 use crate::outbox::aftermath::Aftermath;
+use crate::outbox::budget::weight;
 use crate::outbox::line::Bell;
 use crate::outbox::outgoing::Outgoing;
+use crate::{Message, SendErrorKind};
+
+/// A message that is encoded under the lock has no more bytes than that: others wait for the lock.
+const SHORT: u64 = 4 << 10;
 
 impl<W: Wire> Queue<W> {
     /// Tells whether a message of this weight gets in. One that would wait for room stands behind
@@ -34,6 +38,24 @@ impl<W: Wire> Queue<W> {
         self.budget.take(outgoing.weight());
         self.barriers += u64::from(!outgoing.is_message());
         self.channel.push_held(outgoing);
+    }
+
+    /// Encodes a message that a cork is to hold; not where it has to wait for anything.
+    #[inline]
+    pub(in crate::outbox) fn encode_held(&mut self, message: &Message) -> bool {
+        let weight = weight(message);
+        let is_short = weight <= SHORT.min(self.max_frame as u64);
+        let is_full = self.budget.bytes() + weight >= self.batch;
+        let waits = self.stall.is_some() || !self.has_nothing_before();
+        if !is_short || is_full || waits || self.admits(weight, true).is_err() {
+            return false;
+        }
+        if let Seat::Here(writer) = &mut self.writer {
+            writer.encode_message(message, weight);
+            self.budget.take(weight);
+            return true;
+        }
+        false
     }
 
     /// Gets in line with something that does not fit.

@@ -17,6 +17,7 @@ pub(super) const BATCH_MESSAGES: usize = 1_024;
 
 impl<W: Wire> Queue<W> {
     /// Takes the writer, unless somebody has it or waits for the socket.
+    #[inline]
     pub(in crate::outbox) fn take_writer(&mut self) -> Option<Box<Writer<W>>> {
         if self.stall.is_some() {
             return None;
@@ -25,6 +26,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Takes the writer for a socket that may be writable again.
+    #[inline]
     pub(in crate::outbox) fn take_any_writer(&mut self) -> Option<Box<Writer<W>>> {
         match std::mem::replace(&mut self.writer, Seat::Taken) {
             Seat::Here(writer) => Some(writer),
@@ -48,15 +50,12 @@ impl<W: Wire> Queue<W> {
         None
     }
 
-    /// Takes the writer for a message of one frame that nothing is to be written before, and which so
-    /// need not pass the channel. Any other has to queue.
-    pub(in crate::outbox) fn take_writer_for(
-        &mut self,
-        outgoing: &Outgoing,
-        weight: u64,
-    ) -> Option<Box<Writer<W>>> {
-        let is_frame = outgoing.is_droppable() && weight <= self.max_frame as u64;
-        if !is_frame || !self.has_nothing_before() {
+    /// Takes the writer for a message of one frame, if nothing else waits or is being written: then
+    /// there is room for it, too. Any other has to queue.
+    #[inline]
+    pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
+        let is_alone = self.budget.places() == 0 && self.is_quiet();
+        if !is_alone || weight > self.max_frame as u64 {
             return None;
         }
         let writer = self.take_writer()?;
@@ -73,6 +72,15 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn has_nothing_before(&self) -> bool {
         let no_message = self.channel.is_empty() && self.split.is_none() && !self.streaming;
         no_message && self.control.is_empty() && !self.owes
+    }
+
+    /// Tells whether the connection is open, and nothing but messages has to be thought of: nothing is to
+    /// overtake them, and nobody waits for room or for whatever happens.
+    #[inline]
+    pub(in crate::outbox) fn is_quiet(&self) -> bool {
+        let nothing_overtakes = self.control.is_empty() && !self.owes;
+        let nobody_waits = self.line.is_empty() && self.observers == 0;
+        self.life.is_open() && nothing_overtakes && nobody_waits
     }
 
     /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
@@ -188,10 +196,8 @@ impl<W: Wire> Queue<W> {
         if self.life.is_sending_over() || self.life.close_left_at().is_some() {
             return true;
         }
-        self.has_idle_writer()
-            && self.channel.is_empty()
-            && self.control.is_empty()
-            && !self.has_fragment()
+        let is_idle = matches!(&self.writer, Seat::Here(writer) if writer.is_done());
+        is_idle && self.channel.is_empty() && self.control.is_empty() && !self.has_fragment()
     }
 
     fn has_fragment(&self) -> bool {

@@ -41,8 +41,8 @@ pub(crate) use self::probe::Probe;
 #[cfg(all(feature = "tls", feature = "rustls"))]
 pub(crate) use self::process::alone_with;
 pub(crate) use self::process::{
-    Resources, alone, alone_within, cpu_time, open_fds, resident_kib, settle_asleep, threads,
-    threads_named,
+    Resources, alone, alone_within, cpu_time, open_fds, resident_kib, settle_asleep,
+    settle_asleep_unless, threads, threads_named,
 };
 pub(crate) use self::pulled::Pulled;
 pub(crate) use self::raw::{

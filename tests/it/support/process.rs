@@ -43,13 +43,22 @@ pub(crate) fn threads_named(prefix: &str) -> Vec<Thread> {
 /// its own that is when they wait for something.
 #[track_caller]
 pub(crate) fn settle_asleep(prefix: &str) {
+    settle_asleep_unless(prefix, || false);
+}
+
+/// Waits likewise, or until they need not wait. Returns whether they wait.
+#[track_caller]
+pub(crate) fn settle_asleep_unless(prefix: &str, is_over: impl Fn() -> bool) -> bool {
     let mut before = None;
+    let mut waits = false;
     settled(&format!("{prefix} waits"), || {
         let threads = threads_named(prefix);
         let asleep = !threads.is_empty() && threads.iter().all(|thread| thread.asleep);
         let sleeps = threads.iter().map(|thread| thread.sleeps).sum::<u64>();
-        asleep && before.replace(sleeps) == Some(sleeps)
+        waits = asleep && before.replace(sleeps) == Some(sleeps);
+        waits || is_over()
     });
+    waits
 }
 
 impl Thread {

@@ -199,8 +199,7 @@ fn a_panic_in_writing_ends_the_connection() {
     let config = std::sync::Arc::new(Config::new());
     let outbox = Outbox::new(Role::Server, &config, tape.clone());
     tape.panics.store(true, Ordering::Relaxed);
-    let sent =
-        std::panic::catch_unwind(|| outbox.send(Message::from("a"), None, Leave::Now).is_ok());
+    let sent = std::panic::catch_unwind(|| outbox.send_message(Message::from("a"), None).is_ok());
     assert!(sent.is_err() && outbox.is_cut());
     let counters = outbox.counters();
     assert_eq!((counters.queued_messages, counters.queued_bytes), (0, 0));
@@ -214,17 +213,15 @@ fn a_worn_out_wire_is_closed_in_order() {
     tape.make_room(PLENTY);
     let config = std::sync::Arc::new(Config::new());
     let outbox = Outbox::new(Role::Server, &config, tape.clone());
-    outbox
-        .send(Message::from("fresh"), None, Leave::Now)
-        .unwrap();
+    outbox.send_message(Message::from("fresh"), None).unwrap();
     assert!(!outbox.is_closing());
     tape.is_worn_out.store(true, Ordering::Relaxed);
     outbox
-        .send(Message::from("the last"), None, Leave::Now)
+        .send_message(Message::from("the last"), None)
         .unwrap();
     assert_eq!(tape.frames(), ["fresh", "the last", "close 1001"]);
     let refused = outbox
-        .send(Message::from("late"), None, Leave::Now)
+        .send_message(Message::from("late"), None)
         .map_err(|error| error.kind());
     assert_eq!(refused, Err(SendErrorKind::Closed));
 }

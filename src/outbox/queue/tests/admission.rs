@@ -185,10 +185,10 @@ fn a_full_queue_is_answered_by_the_policy() {
         let config = std::sync::Arc::new(Config::new().max_queue_messages(1));
         let outbox = Outbox::new(Role::Server, &config, tape.clone());
         outbox
-            .send(Message::from("held"), None, Leave::Now)
+            .send_message(Message::from("held"), None)
             .expect("there is room");
         let send =
-            |overflow: &Overflow| outbox.send(Message::from("next"), Some(*overflow), Leave::Now);
+            |overflow: &Overflow| outbox.send_message(Message::from("next"), Some(*overflow));
         let kinds = overflows
             .iter()
             .map(|overflow| send(overflow).err().map(|error| error.kind()));

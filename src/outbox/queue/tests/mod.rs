@@ -18,11 +18,11 @@ use crate::background::PROGRESS;
 use crate::life::CloseCause;
 use crate::outbox::aftermath::Aftermath;
 use crate::outbox::delivery::{Delivery, delivery};
-use crate::outbox::frame::{Frame, Written};
+use crate::outbox::frame::Written;
 use crate::outbox::lane::Stream;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
-use crate::outbox::{Cork, Leave, Outbox, Rest, Urgency};
+use crate::outbox::{Cork, Outbox, Rest, Urgency};
 use crate::protocol::{CloseFrame, Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
 use crate::{Initiator, Message, SendErrorKind};
@@ -236,7 +236,7 @@ impl Fixture {
             return Vec::new();
         };
         let mut written = Written::default();
-        match writer.write(None, &mut written) {
+        match writer.write(&mut written) {
             Ok(()) => {
                 self.queue.account(written, &mut self.after);
                 if writer.is_done() {

@@ -76,14 +76,13 @@ fn a_batch_ends_for_control_frames() {
 #[test]
 fn a_message_with_nothing_before_it_passes_the_channel() {
     let mut fixture = Fixture::fast(1 << 20, 8);
-    let message = || Outgoing::Message("a".into());
-    let mut writer = fixture.queue.take_writer_for(&message(), 1).expect("free");
+    let mut writer = fixture.queue.take_writer_for(1).expect("free");
     assert_eq!(fixture.queue.messages(), 1);
     assert!(
-        fixture.queue.take_writer_for(&message(), 1).is_none(),
+        fixture.queue.take_writer_for(1).is_none(),
         "the writer is out"
     );
-    writer.push(Frame::of(message()).ok().expect("a message"));
+    writer.encode_message(&"a".into(), 1);
     assert_eq!(fixture.write_with(Some(writer)), ["a"]);
     let before: [fn(&mut Fixture); 4] = [
         |fixture| fixture.push("b"),
@@ -97,15 +96,81 @@ fn a_message_with_nothing_before_it_passes_the_channel() {
     for wait in before {
         let mut fixture = Fixture::fast(1 << 20, 8);
         wait(&mut fixture);
-        assert!(fixture.queue.take_writer_for(&message(), 1).is_none());
+        assert!(fixture.queue.take_writer_for(1).is_none());
+        let left = matches!(fixture.queue.writer, Seat::Here(_));
+        assert!(left, "it was left there");
     }
-    let (promise, _) = delivery();
-    let barrier = Outgoing::Barrier(promise);
-    assert!(fixture.queue.take_writer_for(&barrier, 0).is_none());
-    assert!(
-        matches!(fixture.queue.writer, Seat::Here(_)),
-        "it was left there"
+}
+
+/// A message that has left whole and alone is counted in short; where anything else came meanwhile, it
+/// is counted with that.
+#[test]
+fn a_message_that_is_alone_is_counted_in_short() {
+    let meanwhile: [fn(&mut Fixture); 5] = [
+        |fixture| fixture.push("b"),
+        |fixture| fixture.ping("b"),
+        |fixture| fixture.queue.owes = true,
+        |fixture| fixture.queue.observers = 1,
+        |fixture| {
+            fixture.join("b");
+        },
+    ];
+    for wait in meanwhile {
+        let mut fixture = Fixture::fast(1 << 20, 8);
+        for alone in [true, false] {
+            let mut writer = fixture.queue.take_writer_for(1).expect("free");
+            let sent = writer.write_whole(Opcode::Text, &mut Bytes::from_static(b"a"), 1);
+            assert_eq!(sent.ok(), Some(3));
+            assert_eq!(fixture.tape.frames(), ["a"]);
+            if !alone {
+                wait(&mut fixture);
+            }
+            let kept = fixture.queue.settle_alone(writer, 3, 1);
+            assert_eq!(kept.is_none(), alone);
+        }
+        assert_eq!((fixture.queue.delivered, fixture.queue.taken), (1, 3));
+    }
+}
+
+/// What a program gives one after the other is encoded at once, in order, with the control frames behind
+/// it; not what is long, or has to wait for anything.
+#[test]
+fn what_is_given_one_after_the_other_is_encoded_at_once() {
+    let mut fixture = Fixture::fast(1 << 20, 8);
+    for text in ["a", "b"] {
+        assert!(fixture.queue.encode_held(&text.into()), "{text}");
+    }
+    let long = "c".repeat(5 << 10);
+    assert!(!fixture.queue.encode_held(&long.as_str().into()));
+    assert_eq!((fixture.queue.messages(), fixture.queue.buffered()), (2, 2));
+    assert!(!fixture.queue.is_flushed());
+    assert!(fixture.queue.take_writer_for(1).is_none());
+    fixture.push("d");
+    assert!(!fixture.queue.encode_held(&"e".into()), "behind d");
+    fixture.ping("1");
+    assert_eq!(fixture.write(), ["a", "b", "ping 1", "d"]);
+    assert!(fixture.queue.is_flushed());
+    // It ends as all that is not written does.
+    assert!(fixture.queue.encode_held(&"f".into()));
+    fixture
+        .queue
+        .lose(io::ErrorKind::BrokenPipe.into(), &mut fixture.after);
+    assert_eq!(
+        (fixture.queue.messages(), fixture.queue.undelivered),
+        (0, 1)
     );
+}
+
+/// It is bounded as all messages are, and by what leaves in one write.
+#[test]
+fn what_is_encoded_at_once_is_bounded() {
+    let mut fixture = Fixture::fast(1 << 20, 3);
+    let admitted = (0..9).take_while(|_| fixture.queue.encode_held(&"a".into()));
+    assert_eq!(admitted.count(), 3, "as many as the queue takes");
+    let mut fixture = Fixture::fast(1 << 20, 1 << 20);
+    let kib = Message::from("a".repeat(1 << 10));
+    let admitted = (0..99).take_while(|_| fixture.queue.encode_held(&kib));
+    assert_eq!(admitted.count(), 63, "less than 64 KiB");
 }
 
 /// What the wire owes is reason enough to write.

@@ -86,8 +86,8 @@ fn nothing_passes_a_split_message() {
     fixture.push(&long(2 * LARGE));
     fixture.write();
     assert!(!fixture.queue.is_flushed() && !fixture.queue.has_nothing_before());
-    let message = Outgoing::Message("behind".into());
-    assert!(fixture.queue.take_writer_for(&message, 3).is_none());
+    assert!(fixture.queue.take_writer_for(3).is_none());
+    assert!(!fixture.queue.encode_held(&"behind".into()));
     let stream = fixture.begin_stream();
     assert!(fixture.push_fragment(stream, "s", Fin::Last));
     fixture.close(1000, Urgency::AfterMessages);
@@ -100,19 +100,11 @@ fn nothing_passes_a_split_message() {
 #[test]
 fn only_messages_of_one_frame_pass_the_channel_by() {
     let mut fixture = splitting(FRAME);
-    let message = |length| Outgoing::Message(long(length).as_str().into());
-    assert!(
-        fixture
-            .queue
-            .take_writer_for(&message(FRAME + 1), FRAME as u64 + 1)
-            .is_none()
-    );
-    assert!(
-        fixture
-            .queue
-            .take_writer_for(&message(FRAME), FRAME as u64)
-            .is_some()
-    );
+    let too_long = FRAME as u64 + 1;
+    assert!(fixture.queue.take_writer_for(too_long).is_none());
+    let too_long = Message::from(long(FRAME + 1));
+    assert!(!fixture.queue.encode_held(&too_long));
+    assert!(fixture.queue.take_writer_for(FRAME as u64).is_some());
 }
 
 /// It counts once, and keeps its room until the last fragment has left; then its sender is told.
