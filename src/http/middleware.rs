@@ -4,15 +4,15 @@ use std::fmt;
 
 use super::{Reply, Request};
 
-/// Answers a request.
-pub(crate) type Answer = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
+/// A function that answers a request: handlers and routers alike come down to one.
+pub(crate) type Hook = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
 /// Answers a request, or passes it on.
 pub(super) type Layer = Box<dyn Fn(&mut Request, Next<'_>) -> Reply + Send + Sync>;
 
 /// Boxes a handler, whatever it returns that makes a reply.
-pub(crate) fn answer_by<R: Into<Reply>>(
+pub(crate) fn hook_of<R: Into<Reply>>(
     handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
-) -> Answer {
+) -> Hook {
     Box::new(move |request| {
         let answer = handler(request);
         Reply::of(request, answer)

@@ -17,7 +17,7 @@ use crate::transport::Interest;
 /// One request and its answer, over the socket of a handshake.
 pub(super) struct Exchange<'a>(pub(super) &'a Opening);
 
-/// Why there is no request.
+/// The reason for which there is no request.
 pub(super) enum RequestError {
     /// The peer left, was cut, or the server stops.
     Lost,

@@ -25,7 +25,7 @@ pub use self::report::{Stage, StopReport, StuckThread};
 use crate::connection::reader::on_connection_thread;
 use crate::error::about;
 use crate::group::{SlowPeers, send_to_each};
-use crate::http::{Answer, TrustedProxies};
+use crate::http::{Hook, TrustedProxies};
 use crate::outbox::uncork_thread;
 use crate::process::Process;
 use crate::record::{debug, error};
@@ -220,7 +220,7 @@ struct Shared {
     admission: Admission,
     /// Replaceable while the server runs.
     tls: Mutex<Option<Arc<Acceptor>>>,
-    hook: Answer,
+    hook: Hook,
     connections: Connections,
     /// The system's error code for what ended the server.
     failure: OnceLock<i32>,
