@@ -35,7 +35,7 @@ struct Progress {
     was_late: bool,
     /// When everything must have ended, once the server stops.
     stop_by: Option<Instant>,
-    /// Made with the answer.
+    /// Made once the socket refuses a part of the answer.
     answering: Option<Box<Answering>>,
 }
 
@@ -170,11 +170,8 @@ impl Opening {
     }
 
     /// Begins to write the answer: from now on only the write deadline and a stop count.
-    pub(crate) fn begin_writing(&self, config: &Arc<Config>) {
-        let answering = Box::new(Answering::new(config));
-        let mut progress = lock(&self.progress);
-        progress.stage = Stage::Answering;
-        progress.answering = Some(answering);
+    pub(crate) fn begin_writing(&self) {
+        lock(&self.progress).stage = Stage::Answering;
     }
 
     /// Takes note of how the answer's writing goes.
@@ -184,12 +181,16 @@ impl Opening {
 
     /// Waits until the socket takes more of the answer, or is cut. It comes back now and then, as a
     /// socket takes more before the system says so: see `Outbox::retry`.
-    pub(crate) fn wait_for_room(&self) {
-        let look = self.note(|answering| answering.note_refused(Instant::now()));
-        if let Some(by) = look {
-            self.timer.expect(by);
-        }
-        self.socket.wait(Interest::Write, look);
+    #[inline(never)]
+    pub(crate) fn wait_for_room(&self, config: &Arc<Config>) {
+        let mut progress = lock(&self.progress);
+        let answering = progress
+            .answering
+            .get_or_insert_with(|| Box::new(Answering::new(config)));
+        let look = answering.note_refused(Instant::now());
+        drop(progress);
+        self.timer.expect(look);
+        self.socket.wait(Interest::Write, Some(look));
     }
 
     /// Goes on to a stage, unless something keeps it from that.

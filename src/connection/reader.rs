@@ -174,16 +174,27 @@ impl Reader {
         self.connection.reading.stay();
         as_connection_thread(|| {
             loop {
-                while let Some(message) = self.next_of_burst() {
-                    self.deliver(message);
-                }
+                self.deliver_burst();
                 match self.next_message(&Patience::Endless) {
-                    Ok(Some(message)) => self.deliver(message),
+                    Ok(Some(message)) => self.deliver_alone(message),
                     Ok(None) => {}
                     Err(event) => return event,
                 }
             }
         })
+    }
+
+    // Not inlined, and so is what follows: it would take stack from every connection that sleeps.
+    #[inline(never)]
+    fn deliver_burst(&mut self) {
+        while let Some(message) = self.next_of_burst() {
+            self.deliver(message);
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_alone(&mut self, message: Message) {
+        self.deliver(message);
     }
 
     /// Drives the connection to its end, discarding what comes.
