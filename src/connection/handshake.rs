@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answering::Answering;
+use super::answer_deadline::AnswerDeadline;
 use crate::background::{STEPS, Timed, Timer, Verdict};
 use crate::error::about;
 use crate::random::renew_after_fork;
@@ -36,7 +36,7 @@ struct Progress {
     /// When everything must have ended, once the server stops.
     stop_by: Option<Instant>,
     /// Made with the answer.
-    answering: Option<Box<Answering>>,
+    answering: Option<Box<AnswerDeadline>>,
 }
 
 /// Where a handshake stands.
@@ -171,14 +171,14 @@ impl Opening {
 
     /// Begins to write the answer: from now on only the write deadline and a stop count.
     pub(crate) fn begin_writing(&self, config: &Arc<Config>) {
-        let answering = Box::new(Answering::new(config));
+        let answering = Box::new(AnswerDeadline::new(config));
         let mut progress = lock(&self.progress);
         progress.stage = Stage::Answering;
         progress.answering = Some(answering);
     }
 
     /// Takes note of how the answer's writing goes.
-    pub(crate) fn note<R>(&self, note: impl FnOnce(&mut Answering) -> R) -> Option<R> {
+    pub(crate) fn note<R>(&self, note: impl FnOnce(&mut AnswerDeadline) -> R) -> Option<R> {
         lock(&self.progress).answering.as_deref_mut().map(note)
     }
 

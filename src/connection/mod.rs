@@ -8,15 +8,15 @@
 //! - `mod`, this one: the connection itself
 //! - `callbacks`: the slots that callbacks stand in
 //! - `handshake`: the opening handshake under its deadlines, before there is a connection
-//! - `answering`: the deadline of a server's answer
-//! - `patience`: how long a reading goes on
+//! - `answer_deadline`: the deadline of a server's answer
+//! - `recv_patience`: how long a reading goes on
 
-pub(crate) mod answering;
+pub(crate) mod answer_deadline;
 pub(crate) mod callbacks;
 mod closing;
 pub(crate) mod handshake;
-mod patience;
 pub(crate) mod reader;
+mod recv_patience;
 mod waiting;
 
 use std::sync::{Arc, Weak};
@@ -24,7 +24,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use self::callbacks::Callbacks;
-pub(crate) use self::patience::Patience;
+pub(crate) use self::recv_patience::Patience;
 pub(crate) use self::waiting::CloseOnDrop;
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::close::CloseEvent;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::aftermath::Aftermath;
+use super::after_unlock::AfterUnlock;
 use super::queue::{Queue, Seat};
 use super::sync::lock;
 use super::{Outbox, Urgency, Wire};
@@ -96,7 +96,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Ends the sending and the reading, and cuts the socket. Returns whether this call did.
     pub(crate) fn cut(self: &Arc<Self>, cause: CloseCause) -> bool {
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let mut queue = lock(&self.queue);
         // A Close that is with the kernel is the last thing there: it may still arrive.
         let said_all = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
@@ -128,7 +128,7 @@ impl<W: Wire> Outbox<W> {
     /// Gives up the socket, waits for whoever still writes, and puts together how the connection ended.
     /// No more is to be read.
     pub(crate) fn tell(self: &Arc<Self>) -> (CloseEvent, Option<Error>) {
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let mut queue = lock(&self.queue);
         queue.end(CloseCause::Finished, &mut after);
         let wire = queue.wire.take();
@@ -168,7 +168,7 @@ pub(crate) enum Rest {
 }
 
 impl<W: Wire> Queue<W> {
-    fn fail(&mut self, close: CloseFrame, error: Error, after: &mut Aftermath<W>) {
+    fn fail(&mut self, close: CloseFrame, error: Error, after: &mut AfterUnlock<W>) {
         self.close(Initiator::Local, after);
         self.life.fail(error);
         self.overtake(close, after);
@@ -176,7 +176,7 @@ impl<W: Wire> Queue<W> {
 
     /// Queues a Close that overtakes what waits. That is thrown away at once, as the Close may have to
     /// wait for the socket.
-    pub(super) fn overtake(&mut self, close: CloseFrame, after: &mut Aftermath<W>) {
+    pub(super) fn overtake(&mut self, close: CloseFrame, after: &mut AfterUnlock<W>) {
         if !self.life.is_closed() {
             let code = close.code;
             self.control.close(close, Urgency::Overtaking);
@@ -184,7 +184,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    fn cut(&mut self, cause: CloseCause, after: &mut Aftermath<W>) -> bool {
+    fn cut(&mut self, cause: CloseCause, after: &mut AfterUnlock<W>) -> bool {
         let why = cause.undelivered();
         let was_over = self.life.is_sending_over();
         let cut = self.life.cut(cause);

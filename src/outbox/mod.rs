@@ -15,14 +15,14 @@
 //! | in | is |
 //! |---|---|
 //! | `send`, `stream` | how a message gets in, or what a full queue does to it |
-//! | `queue`, of `budget`, `channel`, `control`, `lane`, `line`, `outgoing`, `pings`, `split` | what waits, and its rules |
+//! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | what waits, and its rules |
 //! | `drive`, `writer`, `frame` | writing it |
-//! | `aftermath` | what a rule asks to be done after unlocking |
+//! | `after_unlock` | what a rule asks to be done after unlocking |
 //! | `cork` | holding it back for the rest of a burst |
 //! | `delivery` | telling what became of it |
 //! | `ending` | how it ends |
 
-mod aftermath;
+mod after_unlock;
 mod budget;
 mod channel;
 mod control;
@@ -31,8 +31,6 @@ mod delivery;
 mod drive;
 mod ending;
 mod frame;
-mod lane;
-mod line;
 #[cfg(all(test, loom))]
 mod models;
 mod outgoing;
@@ -41,7 +39,9 @@ mod queue;
 mod send;
 mod split;
 mod stream;
+mod stream_lane;
 mod sync;
+mod waiting_senders;
 mod wire;
 mod writer;
 
@@ -56,9 +56,9 @@ pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
 use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
-pub(crate) use self::lane::Stream;
 pub(crate) use self::pings::EndBehindPing;
 use self::queue::Queue;
+pub(crate) use self::stream_lane::Stream;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{Leaving, SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::aftermath::Aftermath;
+use super::after_unlock::AfterUnlock;
 use super::budget::weight;
 use super::delivery::{Delivery, delivery};
 use super::drive::FAIR_SHARE;
@@ -89,7 +89,7 @@ impl<W: Wire> Outbox<W> {
             return Ok(());
         }
         queue.push(outgoing);
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let writer = queue.take_to_write(&mut after);
         self.unlock(queue, after);
         if let Some(writer) = writer {
@@ -117,7 +117,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Lets leave what makes room, and queues what found the queue full.
-    // Not inlined: see `Aftermath::run_tasks`.
+    // Not inlined: see `AfterUnlock::run_tasks`.
     #[inline(never)]
     fn retry_full(
         self: &Arc<Self>,
@@ -210,7 +210,7 @@ impl<W: Wire> Outbox<W> {
             }
             queue = wait(&bell, queue, deadline);
         }
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let turned_away = queue.leave_line(ticket, &mut after);
         let kind = if queue.life.is_open() {
             SendErrorKind::Timeout

@@ -9,7 +9,7 @@ use super::read_buffer::ReadBuffer;
 use super::utf8::{self, Utf8Progress};
 use super::{CloseFrame, Event, Limits, Role, Violation};
 use crate::Message;
-use crate::read_buffers::LARGE;
+use crate::buffer_pool::LARGE;
 
 /// The length from which on a payload is not copied, in bytes. It keeps all the buffer that it came in
 /// from being used again, which is four times as much at most.

@@ -130,7 +130,7 @@ fn decide(
     pipelined: Vec<u8>,
     shared: &Shared,
 ) -> Result<Accepted, Rejection> {
-    if let Err(reply) = shared.admission.judge(&request) {
+    if let Err(reply) = shared.access.judge(&request) {
         return Err(Rejection::Answered(reply, request.method().clone()));
     }
     let asked = asked_upgrade(&request)?;
@@ -203,7 +203,7 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
 fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let reply = catch(|| {
         let reply = (shared.hook)(request);
-        Ok(shared.admission.subprotocols.settle(reply, request))
+        Ok(shared.access.subprotocols.settle(reply, request))
     });
     let checked = reply
         .map_err(|failure| Error::Callback(failure.into_text()))

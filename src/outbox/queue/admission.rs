@@ -2,10 +2,10 @@
 
 use super::{Queue, Seat};
 use crate::outbox::Wire;
-use crate::outbox::aftermath::Aftermath;
+use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::budget::weight;
-use crate::outbox::line::Bell;
 use crate::outbox::outgoing::Outgoing;
+use crate::outbox::waiting_senders::Bell;
 use crate::{Message, SendErrorKind};
 
 /// A message that is encoded under the lock has no more bytes than that: others wait for the lock.
@@ -72,7 +72,7 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn leave_line(
         &mut self,
         ticket: u64,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Outgoing> {
         let left = self.line.leave(ticket);
         self.grant(after);
@@ -82,7 +82,7 @@ impl<W: Wire> Queue<W> {
     /// Lets in those who wait for room, as many as fit, from a half-empty queue on: nobody is woken for
     /// each message that leaves. And the first one, beyond the limits, that has waited for a whole
     /// queue's worth of writing.
-    pub(in crate::outbox) fn grant(&mut self, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn grant(&mut self, after: &mut AfterUnlock<W>) {
         if self.line.is_empty() || !self.life.is_open() {
             return;
         }
@@ -91,7 +91,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    pub(in crate::outbox) fn grant_room(&mut self, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn grant_room(&mut self, after: &mut AfterUnlock<W>) {
         while let Some((outgoing, bell)) = self.line.grant(&self.budget) {
             self.push(outgoing);
             after.ring(bell);

@@ -4,7 +4,7 @@ use super::{Queue, Seat};
 use bytes::Bytes;
 
 use crate::outbox::Wire;
-use crate::outbox::aftermath::Aftermath;
+use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::frame::{Frame, Role};
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::split::Split;
@@ -40,7 +40,7 @@ impl<W: Wire> Queue<W> {
     /// Takes the writer with what waits, if it is there and something does.
     pub(in crate::outbox) fn take_to_write(
         &mut self,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
         let mut writer = self.take_writer()?;
         if self.refill(&mut writer, after) {
@@ -87,7 +87,7 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn refill(
         &mut self,
         writer: &mut Writer<W>,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> bool {
         if std::mem::take(&mut self.owes) {
             writer.flush_wire();
@@ -108,7 +108,7 @@ impl<W: Wire> Queue<W> {
         !writer.is_done()
     }
 
-    fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) {
+    fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) {
         let (mut bytes, mut messages) = (0, 0);
         writer.expect(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
@@ -128,7 +128,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    fn next_frame(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<Frame> {
+    fn next_frame(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) -> Option<Frame> {
         loop {
             if self.streaming {
                 if let Some(fragment) = self.lane.as_mut()?.take() {
@@ -162,7 +162,7 @@ impl<W: Wire> Queue<W> {
     /// Gives up a streamed message whose end will not come, as the connection is closing. Of one that
     /// has begun nothing may come behind: the Close goes in its middle (RFC 6455, section 5.4).
     /// Returns `None` if nothing is to be written behind it for now.
-    fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<()> {
+    fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) -> Option<()> {
         if self.life.is_open() {
             return None;
         }
@@ -180,7 +180,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Gives the writer our Close, if it may leave now.
-    fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut Aftermath<W>) {
+    fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut AfterUnlock<W>) {
         if let Some(close) = self.control.take_close(drained) {
             let code = close.code;
             let payload = payload_of(&close).into();

@@ -16,12 +16,12 @@ use super::refill::BATCH_MESSAGES;
 use super::*;
 use crate::background::PROGRESS;
 use crate::life::CloseCause;
-use crate::outbox::aftermath::Aftermath;
+use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::delivery::{Delivery, delivery};
 use crate::outbox::frame::Written;
-use crate::outbox::lane::Stream;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
+use crate::outbox::stream_lane::Stream;
 use crate::outbox::{Cork, Outbox, Rest, Urgency};
 use crate::protocol::{CloseFrame, Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
@@ -132,7 +132,7 @@ impl Wire for Tape {
 /// A queue by itself, as the one thread finds it that has the lock.
 struct Fixture {
     queue: Queue<Tape>,
-    after: Aftermath<Tape>,
+    after: AfterUnlock<Tape>,
     tape: std::sync::Arc<Tape>,
 }
 
@@ -149,7 +149,7 @@ impl Fixture {
         let writer = Writer::new(Encoder::new(Role::Server), tape.clone());
         Self {
             queue: Queue::new(config, writer, tape.clone()),
-            after: Aftermath::new(),
+            after: AfterUnlock::new(),
             tape,
         }
     }
@@ -194,7 +194,10 @@ impl Fixture {
     }
 
     fn begin_stream(&mut self) -> Stream {
-        let lane = self.queue.lane.get_or_insert_with(|| Box::new(Lane::new()));
+        let lane = self
+            .queue
+            .lane
+            .get_or_insert_with(|| Box::new(StreamLane::new()));
         let stream = lane.begin(Opcode::Text).expect("nobody streams");
         self.queue.push(Outgoing::Stream);
         stream

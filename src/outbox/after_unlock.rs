@@ -1,11 +1,11 @@
-//! What is to be done once a queue is unlocked: [`Aftermath`].
+//! What is to be done once a queue is unlocked: [`AfterUnlock`].
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::delivery::{Awaited, Promise};
-use super::line::Bell;
 use super::outgoing::Outgoing;
+use super::waiting_senders::Bell;
 use super::writer::{Writer, dispose, dispose_all};
 use super::{Outbox, Wire};
 use crate::background::STEPS;
@@ -13,7 +13,7 @@ use crate::{DeliveryError, Message};
 
 /// The tasks that a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
 /// code (L1). Mostly nothing.
-pub(super) struct Aftermath<W>(Vec<Task<W>>);
+pub(super) struct AfterUnlock<W>(Vec<Task<W>>);
 
 enum Task<W> {
     Ring(Bell),
@@ -26,7 +26,7 @@ enum Task<W> {
     Bury(Box<Writer<W>>),
 }
 
-impl<W: Wire> Aftermath<W> {
+impl<W: Wire> AfterUnlock<W> {
     pub(super) fn new() -> Self {
         Self(Vec::new())
     }
