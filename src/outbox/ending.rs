@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::after_unlock::AfterUnlock;
-use super::queue::{Queue, Seat};
+use super::queue::Seat;
 use super::sync::lock;
 use super::{Outbox, Urgency, Wire};
 use crate::life::{CloseCause, TOO_SLOW};
 use crate::protocol::CloseFrame;
-use crate::{CloseCode, CloseEvent, DeliveryError, Error, Initiator, Timeout};
+use crate::{CloseCode, CloseEvent, Error, Initiator, Timeout};
 
 /// What a keepalive cut tells the peer.
 const SILENT: &str = "keepalive ping timeout";
@@ -165,32 +165,4 @@ pub(crate) enum Rest {
     Sent,
     /// It is thrown away, so that the kernel keeps nothing for a peer that does not read.
     Discarded,
-}
-
-impl<W: Wire> Queue<W> {
-    fn fail(&mut self, close: CloseFrame, error: Error, after: &mut AfterUnlock<W>) {
-        self.close(Initiator::Local, after);
-        self.life.fail(error);
-        self.overtake(close, after);
-    }
-
-    /// Queues a Close that overtakes what waits. That is thrown away at once, as the Close may have to
-    /// wait for the socket.
-    pub(super) fn overtake(&mut self, close: CloseFrame, after: &mut AfterUnlock<W>) {
-        if !self.life.is_closed() {
-            let code = close.code;
-            self.control.close(close, Urgency::Overtaking);
-            self.discard(DeliveryError::Closed(code), after);
-        }
-    }
-
-    fn cut(&mut self, cause: CloseCause, after: &mut AfterUnlock<W>) -> bool {
-        let why = cause.undelivered();
-        let was_over = self.life.is_sending_over();
-        let cut = self.life.cut(cause);
-        if cut && !was_over {
-            self.end_unsent(why, after);
-        }
-        cut
-    }
 }

@@ -4,13 +4,18 @@
 //! what waits, who waits for room, and the writer while nobody has it. The *writer* is a value:
 //! encoder, write buffer and wire. Whoever sends locks, is admitted, queues, takes the writer if it
 //! is there and unlocks; writes without blocking; locks, counts what has left, and takes more or puts
-//! the writer back. A message that is alone is not queued on its way to the writer. If the writer is
-//! not there, somebody is writing, and looks under the same lock before putting it back: nothing is
-//! left behind. There is no writer thread, no hand-over and no context switch.
+//! the writer back. If the writer is not there, somebody is writing, and looks under the same lock
+//! before putting it back: nothing is left behind. There is no writer thread, no hand-over and no
+//! context switch.
 //!
-//! A socket that takes no more leaves the queue *stalled*. Then somebody waits for it, and that is
-//! decided under the lock: the connection's own thread that has nothing else to do, a sender that waits
-//! for room, or else the background.
+//! A message that finds nothing before it, and that no cork is to hold, never enters the queue:
+//! `send_message` -> `take_writer_for` -> `write_message` -> `Writer::write_whole` -> `settle_alone`.
+//! All others go `admit_or_wait` -> `drive` -> `Writer::write` -> `settle`.
+//!
+//! An unfinished write leaves the queue *stalled*: the socket takes no more, or the turn of the writing
+//! thread is over. Whoever waits for the socket then writes on, and who that is is decided under the
+//! lock: the connection's own thread that has nothing else to do, a sender that waits for room, or else
+//! the background.
 //!
 //! | in | is |
 //! |---|---|
@@ -213,7 +218,8 @@ impl<W: Wire> Outbox<W> {
         self.has(CUT)
     }
 
-    /// Tells whether the socket takes no more just now; a hint for who is about to sleep.
+    /// Tells whether an unfinished write waits, as the socket takes no more or a turn is over: a hint for
+    /// who is about to sleep, and then has to write on.
     pub(crate) fn is_stalled(&self) -> bool {
         self.has(STALLED)
     }

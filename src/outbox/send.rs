@@ -23,13 +23,13 @@ type Rejected = (SendErrorKind, Outgoing);
 impl<W: Wire> Outbox<W> {
     /// Queues something and lets it leave. What a full queue means is said by `overflow`, or else by
     /// what was set for the connection.
-    pub(super) fn send(
+    pub(super) fn send_outgoing(
         self: &Arc<Self>,
         outgoing: Outgoing,
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
         let corked = W::is_corked();
-        self.queue(lock(&self.queue), outgoing, overflow, corked)
+        self.admit_or_wait(lock(&self.queue), outgoing, overflow, corked)
     }
 
     /// Sends a message likewise: straight away, past the queue, if it is alone.
@@ -42,7 +42,7 @@ impl<W: Wire> Outbox<W> {
         let corked = W::is_corked();
         let mut queue = lock(&self.queue);
         if corked {
-            return self.queue(queue, Outgoing::Message(message), overflow, true);
+            return self.admit_or_wait(queue, Outgoing::Message(message), overflow, true);
         }
         let weight = weight(&message);
         match queue.take_writer_for(weight) {
@@ -51,7 +51,7 @@ impl<W: Wire> Outbox<W> {
                 self.write_message(writer, message, weight);
                 Ok(())
             }
-            None => self.queue(queue, Outgoing::Message(message), overflow, false),
+            None => self.admit_or_wait(queue, Outgoing::Message(message), overflow, false),
         }
     }
 
@@ -61,7 +61,7 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
         let mut queue = lock(&self.queue);
         if !queue.encode_held(&message) {
-            return self.queue(queue, Outgoing::Message(message), None, true);
+            return self.admit_or_wait(queue, Outgoing::Message(message), None, true);
         }
         self.hold(queue);
         dispose(message);
@@ -70,7 +70,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues something, and lets it leave unless a cork is to hold it.
     #[inline(never)]
-    fn queue(
+    fn admit_or_wait(
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue<W>>,
         outgoing: Outgoing,
@@ -98,11 +98,11 @@ impl<W: Wire> Outbox<W> {
         Ok(())
     }
 
-    /// Queues a message as [`send`](Self::send) does, and tells what becomes of it.
+    /// Queues a message as [`send_outgoing`](Self::send_outgoing) does, and tells what becomes of it.
     pub(crate) fn send_tracked(self: &Arc<Self>, message: Message) -> Result<Delivery, SendError> {
         let (promise, delivery) = delivery();
         let outgoing = Outgoing::Tracked(Box::new((message, promise)));
-        self.send(outgoing, None)?;
+        self.send_outgoing(outgoing, None)?;
         Ok(delivery)
     }
 

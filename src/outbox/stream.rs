@@ -28,7 +28,7 @@ impl<W: Wire> Outbox<W> {
             })
         });
         let stream = begun?;
-        match self.send(Outgoing::Stream, Some(Overflow::Wait)) {
+        match self.send_outgoing(Outgoing::Stream, Some(Overflow::Wait)) {
             Ok(()) => {
                 self.with_lane(StreamLane::take_over);
                 Ok(stream)

@@ -154,7 +154,8 @@ impl<W: Wire> Queue<W> {
         self.take_to_write(after)
     }
 
-    /// Tells whether an unfinished write waits for room in the socket.
+    /// Tells whether an unfinished write waits: for room in the socket, or, as a turn is over, for whoever
+    /// waits for the socket to write on.
     pub(in crate::outbox) fn is_stalled(&self) -> bool {
         let waits = self.stall.is_some() && matches!(self.writer, Seat::Here(_));
         waits && !self.keepers.input

@@ -6,6 +6,7 @@ use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::budget::weight;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::waiting_senders::Bell;
+use crate::outbox::writer::Writer;
 use crate::{Message, SendErrorKind};
 
 /// A message that is encoded under the lock has no more bytes than that: others wait for the lock.
@@ -24,6 +25,28 @@ impl<W: Wire> Queue<W> {
         } else {
             Err(SendErrorKind::Full)
         }
+    }
+
+    /// Takes the writer for a message of one frame, if nothing else waits or is being written: then
+    /// there is room for it, too. Any other has to queue.
+    #[inline]
+    pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
+        let is_alone = self.budget.places() == 0 && self.is_quiet();
+        if !is_alone || weight > self.max_frame as u64 {
+            return None;
+        }
+        let writer = self.take_writer()?;
+        self.budget.take(weight);
+        Some(writer)
+    }
+
+    /// Tells whether the connection is open, and nothing but messages has to be thought of: nothing is to
+    /// overtake them, and nobody waits for room or for whatever happens.
+    #[inline]
+    pub(in crate::outbox) fn is_quiet(&self) -> bool {
+        let nothing_overtakes = self.control.is_empty() && !self.owes;
+        let nobody_waits = self.line.is_empty() && self.observers == 0;
+        self.life.is_open() && nothing_overtakes && nobody_waits
     }
 
     /// Queues something, whether it fits or not.

@@ -9,7 +9,7 @@ use crate::outbox::outgoing::Outgoing;
 use crate::outbox::writer::Writer;
 use crate::outbox::{Urgency, Wire};
 use crate::protocol::CloseFrame;
-use crate::{CloseCode, DeliveryError, Initiator};
+use crate::{CloseCode, DeliveryError, Error, Initiator};
 
 /// The reason a peer is told where TLS has used up its keys.
 const WORN_OUT: &str = "the keys of this TLS connection are used up";
@@ -22,6 +22,28 @@ impl<W: Wire> Queue<W> {
             self.wake_waiting(after);
         }
         first
+    }
+
+    /// Fails the connection: the Close overtakes what waits.
+    pub(in crate::outbox) fn fail(
+        &mut self,
+        close: CloseFrame,
+        error: Error,
+        after: &mut AfterUnlock<W>,
+    ) {
+        self.close(Initiator::Local, after);
+        self.life.fail(error);
+        self.overtake(close, after);
+    }
+
+    /// Queues a Close that overtakes what waits. That is thrown away at once, as the Close may have to
+    /// wait for the socket.
+    pub(in crate::outbox) fn overtake(&mut self, close: CloseFrame, after: &mut AfterUnlock<W>) {
+        if !self.life.is_closed() {
+            let code = close.code;
+            self.control.close(close, Urgency::Overtaking);
+            self.discard(DeliveryError::Closed(code), after);
+        }
     }
 
     /// Begins the closing handshake before the wire takes no more.
@@ -74,6 +96,17 @@ impl<W: Wire> Queue<W> {
             self.end_unsent(why, after);
         }
         ended
+    }
+
+    /// Ends the sending and the reading. Returns whether this call did.
+    pub(in crate::outbox) fn cut(&mut self, cause: CloseCause, after: &mut AfterUnlock<W>) -> bool {
+        let why = cause.undelivered();
+        let was_over = self.life.is_sending_over();
+        let cut = self.life.cut(cause);
+        if cut && !was_over {
+            self.end_unsent(why, after);
+        }
+        cut
     }
 
     /// Throws away all that was not sent, and wakes all who wait.

@@ -50,19 +50,6 @@ impl<W: Wire> Queue<W> {
         None
     }
 
-    /// Takes the writer for a message of one frame, if nothing else waits or is being written: then
-    /// there is room for it, too. Any other has to queue.
-    #[inline]
-    pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
-        let is_alone = self.budget.places() == 0 && self.is_quiet();
-        if !is_alone || weight > self.max_frame as u64 {
-            return None;
-        }
-        let writer = self.take_writer()?;
-        self.budget.take(weight);
-        Some(writer)
-    }
-
     /// Tells whether the writer is there and does not wait for the socket.
     pub(in crate::outbox) fn has_idle_writer(&self) -> bool {
         self.stall.is_none() && matches!(self.writer, Seat::Here(_))
@@ -72,15 +59,6 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn has_nothing_before(&self) -> bool {
         let no_message = self.channel.is_empty() && self.split.is_none() && !self.streaming;
         no_message && self.control.is_empty() && !self.owes
-    }
-
-    /// Tells whether the connection is open, and nothing but messages has to be thought of: nothing is to
-    /// overtake them, and nobody waits for room or for whatever happens.
-    #[inline]
-    pub(in crate::outbox) fn is_quiet(&self) -> bool {
-        let nothing_overtakes = self.control.is_empty() && !self.owes;
-        let nobody_waits = self.line.is_empty() && self.observers == 0;
-        self.life.is_open() && nothing_overtakes && nobody_waits
     }
 
     /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
