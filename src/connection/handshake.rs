@@ -166,7 +166,7 @@ impl Opening {
         if waits {
             self.socket.stop_reading();
         }
-        self.timer.expect(by);
+        self.timer.wake_by(by);
     }
 
     /// Begins to write the answer: from now on only the write deadline and a stop count.
@@ -187,7 +187,7 @@ impl Opening {
     pub(crate) fn wait_for_room(&self) {
         let look = self.note(|answering| answering.note_refused(Instant::now()));
         if let Some(by) = look {
-            self.timer.expect(by);
+            self.timer.wake_by(by);
         }
         self.socket.wait(Interest::Write, look);
     }

@@ -50,7 +50,7 @@ pub(crate) struct Connection {
     /// Apart, and so are the deadlines: a large value that is built on a stack and then moved costs
     /// each thread pages that it never gives back.
     pub(crate) callbacks: Box<Callbacks>,
-    pub(crate) reading: Reading,
+    pub(crate) reading: ReadingFacts,
     pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
     /// Only to look at: a kept handle keeps no socket.
@@ -76,7 +76,7 @@ struct ReadingEnd {
 
 /// The facts that the reading end tells the background.
 #[derive(Default)]
-pub(crate) struct Reading {
+pub(crate) struct ReadingFacts {
     /// Whether the thread sits in `recv`, and nothing the program does keeps it from reading.
     pub(crate) asleep: AtomicBool,
     /// Bytes received so far.
@@ -94,7 +94,7 @@ pub(crate) struct Reading {
     stays: AtomicBool,
 }
 
-impl Reading {
+impl ReadingFacts {
     /// Says that a thread begins to ask for a message, or leaves again.
     pub(crate) fn count_visit(&self) {
         // One thread at a time has the reading end: it need not be added in one step.
@@ -147,7 +147,7 @@ impl Connection {
             local_addr: socket.local_addr().clone(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
             callbacks: Box::default(),
-            reading: Reading::default(),
+            reading: ReadingFacts::default(),
             config: Arc::clone(config),
             timer,
             socket: Arc::downgrade(socket),
@@ -199,7 +199,7 @@ impl Connection {
             *end_by = Some((by, timeout));
         }
         drop(end_by);
-        self.timer.expect(by);
+        self.timer.wake_by(by);
     }
 
     /// Gives the closing handshake its time, `close_timeout`, whatever the program does; returns when

@@ -34,7 +34,7 @@ pub(crate) struct Reader {
     borrowed: BorrowedCallbacks,
     driver: Option<ThreadId>,
     /// Whether the cork may hold something.
-    corked: bool,
+    cork_may_hold: bool,
     /// After a failure of the program's, what still comes is not delivered.
     discarding: bool,
     /// Counts what was decoded, so that the background can tell what has begun from what comes next.
@@ -123,7 +123,7 @@ impl Reader {
             ws: WebSocket::for_callbacks(connection),
             borrowed: BorrowedCallbacks::default(),
             driver: None,
-            corked: false,
+            cork_may_hold: false,
             discarding: false,
             events: 0,
             warned: false,
@@ -294,7 +294,7 @@ impl Reader {
                 },
                 // However late it is, what has come is looked at once.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
-                Ok(None) => match self.read(patience) {
+                Ok(None) => match self.receive(patience) {
                     Ok(true) => looked = true,
                     Ok(false) => return Ok(None),
                     Err(error) => return Err(self.end_lost(error)),
@@ -374,7 +374,7 @@ impl Reader {
     fn note_event(&mut self) {
         let more = self.decoder.has_whole_frame() || self.decoder.is_full();
         self.cork.set_active(more);
-        self.corked |= more;
+        self.cork_may_hold |= more;
         self.events += 1;
     }
 
@@ -482,8 +482,8 @@ impl Reader {
         self.connection.fail_callback(failure);
     }
 
-    /// Reads once; false if the patience ended first. An error is the end of the stream.
-    fn read(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
+    /// Receives once; false if the patience ended first. An error is the end of the stream.
+    fn receive(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
         if !self.connection.reading.stays() {
             self.leave_to_owner();
         }
@@ -502,7 +502,7 @@ impl Reader {
         self.report_progress();
         let asleep = &self.connection.reading.asleep;
         asleep.store(true, Ordering::Release);
-        let received = self.recv(&socket, patience.deadline());
+        let received = self.sleep_and_receive(&socket, patience.deadline());
         let has_come = self.note_received(&socket, received);
         let asleep = &self.connection.reading.asleep;
         asleep.store(false, Ordering::Release);
@@ -540,7 +540,11 @@ impl Reader {
     }
 
     /// Sleeps in `recv`; or in `poll`, over an unfinished write or under a deadline.
-    fn recv(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<usize> {
+    fn sleep_and_receive(
+        &mut self,
+        socket: &Socket,
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
         let outbox = &self.connection.outbox;
         if outbox.is_stalled() && outbox.begin_polling().is_some() {
             let ready = socket.wait(Interest::ReadOrWrite, deadline);
@@ -576,13 +580,13 @@ impl Reader {
             if number != 0 {
                 self.connection
                     .timer
-                    .expect(Instant::now() + self.connection.config.message_timeout);
+                    .wake_by(Instant::now() + self.connection.config.message_timeout);
             }
         }
     }
 
     fn uncork(&mut self) {
-        if std::mem::take(&mut self.corked) {
+        if std::mem::take(&mut self.cork_may_hold) {
             self.cork.set_active(false);
             self.cork.uncork();
         }

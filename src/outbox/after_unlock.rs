@@ -98,10 +98,10 @@ impl<W: Wire> AfterUnlock<W> {
                 Task::Ring(bell) => bell.notify_all(),
                 Task::Wake(awaited) => awaited.wake(),
                 Task::Dispose(payload) => dispose(payload),
-                Task::Look(wire) => wire.expect(Instant::now()),
-                Task::ExpectClose(wire, since) => wire.expect(since + config.close_timeout),
+                Task::Look(wire) => wire.wake_by(Instant::now()),
+                Task::ExpectClose(wire, since) => wire.wake_by(since + config.close_timeout),
                 Task::ExpectProgress(wire, since) => {
-                    wire.expect(since + config.write_timeout / STEPS);
+                    wire.wake_by(since + config.write_timeout / STEPS);
                 }
                 Task::Watch(wire) => wire.watch(outbox),
                 Task::Bury(mut writer) => {

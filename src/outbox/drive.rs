@@ -76,9 +76,9 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Writes with the writer until it has nothing left, the socket is full, or `share` bytes are
+    /// Writes with the writer until it has nothing left, the socket is full, or `turn_left` bytes are
     /// written.
-    pub(super) fn drive(self: &Arc<Self>, mut writer: Box<Writer<W>>, mut share: u64) {
+    pub(super) fn drive(self: &Arc<Self>, mut writer: Box<Writer<W>>, mut turn_left: u64) {
         // Dropped when the writer is back in its place: their owners may send here, too.
         let mut spent = Vec::new();
         loop {
@@ -94,7 +94,7 @@ impl<W: Wire> Outbox<W> {
             };
             writer.take_spent(&mut spent);
             let queue = lock(&self.queue);
-            match self.settle(queue, writer, result, written, &mut share) {
+            match self.settle(queue, writer, result, written, &mut turn_left) {
                 Some(kept) => writer = kept,
                 None => break,
             }
@@ -144,9 +144,9 @@ impl<W: Wire> Outbox<W> {
         written: Written,
         weight: u64,
     ) {
-        let mut share = weight + FAIR_SHARE;
-        if let Some(writer) = self.settle(queue, writer, result, written, &mut share) {
-            self.drive(writer, share);
+        let mut turn_left = weight + FAIR_SHARE;
+        if let Some(writer) = self.settle(queue, writer, result, written, &mut turn_left) {
+            self.drive(writer, turn_left);
         }
     }
 
@@ -157,10 +157,10 @@ impl<W: Wire> Outbox<W> {
         writer: Box<Writer<W>>,
         result: io::Result<()>,
         written: Written,
-        share: &mut u64,
+        turn_left: &mut u64,
     ) -> Option<Box<Writer<W>>> {
         let mut after = AfterUnlock::new();
-        let kept = queue.settle(writer, result, written, share, &mut after);
+        let kept = queue.settle(writer, result, written, turn_left, &mut after);
         self.unlock(queue, after);
         kept
     }

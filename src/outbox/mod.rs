@@ -92,12 +92,12 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Asks the background to resume this outbox when more may be taken.
     fn watch(&self, outbox: &Arc<Outbox<Self>>);
     /// Asks the background to look at this connection by then.
-    fn expect(&self, by: Instant);
+    fn wake_by(&self, by: Instant);
     /// Asks the background to empty this cork in about a millisecond.
     fn tick(cork: &Arc<Cork<Self>>);
     /// Tells whether the reading end that this thread drives has more input at hand, so that what is
     /// sent may wait for what that leads to.
-    fn is_corked() -> bool;
+    fn is_gathering() -> bool;
     /// Has a cork of this thread hold an outbox back: that of the reading end if it is active, or else
     /// one for what the program is about to give.
     fn hold(outbox: &Arc<Outbox<Self>>);
@@ -130,10 +130,10 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues a ping or a pong, which overtakes the messages, and lets it leave.
     pub(crate) fn send_control(self: &Arc<Self>, opcode: Opcode, payload: Bytes) {
-        let corked = W::is_corked();
+        let gathering = W::is_gathering();
         let mut queue = lock(&self.queue);
         queue.push_control(opcode, payload);
-        if corked {
+        if gathering {
             return self.hold(queue);
         }
         drop(queue);

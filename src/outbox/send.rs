@@ -28,8 +28,8 @@ impl<W: Wire> Outbox<W> {
         outgoing: Outgoing,
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
-        let corked = W::is_corked();
-        self.admit_or_wait(lock(&self.queue), outgoing, overflow, corked)
+        let gathering = W::is_gathering();
+        self.admit_or_wait(lock(&self.queue), outgoing, overflow, gathering)
     }
 
     /// Sends a message likewise: straight away, past the queue, if it is alone.
@@ -39,9 +39,9 @@ impl<W: Wire> Outbox<W> {
         message: Message,
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
-        let corked = W::is_corked();
+        let gathering = W::is_gathering();
         let mut queue = lock(&self.queue);
-        if corked {
+        if gathering {
             return self.admit_or_wait(queue, Outgoing::Message(message), overflow, true);
         }
         let weight = weight(&message);

@@ -72,14 +72,14 @@ impl<W: Wire> Outbox<W> {
             self.let_all_leave();
             self.wait_for_lane(&payload)?;
         }
-        let corked = W::is_corked();
+        let gathering = W::is_gathering();
         let mut queue = lock(&self.queue);
         let is_open = queue.life.is_open();
         let lane = queue.lane.as_mut().filter(|_| is_open);
         if !lane.is_some_and(|lane| lane.push(stream, payload, fin)) {
             return Err(SendErrorKind::Closed);
         }
-        if corked && queue.buffered() < super::send::CORK_FULL {
+        if gathering && queue.buffered() < super::send::CORK_FULL {
             self.hold(queue);
         } else {
             drop(queue);

@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 use bytes::Bytes;
 
 use super::budget::Budget;
-use super::frame::{Frame, Role};
+use super::frame::{Frame, FrameKind};
 use super::waiting_senders::Bell;
 use crate::protocol::{Fin, Opcode};
 
@@ -145,7 +145,7 @@ impl StreamLane {
             opcode,
             fin,
             payload,
-            role: Role::Fragment { weight, fin },
+            kind: FrameKind::Fragment { weight, fin },
         })
     }
 

@@ -26,7 +26,7 @@ use crate::transport::Socket;
 use crate::{CloseCode, Config, Error, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
 /// The time for which a reading end may still be left to us after the closing handshake's own.
-const LAST_CALL: Duration = Duration::from_secs(1);
+const HAND_BACK_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
 // The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
@@ -249,7 +249,7 @@ fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader
         Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),
         Err(failure) => connection.fail_callback(failure),
     }
-    let by = connection.limit_closing() + LAST_CALL;
+    let by = connection.limit_closing() + HAND_BACK_GRACE;
     let patience = by.saturating_duration_since(Instant::now());
     if let Ok(mut reader) = returned.recv_timeout(patience) {
         reader.discard_until_closed();

@@ -13,18 +13,18 @@ use crate::transport::wants_input;
 
 impl<W: Wire> Queue<W> {
     /// Counts what a write has brought, and gives the writer what leaves next, or puts it where it
-    /// belongs. Returns it if the turn goes on, which has `share` bytes left.
+    /// belongs. Returns it if the turn goes on, which has `turn_left` bytes left.
     #[inline]
     pub(in crate::outbox) fn settle(
         &mut self,
         mut writer: Box<Writer<W>>,
         result: io::Result<()>,
         written: Written,
-        share: &mut u64,
+        turn_left: &mut u64,
         after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
         if result.is_ok() {
-            *share = share.saturating_sub(written.length);
+            *turn_left = turn_left.saturating_sub(written.length);
             self.account(written, after);
             if writer.is_worn_out() {
                 self.retire(after);
@@ -38,7 +38,7 @@ impl<W: Wire> Queue<W> {
                 self.lose(error, after);
                 self.bury(writer, after);
             }
-            None if *share == 0 && !(writer.is_done() && self.has_nothing_before()) => {
+            None if *turn_left == 0 && !(writer.is_done() && self.has_nothing_before()) => {
                 self.stall(writer, after);
             }
             None if writer.is_done()

@@ -10,7 +10,7 @@ use crate::outbox::writer::Writer;
 use crate::{Message, SendErrorKind};
 
 /// A message that is encoded under the lock has no more bytes than that: others wait for the lock.
-const SHORT: u64 = 4 << 10;
+const MAX_ENCODED_UNDER_LOCK: u64 = 4 << 10;
 
 impl<W: Wire> Queue<W> {
     /// Tells whether a message of this weight gets in. One that would wait for room stands behind
@@ -67,7 +67,7 @@ impl<W: Wire> Queue<W> {
     #[inline]
     pub(in crate::outbox) fn encode_held(&mut self, message: &Message) -> bool {
         let weight = weight(message);
-        let is_short = weight <= SHORT.min(self.max_frame as u64);
+        let is_short = weight <= MAX_ENCODED_UNDER_LOCK.min(self.max_frame as u64);
         let is_full = self.budget.bytes() + weight >= self.batch;
         let waits = self.stall.is_some() || !self.has_nothing_before();
         if !is_short || is_full || waits || self.admits(weight, true).is_err() {

@@ -17,7 +17,7 @@ use super::split::Split;
 use super::stream_lane::StreamLane;
 use super::sync::Arc;
 use super::waiting_senders::{Bell, Line};
-use super::writer::{LARGE, Writer};
+use super::writer::{MIN_UNCOPIED, Writer};
 use crate::life::Life;
 use crate::protocol::Opcode;
 use crate::{Config, DeliveryError, Overflow};
@@ -119,7 +119,7 @@ impl<W: Wire> Queue<W> {
             split: None,
             max_frame,
             // Whoever wants short frames wants the control frames soon.
-            batch: max_frame.clamp(LARGE, BATCH) as u64,
+            batch: max_frame.clamp(MIN_UNCOPIED, BATCH) as u64,
             budget: Budget::new(config),
             barriers: 0,
             line: Line::default(),

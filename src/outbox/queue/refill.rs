@@ -5,10 +5,10 @@ use bytes::Bytes;
 
 use crate::outbox::Wire;
 use crate::outbox::after_unlock::AfterUnlock;
-use crate::outbox::frame::{Frame, Role};
+use crate::outbox::frame::{Frame, FrameKind};
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::split::Split;
-use crate::outbox::writer::{LARGE, Writer};
+use crate::outbox::writer::{MIN_UNCOPIED, Writer};
 use crate::protocol::{CloseFrame, Fin, Opcode};
 use crate::{CloseCode, DeliveryError};
 
@@ -76,7 +76,7 @@ impl<W: Wire> Queue<W> {
         }
         if !self.control.is_empty() {
             for (opcode, payload) in self.control.take_frames() {
-                writer.push(Frame::control(opcode, payload, Role::Control));
+                writer.push(Frame::control(opcode, payload, FrameKind::Control));
             }
             self.refill_close(writer, false, after);
         }
@@ -88,7 +88,7 @@ impl<W: Wire> Queue<W> {
 
     fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) {
         let (mut bytes, mut messages) = (0, 0);
-        writer.expect(self.channel.len().min(BATCH_MESSAGES));
+        writer.reserve(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
             let Some(frame) = self.next_frame(writer, after) else {
                 // All that was admitted before our Close has left, or never will.
@@ -99,7 +99,7 @@ impl<W: Wire> Queue<W> {
             writer.push(frame);
             bytes += length;
             messages += 1;
-            if length >= LARGE as u64 {
+            if length >= MIN_UNCOPIED as u64 {
                 // It leaves from where it lies: what is encoded now would stand inside it.
                 return;
             }
@@ -130,7 +130,7 @@ impl<W: Wire> Queue<W> {
                 Err(Outgoing::Barrier(promise)) => {
                     let payload = self.pings.as_mut()?.next(Some(promise));
                     let payload = Bytes::copy_from_slice(&payload);
-                    return Some(Frame::control(Opcode::Ping, payload, Role::Barrier));
+                    return Some(Frame::control(Opcode::Ping, payload, FrameKind::Barrier));
                 }
                 Err(_) => self.streaming = true,
             }
@@ -162,7 +162,7 @@ impl<W: Wire> Queue<W> {
         if let Some(close) = self.control.take_close(drained) {
             let code = close.code;
             let payload = payload_of(&close).into();
-            writer.push(Frame::control(Opcode::Close, payload, Role::Close));
+            writer.push(Frame::control(Opcode::Close, payload, FrameKind::Close));
             self.life.encode_close(close);
             self.discard(DeliveryError::Closed(code), after);
         }

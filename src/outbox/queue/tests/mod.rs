@@ -117,9 +117,9 @@ impl Wire for Tape {
     fn wait_writable(&self) {}
     fn cut(&self, _: Rest) {}
     fn watch(&self, _: &std::sync::Arc<Outbox<Self>>) {}
-    fn expect(&self, _: Instant) {}
+    fn wake_by(&self, _: Instant) {}
     fn tick(_: &std::sync::Arc<Cork<Self>>) {}
-    fn is_corked() -> bool {
+    fn is_gathering() -> bool {
         false
     }
     fn hold(_: &std::sync::Arc<Outbox<Self>>) {}
