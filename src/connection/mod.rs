@@ -3,8 +3,10 @@
 //! Its files, from the top down: each names only those behind it.
 //!
 //! - `waiting`: for the end of a connection, and for what was sent to arrive
-//! - `reader`: the loop that reads, decodes and calls back
+//! - `reader`: the loop that reads, decodes and calls back; its parts are its `input`, its `calls` of
+//!   callbacks and its `ending`
 //! - `closing`: how a connection fails and ends
+//! - `thread`: the threads that drive connections
 //! - `mod`, this one: the connection itself
 //! - `callbacks`: the slots that callbacks stand in
 //! - `handshake`: the opening handshake under its deadlines, before there is a connection
@@ -17,6 +19,7 @@ mod closing;
 pub(crate) mod handshake;
 pub(crate) mod reader;
 mod recv_patience;
+pub(crate) mod thread;
 mod waiting;
 
 use std::sync::{Arc, Weak};

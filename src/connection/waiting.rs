@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::reader::on_connection_thread;
+use super::thread::on_connection_thread;
 use super::{Connection, ReadingFacts};
 use crate::protocol::Role;
 use crate::sync::{Ordering, lock, wait};

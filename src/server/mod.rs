@@ -22,7 +22,7 @@ use self::access::Access;
 pub use self::builder::ServerBuilder;
 use self::connections::Connections;
 pub use self::stop_report::{Stage, StopReport, StuckThread};
-use crate::connection::reader::on_connection_thread;
+use crate::connection::thread::on_connection_thread;
 use crate::error::about;
 use crate::group::{SlowPeers, send_to_each};
 use crate::http::{Hook, TrustedProxies};
