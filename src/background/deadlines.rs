@@ -1,4 +1,5 @@
-//! What is due on a connection: decisions about time, without a clock and without a socket.
+//! What is due on an open connection, and on a server's answer: decisions about time, without a clock
+//! and without a socket. The handshake's own deadline is in `connection/handshake`.
 
 mod time_limits;
 

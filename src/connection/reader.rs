@@ -156,8 +156,8 @@ impl Reader {
         }
     }
 
-    /// Returns the next message if it is there as most are, in a few steps. Whatever else comes is left
-    /// to [`next_message`](Self::next_message).
+    /// Returns the next message of a burst, from the second of one `recv` on, in a few steps. The first
+    /// comes by [`next_message`](Self::next_message), and so does whatever is not there as most are.
     #[inline(always)]
     fn next_of_burst(&mut self) -> Option<Message> {
         if self.discarding || self.connection.outbox.is_cut() {

@@ -217,7 +217,7 @@ impl Decoder {
         self.input = ReadBuffer::new(Vec::new());
     }
 
-    /// Decodes what most frames are not.
+    /// Decodes anything; the short way for bursts is [`next_whole_message`](Self::next_whole_message).
     #[inline(never)]
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {
