@@ -460,7 +460,7 @@
 //! ```text
 //! sync, process                      locks and atomics, exchangeable for models; which process this is
 //! record, random                     what is logged; random numbers
-//! read_buffers                       the large buffers that connections read bursts into
+//! buffer_pool                        the large buffers that connections read bursts into
 //! address, timeout                   where an end of a connection is; the deadlines by name
 //! message, close, error/             what travels, how it ends, what goes wrong
 //! time_limit, config                 the settings
@@ -503,6 +503,7 @@ pub mod peers {}
 
 mod address;
 mod background;
+mod buffer_pool;
 mod client;
 mod close;
 mod config;
@@ -526,7 +527,6 @@ mod outbox;
 mod process;
 mod protocol;
 mod random;
-mod read_buffers;
 mod record;
 mod server;
 mod sync;

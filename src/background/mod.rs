@@ -115,7 +115,7 @@ impl Timer {
     }
 
     /// Asks for a look by then at the latest.
-    pub(crate) fn expect(&self, by: Instant) {
+    pub(crate) fn wake_by(&self, by: Instant) {
         if self.next.load(Ordering::Acquire) <= since_epoch(by) {
             return;
         }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answering::Answering;
+use super::answer_deadline::AnswerDeadline;
 use crate::background::{STEPS, Timed, Timer, Verdict};
 use crate::error::about;
 use crate::random::renew_after_fork;
@@ -36,7 +36,7 @@ struct Progress {
     /// When everything must have ended, once the server stops.
     stop_by: Option<Instant>,
     /// Made once the socket refuses a part of the answer.
-    answering: Option<Box<Answering>>,
+    answering: Option<Box<AnswerDeadline>>,
 }
 
 /// Where a handshake stands.
@@ -166,7 +166,7 @@ impl Opening {
         if waits {
             self.socket.stop_reading();
         }
-        self.timer.expect(by);
+        self.timer.wake_by(by);
     }
 
     /// Begins to write the answer: from now on only the write deadline and a stop count.
@@ -175,7 +175,7 @@ impl Opening {
     }
 
     /// Takes note of how the answer's writing goes.
-    pub(crate) fn note<R>(&self, note: impl FnOnce(&mut Answering) -> R) -> Option<R> {
+    pub(crate) fn note<R>(&self, note: impl FnOnce(&mut AnswerDeadline) -> R) -> Option<R> {
         lock(&self.progress).answering.as_deref_mut().map(note)
     }
 
@@ -186,10 +186,10 @@ impl Opening {
         let mut progress = lock(&self.progress);
         let answering = progress
             .answering
-            .get_or_insert_with(|| Box::new(Answering::new(config)));
+            .get_or_insert_with(|| Box::new(AnswerDeadline::new(config)));
         let look = answering.note_refused(Instant::now());
         drop(progress);
-        self.timer.expect(look);
+        self.timer.wake_by(look);
         self.socket.wait(Interest::Write, Some(look));
     }
 

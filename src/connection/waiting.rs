@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::reader::on_connection_thread;
-use super::{Connection, Reading};
+use super::thread::on_connection_thread;
+use super::{Connection, ReadingFacts};
 use crate::protocol::Role;
 use crate::sync::{Ordering, lock, wait};
 use crate::{CloseCode, CloseEvent, WaitError};
@@ -86,7 +86,7 @@ struct ReadingWatch {
 
 impl ReadingWatch {
     /// Returns when to look again whether somebody reads, or `None` if nobody has for too long.
-    fn look(&mut self, reading: &Reading, now: Instant) -> Option<Instant> {
+    fn look(&mut self, reading: &ReadingFacts, now: Instant) -> Option<Instant> {
         let visits = reading.visits.load(Ordering::Relaxed);
         let is_inside = visits % 2 == 1;
         if is_inside || visits != self.visits {
@@ -125,9 +125,9 @@ impl Drop for CloseOnDrop {
         connection.wait_hung_up(Instant::now() + patience);
         // An `on_close` that waits for this very thread, as for a lock that it holds, is not waited
         // for any longer.
-        let _ = connection.wait_finished(Some(Instant::now() + LAST_CALL));
+        let _ = connection.wait_finished(Some(Instant::now() + ON_CLOSE_GRACE));
     }
 }
 
 /// The time for which the drop of the last handle waits for `on_close` beyond the closing handshake.
-const LAST_CALL: Duration = Duration::from_millis(250);
+const ON_CLOSE_GRACE: Duration = Duration::from_millis(250);

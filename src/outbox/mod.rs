@@ -4,25 +4,30 @@
 //! what waits, who waits for room, and the writer while nobody has it. The *writer* is a value:
 //! encoder, write buffer and wire. Whoever sends locks, is admitted, queues, takes the writer if it
 //! is there and unlocks; writes without blocking; locks, counts what has left, and takes more or puts
-//! the writer back. A message that is alone is not queued on its way to the writer. If the writer is
-//! not there, somebody is writing, and looks under the same lock before putting it back: nothing is
-//! left behind. There is no writer thread, no hand-over and no context switch.
+//! the writer back. If the writer is not there, somebody is writing, and looks under the same lock
+//! before putting it back: nothing is left behind. There is no writer thread, no hand-over and no
+//! context switch.
 //!
-//! A socket that takes no more leaves the queue *stalled*. Then somebody waits for it, and that is
-//! decided under the lock: the connection's own thread that has nothing else to do, a sender that waits
-//! for room, or else the background.
+//! A message that finds nothing before it, and that no cork is to hold, never enters the queue:
+//! `send_message` -> `take_writer_for` -> `write_message` -> `Writer::write_whole` -> `settle_alone`.
+//! All others go `admit_or_wait` -> `drive` -> `Writer::write` -> `settle`.
+//!
+//! An unfinished write leaves the queue *stalled*: the socket takes no more, or the turn of the writing
+//! thread is over. Whoever waits for the socket then writes on, and who that is is decided under the
+//! lock: the connection's own thread that has nothing else to do, a sender that waits for room, or else
+//! the background.
 //!
 //! | in | is |
 //! |---|---|
 //! | `send`, `stream` | how a message gets in, or what a full queue does to it |
-//! | `queue`, of `budget`, `channel`, `control`, `lane`, `line`, `outgoing`, `pings`, `split` | what waits, and its rules |
+//! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | what waits, and its rules |
 //! | `drive`, `writer`, `frame` | writing it |
-//! | `aftermath` | what a rule asks to be done after unlocking |
+//! | `after_unlock` | what a rule asks to be done after unlocking |
 //! | `cork` | holding it back for the rest of a burst |
 //! | `delivery` | telling what became of it |
 //! | `ending` | how it ends |
 
-mod aftermath;
+mod after_unlock;
 mod budget;
 mod channel;
 mod control;
@@ -31,8 +36,6 @@ mod delivery;
 mod drive;
 mod ending;
 mod frame;
-mod lane;
-mod line;
 #[cfg(all(test, loom))]
 mod models;
 mod outgoing;
@@ -41,7 +44,9 @@ mod queue;
 mod send;
 mod split;
 mod stream;
+mod stream_lane;
 mod sync;
+mod waiting_senders;
 mod wire;
 mod writer;
 
@@ -56,9 +61,9 @@ pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
 use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
-pub(crate) use self::lane::Stream;
 pub(crate) use self::pings::EndBehindPing;
 use self::queue::Queue;
+pub(crate) use self::stream_lane::Stream;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{Leaving, SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;
@@ -87,12 +92,12 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Asks the background to resume this outbox when more may be taken.
     fn watch(&self, outbox: &Arc<Outbox<Self>>);
     /// Asks the background to look at this connection by then.
-    fn expect(&self, by: Instant);
+    fn wake_by(&self, by: Instant);
     /// Asks the background to empty this cork in about a millisecond.
     fn tick(cork: &Arc<Cork<Self>>);
     /// Tells whether the reading end that this thread drives has more input at hand, so that what is
     /// sent may wait for what that leads to.
-    fn is_corked() -> bool;
+    fn is_gathering() -> bool;
     /// Has a cork of this thread hold an outbox back: that of the reading end if it is active, or else
     /// one for what the program is about to give.
     fn hold(outbox: &Arc<Outbox<Self>>);
@@ -125,10 +130,10 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues a ping or a pong, which overtakes the messages, and lets it leave.
     pub(crate) fn send_control(self: &Arc<Self>, opcode: Opcode, payload: Bytes) {
-        let corked = W::is_corked();
+        let gathering = W::is_gathering();
         let mut queue = lock(&self.queue);
         queue.push_control(opcode, payload);
-        if corked {
+        if gathering {
             return self.hold(queue);
         }
         drop(queue);
@@ -213,7 +218,8 @@ impl<W: Wire> Outbox<W> {
         self.has(CUT)
     }
 
-    /// Tells whether the socket takes no more just now; a hint for who is about to sleep.
+    /// Tells whether an unfinished write waits, as the socket takes no more or a turn is over: a hint for
+    /// who is about to sleep, and then has to write on.
     pub(crate) fn is_stalled(&self) -> bool {
         self.has(STALLED)
     }

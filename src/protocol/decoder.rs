@@ -9,7 +9,7 @@ use super::read_buffer::ReadBuffer;
 use super::utf8::{self, Utf8Progress};
 use super::{CloseFrame, Event, Limits, Role, Violation};
 use crate::Message;
-use crate::read_buffers::LARGE;
+use crate::buffer_pool::LARGE;
 
 /// The length from which on a payload is not copied, in bytes. It keeps all the buffer that it came in
 /// from being used again, which is four times as much at most.
@@ -217,7 +217,7 @@ impl Decoder {
         self.input = ReadBuffer::new(Vec::new());
     }
 
-    /// Decodes what most frames are not.
+    /// Decodes anything; the short way for bursts is [`next_whole_message`](Self::next_whole_message).
     #[inline(never)]
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {

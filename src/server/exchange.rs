@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::Config;
-use crate::connection::answering::Answering;
+use crate::connection::answer_deadline::AnswerDeadline;
 use crate::connection::handshake::{Opening, READ_STEP};
 use crate::handshake::{BadRequest, CONTINUE, RequestBody, RequestHead, wants_upgrade};
 use crate::held::{self, Share};
@@ -114,7 +114,7 @@ impl Exchange<'_> {
         self.0.begin_writing();
         let mut left = bytes;
         let written = self.write_answer(&mut left, config);
-        self.0.note(Answering::note_end);
+        self.0.note(AnswerDeadline::note_end);
         if let Err(error) = &written {
             let peer = self.0.peer_addr();
             let status = bytes

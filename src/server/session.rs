@@ -16,7 +16,8 @@ use crate::background::Timer;
 use crate::connection::Connection;
 use crate::connection::callbacks::{catch, named};
 use crate::connection::handshake::{Opening, OpeningGuard};
-use crate::connection::reader::{Reader, as_connection_thread};
+use crate::connection::reader::Reader;
+use crate::connection::thread::as_connection_thread;
 use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
 use crate::http::{Handler, SetUp, StraightLine};
 use crate::protocol::Role;
@@ -26,7 +27,7 @@ use crate::transport::Socket;
 use crate::{CloseCode, Config, Error, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
 /// The time for which a reading end may still be left to us after the closing handshake's own.
-const LAST_CALL: Duration = Duration::from_secs(1);
+const HAND_BACK_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
 // The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
@@ -126,7 +127,7 @@ fn accept(
 /// Judges a request before the program sees it.
 #[inline(never)]
 fn judge(request: &Request, shared: &Shared) -> Result<(), Rejection> {
-    let judged = shared.admission.judge(request);
+    let judged = shared.access.judge(request);
     judged.map_err(|reply| Rejection::Answered(reply, request.method().clone()))
 }
 
@@ -208,7 +209,7 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
 fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let reply = catch(|| {
         let reply = (shared.hook)(request);
-        Ok(shared.admission.subprotocols.settle(reply, request))
+        Ok(shared.access.subprotocols.settle(reply, request))
     });
     let checked = reply
         .map_err(|failure| Error::Callback(failure.into_text()))
@@ -263,7 +264,7 @@ fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader
         Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),
         Err(failure) => connection.fail_callback(failure),
     }
-    let by = connection.limit_closing() + LAST_CALL;
+    let by = connection.limit_closing() + HAND_BACK_GRACE;
     let patience = by.saturating_duration_since(Instant::now());
     if let Ok(mut reader) = returned.recv_timeout(patience) {
         reader.discard_until_closed();

@@ -4,11 +4,11 @@ use super::{Queue, Seat};
 use bytes::Bytes;
 
 use crate::outbox::Wire;
-use crate::outbox::aftermath::Aftermath;
-use crate::outbox::frame::{Frame, Role};
+use crate::outbox::after_unlock::AfterUnlock;
+use crate::outbox::frame::{Frame, FrameKind};
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::split::Split;
-use crate::outbox::writer::{LARGE, Writer};
+use crate::outbox::writer::{MIN_UNCOPIED, Writer};
 use crate::protocol::{CloseFrame, Fin, Opcode};
 use crate::{CloseCode, DeliveryError};
 
@@ -40,7 +40,7 @@ impl<W: Wire> Queue<W> {
     /// Takes the writer with what waits, if it is there and something does.
     pub(in crate::outbox) fn take_to_write(
         &mut self,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
         let mut writer = self.take_writer()?;
         if self.refill(&mut writer, after) {
@@ -48,19 +48,6 @@ impl<W: Wire> Queue<W> {
         }
         self.writer = Seat::Here(writer);
         None
-    }
-
-    /// Takes the writer for a message of one frame, if nothing else waits or is being written: then
-    /// there is room for it, too. Any other has to queue.
-    #[inline]
-    pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
-        let is_alone = self.budget.places() == 0 && self.is_quiet();
-        if !is_alone || weight > self.max_frame as u64 {
-            return None;
-        }
-        let writer = self.take_writer()?;
-        self.budget.take(weight);
-        Some(writer)
     }
 
     /// Tells whether the writer is there and does not wait for the socket.
@@ -74,20 +61,11 @@ impl<W: Wire> Queue<W> {
         no_message && self.control.is_empty() && !self.owes
     }
 
-    /// Tells whether the connection is open, and nothing but messages has to be thought of: nothing is to
-    /// overtake them, and nobody waits for room or for whatever happens.
-    #[inline]
-    pub(in crate::outbox) fn is_quiet(&self) -> bool {
-        let nothing_overtakes = self.control.is_empty() && !self.owes;
-        let nobody_waits = self.line.is_empty() && self.observers == 0;
-        self.life.is_open() && nothing_overtakes && nobody_waits
-    }
-
     /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
     pub(in crate::outbox) fn refill(
         &mut self,
         writer: &mut Writer<W>,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> bool {
         if std::mem::take(&mut self.owes) {
             writer.flush_wire();
@@ -98,7 +76,7 @@ impl<W: Wire> Queue<W> {
         }
         if !self.control.is_empty() {
             for (opcode, payload) in self.control.take_frames() {
-                writer.push(Frame::control(opcode, payload, Role::Control));
+                writer.push(Frame::control(opcode, payload, FrameKind::Control));
             }
             self.refill_close(writer, false, after);
         }
@@ -108,9 +86,9 @@ impl<W: Wire> Queue<W> {
         !writer.is_done()
     }
 
-    fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) {
+    fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) {
         let (mut bytes, mut messages) = (0, 0);
-        writer.expect(self.channel.len().min(BATCH_MESSAGES));
+        writer.reserve(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
             let Some(frame) = self.next_frame(writer, after) else {
                 // All that was admitted before our Close has left, or never will.
@@ -121,14 +99,14 @@ impl<W: Wire> Queue<W> {
             writer.push(frame);
             bytes += length;
             messages += 1;
-            if length >= LARGE as u64 {
+            if length >= MIN_UNCOPIED as u64 {
                 // It leaves from where it lies: what is encoded now would stand inside it.
                 return;
             }
         }
     }
 
-    fn next_frame(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<Frame> {
+    fn next_frame(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) -> Option<Frame> {
         loop {
             if self.streaming {
                 if let Some(fragment) = self.lane.as_mut()?.take() {
@@ -152,7 +130,7 @@ impl<W: Wire> Queue<W> {
                 Err(Outgoing::Barrier(promise)) => {
                     let payload = self.pings.as_mut()?.next(Some(promise));
                     let payload = Bytes::copy_from_slice(&payload);
-                    return Some(Frame::control(Opcode::Ping, payload, Role::Barrier));
+                    return Some(Frame::control(Opcode::Ping, payload, FrameKind::Barrier));
                 }
                 Err(_) => self.streaming = true,
             }
@@ -162,7 +140,7 @@ impl<W: Wire> Queue<W> {
     /// Gives up a streamed message whose end will not come, as the connection is closing. Of one that
     /// has begun nothing may come behind: the Close goes in its middle (RFC 6455, section 5.4).
     /// Returns `None` if nothing is to be written behind it for now.
-    fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<()> {
+    fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) -> Option<()> {
         if self.life.is_open() {
             return None;
         }
@@ -180,11 +158,11 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Gives the writer our Close, if it may leave now.
-    fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut Aftermath<W>) {
+    fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut AfterUnlock<W>) {
         if let Some(close) = self.control.take_close(drained) {
             let code = close.code;
             let payload = payload_of(&close).into();
-            writer.push(Frame::control(Opcode::Close, payload, Role::Close));
+            writer.push(Frame::control(Opcode::Close, payload, FrameKind::Close));
             self.life.encode_close(close);
             self.discard(DeliveryError::Closed(code), after);
         }

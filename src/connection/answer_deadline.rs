@@ -1,4 +1,4 @@
-//! The time in which a server's answer is written: [`Answering`].
+//! The time in which a server's answer is written: [`AnswerDeadline`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::{Config, Timeout};
 
 /// The writing of an answer, judged by the same deadline as that of a message: the peer must take
 /// 64 KiB within each `write_timeout`, once it has refused something.
-pub(crate) struct Answering {
+pub(crate) struct AnswerDeadline {
     deadlines: Deadlines,
     taken: u64,
     stall: Option<Stall>,
@@ -26,7 +26,7 @@ struct Stall {
 /// The shortest time between two looks at the socket.
 const SHORTEST: Duration = Duration::from_millis(5);
 
-impl Answering {
+impl AnswerDeadline {
     pub(crate) fn new(config: &Arc<Config>) -> Self {
         Self {
             deadlines: Deadlines::of_answer(config),

@@ -1,4 +1,4 @@
-//! What a system's error was about.
+//! The context of a system's error: what it was about.
 
 use std::fmt;
 use std::io;

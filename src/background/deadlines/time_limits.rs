@@ -1,4 +1,4 @@
-//! The limits that a program sets to the time of its own connections: [`Limits`].
+//! The limits that a program sets to the time of its own connections: [`TimeLimits`].
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::{Config, Timeout};
 
 /// How long a connection may be idle, and until when it may last. Both end it in the ordinary way, and
 /// whatever the program does meanwhile.
-pub(super) struct Limits {
+pub(super) struct TimeLimits {
     idle: Option<Idle>,
     end: Option<Instant>,
 }
@@ -20,7 +20,7 @@ struct Idle {
     watch: Option<Watch>,
 }
 
-impl Limits {
+impl TimeLimits {
     /// Makes those of these settings, if there are any. Apart, as most connections have none.
     pub(super) fn new(config: &Config, now: Instant) -> Option<Box<Self>> {
         let idle = config.idle_timeout.as_ref().map(|limit| Idle {
