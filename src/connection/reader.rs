@@ -20,27 +20,28 @@ use crate::sync::Ordering;
 use crate::transport::{Interest, SILENCE, Socket};
 use crate::{CloseEvent, Config, Failure, Message, Outcome, Text, WebSocket};
 
-/// Reads one connection (L2), on whatever thread drives it.
+/// The reading end of one connection (L2), driven by one thread at a time.
 pub(crate) struct Reader {
     connection: Arc<Connection>,
-    /// Given up when the connection has ended.
+    /// The socket. Given up when the connection has ended.
     socket: Option<Arc<Socket>>,
     decoder: Decoder,
-    /// The memory of the message that comes.
+    /// The memory of the message that is being received.
     share: Share,
     cork: Arc<Cork<SocketWire>>,
-    /// The handle that callbacks get; keeps no client open.
+    /// The handle that callbacks get. It keeps no client open.
     ws: WebSocket,
     borrowed: BorrowedCallbacks,
     driver: Option<ThreadId>,
-    /// Whether the cork may hold something.
+    /// The flag that the cork may hold something.
     corked: bool,
-    /// After a failure of the program's, what still comes is not delivered.
+    /// The flag that input is not delivered any more, after a failure of the program.
     discarding: bool,
-    /// Counts what was decoded, so that the background can tell what has begun from what comes next.
+    /// The number of decoded events, by which the background tells one message from the next.
     events: u64,
     warned: bool,
-    /// Where the thread waits that drives it once nobody else does. Given up at the end.
+    /// The thread that waits to drive the connection once no other thread does. Given up at the
+    /// end.
     home: Option<SyncSender<Box<Reader>>>,
 }
 
@@ -58,13 +59,13 @@ enum Incoming {
     Chunk(Chunk),
 }
 
-/// The time in which a server may end its side before a client does: who ends first keeps the pair of
-/// ports busy for a while, which a client that connects again has to look past.
+/// The time in which a server may end its side before a client does. The side that ends first keeps
+/// the pair of ports busy for a while, which a client that connects again has to avoid.
 const PRECEDENCE: Duration = Duration::from_millis(5);
 
 thread_local! {
     static ON_CONNECTION_THREAD: Cell<bool> = const { Cell::new(false) };
-    /// The thread's own number, which is asked for with each message that is pulled.
+    /// The id of this thread, cached because each `recv` asks for it.
     static THREAD: Cell<Option<ThreadId>> = const { Cell::new(None) };
 }
 
@@ -77,7 +78,7 @@ fn this_thread() -> ThreadId {
     })
 }
 
-/// Tells whether the calling thread is a connection's own, or runs one of its callbacks.
+/// Tells whether the calling thread is a connection's own, or runs a callback of one.
 pub(crate) fn on_connection_thread() -> bool {
     ON_CONNECTION_THREAD.try_with(Cell::get).unwrap_or_default()
 }
@@ -89,7 +90,7 @@ fn set_connection_thread(is_own: bool) -> bool {
         .unwrap_or_default()
 }
 
-/// Says that the calling thread is a connection's own while `run` runs.
+/// Marks the calling thread as a connection's own while `run` runs.
 pub(crate) fn as_connection_thread<R>(run: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -102,7 +103,7 @@ pub(crate) fn as_connection_thread<R>(run: impl FnOnce() -> R) -> R {
 }
 
 impl Reader {
-    /// Takes over an open connection; `pipelined` came behind the handshake.
+    /// Takes over an open connection. `pipelined` are the bytes that came behind the handshake.
     pub(crate) fn new(
         connection: &Arc<Connection>,
         socket: Arc<Socket>,
@@ -131,25 +132,26 @@ impl Reader {
         })
     }
 
-    /// Names the thread that gets it back by [`leave`](Self::leave).
+    /// Sets the thread to which [`leave`](Self::leave) gives the reading end back.
     pub(crate) fn set_home(&mut self, home: SyncSender<Box<Self>>) {
         self.home = Some(home);
     }
 
-    /// Leaves it to the thread that waits for it. If that waits no longer, the connection ends here.
+    /// Gives the reading end to the thread that waits for it. If that thread has stopped waiting,
+    /// the connection ends here.
     pub(crate) fn leave(mut self: Box<Self>) {
         if let Some(home) = self.home.take() {
             drop(home.send(self));
         }
     }
 
-    /// Returns how the connection has ended, if it has.
+    /// Returns how the connection ended, once it has.
     pub(crate) fn event(&self) -> Option<CloseEvent> {
-        // Most have their socket still, and need not ask under a lock.
+        // An open connection has its socket, and needs no lock for this.
         self.socket.is_none().then(|| self.connection.event())?
     }
 
-    /// Asks for what comes next, for a program that pulls; once the connection has ended, tells how.
+    /// Runs `ask` for a program that calls `recv`. Once the connection has ended, returns how.
     pub(crate) fn ask<T>(
         &mut self,
         ask: impl FnOnce(&mut Self) -> Result<T, CloseEvent>,
@@ -167,7 +169,7 @@ impl Reader {
         &self.connection
     }
 
-    /// Dispatches everything to the callbacks until the connection has ended.
+    /// Dispatches all messages to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
         self.leave_to_owner();
         self.begin_driving();
@@ -186,16 +188,16 @@ impl Reader {
         })
     }
 
-    /// Drives the connection to its end, discarding what comes.
+    /// Drives the connection to its end, and discards all input.
     pub(crate) fn discard_until_closed(&mut self) -> CloseEvent {
         self.discarding = true;
         self.dispatch()
     }
 
-    /// Drives on a thread of the connection's own.
+    /// Drives the connection on a thread of its own.
     pub(crate) fn spawn(mut self: Box<Self>, drive: fn(&mut Self) -> CloseEvent) -> io::Result<()> {
         let connection = Arc::clone(&self.connection);
-        // Before the thread has begun: if it cannot be had, this is the end.
+        // Set before the thread starts: if no thread can be had, the connection ends.
         connection.reading.stay();
         let name = format!("landline-{}", connection.id);
         let thread = thread::Builder::new()
@@ -205,8 +207,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns the next message, `None` once the patience is at its end, or how the connection has
-    /// ended; ping, pong, error and close callbacks run meanwhile.
+    /// Returns the next message, `None` once the patience has ended, or how the connection ended.
+    /// Ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.begin_driving();
         match self.next_of_burst() {
@@ -215,8 +217,8 @@ impl Reader {
         }
     }
 
-    /// Returns the next message if it is there as most are, in a few steps. Whatever else comes is left
-    /// to [`next_message`](Self::next_message).
+    /// Returns the next message if it lies whole in the buffer, in a few steps. All other cases are
+    /// left to [`next_message`](Self::next_message).
     #[inline(always)]
     fn next_of_burst(&mut self) -> Option<Message> {
         if self.discarding || self.connection.outbox.is_cut() {
@@ -228,8 +230,8 @@ impl Reader {
         Some(message)
     }
 
-    /// Returns what has come of the next message as soon as it has begun; what is left of one that
-    /// was read before is skipped.
+    /// Returns the part of the next message that has come, as soon as it has begun. The unread rest
+    /// of the message before is skipped.
     pub(crate) fn first_chunk(&mut self) -> Result<Chunk, CloseEvent> {
         self.begin_driving();
         while self.decoder.is_streaming() {
@@ -240,7 +242,8 @@ impl Reader {
         self.chunk()
     }
 
-    /// Returns the next chunk of a message that has begun; takes back the memory of the one before.
+    /// Returns the next chunk of a message that has begun, and takes back the memory of the chunk
+    /// before.
     pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, CloseEvent> {
         self.begin_driving();
         self.decoder.reuse(spent);
@@ -257,7 +260,8 @@ impl Reader {
         }
     }
 
-    /// Returns the next whole message; what is left of one that was read in chunks is skipped.
+    /// Returns the next whole message. The unread rest of a message that was read in chunks is
+    /// skipped.
     #[inline(never)]
     fn next_message(&mut self, patience: &Patience) -> Result<Option<Message>, CloseEvent> {
         while let Some(incoming) = self.next_incoming(patience)? {
@@ -265,7 +269,7 @@ impl Reader {
                 Incoming::Message(message) => return Ok(Some(message)),
                 Incoming::Chunk(chunk) => self.decoder.reuse(chunk.bytes),
             }
-            // Chunks may come without a pause, and what they belong to may have no end.
+            // Chunks may come without a pause, and their message may have no end.
             if !patience.outlasts_input() {
                 break;
             }
@@ -292,7 +296,7 @@ impl Reader {
                     Ok(Room::Refused) => return Err(self.end_violated(Violation::NO_ROOM)),
                     Err(violation) => return Err(self.end_violated(violation)),
                 },
-                // However late it is, what has come is looked at once.
+                // Input that has come is looked at once, however late it is.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
                 Ok(None) => match self.read(patience) {
                     Ok(true) => looked = true,
@@ -308,8 +312,8 @@ impl Reader {
         self.decoder.wanted().is_some()
     }
 
-    /// Gives the message that comes the memory that it wants, for which it may have to wait. Meanwhile
-    /// the peer is not read, and its silence does not count.
+    /// Reserves the memory that the next message needs, for which it may have to wait. Meanwhile
+    /// nothing is read from the peer, and the peer's silence does not count.
     fn make_room(&mut self, patience: &Patience) -> Result<Room, Violation> {
         let Some(bytes) = self.decoder.wanted() else {
             return Ok(Room::Made);
@@ -330,7 +334,7 @@ impl Reader {
         self.decoder.grow(bytes).map(|()| Room::Made)
     }
 
-    /// Says that this thread drives now, and that what it sends may be gathered.
+    /// Makes this thread the driver, whose sends may be gathered.
     pub(crate) fn begin_driving(&mut self) {
         let thread = this_thread();
         if self.driver != Some(thread) {
@@ -340,7 +344,7 @@ impl Reader {
         drive_with(Some(&self.cork));
     }
 
-    /// Lets go, so that another thread may drive.
+    /// Stops driving, so that another thread may drive.
     pub(crate) fn stop_driving(&mut self) {
         if self.driver.take() == Some(this_thread()) {
             drive_with(None);
@@ -367,7 +371,7 @@ impl Reader {
         }
     }
 
-    /// Counts an event, and says whether what is sent over it may wait for the next.
+    /// Counts an event, and decides whether what is sent during it may wait for the next.
     #[inline(always)]
     fn note_event(&mut self) {
         let more = self.decoder.has_whole_frame() || self.decoder.is_full();
@@ -396,7 +400,8 @@ impl Reader {
                 });
             }
             Event::Close(close) => {
-                // Our Close overtakes what is queued; what only the cork holds is not to be.
+                // Our Close overtakes the queue. It must not overtake the messages that wait only
+                // because of the cork.
                 self.uncork();
                 self.connection.answer_close(close);
                 return Err(self.end_closed());
@@ -408,11 +413,11 @@ impl Reader {
 
     fn count_message(&mut self) {
         let messages = &self.connection.reading.messages;
-        // This thread alone counts: it need not be added in one step.
+        // Only this thread counts, so no atomic addition is needed.
         messages.store(messages.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Gives a message to its callback: the one of its kind, or else the one for both.
+    /// Gives a message to the callback of its kind, or else to the callback for both kinds.
     #[inline(always)]
     fn deliver(&mut self, message: Message) {
         let slots = &self.connection.callbacks;
@@ -453,14 +458,14 @@ impl Reader {
         }
     }
 
-    /// Runs a callback; its failure closes this connection and nothing else.
+    /// Runs a callback. Its failure closes only this connection.
     fn call(&mut self, callback: impl FnOnce(&mut Self) -> Outcome) {
         if let Err(failure) = as_connection_thread(|| callback(self)) {
             self.fail(failure);
         }
     }
 
-    /// Puts back the callbacks that the burst has kept out of their slots.
+    /// Puts back the callbacks that were borrowed for a burst.
     fn put_callbacks_back(&mut self) {
         let slots = &self.connection.callbacks;
         let borrowed = &mut self.borrowed;
@@ -472,15 +477,16 @@ impl Reader {
         }
     }
 
-    /// Fails the connection with 1011; what still comes is not delivered.
+    /// Fails the connection with 1011. Later input is not delivered.
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.discarding |= !self.connection.outbox.is_closing();
-        // The Close overtakes what is queued; what only the cork holds is not to be.
+        // The Close overtakes the queue. It must not overtake the messages that wait only because
+        // of the cork.
         self.uncork();
         self.connection.fail_callback(failure);
     }
 
-    /// Reads once; false if the patience ended first. An error is the end of the stream.
+    /// Reads once. Returns false if the patience ended first. An error is the end of the stream.
     fn read(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
         if !self.connection.reading.stays() {
             self.leave_to_owner();
@@ -489,7 +495,8 @@ impl Reader {
             return Err(Some(io::ErrorKind::NotConnected.into()));
         };
         if self.decoder.is_full() {
-            // There is probably more, and what the callbacks have sent may wait for what that leads to.
+            // More input is likely, and what the callbacks have sent may wait for the answers to
+            // it.
             let received = socket.try_recv(self.decoder.spare());
             if self.note_received(&socket, received)? {
                 return Ok(true);
@@ -507,7 +514,7 @@ impl Reader {
         Ok(has_come? || patience.outlasts_silence())
     }
 
-    /// Counts what has come; false if nothing has.
+    /// Counts received bytes. Returns false if there are none.
     fn note_received(
         &mut self,
         socket: &Socket,
@@ -529,15 +536,15 @@ impl Reader {
         }
     }
 
-    /// Gives up a socket that is another process's: what comes is for that one. A thread that reads to the
-    /// end asks once, as a forked child does not have it.
+    /// Gives up a socket of another process, to which its input belongs. A thread that reads to the
+    /// end checks once, as a forked child does not have that thread.
     fn leave_to_owner(&mut self) {
         if !self.connection.is_own() {
             drop(self.socket.take());
         }
     }
 
-    /// Sleeps in `recv`; or in `poll`, over an unfinished write or under a deadline.
+    /// Sleeps in `recv`, or in `poll` if a write is unfinished or there is a deadline.
     fn recv(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<usize> {
         let outbox = &self.connection.outbox;
         if outbox.is_stalled() && outbox.begin_polling().is_some() {
@@ -552,7 +559,7 @@ impl Reader {
         socket.recv(self.decoder.spare())
     }
 
-    /// Tells the background of what has begun to come, once for each, and how far a message is.
+    /// Tells the background once that something has begun to come, and how far a message has come.
     fn report_progress(&self) {
         let reading = &self.connection.reading;
         let number = match (
@@ -560,7 +567,7 @@ impl Reader {
             self.decoder.is_mid_message(),
         ) {
             (true, _) => 2 * (reading.messages.load(Ordering::Relaxed) + 1),
-            // Half a header or control frame: whatever comes then is something else.
+            // Half a header or control frame: the next bytes are another event.
             (false, true) => 2 * self.events + 1,
             (false, false) => 0,
         };
@@ -586,8 +593,8 @@ impl Reader {
         }
     }
 
-    /// Ends after the peer's Close: ours goes out, and the server closes first (RFC 6455, section
-    /// 7.1.1).
+    /// Ends the connection after the peer's Close: sends ours, and lets the server close first (RFC
+    /// 6455, section 7.1.1).
     fn end_closed(&mut self) -> CloseEvent {
         self.uncork();
         self.connection.outbox.note_end();
@@ -595,7 +602,8 @@ impl Reader {
         if let Some(socket) = &self.socket {
             let is_client = self.connection.role == Role::Client;
             let has_ended = is_client && socket.discard_input(PRECEDENCE, PRECEDENCE);
-            // Both Closes are there: servers that wait for our end of the stream need not any more.
+            // Both Closes were exchanged: a server that waits for our end of the stream need not
+            // wait longer.
             socket.finish_writing();
             let patience = if is_client { SILENCE } else { Duration::ZERO };
             if !has_ended {
@@ -605,8 +613,8 @@ impl Reader {
         self.finish()
     }
 
-    /// Ends with a failure of the peer's: it is told, and we read on a little, so that a reset over
-    /// unread input does not destroy the code.
+    /// Ends the connection with a failure of the peer. The peer is told, and input is read for a
+    /// moment more, so that a reset over unread input does not destroy the code.
     fn end_violated(&mut self, violation: Violation) -> CloseEvent {
         self.uncork();
         self.give_up_message();
@@ -619,8 +627,8 @@ impl Reader {
         self.finish()
     }
 
-    /// Ends with the peer's input, without a Close, or with an error of the socket's. What was queued
-    /// leaves, if the peer still takes it.
+    /// Ends the connection with the end of the peer's input without a Close, or with an error of
+    /// the socket. What was queued leaves, if the peer still takes it.
     fn end_lost(&mut self, error: Option<io::Error>) -> CloseEvent {
         self.uncork();
         self.connection.outbox.note_end();
@@ -631,7 +639,7 @@ impl Reader {
         self.finish()
     }
 
-    /// Ends after a cut: of what has arrived by then, only a Close still counts.
+    /// Ends the connection after a cut: of the input that has arrived, only a Close still counts.
     fn end_cut(&mut self) -> CloseEvent {
         self.uncork();
         for _ in 0..MAX_LEFTOVER_READS {
@@ -650,7 +658,8 @@ impl Reader {
             let Some(socket) = &self.socket else { break };
             match socket.try_recv(self.decoder.spare()) {
                 Ok(1..) => {}
-                // What TLS owes goes nowhere any more; what came with it may be read.
+                // The bytes that TLS has to send are given up. The input that came with them may be
+                // read.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.owes() => {}
                 _ => break,
             }
@@ -658,13 +667,13 @@ impl Reader {
         self.finish()
     }
 
-    /// Gives up what has come, with its memory.
+    /// Gives up the half received message and its memory.
     fn give_up_message(&mut self) {
         self.decoder.end();
         self.share.give_back();
     }
 
-    /// Gives up the socket and tells the program.
+    /// Gives up the socket and runs the last callbacks.
     fn finish(&mut self) -> CloseEvent {
         self.put_callbacks_back();
         self.give_up_message();
@@ -675,11 +684,11 @@ impl Reader {
     }
 }
 
-/// The number of reads for which the peer's Close is searched in what a cut connection still holds.
+/// The number of reads that look for the peer's Close in the unread input of a cut connection.
 const MAX_LEFTOVER_READS: usize = 64;
 
 impl Drop for Reader {
-    /// Ends a connection that nobody can drive any more: even so, `on_close` runs.
+    /// Ends a connection that no thread can drive any more. `on_close` runs even then.
     fn drop(&mut self) {
         if self.socket.is_some() && self.connection.is_own() {
             self.connection.outbox.cut(CloseCause::Aborted);

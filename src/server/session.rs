@@ -25,12 +25,13 @@ use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{CloseCode, Config, Error, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
-/// The time for which a reading end may still be left to us after the closing handshake's own.
+/// The time for which the handler's thread waits, after the closing handshake's own, to get the
+/// reading end back.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
-// The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
-// every page that its stack has once touched.
+// The steps are not inlined, so that the next step can use the stack of the one before. A thread
+// keeps every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
     let mut registration = shared.connections.register(id, counts_for);
     let opened = as_connection_thread(|| shake_hands(&socket, shared, &mut registration));
@@ -60,7 +61,7 @@ struct Accepted {
     config: Arc<Config>,
 }
 
-/// Does the handshake; `None` if there will be no connection.
+/// Does the handshake. Returns `None` if there will be no connection.
 #[inline(never)]
 fn shake_hands(
     socket: &Arc<Socket>,
@@ -71,7 +72,7 @@ fn shake_hands(
     let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
     registration.enter_opening(opening.opening(), shared.max_handshakes);
     if accept_tls(&opening, shared).is_err() {
-        // The reply or the alert that says why is not to be lost.
+        // The reply or the alert that gives the reason must not be lost.
         socket.finish_and_linger();
         return None;
     }
@@ -88,7 +89,7 @@ fn shake_hands(
                 debug!("a request was refused: {} {}", bad.status, bad.reason);
             }
             if let Some(bytes) = rejection.bytes() {
-                // What is not written has its record.
+                // A failed write has its record already.
                 let _ = Exchange(&opening).answer(&bytes, &shared.config);
                 socket.finish_and_linger();
             }
@@ -97,7 +98,7 @@ fn shake_hands(
     }
 }
 
-/// Does the TLS handshake, where TLS is spoken.
+/// Does the TLS handshake, if the server speaks TLS.
 #[inline(never)]
 fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
     let Some(acceptor) = lock(&shared.tls).clone() else {
@@ -122,7 +123,7 @@ fn accept(
     decide(opening, request, pipelined, shared)
 }
 
-/// Lets the request in, asks the program, and answers 101.
+/// Lets the request in, asks the program, and writes the 101.
 #[inline(never)]
 fn decide(
     opening: &OpeningGuard,
@@ -159,7 +160,7 @@ fn decide(
     })
 }
 
-/// Returns the settings of the connection to be: the upgrade's own, or else the server's.
+/// Returns the settings of the new connection: the upgrade's own, or else the server's.
 fn settings(
     opening: &OpeningGuard,
     upgrade: &Upgrade,
@@ -189,7 +190,7 @@ fn read_request(
     }
 }
 
-/// Judges an upgrade request before the program sees it; `None` for plain HTTP.
+/// Judges an upgrade request before the program sees it. Returns `None` for plain HTTP.
 fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest> {
     if !request.is_upgrade() {
         return Ok(None);
@@ -199,7 +200,7 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
     Ok(Some(asked))
 }
 
-/// Asks the program, for its subprotocol too.
+/// Asks the program for its answer, and for a subprotocol.
 fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let reply = catch(|| {
         let reply = (shared.hook)(request);
@@ -217,7 +218,7 @@ fn failed(request: &Request, error: &Error) -> Reply {
     Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Runs the program's handler and the connection after it.
+/// Runs the program's handler, and then the connection.
 #[inline(never)]
 fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
     let connection = Arc::clone(reader.connection());
@@ -225,7 +226,8 @@ fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
     reader.begin_driving();
     match handler {
         Handler::Callbacks(set_up) => {
-            // Moved in, so that the request's memory is free before the connection is read.
+            // Moved into this block, so that the request's memory is free before the connection is
+            // read.
             let ws = &ws;
             if let Err(failure) = named("on_upgrade", move || set_up(ws, *request)) {
                 reader.fail(failure);
@@ -242,8 +244,9 @@ fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
     }
 }
 
-/// Ends a connection after its handler: with 1000, or with the handler's failure. A reading end that the
-/// handler has given to another thread is driven to its end there, or here once that has dropped it.
+/// Ends a connection after its handler: with 1000, or with the handler's failure. If the handler
+/// has given the reading end to another thread, it is driven to its end there, or here once that
+/// thread has dropped it.
 fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader>>) {
     match outcome {
         Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),
