@@ -4,16 +4,16 @@
 use crate::record::{debug, warn};
 use crate::sync::{Mutex, lock};
 
-/// The number of different refusals that are told at WARN, each once.
+/// The number of different refusals that are logged at WARN, each once.
 const LOUD: usize = 8;
 
-/// The refusals that have been told at WARN.
+/// The refusals that have been logged at WARN.
 #[derive(Debug, Default)]
 pub(super) struct Warnings(Mutex<Vec<String>>);
 
 impl Warnings {
-    /// Tells that a request was refused: at WARN when this is one of the first eight different
-    /// refusals and was not told yet, otherwise at DEBUG.
+    /// Logs a refused request: at WARN if this is one of the first eight different refusals and was
+    /// not logged before, otherwise at DEBUG.
     pub(super) fn tell(&self, why: &str, hint: &str) {
         if self.is_new(why) {
             warn!("a request was refused with 403: {why} ({hint})");
