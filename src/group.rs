@@ -57,7 +57,8 @@ pub struct Group {
     slow_peers: SlowPeers,
 }
 
-/// The members. Some of them may have ended: a connection does not know its groups.
+/// The members, and connections that were members and have ended since: a connection does not know
+/// its groups.
 #[derive(Default)]
 struct Members {
     /// The members by their ids, so the oldest first. Threads that are sending share the list, and
@@ -104,8 +105,13 @@ impl Group {
     /// Adds a connection, of either role. Returns whether it is a member now, also if it was one
     /// before. A connection that has ended is not added.
     pub fn join(&self, ws: &WebSocket) -> bool {
-        lock(&self.members).add(ws.connection());
-        !ws.connection().has_hung_up()
+        let connection = ws.connection();
+        if connection.has_hung_up() {
+            return false;
+        }
+        lock(&self.members).add(connection);
+        // It may have ended meanwhile.
+        !connection.has_hung_up()
     }
 
     /// Removes a connection. Returns whether it was a member. Messages sent to it before still
@@ -124,8 +130,7 @@ impl Group {
     /// Returns the number of members. A member that is closing counts until it has ended.
     #[must_use]
     pub fn len(&self) -> usize {
-        let list = self.list();
-        list.values().filter(|member| is_member(member)).count()
+        current(&self.list()).count()
     }
 
     /// Tells whether the group has no members.
@@ -137,10 +142,7 @@ impl Group {
     /// Returns the members, the oldest connection first. These handles keep no connection open.
     #[must_use]
     pub fn members(&self) -> Vec<WebSocket> {
-        let list = self.list();
-        let members = list.values().filter(|member| is_member(member));
-        members
-            .filter_map(Weak::upgrade)
+        current(&self.list())
             .map(|connection| WebSocket::for_callbacks(&connection))
             .collect()
     }
@@ -187,10 +189,10 @@ impl Members {
     }
 }
 
-/// Tells whether a listed connection has not left its groups.
-fn is_member(listed: &Weak<Connection>) -> bool {
-    let connection = listed.upgrade();
-    connection.is_some_and(|connection| !connection.has_hung_up())
+/// Returns the members that have not ended. A connection leaves its groups when it gives up its socket.
+fn current(list: &MemberList) -> impl Iterator<Item = Arc<Connection>> {
+    let connections = list.values().filter_map(Weak::upgrade);
+    connections.filter(|connection| !connection.has_hung_up())
 }
 
 /// Sends one message to many without waiting, and returns for how many it was queued.

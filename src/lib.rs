@@ -414,8 +414,8 @@
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
 //! So all connections together hold the budget, 192 KiB each beside it, and what their queues may
-//! hold: that is the program's to choose, by `max_queue_bytes` times the connections that it lets in
-//! ([`max_connections`](ServerBuilder::max_connections)).
+//! hold: that is the program's to choose, by twice `max_queue_bytes` times the connections that it lets
+//! in ([`max_connections`](ServerBuilder::max_connections)).
 //!
 //! The kernel's buffers of the socket come on top, in both directions, and are the system's to
 //! bound, but for [`send_buffer`](Config::send_buffer).

@@ -331,7 +331,9 @@ impl Reader {
                 return Ok(room);
             }
         }
-        self.decoder.grow(bytes).map(|()| Room::Made)
+        let grown = self.decoder.grow(bytes);
+        self.share.settle();
+        grown.map(|()| Room::Made)
     }
 
     /// Makes this thread the driver, whose sends may be gathered.

@@ -29,6 +29,8 @@ struct Waiter {
     held: usize,
     more: usize,
     fate: Fate,
+    /// Whether it could not allocate more now: it keeps its place, and nobody passes.
+    is_stuck: bool,
     /// Its own, so that nobody is woken in vain.
     woken: Arc<Condvar>,
 }
@@ -72,6 +74,7 @@ impl Ledger {
             held,
             more,
             fate: Fate::Waits,
+            is_stuck: false,
             woken: Arc::clone(woken),
         };
         self.line.insert(place, waiter);
@@ -98,17 +101,33 @@ impl Ledger {
     }
 
     /// Gives room to those in line, in their order, as far as there is some.
-    pub(super) fn serve(&mut self, limit: usize, now: Instant) {
+    pub(super) fn serve(&mut self, limit: usize) {
         let waiting = self.line.values_mut();
         for waiter in waiting.filter(|waiter| waiter.fate == Fate::Waits) {
             let used = self.used.saturating_add(waiter.more);
-            if used > limit {
+            if waiter.is_stuck || used > limit {
                 return;
             }
             self.used = used;
-            self.moved = Some(now);
             waiter.decide(Fate::Served);
         }
+    }
+
+    /// Notes whether somebody in line could not allocate more now; what it was given for that is given back.
+    pub(super) fn set_stuck(&mut self, place: Place, is_stuck: bool) {
+        let Some(waiter) = self.line.get_mut(&place) else {
+            return;
+        };
+        waiter.is_stuck = is_stuck;
+        if is_stuck && waiter.fate == Fate::Served {
+            waiter.fate = Fate::Waits;
+            self.used = self.used.saturating_sub(waiter.more);
+        }
+    }
+
+    /// Notes that somebody got room, and has it.
+    pub(super) fn note_moved(&mut self, now: Instant) {
+        self.moved = Some(now);
     }
 
     /// Gives up the largest of the messages that wait, the last in line of several, unless one is given
@@ -130,6 +149,10 @@ impl Ledger {
     pub(super) fn give_back(&mut self, connection: u64, bytes: usize) {
         self.used = self.used.saturating_sub(bytes);
         self.note_left(connection);
+        if let Some(mut first) = self.line.first_entry() {
+            // It may try again.
+            first.get_mut().is_stuck = false;
+        }
     }
 
     pub(super) fn wake(&self, connection: u64) {
@@ -197,17 +220,17 @@ mod tests {
         fn join(&mut self, connection: u64, held: usize, more: usize) {
             let place = self.place(connection);
             self.ledger.join(place, held, more, &Arc::default());
-            self.ledger.serve(LIMIT, self.start);
+            self.ledger.serve(LIMIT);
         }
 
         fn leave(&mut self, connection: u64) {
             self.ledger.leave(self.place(connection));
-            self.ledger.serve(LIMIT, self.start);
+            self.ledger.serve(LIMIT);
         }
 
         fn give_back(&mut self, connection: u64, bytes: usize) {
             self.ledger.give_back(connection, bytes);
-            self.ledger.serve(LIMIT, self.start);
+            self.ledger.serve(LIMIT);
         }
 
         /// One letter for each who waits, or did.
@@ -280,6 +303,25 @@ mod tests {
         scene.leave(1);
         scene.ledger.give_up_largest(scene.start);
         scene.assert_fates("gw");
+    }
+
+    /// Who cannot allocate what it was given waits at its place, and nobody passes; it tries again when
+    /// something is given back.
+    #[test]
+    fn who_is_stuck_keeps_the_place() {
+        let mut scene = Scene::new(60, &[(20, 20), (10, 10)]);
+        scene.assert_fates("ss");
+        scene.ledger.set_stuck(scene.place(0), true);
+        assert_eq!(scene.ledger.used, 70);
+        scene.leave(1);
+        scene.ledger.give_up_largest(scene.start);
+        scene.assert_fates("g");
+        let mut scene = Scene::new(80, &[(20, 20), (10, 10)]);
+        scene.ledger.set_stuck(scene.place(0), true);
+        scene.ledger.serve(LIMIT);
+        scene.assert_fates("ww");
+        scene.give_back(9, 10);
+        scene.assert_fates("ss");
     }
 
     /// All that is given back is there again, whatever came between.

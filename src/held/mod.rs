@@ -4,12 +4,14 @@
 //! on. Whoever finds no room waits in line, and its peer is not read meanwhile.
 
 mod ledger;
+mod space;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use self::ledger::{Fate, Ledger, Place};
+use self::space::Claim;
 use crate::process::PerProcess;
 use crate::sync::{Condvar, Mutex, Ordering, lock, wait};
 use crate::transport::Limits;
@@ -30,8 +32,14 @@ pub(crate) const FREE: usize = 64 << 10;
 /// [`message_timeout`](crate::Config::message_timeout) passes and nobody has got any room, the largest
 /// of the paused messages is given up: its connection closes with 1009. A request whose body would
 /// grow gets 503. The first 64 KiB of a message or a body are not counted and never refused, so whoever
-/// sends little notices nothing. A message larger than the whole budget gets 1009 at once. Where the
-/// address space is bounded, its last 16 MiB count as held.
+/// sends little notices nothing. A message larger than the whole budget gets 1009 at once.
+///
+/// Where the address space is bounded (`RLIMIT_AS`), the budget is not all there is to find room in:
+/// beside it stand the stacks of the threads, 2 MiB each, and on glibc 64 MiB for each of the first threads,
+/// eight a core, whether they use them or not. So there a message also waits, and newcomers get 503, as
+/// long as less than 8 MiB and 192 KiB for each thread would stay free; newcomers leave 24 MiB more, so
+/// that a message can come through. Below some 300 MiB that leaves a server few connections. With the
+/// environment variable `MALLOC_ARENA_MAX=1` a process has far more room, and needs no other change.
 ///
 /// ```
 /// landline::set_memory_budget(256 << 20);
@@ -39,7 +47,7 @@ pub(crate) const FREE: usize = 64 << 10;
 /// ```
 pub fn set_memory_budget(bytes: usize) {
     LIMIT.store(bytes.min(UNSET - 1), Ordering::Relaxed);
-    lock(ledger()).serve(bytes, Instant::now());
+    lock(ledger()).serve(bytes);
 }
 
 /// Returns how many bytes of memory peers can make this process hold, as set by
@@ -57,23 +65,6 @@ pub fn memory_budget() -> usize {
     }
 }
 
-/// Returns how many bytes may be held: none beyond what is, where a bounded address space has no room
-/// for so many more and the reserve.
-fn limit_for(more: usize) -> usize {
-    let mut probe = Vec::<u8>::new();
-    let wanted = more.saturating_add(RESERVE);
-    let has_room = !Limits::bounds_address_space() || probe.try_reserve_exact(wanted).is_ok();
-    // Or else the compiler takes it for useless.
-    std::hint::black_box(&probe);
-    if has_room { memory_budget() } else { 0 }
-}
-
-/// What a bounded address space keeps for everything that is not asked for by `try_reserve`, in bytes:
-/// that aborts the process where there is nothing.
-const RESERVE: usize = 16 << 20;
-/// What a newcomer's thread takes of it, in bytes.
-const NEWCOMER: usize = 4 << 20;
-
 /// How many bytes there may be, also in a forked child.
 static LIMIT: AtomicUsize = AtomicUsize::new(UNSET);
 const UNSET: usize = usize::MAX;
@@ -88,8 +79,8 @@ fn ledger() -> &'static Mutex<Ledger> {
 
 /// Tells whether there is no room for anybody who may want some.
 pub(crate) fn is_exhausted() -> bool {
-    let limit = limit_for(NEWCOMER);
-    lock(ledger()).is_exhausted(limit)
+    let limit = memory_budget();
+    lock(ledger()).is_exhausted(limit) || !space::has_room_for_newcomer()
 }
 
 /// Wakes the thread that waits for room for this connection, if one does: the connection was cut.
@@ -102,6 +93,8 @@ pub(crate) fn wake(connection: u64) {
 pub(crate) struct Share {
     connection: u64,
     bytes: usize,
+    /// For what is about to be allocated.
+    claim: Option<Claim>,
     pause: Option<Pause>,
 }
 
@@ -129,6 +122,7 @@ impl Share {
         Self {
             connection,
             bytes: 0,
+            claim: None,
             pause: None,
         }
     }
@@ -138,13 +132,21 @@ impl Share {
         if bytes <= FREE.max(self.bytes) {
             return true;
         }
-        let limit = limit_for(bytes);
-        let took = lock(ledger()).take(bytes - self.bytes, limit);
+        self.claim = Claim::new(bytes);
+        let limit = memory_budget();
+        let took = self.claim.is_some() && lock(ledger()).take(bytes - self.bytes, limit);
         if took {
             self.bytes = bytes;
             self.pause = None;
+        } else {
+            self.claim = None;
         }
         took
+    }
+
+    /// Says that what it has grown to is allocated, or will not be.
+    pub(crate) fn settle(&mut self) {
+        self.claim = None;
     }
 
     /// Waits until it holds so many bytes in all, until the connection `is_cut` or the caller's
@@ -174,7 +176,8 @@ impl Share {
             patience,
             deadline,
         };
-        let room = waiting.wait(self.bytes, bytes, is_cut);
+        let (room, claim) = waiting.wait(self.bytes, bytes, is_cut);
+        self.claim = claim;
         match room {
             Room::Late => pause.waited += now.elapsed(),
             _ => self.pause = None,
@@ -188,11 +191,12 @@ impl Share {
     /// Gives back all of it: what was counted is the program's now, or gone.
     pub(crate) fn give_back(&mut self) {
         self.pause = None;
+        self.claim = None;
         if self.bytes > 0 {
-            let (bytes, limit) = (std::mem::take(&mut self.bytes), limit_for(0));
+            let (bytes, limit) = (std::mem::take(&mut self.bytes), memory_budget());
             let mut ledger = lock(ledger());
             ledger.give_back(self.connection, bytes);
-            ledger.serve(limit, Instant::now());
+            ledger.serve(limit);
         }
     }
 }
@@ -202,6 +206,10 @@ impl Drop for Share {
         self.give_back();
     }
 }
+
+/// The time after which a thread looks again whether the process has address space: nothing says so, as
+/// the program frees it.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// A thread that waits for room.
 struct Waiting {
@@ -213,25 +221,36 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Waits for `bytes` in place of those that are `held`.
-    fn wait(&self, held: usize, bytes: usize, is_cut: impl Fn() -> bool) -> Room {
-        if bytes > memory_budget() {
-            return Room::Refused;
+    /// Waits for `bytes` in place of those that are `held`, and for the address space for them.
+    fn wait(&self, held: usize, bytes: usize, is_cut: impl Fn() -> bool) -> (Room, Option<Claim>) {
+        let limit = memory_budget();
+        if bytes > limit {
+            return (Room::Refused, None);
         }
         let woken = Arc::new(Condvar::new());
-        let mut ledger = lock(ledger());
-        ledger.join(self.place, held, bytes - held, &woken);
-        let room = loop {
+        lock(ledger()).join(self.place, held, bytes - held, &woken);
+        let (room, claim) = loop {
+            // Asks the system, so not under the lock.
+            let claim = Claim::new(bytes);
+            let mut ledger = lock(ledger());
+            ledger.set_stuck(self.place, claim.is_none());
+            ledger.serve(limit);
             let now = Instant::now();
-            ledger.serve(limit_for(bytes), now);
-            match self.look(&mut ledger, now, is_cut()) {
-                Ok(room) => break room,
-                Err(until) => ledger = wait(&woken, ledger, Some(until)),
-            }
+            let until = match self.look(&mut ledger, now, is_cut()) {
+                Ok(room) => break (room, claim),
+                Err(until) if claim.is_none() => until.min(now + RETRY),
+                Err(until) => until,
+            };
+            drop(claim);
+            drop(wait(&woken, ledger, Some(until)));
         };
+        let mut ledger = lock(ledger());
+        if room == Room::Made {
+            ledger.note_moved(Instant::now());
+        }
         ledger.leave(self.place);
-        ledger.serve(limit_for(0), Instant::now());
-        room
+        ledger.serve(limit);
+        (room, claim.filter(|_| room == Room::Made))
     }
 
     /// Tells how the wait has ended, or when to look again.

@@ -4,15 +4,15 @@ use std::fmt;
 
 use super::{Reply, Request};
 
-/// A handler, which answers a request.
-pub(crate) type Answer = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
+/// A function that answers a request, as handlers and routers do.
+pub(crate) type Hook = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
 /// A middleware, which answers a request or passes it on.
 pub(super) type Layer = Box<dyn Fn(&mut Request, Next<'_>) -> Reply + Send + Sync>;
 
 /// Boxes a handler of any type that makes a reply.
-pub(crate) fn answer_by<R: Into<Reply>>(
+pub(crate) fn hook_of<R: Into<Reply>>(
     handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
-) -> Answer {
+) -> Hook {
     Box::new(move |request| {
         let answer = handler(request);
         Reply::of(request, answer)

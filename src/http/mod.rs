@@ -22,7 +22,7 @@ mod warnings;
 pub use auth::BasicAuth;
 pub(crate) use guard::Guard;
 pub use middleware::Next;
-pub(crate) use middleware::{Answer, answer_by};
+pub(crate) use middleware::{Hook, hook_of};
 pub(crate) use proxies::TrustedProxies;
 pub use reply::Reply;
 pub use request::Request;

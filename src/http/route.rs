@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::middleware::{Answer, Layer, Next};
+use super::middleware::{Hook, Layer, Next};
 use super::paths::Paths;
 use super::pattern::Pattern;
 use super::{Reply, Request};
@@ -15,7 +15,7 @@ use crate::Config;
 pub(super) struct Route {
     pub(super) pattern: Pattern,
     pub(super) accepts: Accepts,
-    pub(super) answer: Answer,
+    pub(super) answer: Hook,
     /// The settings of its WebSockets, instead of the router's.
     pub(super) config: Option<Arc<Config>>,
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{Method, StatusCode};
 
-use super::middleware::{Answer, Layer, Next, answer_by};
+use super::middleware::{Hook, Layer, Next, hook_of};
 use super::paths::Paths;
 use super::pattern::Pattern;
 use super::route::{Accepts, Route, choose, refuse, sort};
@@ -60,7 +60,7 @@ use crate::{Config, Error, IntoOutcome, Messages, Outcome, WebSocket};
 pub struct Router {
     routes: Vec<Route>,
     layers: Vec<Layer>,
-    fallback: Option<Answer>,
+    fallback: Option<Hook>,
     config: Option<Arc<Config>>,
     problem: Option<String>,
     /// The routes by path, or the problem with them. Made at the first use.
@@ -113,7 +113,7 @@ impl Router {
     }
 
     fn upgrade(self, path: &str, attach: Attach) -> Self {
-        let answer = answer_by(move |_| attach(Upgrade::new()));
+        let answer = hook_of(move |_| attach(Upgrade::new()));
         self.add(path, Accepts::WebSocket, answer)
     }
 
@@ -180,7 +180,7 @@ impl Router {
         handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
         match method.try_into() {
-            Ok(method) => self.add(path, Accepts::Method(method), answer_by(handler)),
+            Ok(method) => self.add(path, Accepts::Method(method), hook_of(handler)),
             Err(_) => self.note_problem(format!("the method for {path:?} is none")),
         }
     }
@@ -289,11 +289,11 @@ impl Router {
         mut self,
         handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.fallback = Some(answer_by(handler));
+        self.fallback = Some(hook_of(handler));
         self
     }
 
-    fn add(mut self, path: &str, accepts: Accepts, answer: Answer) -> Self {
+    fn add(mut self, path: &str, accepts: Accepts, answer: Hook) -> Self {
         match Pattern::parse(path) {
             Ok(pattern) => self.routes.push(Route {
                 pattern,

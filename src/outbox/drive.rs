@@ -117,13 +117,8 @@ impl<W: Wire> Outbox<W> {
             Ok(Ok(length)) => {
                 let mut queue = lock(&self.queue);
                 if let Some(writer) = queue.settle_alone(writer, length, weight) {
-                    self.go_on(
-                        queue,
-                        writer,
-                        Ok(()),
-                        Written::message(length, weight),
-                        weight,
-                    );
+                    let written = Written::message(length, weight);
+                    self.go_on(queue, writer, Ok(()), written, weight);
                 }
             }
             Ok(Err((result, written))) => {

@@ -1,11 +1,12 @@
 //! The sending side of a connection.
 //!
 //! An [`Outbox`] is two things. Its *queue* lies behind one short lock: where the connection stands,
-//! what waits, who waits for room, and the writer while nobody has it. The *writer* is a value: encoder,
-//! write buffer and wire. Whoever sends locks, is admitted, queues, takes the writer if it is there and
-//! unlocks; writes without blocking; locks, counts what has left, and takes more or puts the writer
-//! back. If the writer is not there, somebody is writing, and looks under the same lock before putting
-//! it back: nothing is left behind. There is no writer thread, no hand-over and no context switch.
+//! what waits, who waits for room, and the writer while nobody has it. The *writer* is a value:
+//! encoder, write buffer and wire. Whoever sends locks, is admitted, queues, takes the writer if it
+//! is there and unlocks; writes without blocking; locks, counts what has left, and takes more or puts
+//! the writer back. A message that is alone is not queued on its way to the writer. If the writer is
+//! not there, somebody is writing, and looks under the same lock before putting it back: nothing is
+//! left behind. There is no writer thread, no hand-over and no context switch.
 //!
 //! A socket that takes no more leaves the queue *stalled*. Then somebody waits for it, and that is
 //! decided under the lock: the connection's own thread that has nothing else to do, a sender that waits

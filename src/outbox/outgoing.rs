@@ -15,12 +15,6 @@ pub(crate) enum Outgoing {
     Stream,
 }
 
-impl From<Message> for Outgoing {
-    fn from(message: Message) -> Self {
-        Self::Message(message)
-    }
-}
-
 impl Outgoing {
     /// Returns what it takes of the budget's bytes.
     #[inline]

@@ -9,7 +9,7 @@ use super::connections::Connections;
 use super::{Server, Shared, start};
 use crate::error::about;
 use crate::held::memory_budget;
-use crate::http::{Answer, Attach, answer_by};
+use crate::http::{Attach, Hook, hook_of};
 use crate::process::Process;
 use crate::record::debug;
 use crate::sync::Mutex;
@@ -33,7 +33,7 @@ pub struct ServerBuilder {
     tls: Option<ServerTls>,
     decide: Option<Decide>,
     attach: Vec<Attach>,
-    hooks: Vec<Answer>,
+    hooks: Vec<Hook>,
     /// The settings of routes.
     route_configs: Vec<Arc<Config>>,
     invalid: Option<Error>,
@@ -152,7 +152,7 @@ impl ServerBuilder {
         mut self,
         answer: impl Fn(&mut Request) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.push(answer_by(answer));
+        self.hooks.push(hook_of(answer));
         self
     }
 
@@ -249,7 +249,7 @@ impl ServerBuilder {
 
 impl ServerBuilder {
     /// Makes the one hook from the settings.
-    fn hook(&mut self) -> Result<Answer, Error> {
+    fn hook(&mut self) -> Result<Hook, Error> {
         if let Some(invalid) = self.invalid.take() {
             return Err(invalid);
         }
@@ -282,7 +282,7 @@ const UNUSABLE: &str = "an address that cannot be used (write a host and a port,
 
 /// Answers upgrade requests as the program decides, and all others with an upgrade, which becomes
 /// 426.
-fn upgrading(decide: Option<Decide>, attach: Attach) -> Answer {
+fn upgrading(decide: Option<Decide>, attach: Attach) -> Hook {
     Box::new(move |request| {
         let decided = match &decide {
             Some(decide) if request.is_upgrade() => decide(request),

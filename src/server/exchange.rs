@@ -84,6 +84,7 @@ impl Exchange<'_> {
                 return Err(refuse(BadRequest::NO_MEMORY));
             }
             self.recv_some(received)?;
+            share.settle();
         }
     }
 

@@ -25,7 +25,7 @@ pub use self::report::{Stage, StopReport, StuckThread};
 use crate::connection::reader::on_connection_thread;
 use crate::error::about;
 use crate::group::{SlowPeers, send_to_each};
-use crate::http::{Answer, TrustedProxies};
+use crate::http::{Hook, TrustedProxies};
 use crate::outbox::uncork_thread;
 use crate::process::Process;
 use crate::record::{debug, error};
@@ -221,7 +221,7 @@ struct Shared {
     admission: Admission,
     /// The TLS settings, which can be replaced while the server runs.
     tls: Mutex<Option<Arc<Acceptor>>>,
-    hook: Answer,
+    hook: Hook,
     connections: Connections,
     /// The system's error code for the failure that ended the server.
     failure: OnceLock<i32>,

@@ -59,8 +59,8 @@ impl Limits {
         let left = self
             .address_space
             .map(|bytes| bytes.saturating_sub(budget as u64));
-        let stacks = left.map(|bytes| bytes / STACK);
-        let lowest = lowest([self.descriptors, self.threads, maps, self.pids, stacks]);
+        let spaces = left.map(|bytes| bytes / CONNECTION);
+        let lowest = lowest([self.descriptors, self.threads, maps, self.pids, spaces]);
         let connections = lowest.unwrap_or(u64::from(u32::MAX)) / 5 * 4;
         usize::try_from(connections).unwrap_or(usize::MAX).max(1)
     }
@@ -73,16 +73,12 @@ impl Limits {
     }
 }
 
-/// What a connection's thread takes of the address space, in bytes: the stack, the one for signals, their
-/// guards.
-const STACK: u64 = (2 << 20) + (64 << 10);
+/// What a connection takes of the address space, in bytes: its thread's stack, the one for signals and
+/// their guards, and what it may hold uncounted. What allocators take for threads is theirs to say:
+/// see `held::space`.
+const CONNECTION: u64 = (2 << 20) + (64 << 10) + (192 << 10);
 
 impl Limits {
-    /// Tells whether the address space of this process is bounded.
-    pub(crate) fn bounds_address_space() -> bool {
-        getrlimit(Resource::As).current.is_some()
-    }
-
     /// Returns the bytes of memory that this process may have.
     pub(crate) fn memory(&self) -> Option<usize> {
         let least = lowest([self.address_space, self.memory, self.physical])?;
@@ -192,7 +188,7 @@ mod tests {
             address_space: Some(512 << 20),
             ..Limits::default()
         };
-        assert_eq!(limits.max_connections(256 << 20), 96);
+        assert_eq!(limits.max_connections(256 << 20), 88);
         assert_eq!(limits.max_connections(usize::MAX), 1);
     }
 

@@ -2,6 +2,7 @@
 //!
 //! All code that differs between operating systems is in this folder.
 
+mod address_space;
 mod cgroups;
 mod dial;
 mod limits;
@@ -17,6 +18,7 @@ mod wake;
 use std::fs;
 use std::path::Path;
 
+pub(crate) use address_space::AddressSpace;
 pub(crate) use dial::dial;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{AcceptError, Listener};

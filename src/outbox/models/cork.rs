@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::world::{FakeWire, PLENTY, drive_with, explore, numbers, tick_corks};
+use super::world::{FakeWire, PLENTY, drive_with, explore, message, numbers, tick_corks};
 use crate::outbox::Cork;
 
 /// Two reading ends send to one connection, whose queue is full in between: one of them holds it, and
@@ -48,6 +48,33 @@ fn loom_ticks_let_everything_leave() {
         let sender = wire.spawn(move || theirs.send_numbers(2, 1));
         tick_corks();
         reader.join().expect("no panic");
+        sender.join().expect("no panic");
+        tick_corks();
+        outbox.assert_at_rest();
+        let frames = wire.frames();
+        let all = (numbers(&frames, 1), numbers(&frames, 2));
+        assert_eq!(all, (vec![0, 1], vec![0]));
+    });
+}
+
+/// A program's iterator that gives no more, beside a sender: what it has given, and is encoded, leaves
+/// with the ticks and in its order, whoever writes it.
+#[test]
+fn loom_what_is_encoded_at_once_leaves_with_the_ticks() {
+    explore(3, || {
+        let (wire, outbox) = FakeWire::with_outbox(PLENTY, 8);
+        let theirs = Arc::clone(&outbox);
+        let giver = wire.spawn(move || {
+            drive_with(&Cork::new());
+            for number in 0..2 {
+                let given = theirs.send_with_next(message(1, number));
+                given.expect("there is room");
+            }
+        });
+        let theirs = Arc::clone(&outbox);
+        let sender = wire.spawn(move || theirs.send_numbers(2, 1));
+        tick_corks();
+        giver.join().expect("no panic");
         sender.join().expect("no panic");
         tick_corks();
         outbox.assert_at_rest();

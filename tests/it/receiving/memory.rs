@@ -1,5 +1,7 @@
 //! The memory that peers make the process hold: messages half received, and bodies of requests.
 
+mod crowd;
+
 use std::thread;
 use std::time::Duration;
 

@@ -31,10 +31,16 @@ impl Probe {
     /// Begins likewise, by a client that the server needs.
     #[track_caller]
     pub(crate) fn by(client: &Client, server: &Server) -> Self {
+        Self::at(client, &server.url())
+    }
+
+    /// Begins likewise, with a server of any process.
+    #[track_caller]
+    pub(crate) fn at(client: &Client, url: &str) -> Self {
         let untouched = TestServer::echo();
-        let control = Pulse::of(&Client::new(), &untouched);
+        let control = Pulse::of(&Client::new(), &untouched.url());
         Self {
-            probe: Pulse::of(client, server),
+            probe: Pulse::of(client, url),
             control,
             _untouched: untouched,
         }
@@ -64,8 +70,8 @@ struct Pulse {
 
 impl Pulse {
     #[track_caller]
-    fn of(client: &Client, server: &Server) -> Self {
-        let (ws, mut messages) = client.open(server.url()).unwrap();
+    fn of(client: &Client, url: &str) -> Self {
+        let (ws, mut messages) = client.open(url).unwrap();
         let (echoes, over) = (
             Arc::new(AtomicU64::new(0)),
             Arc::new(AtomicBool::new(false)),

@@ -1,0 +1,207 @@
+//! A crowd of large messages against a server whose address space is bounded.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use landline::{Client, Config};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{KIB, MIB, patient};
+use crate::support::opcode::*;
+use crate::support::*;
+
+/// All that the server's process may map.
+const SPACE: usize = 512 * MIB;
+/// What each peer sends.
+const LARGE: usize = 16 * MIB;
+
+/// Serves in a process with a bounded address space until it is let go, and tells what it has needed.
+fn serve(config: Config) {
+    let limit = Rlimit {
+        current: Some(SPACE as u64),
+        ..getrlimit(Resource::As)
+    };
+    setrlimit(Resource::As, limit).unwrap();
+    let server = TestServer::echo_with(config);
+    tell(&server.local_addr().to_string());
+    until_released();
+    drop(server);
+    tell(&peak_kib().to_string());
+}
+
+/// Returns the most memory that this process has had in RAM, in KiB.
+fn peak_kib() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().trim_end_matches(" kB");
+    peak.parse().unwrap()
+}
+
+/// The server, who was there before the crowd, and the crowd.
+struct Scene {
+    server: Part,
+    address: SocketAddr,
+    probe: Probe,
+    /// Holds little, and waits.
+    small: RawPeer,
+    /// With their sockets, to break off.
+    peers: Vec<(RawPeer, TcpStream)>,
+}
+
+impl Scene {
+    /// Has so many peers come, of which the server may refuse some.
+    #[track_caller]
+    fn open(test: &str, count: usize) -> Self {
+        let mut server = Part::start(test, "server", &[]);
+        let address = server.hear().parse().unwrap();
+        let probe = Probe::at(&Client::new(), &format!("ws://{address}"));
+        let mut small = RawPeer::connect_to(address);
+        small.upgrade();
+        let peers = (0..count).filter_map(|_| knock_at(address)).collect();
+        Self {
+            server,
+            address,
+            probe,
+            small,
+            peers,
+        }
+    }
+
+    /// Asserts that whoever sends little is served.
+    #[track_caller]
+    fn serves_who_holds_little(&mut self) {
+        self.probe.keeps_up();
+        self.small.send(&Frame::new(BINARY, vec![1; 60 * KIB]));
+        assert_eq!(self.small.read_frame().payload.len(), 60 * KIB);
+    }
+
+    /// Lets the server go, asserts that it ends well, and checks what it has needed.
+    #[track_caller]
+    fn close(self) {
+        let Self { server, probe, .. } = self;
+        drop(probe);
+        let peak = server.finish().pop().unwrap().parse::<usize>().unwrap();
+        println!("{} MiB at most in RAM", peak / KIB);
+        assert!(peak / KIB < SPACE / 2 * 3 / 2 / MIB);
+    }
+}
+
+/// Comes as a newcomer: gets in, or 503.
+#[track_caller]
+fn knock_at(address: SocketAddr) -> Option<(RawPeer, TcpStream)> {
+    let stream = TcpStream::connect(address).unwrap();
+    let mut peer = RawPeer::over(stream.try_clone().unwrap());
+    let head = peer.try_upgrade();
+    let is_in = head.starts_with("HTTP/1.1 101 ");
+    assert!(is_in || head.starts_with("HTTP/1.1 503 "), "{head}");
+    is_in.then_some((peer, stream))
+}
+
+/// A crowd that sends all of its large messages but the last byte aborts nothing: whoever sends little is
+/// served, also when the crowd has left, and newcomers are served or get 503.
+#[test]
+fn crowd_aborts_nothing() {
+    const TEST: &str = "receiving::memory::crowd::crowd_aborts_nothing";
+    if part().is_some() {
+        return serve(patient());
+    }
+    for count in [22, 40] {
+        let mut scene = Scene::open(TEST, count);
+        let large = Frame::new(BINARY, vec![7; LARGE]).bytes(true);
+        let most = &large[..large.len() - 1];
+        let peers = std::mem::take(&mut scene.peers);
+        println!("{} of {count} are in", peers.len());
+        let sent = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            let mut streams = Vec::new();
+            for (mut peer, stream) in peers {
+                streams.push(stream);
+                let sent = &sent;
+                scope.spawn(move || {
+                    for piece in most.chunks(64 * KIB) {
+                        if peer.try_send_bytes(piece).is_err() {
+                            return;
+                        }
+                        sent.fetch_add(piece.len(), Ordering::Relaxed);
+                    }
+                });
+            }
+            settled("all that there is room for has come", || {
+                let before = sent.load(Ordering::Relaxed);
+                thread::sleep(ms(500));
+                before > 0 && sent.load(Ordering::Relaxed) == before
+            });
+            println!("{} MiB sent", sent.load(Ordering::Relaxed) / MIB);
+            scene.serves_who_holds_little();
+            for _ in 0..5 {
+                drop(knock_at(scene.address));
+            }
+            for stream in streams {
+                stream.shutdown(Shutdown::Both).unwrap();
+            }
+        });
+        scene.serves_who_holds_little();
+        scene.close();
+    }
+}
+
+/// Of large messages for which there is no room, one gets 1009 whenever `message_timeout` has passed; the
+/// others come through as soon as there is room for them.
+#[test]
+fn crowd_is_given_up_one_at_a_time() {
+    const TEST: &str = "receiving::memory::crowd::crowd_is_given_up_one_at_a_time";
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    if part().is_some() {
+        return serve(Config::new().ping_interval(None).message_timeout(TIMEOUT));
+    }
+    let mut scene = Scene::open(TEST, 22);
+    let large = Frame::new(BINARY, vec![7; LARGE]).bytes(true);
+    let peers = std::mem::take(&mut scene.peers);
+    let ends: Vec<_> = thread::scope(|scope| {
+        let sending: Vec<_> = peers
+            .into_iter()
+            .map(|(mut peer, _)| {
+                let large = &large;
+                scope.spawn(move || {
+                    let _ = peer.try_send_bytes(large);
+                    let frame = peer.read_frame();
+                    let is_close = frame.opcode == CLOSE;
+                    let code = is_close.then(|| frame.close_code().unwrap());
+                    (code, frame.payload.len(), Instant::now())
+                })
+            })
+            .collect();
+        while sending.iter().any(|peer| !peer.is_finished()) {
+            scene.serves_who_holds_little();
+            thread::sleep(ms(100));
+        }
+        sending
+            .into_iter()
+            .map(|peer| peer.join().unwrap())
+            .collect()
+    });
+    let mut counts = BTreeMap::new();
+    let mut given_up = Vec::new();
+    for (code, length, at) in ends {
+        *counts.entry(code).or_insert(0) += 1;
+        match code {
+            None => assert_eq!(length, LARGE),
+            Some(code) => {
+                assert_eq!(code, 1009);
+                given_up.push(at);
+            }
+        }
+    }
+    println!("{counts:?}");
+    given_up.sort();
+    if let [first, .., last] = given_up[..] {
+        let least = TIMEOUT * (given_up.len() as u32 - 1) / 2;
+        assert!(last - first >= least, "{:?}", last - first);
+    }
+    scene.serves_who_holds_little();
+    scene.close();
+}
