@@ -1,4 +1,4 @@
-//! Messages that leave in fragments while they are written: their way in.
+//! Messages that leave in fragments while they are written: their way into the queue.
 
 use std::sync::Arc;
 
@@ -13,12 +13,13 @@ use crate::protocol::{Fin, Opcode};
 use crate::{Overflow, SendErrorKind};
 
 impl<W: Wire> Outbox<W> {
-    /// Gives a streamed message its place behind what was sent before, waiting for one at most
-    /// `write_timeout`. One at a time.
+    /// Gives a streamed message its place behind the messages sent before, waiting for one at most
+    /// `write_timeout`. There is one streamed message at a time.
     pub(crate) fn begin_stream(self: &Arc<Self>, opcode: Opcode) -> Result<Stream, SendErrorKind> {
         let begun = self.with_queue(|queue, _| {
             let lane = queue.lane.get_or_insert_with(|| Box::new(Lane::new()));
-            // What is not finished now may never be: whoever tries again is to hear of the end.
+            // A message that is unfinished now may never end: a caller that tries again must learn
+            // of the connection's end.
             lane.begin(opcode).ok_or(if queue.life.is_open() {
                 SendErrorKind::Streaming
             } else {
@@ -48,7 +49,7 @@ impl<W: Wire> Outbox<W> {
         self.with_lane(Lane::take_over);
     }
 
-    /// Records that nobody writes the streamed message any more.
+    /// Records that no thread writes the streamed message any more.
     pub(crate) fn let_go_of_stream(&self) {
         self.with_lane(Lane::let_go);
     }
@@ -92,7 +93,7 @@ impl<W: Wire> Outbox<W> {
         lane.is_none_or(|lane| lane.fits(payload.len() as u64))
     }
 
-    /// Waits until a fragment fits. There is one author, who stands behind nobody.
+    /// Waits until a fragment fits. There is one author, so there is no line.
     fn wait_for_lane(self: &Arc<Self>, payload: &Bytes) -> Result<(), SendErrorKind> {
         let deadline = W::deadline(self.config.write_timeout);
         let bell = Queue::<W>::new_bell();

@@ -1,4 +1,4 @@
-//! How a queue ends: what is thrown away, and who is told.
+//! The end of a queue: the discarded messages, and their outcomes.
 
 use std::io;
 
@@ -11,11 +11,12 @@ use crate::outbox::{Urgency, Wire};
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, DeliveryError, Initiator};
 
-/// The reason a peer is told where TLS has used up its keys.
+/// The close reason if TLS has used up its keys.
 const WORN_OUT: &str = "the keys of this TLS connection are used up";
 
 impl<W: Wire> Queue<W> {
-    /// Admits nothing more, and wakes all who wait for room. Returns whether this call did.
+    /// Admits no more messages, and wakes all senders that wait for room. Returns whether this call
+    /// began it.
     pub(in crate::outbox) fn close(&mut self, by: Initiator, after: &mut Aftermath<W>) -> bool {
         let first = self.life.close(by);
         if first {
@@ -37,7 +38,7 @@ impl<W: Wire> Queue<W> {
         after.ring_all(self.lane.as_ref().and_then(|lane| lane.bell()));
     }
 
-    /// Throws away what waits, and counts it.
+    /// Discards the waiting messages, and counts them.
     pub(in crate::outbox) fn discard(&mut self, why: DeliveryError, after: &mut Aftermath<W>) {
         let why = *self.unsendable.get_or_insert(why);
         if std::mem::take(&mut self.streaming) {
@@ -66,7 +67,7 @@ impl<W: Wire> Queue<W> {
         after.give_up(outgoing, why);
     }
 
-    /// Ends the sending, if that is not over. Returns whether this call did.
+    /// Ends the sending, unless it has ended. Returns whether this call ended it.
     pub(in crate::outbox) fn end(&mut self, cause: CloseCause, after: &mut Aftermath<W>) -> bool {
         let why = cause.undelivered();
         let ended = self.life.end_sending(cause);
@@ -76,7 +77,7 @@ impl<W: Wire> Queue<W> {
         ended
     }
 
-    /// Throws away all that was not sent, and wakes all who wait.
+    /// Discards all that was not sent, and wakes all threads that wait.
     pub(in crate::outbox) fn end_unsent(&mut self, why: DeliveryError, after: &mut Aftermath<W>) {
         self.discard(why, after);
         self.control.clear();
@@ -91,7 +92,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Counts what the writer held when the sending ended, and keeps it no longer.
+    /// Counts what the writer held when the sending ended, and drops the writer.
     pub(in crate::outbox) fn bury(&mut self, mut writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
         let why = self.unsendable.unwrap_or(DeliveryError::Lost);
         let mut discarded = writer.discard();
@@ -104,7 +105,7 @@ impl<W: Wire> Queue<W> {
         after.bury(writer);
     }
 
-    /// Ends the sending after a failed write. What has arrived is still read.
+    /// Ends the sending after a failed write. Input that has arrived is still read.
     pub(in crate::outbox) fn lose(&mut self, error: io::Error, after: &mut Aftermath<W>) {
         if self.end(CloseCause::Lost(Some(error)), after) {
             self.life.fail_sending();

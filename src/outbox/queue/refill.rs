@@ -1,4 +1,5 @@
-//! What leaves next: control frames, messages in their order, fragments, and our Close.
+//! The choice of the next frames: control frames, messages in their order, fragments, and our
+//! Close.
 
 use super::{Queue, Seat};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::{CloseCode, DeliveryError};
 pub(super) const BATCH_MESSAGES: usize = 1_024;
 
 impl<W: Wire> Queue<W> {
-    /// Takes the writer, unless somebody has it or waits for the socket.
+    /// Takes the writer, unless a thread has it or waits for the socket.
     #[inline]
     pub(in crate::outbox) fn take_writer(&mut self) -> Option<Box<Writer<W>>> {
         if self.stall.is_some() {
@@ -37,7 +38,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Takes the writer with what waits, if it is there and something does.
+    /// Takes the writer with the waiting frames, if it is there and there are any.
     pub(in crate::outbox) fn take_to_write(
         &mut self,
         after: &mut Aftermath<W>,
@@ -51,7 +52,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Takes the writer for a message of one frame, if nothing else waits or is being written: then
-    /// there is room for it, too. Any other has to queue.
+    /// there is room for the message, too. Any other message has to queue.
     #[inline]
     pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
         let is_alone = self.budget.places() == 0 && self.is_quiet();
@@ -68,14 +69,14 @@ impl<W: Wire> Queue<W> {
         self.stall.is_none() && matches!(self.writer, Seat::Here(_))
     }
 
-    /// Tells whether nothing is to be written before what comes now.
+    /// Tells whether nothing is to be written before a new message.
     pub(in crate::outbox) fn has_nothing_before(&self) -> bool {
         let no_message = self.channel.is_empty() && self.split.is_none() && !self.streaming;
         no_message && self.control.is_empty() && !self.owes
     }
 
-    /// Tells whether the connection is open, and nothing but messages has to be thought of: nothing is to
-    /// overtake them, and nobody waits for room or for whatever happens.
+    /// Tells whether the connection is open and there are only messages: nothing is to overtake
+    /// them, and no thread waits for room or for a change.
     #[inline]
     pub(in crate::outbox) fn is_quiet(&self) -> bool {
         let nothing_overtakes = self.control.is_empty() && !self.owes;
@@ -83,7 +84,7 @@ impl<W: Wire> Queue<W> {
         self.life.is_open() && nothing_overtakes && nobody_waits
     }
 
-    /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
+    /// Gives the writer the next frames, at a frame boundary. Returns false if there are none.
     pub(in crate::outbox) fn refill(
         &mut self,
         writer: &mut Writer<W>,
@@ -113,7 +114,7 @@ impl<W: Wire> Queue<W> {
         writer.expect(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
             let Some(frame) = self.next_frame(writer, after) else {
-                // All that was admitted before our Close has left, or never will.
+                // Everything that was admitted before our Close has left, or never will.
                 let drained = !self.streaming && self.channel.is_empty();
                 return self.refill_close(writer, drained, after);
             };
@@ -122,7 +123,8 @@ impl<W: Wire> Queue<W> {
             bytes += length;
             messages += 1;
             if length >= LARGE as u64 {
-                // It leaves from where it lies: what is encoded now would stand inside it.
+                // The payload leaves without a copy. Frames that are encoded now would come inside
+                // it.
                 return;
             }
         }
@@ -148,7 +150,7 @@ impl<W: Wire> Queue<W> {
                     self.split = Some(Box::new(Split::of(frame)));
                 }
                 Ok(frame) => return Some(frame),
-                // Whoever confirms has begun the numbers.
+                // The caller of `confirm` has made the pings.
                 Err(Outgoing::Barrier(promise)) => {
                     let payload = self.pings.as_mut()?.next(Some(promise));
                     let payload = Bytes::copy_from_slice(&payload);
@@ -159,9 +161,9 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Gives up a streamed message whose end will not come, as the connection is closing. Of one that
-    /// has begun nothing may come behind: the Close goes in its middle (RFC 6455, section 5.4).
-    /// Returns `None` if nothing is to be written behind it for now.
+    /// Gives up a streamed message whose end will not come, because the connection is closing. If
+    /// it has begun, nothing may follow it: the Close goes in its middle (RFC 6455, section 5.4).
+    /// Returns `None` if nothing may be written behind it for now.
     fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<()> {
         if self.life.is_open() {
             return None;
@@ -190,8 +192,8 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Tells whether nothing is left to be written: our Close has left, or there is none and all else
-    /// has.
+    /// Tells whether nothing is left to be written: our Close has left, or there is none and
+    /// everything else has left.
     pub(in crate::outbox) fn is_flushed(&self) -> bool {
         if self.life.is_sending_over() || self.life.close_left_at().is_some() {
             return true;
@@ -206,7 +208,8 @@ impl<W: Wire> Queue<W> {
     }
 }
 
-/// RFC 6455, section 7.1.5: 1005 stands for a Close without a code, and is never sent.
+/// Makes the payload of a Close. RFC 6455, section 7.1.5: 1005 stands for a Close without a code,
+/// and is never sent.
 fn payload_of(close: &CloseFrame) -> Vec<u8> {
     if close.code == CloseCode::NO_STATUS {
         return Vec::new();
