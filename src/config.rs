@@ -129,10 +129,11 @@ impl Config {
     }
 
     /// Sets how many bytes of payload may wait to be written; 1 MiB by default. A larger message is
-    /// taken while the queue is empty, so 0 queues one at a time. A full queue makes [`send`](crate::WebSocket::send) wait.
+    /// taken while the queue is empty, so 0 queues one at a time. A full queue
+    /// makes [`send`](crate::WebSocket::send) wait.
     ///
     /// No budget of the process covers what queues hold: all of them together may hold twice this number
-    /// times the connections ([`max_connections`](crate::ServerBuilder::max_connections)), where nobody
+    /// times the connections ([`max_connections`](crate::ServerBuilder::max_connections)), if no peer
     /// reads. To choose it, divide the memory that you can spare by twice the connections: with 1 GiB and
     /// 10,000 connections that is 50 KiB.
     #[must_use]

@@ -107,7 +107,7 @@
 //! # TLS
 //!
 //! [`ServerBuilder::tls`] takes an [`Identity`], and the server speaks `wss://` and `https://`. A
-//! client speaks it where the URL says so; [`TlsOptions`] says whom it trusts.
+//! client speaks it if the URL says so; [`TlsOptions`] sets which servers it trusts.
 //!
 //! ```no_run
 //! use landline::{Client, Identity, Server, TlsOptions};
@@ -129,7 +129,7 @@
 //! trusts. The feature `tls-vendored` builds OpenSSL from source.
 //!
 //! A certificate, key or setting that cannot be used is an error at [`bind`](ServerBuilder::bind),
-//! [`set_tls`](Server::set_tls) or when connecting, and says what is wrong with it.
+//! [`set_tls`](Server::set_tls) or when connecting, and tells what is wrong with it.
 //!
 //! # Sending
 //!

@@ -159,7 +159,7 @@ impl Drop for MessageWriter {
     fn drop(&mut self) {
         if !self.finished {
             self.connection.fail_unfinished();
-            self.connection.outbox.let_go_of_stream();
+            self.connection.outbox.leave_stream();
         }
     }
 }

@@ -71,7 +71,7 @@ impl<'a> Connecting<'a> {
         self.redirects_left -= 1;
         if !redirect::is_same_origin(&self.url, &next) {
             // The headers stay left out, even if a later redirect leads back to the first origin.
-            self.headers = redirect::for_strangers(&self.headers);
+            self.headers = redirect::for_other_origin(&self.headers);
             self.subprotocols.clone_from(&self.client.subprotocols);
         }
         self.url = next;

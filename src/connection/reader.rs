@@ -522,7 +522,7 @@ impl Reader {
         socket: &Socket,
         received: io::Result<usize>,
     ) -> Result<bool, Option<io::Error>> {
-        if socket.owes() {
+        if socket.needs_flush() {
             self.connection.outbox.flush_wire();
         }
         match received {
@@ -662,7 +662,8 @@ impl Reader {
                 Ok(1..) => {}
                 // The bytes that TLS has to send are given up. The input that came with them may be
                 // read.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.owes() => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.needs_flush() => {
+                }
                 _ => break,
             }
         }

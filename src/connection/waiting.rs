@@ -126,9 +126,9 @@ impl Drop for CloseOnDrop {
         connection.wait_hung_up(Instant::now() + patience);
         // An `on_close` that waits for this very thread, such as for a lock that it holds, is not
         // waited for any longer.
-        let _ = connection.wait_finished(Some(Instant::now() + LAST_CALL));
+        let _ = connection.wait_finished(Some(Instant::now() + ON_CLOSE_GRACE));
     }
 }
 
 /// The time for which the drop of the last handle waits for `on_close` beyond the closing handshake.
-const LAST_CALL: Duration = Duration::from_millis(250);
+const ON_CLOSE_GRACE: Duration = Duration::from_millis(250);

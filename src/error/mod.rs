@@ -80,7 +80,7 @@ impl Error {
     ///
     /// | it may | it will not |
     /// |---|---|
-    /// | nobody listens yet, no way leads there, the name is not known just now | the URL or a setting cannot be used |
+    /// | no server listens yet, no route leads there, the name is unknown for now | the URL or a setting cannot be used |
     /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
     /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
     /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |

@@ -30,7 +30,7 @@ pub(crate) fn target(from: &Url, response: &Response<()>) -> Result<Option<Url>,
 
 /// Returns the headers that may be sent to another origin: none for the first host alone, and none
 /// that the program has marked as sensitive.
-pub(crate) fn for_strangers(headers: &HeaderMap) -> HeaderMap {
+pub(crate) fn for_other_origin(headers: &HeaderMap) -> HeaderMap {
     // RFC 9110 15.4: a client may remove fields that the program has added, above all credentials.
     const OWN: [HeaderName; 4] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST];
     let may_leave =

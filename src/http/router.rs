@@ -45,7 +45,7 @@ use crate::{Config, Error, IntoOutcome, Messages, Outcome, WebSocket};
 ///   as a refusal. A GET handler may also answer with an [`Upgrade`] of its own making.
 /// - A plain GET of a WebSocket's path gets 426.
 /// - HEAD is answered by the GET handler; the body stays behind.
-/// - An unknown path gets 404, or what the [`fallback`](Self::fallback) says. A method that nothing
+/// - An unknown path gets 404, or the answer of the [`fallback`](Self::fallback). A method that nothing
 ///   at the path is for, OPTIONS as any other, gets 405 with `Allow`.
 ///
 /// # Threads

@@ -78,7 +78,7 @@ impl<W: Wire> Aftermath<W> {
     }
 
     /// Drops a writer that is not needed any more.
-    pub(super) fn bury(&mut self, writer: Box<Writer<W>>) {
+    pub(super) fn drop_writer(&mut self, writer: Box<Writer<W>>) {
         self.0.push(Task::Bury(writer));
     }
 

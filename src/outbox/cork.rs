@@ -61,7 +61,7 @@ impl<W: Wire> Cork<W> {
         let outboxes = mem::take(&mut held.outboxes);
         drop(held);
         for outbox in outboxes {
-            outbox.let_go();
+            outbox.write_held();
         }
     }
 
@@ -89,7 +89,7 @@ impl<W: Wire> Cork<W> {
 
 impl<W: Wire> Outbox<W> {
     /// Lets the messages leave that a cork has held back.
-    pub(super) fn let_go(self: &Arc<Self>) {
+    pub(super) fn write_held(self: &Arc<Self>) {
         self.write_by(|queue, after| {
             queue.corked = false;
             queue.take_to_write(after)

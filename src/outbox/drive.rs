@@ -179,7 +179,7 @@ impl<W: Wire> Outbox<W> {
     #[cold]
     fn abandon(self: &Arc<Self>, writer: Box<Writer<W>>) {
         self.cut(CloseCause::Aborted);
-        self.with_queue(|queue, after| queue.bury(writer, after));
+        self.with_queue(|queue, after| queue.discard_writer(writer, after));
     }
 
     /// Ends the background's wait for writability. If a sender waits for room, it writes on itself.

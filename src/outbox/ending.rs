@@ -12,7 +12,7 @@ use crate::protocol::CloseFrame;
 use crate::{CloseCode, CloseEvent, DeliveryError, Error, Initiator, Timeout};
 
 /// The close reason after a keepalive timeout.
-const SILENT: &str = "keepalive ping timeout";
+const PING_TIMEOUT: &str = "keepalive ping timeout";
 
 impl<W: Wire> Outbox<W> {
     /// Begins the closing handshake, unless it has begun. Messages sent before go first. Returns
@@ -98,13 +98,13 @@ impl<W: Wire> Outbox<W> {
         let mut after = Aftermath::new();
         let mut queue = lock(&self.queue);
         // A Close that is with the kernel is the last frame there, and may still arrive.
-        let said_all = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
-        let said_all = said_all && matches!(cause, CloseCause::Timeout(Timeout::Pong));
+        let all_sent = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
+        let all_sent = all_sent && matches!(cause, CloseCause::Timeout(Timeout::Pong));
         let cut = queue.cut(cause, &mut after);
         let wire = queue.wire.clone().filter(|_| cut);
         self.unlock(queue, after);
         if let Some(wire) = wire {
-            wire.cut(if said_all {
+            wire.cut(if all_sent {
                 Rest::Sent
             } else {
                 Rest::Discarded
@@ -116,7 +116,7 @@ impl<W: Wire> Outbox<W> {
     /// Cuts the connection of a silent peer. The peer gets a Close if its socket takes that at
     /// once.
     pub(crate) fn cut_silent(self: &Arc<Self>) {
-        let close = CloseFrame::cut_to_fit(CloseCode::INTERNAL_ERROR, SILENT);
+        let close = CloseFrame::cut_to_fit(CloseCode::INTERNAL_ERROR, PING_TIMEOUT);
         self.with_queue(|queue, after| {
             queue.close(Initiator::Local, after);
             queue.overtake(close, after);

@@ -27,7 +27,7 @@ pub(super) struct Lane {
 /// The thread that writes the newest of the messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Author {
-    Nobody,
+    None,
     /// The message is about to get its place in the channel.
     Opening,
     Thread(ThreadId),
@@ -58,7 +58,7 @@ impl Lane {
             streams: VecDeque::new(),
             budget: Budget::bounded(BYTES, FRAGMENTS),
             last_number: 0,
-            author: Author::Nobody,
+            author: Author::None,
             bell: None,
         }
     }
@@ -66,7 +66,7 @@ impl Lane {
     /// Begins a message, unless another one is still written. It must get the next place of a
     /// stream in the channel, or be [withdrawn](Self::withdraw).
     pub(super) fn begin(&mut self, opcode: Opcode) -> Option<Stream> {
-        if self.author != Author::Nobody {
+        if self.author != Author::None {
             return None;
         }
         self.author = Author::Opening;
@@ -84,7 +84,7 @@ impl Lane {
     /// Takes back a message that got no place.
     pub(super) fn withdraw(&mut self, stream: Stream) {
         self.streams.retain(|other| other.number != stream.number);
-        self.author = Author::Nobody;
+        self.author = Author::None;
     }
 
     /// Records that this thread writes from now on.
@@ -93,8 +93,8 @@ impl Lane {
     }
 
     /// Records that no thread writes any more.
-    pub(super) fn let_go(&mut self) {
-        self.author = Author::Nobody;
+    pub(super) fn clear_author(&mut self) {
+        self.author = Author::None;
     }
 
     pub(super) fn is_written_by_this_thread(&self) -> bool {
@@ -121,7 +121,7 @@ impl Lane {
         self.budget.take(payload.len() as u64);
         fragments.waiting.push_back((payload, fin));
         if fin == Fin::Last {
-            self.let_go();
+            self.clear_author();
         }
         true
     }

@@ -75,7 +75,7 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Writes the wire's own bytes, such as TLS's records, without blocking.
     fn flush(&self) -> io::Result<()>;
     /// Tells whether the wire will soon take no more, as TLS at the end of its keys.
-    fn is_worn_out(&self) -> bool {
+    fn nears_key_limit(&self) -> bool {
         false
     }
     /// Tells whether it belongs to this process, which may be a child that was forked while it was
@@ -140,7 +140,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Lets the wire's own bytes leave, and those that have waited for its input.
     pub(crate) fn flush_wire(self: &Arc<Self>) {
-        self.write_by(Queue::owe);
+        self.write_by(Queue::request_flush);
     }
 
     /// Sets the policy of sends for a full queue from now on.
@@ -163,7 +163,7 @@ impl<W: Wire> Outbox<W> {
         self: &Arc<Self>,
         deadline: Option<Instant>,
     ) -> Result<(), WaitError> {
-        self.let_all_leave();
+        self.write_all_held();
         let mut queue = lock(&self.queue);
         if queue.is_streaming_here() {
             return Err(WaitError::WouldDeadlock);

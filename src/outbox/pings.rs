@@ -147,7 +147,7 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
         let (promise, delivery) = delivery();
         self.begin_numbers();
-        self.let_all_leave();
+        self.write_all_held();
         self.wait_in_line(Outgoing::Barrier(promise), || deadline)
             .map_err(|(kind, _)| match kind {
                 SendErrorKind::Timeout => WaitError::Timeout,

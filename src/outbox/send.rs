@@ -133,7 +133,7 @@ impl<W: Wire> Outbox<W> {
         let may_leave = queue.has_idle_writer() || waits;
         drop(queue);
         if may_leave {
-            self.let_all_leave();
+            self.write_all_held();
         }
         if waits {
             return self.wait_in_line(outgoing, || W::deadline(self.config.write_timeout));
@@ -178,7 +178,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Lets the messages of this queue leave, and all that this thread holds back.
-    pub(super) fn let_all_leave(self: &Arc<Self>) {
+    pub(super) fn write_all_held(self: &Arc<Self>) {
         W::uncork();
         self.write_waiting();
     }

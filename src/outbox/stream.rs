@@ -50,8 +50,8 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Records that no thread writes the streamed message any more.
-    pub(crate) fn let_go_of_stream(&self) {
-        self.with_lane(Lane::let_go);
+    pub(crate) fn leave_stream(&self) {
+        self.with_lane(Lane::clear_author);
     }
 
     fn with_lane(&self, change: impl FnOnce(&mut Lane)) {
@@ -68,7 +68,7 @@ impl<W: Wire> Outbox<W> {
         fin: Fin,
     ) -> Result<(), SendErrorKind> {
         if !self.has_room_for_fragment(&payload) {
-            self.let_all_leave();
+            self.write_all_held();
             self.wait_for_lane(&payload)?;
         }
         let corked = W::is_corked();

@@ -86,8 +86,8 @@ impl Wire for SocketWire {
         self.socket.flush()
     }
 
-    fn is_worn_out(&self) -> bool {
-        self.socket.is_worn_out()
+    fn nears_key_limit(&self) -> bool {
+        self.socket.nears_key_limit()
     }
 
     fn is_own(&self) -> bool {
@@ -140,7 +140,7 @@ impl Wire for SocketWire {
         });
         match gathered {
             Ok(cork) => cork.hold(outbox),
-            Err(_) => outbox.let_go(),
+            Err(_) => outbox.write_held(),
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Writer<W> {
     /// The frames whose last byte the kernel has not taken.
     unsent: VecDeque<Unsent>,
     /// The flag that the wire has bytes of its own to write.
-    owes: bool,
+    needs_flush: bool,
     /// Used payloads. They are dropped where no lock is held.
     spent: Vec<Bytes>,
 }
@@ -76,7 +76,7 @@ impl<W: Wire> Writer<W> {
             written: 0,
             large: None,
             unsent: VecDeque::new(),
-            owes: false,
+            needs_flush: false,
             spent: Vec::new(),
         }
     }
@@ -95,17 +95,17 @@ impl<W: Wire> Writer<W> {
 
     /// Lets the wire's own bytes leave with the next write.
     pub(super) fn flush_wire(&mut self) {
-        self.owes = true;
+        self.needs_flush = true;
     }
 
     /// Tells whether everything it was given is with the kernel.
     pub(super) fn is_done(&self) -> bool {
-        self.batch.is_empty() && self.unsent.is_empty() && !self.owes
+        self.batch.is_empty() && self.unsent.is_empty() && !self.needs_flush
     }
 
     /// Tells whether the wire will soon take no more.
-    pub(super) fn is_worn_out(&self) -> bool {
-        self.wire.is_worn_out()
+    pub(super) fn nears_key_limit(&self) -> bool {
+        self.wire.nears_key_limit()
     }
 
     /// Tells whether the wire is this process's.
@@ -195,7 +195,7 @@ impl<W: Wire> Writer<W> {
         };
         if encoded.is_empty() && uncopied.is_empty() {
             self.wire.flush()?;
-            self.owes = false;
+            self.needs_flush = false;
             return Ok(0);
         }
         let parts = [IoSlice::new(encoded), IoSlice::new(uncopied)];
@@ -218,7 +218,7 @@ impl<W: Wire> Writer<W> {
     #[inline]
     fn note_written(&mut self, length: usize) {
         // The wire's own bytes have left with it.
-        self.owes = false;
+        self.needs_flush = false;
         self.written += length;
         if self.written == self.encoded.len() {
             self.encoded.clear();
@@ -325,7 +325,7 @@ impl<W: Wire> Writer<W> {
         self.spent.extend(large.map(|large| large.payload));
         self.encoded = Vec::new();
         self.written = 0;
-        self.owes = false;
+        self.needs_flush = false;
         discarded
     }
 

@@ -331,7 +331,7 @@ mod tests {
                 assert_eq!(ours.opcode.to_wire(), theirs.opcode, "{bytes:x?}");
                 assert_eq!(ours.key.map(MaskKey::as_bytes), theirs.mask, "{bytes:x?}");
             }
-            // What is illegal is none of tungstenite's business, but it is whole.
+            // tungstenite does not judge illegal frames, but this one is whole.
             (Err(violation), Ok(Some(_))) => assert_ne!(violation, RESERVED_OPCODE),
             (ours, theirs) => panic!("{bytes:x?}: {ours:?}, {theirs:?}"),
         }

@@ -32,28 +32,28 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
         lingering: Lingering::new(shared.max_lingering),
         trouble: Trouble::default(),
     };
-    let mut has_knocked = false;
+    let mut is_ready = false;
     while !shared.connections.is_stopping() {
         match listener.accept() {
             Ok(socket) => {
                 accepting.admit(socket);
                 // Usually no other connection is waiting, which a wait finds out at less cost than
                 // an accept.
-                has_knocked = accepting.wait(listener);
+                is_ready = accepting.wait(listener);
                 continue;
             }
-            Err(AcceptError::Nobody) if !has_knocked => {
-                has_knocked = accepting.wait(listener);
+            Err(AcceptError::NoConnection) if !is_ready => {
+                is_ready = accepting.wait(listener);
                 continue;
             }
             // The listener was reported ready, and had no connection. This must not go on for ever.
-            Err(AcceptError::Nobody) => accepting.lose(&"nobody was there"),
+            Err(AcceptError::NoConnection) => accepting.lose(&"no connection was there"),
             Err(AcceptError::Newcomer(error)) => accepting.lose(&error),
             Err(AcceptError::Unusable(error)) => debug!("a connection is of no use: {error}"),
             Err(AcceptError::System(error)) => accepting.fail(&error),
             Err(AcceptError::Listener(error)) => return Err(error),
         }
-        has_knocked = false;
+        is_ready = false;
     }
     Ok(())
 }

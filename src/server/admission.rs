@@ -47,7 +47,7 @@ impl Admission {
     pub(super) fn quota(&self, socket: &Socket) -> Option<(IpAddr, usize)> {
         let limit = self.max_connections_per_ip?;
         let peer = socket.peer_addr().canonical_ip()?;
-        (!self.proxies.contains(peer)).then_some((household(peer), limit))
+        (!self.proxies.contains(peer)).then_some((client_network(peer), limit))
     }
 
     fn note(&mut self, result: Result<(), String>) {
@@ -59,7 +59,7 @@ impl Admission {
 
 /// Returns the address that stands for all addresses of one client. RFC 6177 2: an IPv6 client gets
 /// a whole network, and chooses the last 64 bits itself.
-fn household(address: IpAddr) -> IpAddr {
+fn client_network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -293,7 +293,7 @@ mod tests {
 
     /// Of IPv6 the first 64 bits count, of IPv4 all.
     #[test]
-    fn households() {
+    fn client_networks() {
         for (address, stands_for) in [
             ("192.0.2.77", "192.0.2.77"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
@@ -301,8 +301,8 @@ mod tests {
             ("2001:db8:1:3::1", "2001:db8:1:3::"),
             ("::1", "::"),
         ] {
-            let household = household(address.parse().unwrap());
-            assert_eq!(household.to_string(), stands_for, "{address}");
+            let client_network = client_network(address.parse().unwrap());
+            assert_eq!(client_network.to_string(), stands_for, "{address}");
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{CloseCode, Config, Error, Messages, Outcome, Reply, Request, Upgrade
 
 /// The time for which the handler's thread waits, after the closing handshake's own, to get the
 /// reading end back.
-const LAST_CALL: Duration = Duration::from_secs(1);
+const RETURN_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
 // The steps are not inlined, so that the next step can use the stack of the one before. A thread
@@ -252,7 +252,7 @@ fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader
         Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),
         Err(failure) => connection.fail_callback(failure),
     }
-    let by = connection.limit_closing() + LAST_CALL;
+    let by = connection.limit_closing() + RETURN_GRACE;
     let patience = by.saturating_duration_since(Instant::now());
     if let Ok(mut reader) = returned.recv_timeout(patience) {
         reader.discard_until_closed();

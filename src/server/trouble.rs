@@ -15,7 +15,7 @@ pub(super) struct Trouble {
     lost: u32,
     lost_since: Option<Instant>,
     /// The flag that waiting for newcomers fails.
-    is_blind: bool,
+    wait_fails: bool,
     is_told: bool,
     told_at: Option<Instant>,
 }
@@ -59,7 +59,7 @@ impl Trouble {
 
     /// Notes whether waiting for newcomers works.
     pub(super) fn wait(&mut self, failure: Option<&dyn Display>) {
-        self.is_blind = failure.is_some();
+        self.wait_fails = failure.is_some();
         match failure {
             // The wait itself has taken its time, so there is no pause.
             Some(error) => self.tell(error),
@@ -76,7 +76,7 @@ impl Trouble {
 
     /// Notes that a connection was accepted and is served.
     pub(super) fn serve(&mut self) {
-        if self.is_told && !self.is_blind {
+        if self.is_told && !self.wait_fails {
             self.is_told = false;
             info!("accepting connections again");
         }
@@ -104,7 +104,7 @@ mod tests {
 
     const WHY: &str = "why";
 
-    /// Pauses double up to a second, and begin anew once somebody could be accepted.
+    /// Pauses double up to a second, and begin anew once a connection was accepted.
     #[test]
     fn pauses_double() {
         let mut trouble = Trouble::default();
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(trouble.lose(&WHY), None);
     }
 
-    /// Trouble is over when somebody is served, unless waiting still fails.
+    /// Trouble is over when a connection is served, unless waiting still fails.
     #[test]
     fn trouble_ends_when_somebody_is_served() {
         let mut trouble = Trouble::default();

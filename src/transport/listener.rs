@@ -27,7 +27,7 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 pub(crate) enum AcceptError {
     /// No connection waits to be accepted.
-    Nobody,
+    NoConnection,
     /// One connection is lost. The next may be there already.
     Newcomer(io::Error),
     /// The accepted socket is unusable, for example because its peer has reset it.
@@ -74,11 +74,11 @@ impl Listener {
         let (later, sooner) = self.sockets.split_at(first);
         for socket in sooner.iter().chain(later) {
             match accept_at(socket) {
-                Err(AcceptError::Nobody) => {}
+                Err(AcceptError::NoConnection) => {}
                 accepted => return accepted,
             }
         }
-        Err(AcceptError::Nobody)
+        Err(AcceptError::NoConnection)
     }
 
     /// Returns the wake-up of the thread that waits here.
@@ -90,22 +90,22 @@ impl Listener {
     /// arrived. It seems so for a broken listening socket too: accepting then reports the error.
     pub(crate) fn wait(&self) -> io::Result<bool> {
         let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
-        let knocks = self.sockets.iter();
-        fds.extend(knocks.map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let sockets = self.sockets.iter();
+        fds.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
         poll_all(&mut fds, None)?;
         let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
         if ready.next() == Some(true) {
             self.wake.clear();
         }
-        let knocks: Vec<_> = ready.collect();
-        Ok(self.pass_turn(&knocks))
+        let ready: Vec<_> = ready.collect();
+        Ok(self.pass_turn(&ready))
     }
 
     /// Moves the turn to the next socket that is ready. Returns false if there is none.
-    fn pass_turn(&self, knocks: &[bool]) -> bool {
-        let turn = self.turn.load(Ordering::Relaxed) % knocks.len();
-        let (later, sooner) = knocks.split_at(turn);
-        let passed = sooner.iter().chain(later).position(|knocks| *knocks);
+    fn pass_turn(&self, ready: &[bool]) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed) % ready.len();
+        let (later, sooner) = ready.split_at(turn);
+        let passed = sooner.iter().chain(later).position(|ready| *ready);
         self.turn.fetch_add(passed.unwrap_or(0), Ordering::Relaxed);
         passed.is_some()
     }
@@ -128,7 +128,7 @@ impl AcceptError {
     /// Classifies an error by the list of accept(2).
     fn of(error: io::Error) -> Self {
         match Errno::from_io_error(&error) {
-            Some(Errno::AGAIN) => Self::Nobody,
+            Some(Errno::AGAIN) => Self::NoConnection,
             Some(
                 Errno::CONNABORTED
                 | Errno::HOSTDOWN

@@ -57,7 +57,7 @@ impl Socket {
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is input. 0 is the end.
-    /// `WouldBlock` means that TLS [has something to write](Self::owes) before the next read.
+    /// `WouldBlock` means that TLS [has something to write](Self::needs_flush) before the next read.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.recv_by(buffer, |buffer| self.stream.recv(buffer))
     }
@@ -276,8 +276,8 @@ impl Socket {
 
     /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input
     /// may be tried again. The caller asks after every read.
-    pub(crate) fn owes(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.owes())
+    pub(crate) fn needs_flush(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.needs_flush())
     }
 
     /// Writes TLS's own records, such as answers to key updates, without blocking. The rest of an
@@ -288,8 +288,8 @@ impl Socket {
     }
 
     /// Tells whether the keys of TLS are nearly used up, so that the connection must be closed.
-    pub(crate) fn is_worn_out(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.is_worn_out())
+    pub(crate) fn nears_key_limit(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.nears_key_limit())
     }
 
     /// Returns the certificates that the peer has shown, in DER, its own first.
@@ -332,7 +332,7 @@ impl tls::BlockingIo for Socket {
 }
 
 /// Tells whether a write waits for more input, and not for room in the socket: a TLS peer does its
-/// handshake anew. Reading goes on as usual, and [`Socket::owes`] tells when to try again.
+/// handshake anew. Reading goes on as usual, and [`Socket::needs_flush`] tells when to try again.
 pub(crate) fn wants_input(error: &io::Error) -> bool {
     tls::wants_input(error)
 }

@@ -184,7 +184,7 @@ impl Endpoint {
             if fin == Fin::Last {
                 self.sent[number] = Some(sent);
                 self.stream = None;
-                self.outbox.let_go_of_stream();
+                self.outbox.leave_stream();
             }
         }
     }

@@ -26,17 +26,17 @@ impl<W: Wire> Queue<W> {
         if result.is_ok() {
             *share = share.saturating_sub(written.length);
             self.account(written, after);
-            if writer.is_worn_out() {
+            if writer.nears_key_limit() {
                 self.retire(after);
             }
         }
         match result.err() {
-            _ if self.life.is_sending_over() => self.bury(writer, after),
+            _ if self.life.is_sending_over() => self.discard_writer(writer, after),
             Some(error) if error.kind() == io::ErrorKind::WouldBlock => self.refuse(writer, after),
             Some(error) if wants_input(&error) => return self.await_input(writer, after),
             Some(error) => {
                 self.lose(error, after);
-                self.bury(writer, after);
+                self.discard_writer(writer, after);
             }
             None if *share == 0 && !(writer.is_done() && self.has_nothing_before()) => {
                 self.stall(writer, after);
@@ -60,7 +60,7 @@ impl<W: Wire> Queue<W> {
         length: u64,
         weight: u64,
     ) -> Option<Box<Writer<W>>> {
-        if self.budget.places() > 1 || !self.is_quiet() || writer.is_worn_out() {
+        if self.budget.places() > 1 || !self.is_quiet() || writer.nears_key_limit() {
             return Some(writer);
         }
         self.note_taken(length);
@@ -136,7 +136,7 @@ impl<W: Wire> Queue<W> {
         mut writer: Box<Writer<W>>,
         after: &mut Aftermath<W>,
     ) -> Option<Box<Writer<W>>> {
-        if std::mem::take(&mut self.owes) {
+        if std::mem::take(&mut self.needs_flush) {
             writer.flush_wire();
             return Some(writer);
         }
@@ -147,8 +147,11 @@ impl<W: Wire> Queue<W> {
 
     /// Records that the wire has bytes of its own, or that input has come for which a write waits.
     /// Returns the writer if there is something to be written.
-    pub(in crate::outbox) fn owe(&mut self, after: &mut Aftermath<W>) -> Option<Box<Writer<W>>> {
-        self.owes = !self.life.is_sending_over();
+    pub(in crate::outbox) fn request_flush(
+        &mut self,
+        after: &mut Aftermath<W>,
+    ) -> Option<Box<Writer<W>>> {
+        self.needs_flush = !self.life.is_sending_over();
         if std::mem::take(&mut self.keepers.input) {
             return self.take_any_writer();
         }

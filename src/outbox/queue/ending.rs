@@ -12,7 +12,7 @@ use crate::protocol::CloseFrame;
 use crate::{CloseCode, DeliveryError, Initiator};
 
 /// The close reason if TLS has used up its keys.
-const WORN_OUT: &str = "the keys of this TLS connection are used up";
+const KEYS_USED_UP: &str = "the keys of this TLS connection are used up";
 
 impl<W: Wire> Queue<W> {
     /// Admits no more messages, and wakes all senders that wait for room. Returns whether this call
@@ -28,7 +28,7 @@ impl<W: Wire> Queue<W> {
     /// Begins the closing handshake before the wire takes no more.
     pub(in crate::outbox) fn retire(&mut self, after: &mut Aftermath<W>) {
         if self.close(Initiator::Local, after) {
-            let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, WORN_OUT);
+            let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, KEYS_USED_UP);
             self.control.close(close, Urgency::AfterMessages);
         }
     }
@@ -82,18 +82,22 @@ impl<W: Wire> Queue<W> {
         self.discard(why, after);
         self.control.clear();
         self.stall = None;
-        self.owes = false;
+        self.needs_flush = false;
         self.wake_waiting(after);
         for promise in self.pings.iter_mut().flat_map(|pings| pings.give_up()) {
             after.resolve(promise, Err(why));
         }
         if let Some(writer) = self.take_any_writer() {
-            self.bury(writer, after);
+            self.discard_writer(writer, after);
         }
     }
 
     /// Counts what the writer held when the sending ended, and drops the writer.
-    pub(in crate::outbox) fn bury(&mut self, mut writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn discard_writer(
+        &mut self,
+        mut writer: Box<Writer<W>>,
+        after: &mut Aftermath<W>,
+    ) {
         let why = self.unsendable.unwrap_or(DeliveryError::Lost);
         let mut discarded = writer.discard();
         self.undelivered += discarded.messages;
@@ -102,7 +106,7 @@ impl<W: Wire> Queue<W> {
         }
         self.release(&discarded, after);
         self.writer = Seat::Gone;
-        after.bury(writer);
+        after.drop_writer(writer);
     }
 
     /// Ends the sending after a failed write. Input that has arrived is still read.

@@ -52,7 +52,7 @@ pub(super) struct Queue<W> {
     pub(super) stall: Option<Stall>,
     pub(super) keepers: Keepers,
     /// The flag that the wire has bytes of its own to write.
-    pub(super) owes: bool,
+    pub(super) needs_flush: bool,
     /// The flag that a cork holds the queue.
     pub(super) corked: bool,
     /// The number of threads that wait for any change of the queue.
@@ -133,7 +133,7 @@ impl<W: Wire> Queue<W> {
             wire: Some(wire),
             stall: None,
             keepers: Keepers::default(),
-            owes: false,
+            needs_flush: false,
             corked: false,
             observers: 0,
             unsendable: None,

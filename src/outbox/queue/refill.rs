@@ -72,14 +72,14 @@ impl<W: Wire> Queue<W> {
     /// Tells whether nothing is to be written before a new message.
     pub(in crate::outbox) fn has_nothing_before(&self) -> bool {
         let no_message = self.channel.is_empty() && self.split.is_none() && !self.streaming;
-        no_message && self.control.is_empty() && !self.owes
+        no_message && self.control.is_empty() && !self.needs_flush
     }
 
     /// Tells whether the connection is open and there are only messages: nothing is to overtake
     /// them, and no thread waits for room or for a change.
     #[inline]
     pub(in crate::outbox) fn is_quiet(&self) -> bool {
-        let nothing_overtakes = self.control.is_empty() && !self.owes;
+        let nothing_overtakes = self.control.is_empty() && !self.needs_flush;
         let nobody_waits = self.line.is_empty() && self.observers == 0;
         self.life.is_open() && nothing_overtakes && nobody_waits
     }
@@ -90,7 +90,7 @@ impl<W: Wire> Queue<W> {
         writer: &mut Writer<W>,
         after: &mut Aftermath<W>,
     ) -> bool {
-        if std::mem::take(&mut self.owes) {
+        if std::mem::take(&mut self.needs_flush) {
             writer.flush_wire();
         }
         if self.life.is_closed() {

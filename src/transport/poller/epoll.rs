@@ -65,12 +65,12 @@ impl Poller {
             PollFd::new(&self.epoll, PollFlags::IN),
         ];
         // If waiting fails, a look at the set may still find ready sockets.
-        let is_blind = poll_all(&mut fds, Some(deadline)).is_err();
+        let wait_fails = poll_all(&mut fds, Some(deadline)).is_err();
         let [woken, any_ready] = fds.map(|fd| !fd.revents().is_empty());
         if woken {
             self.wake.clear();
         }
-        if any_ready || is_blind {
+        if any_ready || wait_fails {
             self.collect(ready);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::session::APPETITE;
+use super::session::READ_SIZES;
 use super::{Engine, Pipe, Session};
 use crate::Error;
 use crate::handshake::is_tls_record;
@@ -64,7 +64,7 @@ pub(super) fn shake_hands(
             Step::Done(engine) => return Ok(Session::new(engine, pipe, max_record)),
             Step::More(handshake) => handshake,
         };
-        let mut ciphertext = Vec::with_capacity(*APPETITE.start());
+        let mut ciphertext = Vec::with_capacity(*READ_SIZES.start());
         if socket.receive(&mut ciphertext).map_err(Error::Io)? == 0 {
             // The peer gives no reason. A server that restarts ends a handshake so too.
             let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);

@@ -42,7 +42,7 @@ impl Pipe {
     }
 
     /// Returns how many bytes wait for the peer.
-    pub(super) fn owed(&self) -> usize {
+    pub(super) fn outgoing_len(&self) -> usize {
         lock(&self.0).outgoing.len()
     }
 

@@ -21,7 +21,7 @@ pub(in crate::transport) struct Session {
     /// The flag that the engine may give more without more input from the socket.
     has_more: AtomicBool,
     /// The number of bytes to ask the socket for next.
-    appetite: AtomicUsize,
+    read_size: AtomicUsize,
     /// The number of bytes of ciphertext received since the handshake.
     received: AtomicU64,
     /// The state of a write that waits for input: one of the constants below.
@@ -43,9 +43,9 @@ const RETRY: u8 = 2;
 const AHEAD: usize = 64 << 10;
 /// The most bytes that TLS itself may have for a peer that does not read them. An honest peer asks
 /// for a few.
-const MAX_OWED: usize = 64 << 10;
+const MAX_OUTGOING: usize = 64 << 10;
 /// The fewest and the most bytes to ask the socket for at once.
-pub(super) const APPETITE: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
+pub(super) const READ_SIZES: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
 
 /// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1).
 /// The write continues once more input has been received, and does not wait for room.
@@ -69,7 +69,7 @@ pub(in crate::transport) fn wants_input(error: &io::Error) -> bool {
 
 /// Makes the error for bytes that an engine took and discarded, as Rustls does once its keys are
 /// used up.
-fn swallowed() -> io::Error {
+fn discarded_bytes() -> io::Error {
     io::Error::other("TLS has used up its keys and sends nothing more")
 }
 
@@ -81,7 +81,7 @@ impl Session {
             pipe,
             max_record,
             has_more: AtomicBool::new(true),
-            appetite: AtomicUsize::new(*APPETITE.start()),
+            read_size: AtomicUsize::new(*READ_SIZES.start()),
             received: AtomicU64::new(0),
             awaiting: AtomicU8::new(NOTHING),
             // The reserve is enough for an orderly close behind the queue.
@@ -103,13 +103,13 @@ impl Session {
 
     /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input
     /// may be tried again.
-    pub(in crate::transport) fn owes(&self) -> bool {
-        self.pipe.owed() > 0 || self.awaiting.load(Ordering::Acquire) == RETRY
+    pub(in crate::transport) fn needs_flush(&self) -> bool {
+        self.pipe.outgoing_len() > 0 || self.awaiting.load(Ordering::Acquire) == RETRY
     }
 
     /// Tells whether its keys are nearly used up, so that the connection must be closed.
-    #[allow(dead_code, reason = "see Socket::is_worn_out")]
-    pub(in crate::transport) fn is_worn_out(&self) -> bool {
+    #[allow(dead_code, reason = "see Socket::nears_key_limit")]
+    pub(in crate::transport) fn nears_key_limit(&self) -> bool {
         self.records_left.load(Ordering::Relaxed) == 0
     }
 
@@ -132,23 +132,23 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return other,
             }
-            if has_fed && self.owes() {
+            if has_fed && self.needs_flush() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            if self.pipe.owed() > MAX_OWED {
+            if self.pipe.outgoing_len() > MAX_OUTGOING {
                 return Err(io::Error::other(
                     "the peer has TLS answer it and does not read the answers",
                 ));
             }
-            let appetite = self.appetite.load(Ordering::Relaxed);
-            let mut ciphertext = Vec::with_capacity(appetite);
+            let read_size = self.read_size.load(Ordering::Relaxed);
+            let mut ciphertext = Vec::with_capacity(read_size);
             // L1: no lock is held while this blocks.
             let length = receive(&mut ciphertext)?;
             if length == 0 {
                 return Ok(0);
             }
             self.received.fetch_add(length as u64, Ordering::Release);
-            self.adapt(appetite, length);
+            self.adapt(read_size, length);
             self.pipe.feed(&ciphertext);
             self.has_more.store(true, Ordering::Relaxed);
             has_fed = true;
@@ -157,14 +157,14 @@ impl Session {
 
     /// Sets how many bytes to ask for next: more after a read that was filled, otherwise about as
     /// many as came.
-    fn adapt(&self, appetite: usize, length: usize) {
-        let next = if length == appetite {
-            appetite * 2
+    fn adapt(&self, read_size: usize, length: usize) {
+        let next = if length == read_size {
+            read_size * 2
         } else {
             length.next_power_of_two()
         };
-        let next = next.clamp(*APPETITE.start(), *APPETITE.end());
-        self.appetite.store(next, Ordering::Relaxed);
+        let next = next.clamp(*READ_SIZES.start(), *READ_SIZES.end());
+        self.read_size.store(next, Ordering::Relaxed);
     }
 
     fn decrypt(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -186,7 +186,7 @@ impl Session {
         drop(engine);
         // The next call finds the end or the error behind these bytes without the socket.
         self.has_more
-            .store(more || is_last_word(&last), Ordering::Relaxed);
+            .store(more || is_final_read(&last), Ordering::Relaxed);
         match buffer.len() - start {
             0 => last,
             length => Ok(length),
@@ -263,9 +263,9 @@ impl Session {
         while !rest.is_empty() {
             let (plain, tally) = self.write(|| engine.write(rest))?;
             if plain == 0 || tally.payload < plain {
-                return Err(swallowed());
+                return Err(discarded_bytes());
             }
-            self.wear(tally.records);
+            self.count_records(tally.records);
             rest = &rest[plain..];
             let end = tally.end;
             records.push_back(Record { end, plain });
@@ -289,7 +289,7 @@ impl Session {
     }
 
     /// Subtracts sent records from those that are left. Only the writing side calls it.
-    fn wear(&self, records: u64) {
+    fn count_records(&self, records: u64) {
         let left = self.records_left.load(Ordering::Relaxed);
         let left = left.saturating_sub(records);
         self.records_left.store(left, Ordering::Relaxed);
@@ -328,7 +328,7 @@ fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize
 }
 
 /// Tells whether nothing can follow: `close_notify` (RFC 8446, section 6.1) or an error.
-fn is_last_word(read: &io::Result<usize>) -> bool {
+fn is_final_read(read: &io::Result<usize>) -> bool {
     match read {
         Ok(length) => *length == 0,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,

@@ -12,7 +12,7 @@ use crate::transport::tls::handshake::Step;
 
 /// A connector that accepts any certificate. It is made once, because native-tls reads the system's
 /// roots for every connector, which takes most of the time.
-static CREDULOUS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
+static ACCEPTS_ANY: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
     let mut builder = TlsConnector::builder();
     builder
         .danger_accept_invalid_certs(true)
@@ -27,7 +27,7 @@ const FLIGHTS: usize = 5;
 /// Does a handshake in memory. Its client checks by the certificate that the signature is by the
 /// key.
 pub(super) fn prove(acceptor: &TlsAcceptor) -> Result<(), Error> {
-    let connector = CREDULOUS
+    let connector = ACCEPTS_ANY
         .as_ref()
         .map_err(|error| Error::Tls(error.clone()))?;
     let (near, far) = (Pipe::default(), Pipe::default());

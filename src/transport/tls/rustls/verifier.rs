@@ -29,7 +29,7 @@ pub(super) fn server_verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     if options.accept_invalid_certs {
-        return Ok(Arc::new(Credulous));
+        return Ok(Arc::new(AnyCertificate));
     }
     let roots = trusted_roots(options)?;
     if options.accept_invalid_hostnames {
@@ -56,9 +56,9 @@ fn trusted_roots(options: &TlsOptions) -> Result<RootCertStore, Error> {
 /// for a certificate that anyone can make this proves nothing, and some devices have certificates
 /// that rustls cannot read at all.
 #[derive(Debug)]
-struct Credulous;
+struct AnyCertificate;
 
-impl ServerCertVerifier for Credulous {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
