@@ -36,7 +36,7 @@ pub struct Address(Kind);
 enum Kind {
     Ip(SocketAddr),
     Path(Arc<Path>),
-    /// In Linux's abstract namespace: any bytes.
+    /// A name in Linux's abstract namespace, of any bytes.
     Abstract(Arc<[u8]>),
     Unnamed,
 }
@@ -67,14 +67,14 @@ impl Address {
         }
     }
 
-    /// Tells whether it is a Unix socket's, with or without a name.
+    /// Tells whether it is the address of a Unix socket, with or without a name.
     #[must_use]
     pub fn is_unix(&self) -> bool {
         !matches!(self.0, Kind::Ip(_))
     }
 
-    /// Returns the path of a Unix socket, or `None` for an IP address, and for a Unix socket that has
-    /// no path.
+    /// Returns the path of a Unix socket, or `None` for an IP address and for a Unix socket without
+    /// a path.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
@@ -108,8 +108,8 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// An address of a server can be connected to or bound: `TcpStream::connect(server.local_addr())`.
-/// For a Unix socket's it fails with [`Unsupported`](io::ErrorKind::Unsupported).
+/// The address of a server can be connected to or bound: `TcpStream::connect(server.local_addr())`.
+/// For that of a Unix socket this fails with [`Unsupported`](io::ErrorKind::Unsupported).
 impl ToSocketAddrs for Address {
     type Iter = std::option::IntoIter<SocketAddr>;
 

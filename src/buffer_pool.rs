@@ -1,4 +1,4 @@
-//! The large buffers that all connections of the process read bursts into.
+//! The large buffers into which all connections of the process read bursts.
 
 use std::sync::TryLockError;
 use std::sync::atomic::AtomicUsize;
@@ -8,17 +8,17 @@ use crate::sync::{Mutex, Ordering};
 /// The capacity of a large buffer, in bytes.
 pub(crate) const LARGE: usize = 64 << 10;
 
-/// How many large buffers are kept for whoever wants one next, and how many connections may keep one
-/// while they wait for input.
+/// The number of spare large buffers that are kept, and of connections that may keep one while they
+/// wait for input.
 const MOST: usize = 16;
 
 static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
-/// Returns an empty large buffer, or none where there is no memory.
+/// Returns an empty large buffer, or none if there is no memory.
 pub(crate) fn take() -> Option<Vec<u8>> {
-    // Whoever holds the lock would be waited for: another buffer is as good. In a forked child it may
-    // be held for good.
+    // Another buffer serves as well as a wait for the lock. In a forked child the lock may be held
+    // for good.
     let spare = match SPARE.try_lock() {
         Ok(mut spare) => spare.pop(),
         Err(TryLockError::Poisoned(spare)) => spare.into_inner().pop(),
@@ -31,7 +31,7 @@ pub(crate) fn take() -> Option<Vec<u8>> {
     })
 }
 
-/// Takes back a buffer; one that is not large, or one too many, is freed.
+/// Takes back a buffer. A buffer that is not large, or one too many, is freed.
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
     if buffer.capacity() != LARGE {
         return;
@@ -44,12 +44,12 @@ pub(crate) fn give_back(mut buffer: Vec<u8>) {
     }
 }
 
-/// The right to keep a large buffer while nothing comes.
+/// The right to keep a large buffer while no input comes.
 #[derive(Debug)]
 pub(crate) struct Keep(());
 
 impl Keep {
-    /// Returns one, unless all are given out.
+    /// Returns a right, unless all are given out.
     pub(crate) fn new() -> Option<Self> {
         let one_more = |kept| (kept < MOST).then_some(kept + 1);
         let kept = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);

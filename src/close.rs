@@ -116,7 +116,7 @@ impl fmt::Debug for CloseCode {
     }
 }
 
-/// How a connection ended. [`on_close`](crate::WebSocket::on_close) gets it, and
+/// The end of a connection. [`on_close`](crate::WebSocket::on_close) gets it, and
 /// [`wait_closed`](crate::WebSocket::wait_closed) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseEvent {
@@ -127,7 +127,7 @@ pub struct CloseEvent {
     pub(crate) sent: Option<CloseCode>,
     pub(crate) received: Option<CloseCode>,
     pub(crate) timeout: Option<Timeout>,
-    /// Whether this side failed it: `on_error` was told why.
+    /// The flag that this side failed the connection, as `on_error` was told.
     pub(crate) failed: bool,
     pub(crate) aborted: bool,
     pub(crate) undelivered: u64,
@@ -143,8 +143,8 @@ impl CloseEvent {
         self.code
     }
 
-    /// Returns the reason that belongs to the code: the peer's, our own, or what the peer did wrong.
-    /// Often empty.
+    /// Returns the reason that belongs to the code: the peer's, our own, or a description of the
+    /// peer's violation. It is often empty.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason

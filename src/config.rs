@@ -1,4 +1,9 @@
-//! The settings of a connection: limits, deadlines, queue. Every default is stated here, once.
+//! The settings of a connection: limits, deadlines, queue. Each default is stated once, at its setter
+//! here.
+//!
+//! Other settings and their defaults stand elsewhere: `max_connections`, `max_handshakes` and
+//! `max_connections_per_ip` at `ServerBuilder`, `connect_timeout` and `redirects` at `Client`, those of
+//! TLS at `TlsOptions` and `ServerTls`, and the memory budget at `set_memory_budget`.
 
 use std::time::Duration;
 
@@ -39,11 +44,11 @@ pub struct Config {
     pub(crate) stop_timeout: Duration,
 }
 
-/// A time longer than any program runs, and short enough to be added to any moment.
+/// A time longer than any program runs, and short enough to be added to any `Instant`.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-/// The largest payload of a control frame, which no limit touches (RFC 6455, section 5.5).
+/// The largest payload of a control frame, to which no limit applies (RFC 6455, section 5.5).
 const MAX_CONTROL: usize = 125;
-/// Keeps a short ping interval from being a flood.
+/// The shortest ping interval, so that pings are not a flood.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Config {
@@ -102,10 +107,10 @@ impl Config {
         self
     }
 
-    /// Has a server take frames that are not masked, too, as some small clients send their pongs or
-    /// all they have; off by default. A client's connections are as before.
+    /// Sets whether a server takes unmasked frames too; off by default. Some small clients send their
+    /// pongs, or all frames, without a mask. A client's own connections are not affected.
     ///
-    /// RFC 6455, section 5.1, demands of a server that it closes on such a frame, which is 1002 here.
+    /// RFC 6455, section 5.1, demands that a server closes on such a frame, here with 1002.
     /// The masks keep a page in a browser from writing bytes of its choice past a careless proxy
     /// (section 10.3): accept such frames where only your own devices connect.
     #[must_use]
@@ -124,10 +129,11 @@ impl Config {
     }
 
     /// Sets how many bytes of payload may wait to be written; 1 MiB by default. A larger message is
-    /// taken while the queue is empty, so 0 queues one at a time. A full queue makes [`send`](crate::WebSocket::send) wait.
+    /// taken while the queue is empty, so 0 queues one at a time. A full queue
+    /// makes [`send`](crate::WebSocket::send) wait.
     ///
     /// No budget of the process covers what queues hold: all of them together may hold twice this number
-    /// times the connections ([`max_connections`](crate::ServerBuilder::max_connections)), where nobody
+    /// times the connections ([`max_connections`](crate::ServerBuilder::max_connections)), if no peer
     /// reads. To choose it, divide the memory that you can spare by twice the connections: with 1 GiB and
     /// 10,000 connections that is 50 KiB.
     #[must_use]
@@ -157,26 +163,26 @@ impl Config {
     /// Sets how many bytes the kernel may hold for a peer that does not take them (`SO_SNDBUF`); by
     /// default the system decides.
     ///
-    /// What the kernel holds counts as sent. It may be much: Linux lets the buffers of a connection
-    /// grow to some 4 MiB and more, which at 50 small messages a second is half an hour in which
-    /// nobody notices that the peer does not read, and which it gets to read then, long out of date.
-    /// A program that pushes fresh data does well to set some 10 to 100 KiB here, so that the queue,
-    /// the [`Overflow`] policy and `buffered_amount` take notice early. Too small a buffer slows down
-    /// a fast connection over a long way: it bounds what is under way. Linux doubles the number for
-    /// its own bookkeeping, and grants some 4 KiB at least, for 0 too.
+    /// Data that the kernel holds counts as sent. It may be much: Linux lets the buffers of a connection
+    /// grow to some 4 MiB and more. At 50 small messages a second that is half an hour in which the
+    /// program does not notice that the peer does not read, and data that is long out of date when the
+    /// peer reads it. A program that pushes fresh data should set some 10 to 100 KiB here, so that the
+    /// queue, the [`Overflow`] policy and `buffered_amount` take notice early. Too small a buffer slows
+    /// down a fast connection over a long way, because it bounds the data under way. Linux doubles the
+    /// number for its own bookkeeping, and grants some 4 KiB at least, for 0 too.
     #[must_use]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = Some(bytes);
         self
     }
 
-    /// Sets how many bytes the kernel takes beyond what it can send just now (`TCP_NOTSENT_LOWAT`);
+    /// Sets how many bytes the kernel takes beyond those it can send now (`TCP_NOTSENT_LOWAT`);
     /// 128 KiB by default, 1 at least, `None` lets the system decide. Only on Linux and Android.
     ///
-    /// It keeps short what stands before a ping, and lets `write_timeout` see how fast a slow peer
-    /// reads: without it Linux takes up to some 4 MiB at once, and then nothing until a third of its
-    /// buffer is free, for more than a minute at 10 KiB/s. Unlike [`send_buffer`](Self::send_buffer)
-    /// it does not bound what is under way.
+    /// It keeps few bytes ahead of a ping, and lets `write_timeout` see how fast a slow peer reads.
+    /// Without it Linux takes up to some 4 MiB at once, and then nothing until a third of its buffer is
+    /// free, for more than a minute at 10 KiB/s. Unlike [`send_buffer`](Self::send_buffer) it does not
+    /// bound the data under way.
     #[must_use]
     pub fn tcp_notsent_lowat(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.tcp_notsent_lowat = bytes.into().map(|bytes| bytes.max(1));
@@ -187,10 +193,10 @@ impl Config {
     /// a message is one frame, however large. Larger messages leave in fragments (RFC 6455, section
     /// 5.4), with pings and pongs between them.
     ///
-    /// Some peers take only short frames: WebSocket-Node 64 KiB. And on a slow link a pong does not
-    /// wait for the end of a long message then. Of what is sent at most 16 KiB, or one larger frame,
-    /// stands before it on this side, and in the kernel what
-    /// [`tcp_notsent_lowat`](Self::tcp_notsent_lowat) lets in. But not all peers take fragments, see
+    /// Some peers take only short frames: WebSocket-Node 64 KiB. And on a slow link a pong then does not
+    /// wait for the end of a long message. At most 16 KiB, or one larger frame, are ahead of it on this
+    /// side, and in the kernel the bytes that
+    /// [`tcp_notsent_lowat`](Self::tcp_notsent_lowat) allows. But not all peers take fragments, see
     /// [`peers`](crate::peers).
     #[must_use]
     pub fn max_outgoing_frame(mut self, bytes: impl Into<Option<usize>>) -> Self {
@@ -200,8 +206,8 @@ impl Config {
 
     /// Sets how long the handshake may take, TLS and HTTP together; 10 s by default. On a client it
     /// covers the name lookup, connecting and the server's answer too. On a server it ends when the
-    /// whole request has come, with its body: the program answers in its own time, and what it answers
-    /// has the [`write_timeout`](Self::write_timeout). It is for a whole server, not for a
+    /// whole request has come, with its body: the program answers in its own time, and its answer has
+    /// the [`write_timeout`](Self::write_timeout). It is for a whole server, not for a
     /// [route](crate::Router::config). Zero is an error when binding or connecting.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -210,23 +216,23 @@ impl Config {
     }
 
     /// Sets how long a message that has begun may go without 64 KiB of its own payload; 60 s by
-    /// default. Time in which the program keeps the connection from reading does not count. As long
-    /// may a message wait for room in the [memory budget](crate::set_memory_budget). Zero is an error
-    /// when binding or connecting.
+    /// default. Time in which the program keeps the connection from reading does not count. A message
+    /// may wait for the same time for room in the [memory budget](crate::set_memory_budget). Zero is an
+    /// error when binding or connecting.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.message_timeout = timeout.min(FOREVER);
         self
     }
 
-    /// Sets how long the peer may refuse what is to be written without taking 64 KiB of it, and how
-    /// long [`send`](crate::WebSocket::send) waits for room; 40 s by default. It holds for a server's
+    /// Sets how long the peer may refuse bytes without taking 64 KiB of them, and how long
+    /// [`send`](crate::WebSocket::send) waits for room; 40 s by default. It holds for a server's
     /// answers to requests too, so a page reaches a slow reader, however long that takes. Zero is an
     /// error when binding or connecting.
     ///
-    /// A peer's kernel takes what comes in steps: Linux's often opens its window only when all that it
-    /// holds has been read, 130 to 180 KB by default. A shorter timeout than the peer needs for so
-    /// much cuts peers that do read. 40 s are enough for 5 KiB a second.
+    /// A peer's kernel takes bytes in steps: Linux's often opens its window only when everything it
+    /// holds has been read, 130 to 180 KB by default. A timeout that is shorter than the peer needs for
+    /// that cuts peers that do read. 40 s are enough for 5 KiB a second.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout.min(FOREVER);
@@ -236,11 +242,11 @@ impl Config {
     /// Sets how often a ping is sent, whatever the traffic; 20 s by default, `None` for never, 1 ms at
     /// least. Zero is an error when binding or connecting.
     ///
-    /// A few peers do not know pings; `None` is for them. Node's inspector, wsocket for Python,
+    /// A few peers do not know pings; set `None` for them. Node's inspector, wsocket for Python,
     /// websocket-server and nodejs-websocket hang up at one, aria2 answers each with an error text, and
     /// the pongs of paho-mqtt for Python have no mask, for which a server may set
-    /// [`accept_unmasked_frames`](Self::accept_unmasked_frames). Where a connection ends within a
-    /// second after a ping to a peer that has never answered one, its DEBUG record says so.
+    /// [`accept_unmasked_frames`](Self::accept_unmasked_frames). If a connection ends within a second
+    /// after a ping to a peer that has never answered one, its DEBUG record says so.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.ping_interval = interval.into().map(|interval| match interval {
@@ -250,9 +256,9 @@ impl Config {
         self
     }
 
-    /// Sets how long after a ping the peer may be silent; 40 s by default. Then it is told 1011,
-    /// "keepalive ping timeout", if its socket takes that at once, and cut. Any byte received counts
-    /// as life, and so does any byte taken by a socket that had refused some before. Time in which the
+    /// Sets how long after a ping the peer may be silent; 40 s by default. Then it gets a Close with
+    /// 1011, "keepalive ping timeout", if its socket takes that at once, and is cut. Any byte received
+    /// is a sign of life, and so is any byte taken by a socket that had refused some before. Time in which the
     /// program keeps the connection from reading does not count. Zero is an error when binding or
     /// connecting.
     ///
@@ -269,7 +275,7 @@ impl Config {
     /// cut; with zero practically at once. Time in which the program keeps the connection from reading
     /// does not count, but
     /// [`Messages::close`](crate::Messages::close) and dropping a client's last handle wait no
-    /// longer than this, for what is queued to leave included.
+    /// longer than this, including the time in which the queue leaves.
     #[must_use]
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout.min(FOREVER);
@@ -277,30 +283,30 @@ impl Config {
     }
 
     /// Sets how long a connection may go without a message; off by default. Then it is closed with 1001,
-    /// or what the [`TimeLimit`] says, as [`close_with`](crate::WebSocket::close_with) would: what is
-    /// queued goes first, the peer has [`close_timeout`](Self::close_timeout) to answer, and
+    /// or as the [`TimeLimit`] says, as by [`close_with`](crate::WebSocket::close_with): the queue goes
+    /// first, the peer has [`close_timeout`](Self::close_timeout) to answer, and
     /// [`CloseEvent::timeout`](crate::CloseEvent::timeout) says [`Idle`](crate::Timeout::Idle). It holds
     /// for a server's connections and a client's. Zero is an error when binding or connecting.
     ///
     /// Idle means that no message of data has begun, goes on or has ended, in either direction. Pings
-    /// and pongs do not count. One that is half received, queued or half written goes on, however
+    /// and pongs do not count. A message that is half received, queued or half written goes on, however
     /// slowly: it has [`message_timeout`](Self::message_timeout) and
-    /// [`write_timeout`](Self::write_timeout). Time in which a callback runs does count, but where bytes
-    /// of the peer's lie unread when the time is over, it begins anew, once. As no message asks for the
-    /// time, a connection is closed up to a quarter of it later, never earlier.
+    /// [`write_timeout`](Self::write_timeout). Time in which a callback runs does count. But if the
+    /// peer's bytes lie unread when the time is over, the time begins anew, once. Messages do not look at
+    /// a clock, so a connection is closed up to a quarter of the time later, never earlier.
     #[must_use]
     pub fn idle_timeout(mut self, limit: impl Into<TimeLimit>) -> Self {
         self.idle_timeout = Some(bounded(limit.into()));
         self
     }
 
-    /// Sets how long a connection may be open at all, from its upgrade on; off by default. Then it is
-    /// closed like an [idle](Self::idle_timeout) one, whatever goes on;
+    /// Sets how long a connection may be open, from its upgrade on; off by default. Then it is closed
+    /// like an [idle](Self::idle_timeout) one, whatever its traffic;
     /// [`CloseEvent::timeout`](crate::CloseEvent::timeout) says
     /// [`Lifetime`](crate::Timeout::Lifetime). It holds for a server's connections and a client's. Zero
     /// is an error when binding or connecting.
     ///
-    /// Gateways that spread connections over their servers anew need it, and tokens that expire.
+    /// It is for gateways that spread connections over their servers anew, and for tokens that expire.
     #[must_use]
     pub fn max_lifetime(mut self, limit: impl Into<TimeLimit>) -> Self {
         self.max_lifetime = Some(bounded(limit.into()));
@@ -319,8 +325,7 @@ impl Config {
     /// Tells whether connections can be made with these settings.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a timeout that would pass before anything could happen, and for a Close
-    /// that may not be sent.
+    /// [`Error::Invalid`] for a timeout of zero, and for a Close that may not be sent.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let timeouts = [
             ("handshake_timeout", Some(self.handshake_timeout)),
@@ -346,7 +351,7 @@ impl Config {
         Ok(())
     }
 
-    /// Tells whether a route of a server with those settings may have these.
+    /// Tells whether a route may have these settings if the server has those.
     ///
     /// # Errors
     /// [`Error::Invalid`] as [`check`](Self::check), and for a setting that is the server's alone and
@@ -374,7 +379,7 @@ impl Config {
     }
 }
 
-/// Keeps a limit short enough to be added to any moment.
+/// Keeps a limit short enough to be added to any `Instant`.
 fn bounded(limit: TimeLimit) -> TimeLimit {
     TimeLimit {
         after: limit.after.min(FOREVER),
@@ -382,13 +387,13 @@ fn bounded(limit: TimeLimit) -> TimeLimit {
     }
 }
 
-/// Says what a send does when the queue is full: when
+/// The policy of a send when the queue is full: when
 /// [`max_queue_bytes`](Config::max_queue_bytes) or
 /// [`max_queue_messages`](Config::max_queue_messages) wait to be written already.
 ///
-/// Which one depends on what a message is worth. An answer should [wait](Self::Wait). Of a reading
-/// that is repeated all the time, the newest matters: [`DropOldest`](Self::DropOldest). Who must not
-/// miss anything and cannot keep up is better off connecting anew: [`Close`](Self::Close).
+/// The choice depends on the value of a message. An answer should [wait](Self::Wait). Of a reading
+/// that is repeated all the time, only the newest matters: [`DropOldest`](Self::DropOldest). A peer
+/// that must not miss a message and cannot keep up should connect anew: [`Close`](Self::Close).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
@@ -400,8 +405,8 @@ pub enum Overflow {
     /// Drops this message, and succeeds. It is counted as dropped.
     DropNewest,
     /// Drops the messages that have waited longest, as many as needed, and counts them as dropped.
-    /// What is being written stays, which is at most 64 KiB or one larger message. It passes sends
-    /// that wait for room.
+    /// The messages being written stay, which are at most 64 KiB or one larger message. The new message
+    /// passes sends that wait for room.
     DropOldest,
     /// Closes the connection with 1008, "too slow". What is queued is discarded, and the send fails
     /// with [`Closed`](crate::SendErrorKind::Closed).

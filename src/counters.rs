@@ -1,8 +1,8 @@
-//! What connections and servers count, always.
+//! The counters of connections and servers, which are always on.
 
 use std::ops::AddAssign;
 
-/// Counts what has gone over one connection, or over all connections of a server, and what has not.
+/// The counters of one connection, or of all connections of a server.
 ///
 /// [`WebSocket::counters`](crate::WebSocket::counters) and
 /// [`Server::counters`](crate::Server::counters) return it as of just then.
@@ -11,15 +11,15 @@ use std::ops::AddAssign;
 pub struct Counters {
     /// Messages received whole.
     pub messages_in: u64,
-    /// Messages that are wholly with the kernel.
+    /// Messages that the kernel has taken to their end.
     pub messages_out: u64,
     /// Bytes received: frames of every kind with their headers, before TLS.
     pub bytes_in: u64,
-    /// Bytes that the kernel has taken, likewise.
+    /// Bytes that the kernel has taken, counted likewise.
     pub bytes_out: u64,
     /// Messages that wait to be written, or are being written.
     pub queued_messages: u64,
-    /// Their bytes of payload.
+    /// Bytes of payload in these messages.
     pub queued_bytes: u64,
     /// Messages that an [`Overflow`](crate::Overflow) policy has dropped.
     pub dropped: u64,
@@ -27,7 +27,7 @@ pub struct Counters {
     pub undelivered: u64,
 }
 
-/// Counts for a server: who came, and what has gone over the connections that are open or have been.
+/// The counters of a server: its connections, and the traffic of those that are open or have been.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerCounters {
@@ -35,9 +35,9 @@ pub struct ServerCounters {
     pub open: usize,
     /// Connections that were opened, ever.
     pub opened: u64,
-    /// Newcomers that were turned away: at a limit, or by an answer with a status of 400 or more.
+    /// Connections that were refused: at a limit, or by an answer with a status of 400 or more.
     pub refused: u64,
-    /// What has gone over them, those that have ended included.
+    /// The traffic of all connections, those that have ended included.
     pub traffic: Counters,
 }
 

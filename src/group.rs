@@ -1,4 +1,4 @@
-//! [`Group`]: one message to many.
+//! One message to many connections: [`Group`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,21 +12,21 @@ use crate::{Message, Overflow, SendErrorKind, WebSocket};
 /// clone, safe to share, usable from any thread and any callback. Clones are the same group.
 ///
 /// A connection may be in any number of groups, and leaves them all when it ends, before its
-/// [`on_error`](WebSocket::on_error) and [`on_close`](WebSocket::on_close) run: a goodbye that is
-/// sent from there goes to the rest. A group keeps no connection open, and a connection keeps no
-/// group. A group is memory and nothing else, no thread and no descriptor.
+/// [`on_error`](WebSocket::on_error) and [`on_close`](WebSocket::on_close) run: a message that is
+/// sent from there goes to the others. A group keeps no connection open, and a connection keeps no
+/// group. A group is only memory, without a thread or a descriptor.
 ///
 /// # Who falls behind
 /// A group never waits. A member whose queue is full has fallen behind, and a group from
-/// [`new`](Self::new) closes that connection; one from [`lossy`](Self::lossy) leaves the message
-/// out. So a member that does not read delays nobody. How late it is found out depends on how much
-/// the kernel holds for it: see [`send_buffer`](crate::Config::send_buffer).
+/// [`new`](Self::new) closes that connection. A group from [`lossy`](Self::lossy) leaves the
+/// message out. So a member that does not read delays no other. How late this is noticed depends on
+/// how much the kernel holds for the member: see [`send_buffer`](crate::Config::send_buffer).
 ///
 /// # Order
-/// What one thread sends reaches each member in that order. What several threads send at the same
-/// time may reach one member in this order and another in that. Where all are to see the same, as
-/// in a chat with a history, send under a lock of your own: as nothing waits here, it is held for
-/// as long as queueing takes.
+/// The messages of one thread reach each member in the order of its sends. The messages that
+/// several threads send at the same time may reach one member in one order and another member in
+/// another. If all members must see the same order, as in a chat with a history, send under a lock
+/// of your own: nothing waits here, so the lock is held only while messages are queued.
 ///
 /// ```
 /// use landline::{Group, Server};
@@ -57,14 +57,14 @@ pub struct Group {
     slow_peers: SlowPeers,
 }
 
-/// The members, and connections that were members and have ended since: a connection does not know its
-/// groups.
+/// The members, and connections that were members and have ended since: a connection does not know
+/// its groups.
 #[derive(Default)]
 struct Members {
-    /// By their ids, so the oldest first. Shared with those who are sending to it just now: they hold
-    /// no lock meanwhile (L1).
+    /// The members by their ids, so the oldest first. Threads that are sending share the list, and
+    /// hold no lock meanwhile (L1).
     list: Arc<MemberList>,
-    /// The length at which those that have ended are struck off, so that they stay fewer than the others.
+    /// The length at which ended members are removed, so that they stay fewer than the others.
     prune_at: usize,
 }
 
@@ -73,23 +73,23 @@ type MemberList = BTreeMap<u64, Weak<Connection>>;
 /// The treatment of a connection whose queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlowPeers {
-    /// It is closed with 1008.
+    /// The connection is closed with 1008.
     Close,
-    /// It misses the message.
+    /// The connection misses the message.
     Skip,
 }
 
 impl Group {
-    /// Makes an empty group that closes who falls behind: with 1008 and the reason "too slow", which
-    /// overtakes what is queued. Its [`on_error`](WebSocket::on_error) gets
+    /// Makes an empty group that closes members which fall behind: with 1008 and the reason "too
+    /// slow", which overtakes the queue. The member's [`on_error`](WebSocket::on_error) gets
     /// [`Error::TooSlow`](crate::Error::TooSlow).
     #[must_use]
     pub fn new() -> Self {
         Self::with(SlowPeers::Close)
     }
 
-    /// Makes an empty group in which who falls behind misses messages and stays: for what is soon
-    /// outdated, such as positions or prices.
+    /// Makes an empty group in which members that fall behind miss messages and stay: for data that
+    /// is soon outdated, such as positions or prices.
     #[must_use]
     pub fn lossy() -> Self {
         Self::with(SlowPeers::Skip)
@@ -102,8 +102,8 @@ impl Group {
         }
     }
 
-    /// Adds a connection, of either role. Returns whether it is a member now, as it also is if it
-    /// was one before; a connection that has ended is not taken.
+    /// Adds a connection, of either role. Returns whether it is a member now, also if it was one
+    /// before. A connection that has ended is not added.
     pub fn join(&self, ws: &WebSocket) -> bool {
         let connection = ws.connection();
         if connection.has_hung_up() {
@@ -114,8 +114,8 @@ impl Group {
         !connection.has_hung_up()
     }
 
-    /// Removes a connection; returns whether it was a member. What was sent to it before still
-    /// leaves.
+    /// Removes a connection. Returns whether it was a member. Messages sent to it before still
+    /// leave.
     pub fn leave(&self, ws: &WebSocket) -> bool {
         let was_listed = lock(&self.members).remove(ws.id());
         was_listed && !ws.connection().has_hung_up()
@@ -127,19 +127,19 @@ impl Group {
         lock(&self.members).list.contains_key(&ws.id()) && !ws.connection().has_hung_up()
     }
 
-    /// Returns how many members there are. One that is closing counts until it has ended.
+    /// Returns the number of members. A member that is closing counts until it has ended.
     #[must_use]
     pub fn len(&self) -> usize {
         current(&self.list()).count()
     }
 
-    /// Tells whether nobody is a member.
+    /// Tells whether the group has no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the members, the oldest connection first. These handles keep nothing open.
+    /// Returns the members, the oldest connection first. These handles keep no connection open.
     #[must_use]
     pub fn members(&self) -> Vec<WebSocket> {
         current(&self.list())
@@ -147,7 +147,7 @@ impl Group {
             .collect()
     }
 
-    /// Sends a message to all members, and returns for how many it was queued: not for one that has
+    /// Sends a message to all members. Returns for how many it was queued: not for one that has
     /// fallen behind or is closing. It never waits. The payload is shared, not copied.
     pub fn send(&self, message: impl Into<Message>) -> usize {
         let message = message.into();
@@ -159,7 +159,7 @@ impl Group {
         )
     }
 
-    /// Sends a message to all members but one, such as the one that it came from.
+    /// Sends a message to all members except one, such as its author.
     pub fn send_except(&self, ws: &WebSocket, message: impl Into<Message>) -> usize {
         let message = message.into();
         let list = self.list();
@@ -183,13 +183,13 @@ impl Members {
         list.insert(connection.id, Arc::downgrade(connection));
     }
 
-    /// Removes a member; tells whether it was in the list.
+    /// Removes a member. Returns whether it was in the list.
     fn remove(&mut self, id: u64) -> bool {
         Arc::make_mut(&mut self.list).remove(&id).is_some()
     }
 }
 
-/// Returns those of a list that have not ended: a connection leaves its groups when it gives up its socket.
+/// Returns the members that have not ended. A connection leaves its groups when it gives up its socket.
 fn current(list: &MemberList) -> impl Iterator<Item = Arc<Connection>> {
     let connections = list.values().filter_map(Weak::upgrade);
     connections.filter(|connection| !connection.has_hung_up())

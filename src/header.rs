@@ -1,11 +1,11 @@
-//! Headers that programs give, of any kind of name and value, and those that must be there once.
+//! Headers that programs give, in any type of name and value, and headers that occur once.
 
 use std::fmt;
 
 use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Adds a header. The error says what is wrong with it, without its value.
+/// Adds a header. The error is the problem with it, without its value.
 pub(crate) fn append<N, V>(headers: &mut HeaderMap, name: N, value: V) -> Result<(), String>
 where
     N: TryInto<HeaderName, Error: fmt::Display>,
@@ -22,7 +22,7 @@ where
     Ok(())
 }
 
-/// Returns a header that is there exactly once and is text.
+/// Returns a header that occurs exactly once and is text.
 pub(crate) fn only_text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).into_iter();
     let value = values.next().filter(|_| values.next().is_none())?;

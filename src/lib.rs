@@ -1,19 +1,19 @@
 //! Blocking WebSockets, client and server: one thread per connection, no async runtime.
 //!
-//! - **A server**: call [`Server::builder()`], set a handler, and call [`bind`](ServerBuilder::bind).
-//!   The handler is [`on_upgrade`](ServerBuilder::on_upgrade), which sets callbacks on each new
-//!   connection, or [`serve`](ServerBuilder::serve), which runs blocking code for each, or a
-//!   [`Router`], which does either by path and serves pages beside.
-//! - **A client**: call [`connect`], and a thread of the connection calls your callbacks; or call
-//!   [`open`], and ask for the messages yourself. [`Client`] has the settings.
-//! - **You get** a [`WebSocket`]: a handle that sends from any thread, in and out of callbacks, as cheap
-//!   to clone as the sending half of a channel. If you ask for the messages yourself, you get
-//!   [`Messages`] too: an iterator that ends with the connection. A [`Group`] sends one message to many
-//!   connections.
-//! - Pings, limits and deadlines are taken care of. Each connection ends with one [`CloseEvent`], which
-//!   says how.
+//! - **A server**: call [`Server::builder()`], set a handler, and call
+//!   [`bind`](ServerBuilder::bind). The handler [`on_upgrade`](ServerBuilder::on_upgrade) sets
+//!   callbacks on each new connection. The handler [`serve`](ServerBuilder::serve) runs blocking
+//!   code for each. A [`Router`] has handlers for paths, and serves pages beside them.
+//! - **A client**: call [`connect`], and a thread of the connection calls your callbacks. Or call
+//!   [`open`], and receive the messages yourself. [`Client`] has the settings.
+//! - **You get** a [`WebSocket`]: a handle that sends from any thread, inside callbacks and
+//!   outside, and is as cheap to clone as the sending half of a channel. [`open`] and `serve` also
+//!   give you [`Messages`]: an iterator that ends with the connection. A [`Group`] sends one
+//!   message to many connections.
+//! - The library does pings, limits and deadlines. Each connection ends with one [`CloseEvent`],
+//!   which tells how.
 //!
-//! A server with callbacks, and a client that asks for messages:
+//! A server with callbacks, and a client that receives the messages itself:
 //!
 //! ```
 //! use landline::Server;
@@ -59,9 +59,9 @@
 //! # Requests
 //!
 //! Every connection begins as an HTTP request, and one hook answers it: a [`Request`] comes in, a
-//! [`Reply`] goes out, and a reply may be an [`Upgrade`].
-//! [`on_request`](ServerBuilder::on_request) is that hook; all else is written on it.
-//! [`should_upgrade`](ServerBuilder::should_upgrade) lets in or refuses:
+//! [`Reply`] goes out, and a reply may be an [`Upgrade`]. [`on_request`](ServerBuilder::on_request)
+//! is that hook, and all other handlers are written on it.
+//! [`should_upgrade`](ServerBuilder::should_upgrade) accepts or refuses an upgrade:
 //!
 //! ```
 //! use landline::{Reply, Server, Upgrade};
@@ -85,29 +85,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Before any of the program's code runs, two kinds of requests get 403: those of pages of other
-//! origins, where they ask for a WebSocket or by a method that may change something, and from this
-//! machine itself those for the name of another. [`allow_origins`](ServerBuilder::allow_origins) and
-//! [`allow_hosts`](ServerBuilder::allow_hosts) let them in; where hosts are named, they are asked of
-//! everybody.
+//! Before any of the program's code runs, two kinds of requests get 403. The first are requests of
+//! pages of other origins, if they ask for a WebSocket or have a method that may change something.
+//! The second are requests from this machine itself for the name of another.
+//! [`allow_origins`](ServerBuilder::allow_origins) and [`allow_hosts`](ServerBuilder::allow_hosts)
+//! let them in. If hosts are named, the Host of every request is checked.
 //!
 //! The head of a request may have 16 KiB, 100 header lines, 8 KiB of path and query, and a hundred
 //! subprotocols.
 //!
-//! Behind a proxy, three things are to be set up. The proxy speaks HTTP/1.1 to the server, passes
-//! Upgrade and Connection on, and Host as it came, with its port. The program lists the names that the
-//! proxy serves by [`allow_hosts`](ServerBuilder::allow_hosts), since a proxy on the same machine asks
-//! from there. And [`trusted_proxies`](ServerBuilder::trusted_proxies) with
-//! [`client_addr_header`](ServerBuilder::client_addr_header) say which header names the clients.
+//! Behind a proxy, set up three things. The proxy speaks HTTP/1.1 to the server and passes on
+//! Upgrade, Connection, and Host with its port as it came. The program lists the names that the
+//! proxy serves by [`allow_hosts`](ServerBuilder::allow_hosts), because a proxy on the same machine
+//! sends its requests from there. And [`trusted_proxies`](ServerBuilder::trusted_proxies) with
+//! [`client_addr_header`](ServerBuilder::client_addr_header) set which header names the clients.
 //!
 //! Plain requests are for a page, a health check or a JSON status beside the WebSockets. Each gets
-//! one reply, and its connection ends. For more take a web framework, such as axum or actix-web,
-//! on a port of its own.
+//! one reply, and its connection ends. For more, use a web framework, such as axum or actix-web, on
+//! a port of its own.
 //!
 //! # TLS
 //!
 //! [`ServerBuilder::tls`] takes an [`Identity`], and the server speaks `wss://` and `https://`. A
-//! client speaks it where the URL says so; [`TlsOptions`] says whom it trusts.
+//! client speaks it if the URL says so; [`TlsOptions`] sets which servers it trusts.
 //!
 //! ```no_run
 //! use landline::{Client, Identity, Server, TlsOptions};
@@ -122,14 +122,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Two engines do the arithmetic. The feature `tls`, on by default, is the system's own by
-//! native-tls; take the feature `rustls` where no system library is to be had, and for servers that
-//! speak TLS 1.3, demand client certificates or have several certificates, which native-tls on
-//! OpenSSL cannot. With both, [`TlsEngine`] chooses; it says what only one of them trusts. The feature
-//! `tls-vendored` builds OpenSSL from source.
+//! There are two engines. The feature `tls`, on by default, uses the system's own by native-tls.
+//! Use the feature `rustls` if there is no system library, and for servers that speak TLS 1.3,
+//! demand client certificates or have several certificates, which native-tls on OpenSSL cannot.
+//! With both features, [`TlsEngine`] chooses; its page tells which certificates only one of them
+//! trusts. The feature `tls-vendored` builds OpenSSL from source.
 //!
 //! A certificate, key or setting that cannot be used is an error at [`bind`](ServerBuilder::bind),
-//! [`set_tls`](Server::set_tls) or when connecting, and says what is wrong with it.
+//! [`set_tls`](Server::set_tls) or when connecting, and tells what is wrong with it.
 //!
 //! # Sending
 //!
@@ -139,7 +139,7 @@
 //! |---|---|
 //! | queued, and in all but the busiest moments with the kernel | [`send`](WebSocket::send) |
 //! | with the kernel, or why not | [`send_tracked`](WebSocket::send_tracked) and its [`Delivery`] |
-//! | gone, and with it all that was queued | [`wait_drained`](WebSocket::wait_drained) |
+//! | with the kernel, and so is all that was queued | [`wait_drained`](WebSocket::wait_drained) |
 //! | taken by the peer's endpoint | [`confirm`](WebSocket::confirm) |
 //! | understood by the program at the other end | have that program answer |
 //!
@@ -167,14 +167,14 @@
 //! ```
 //!
 //! **A peer that does not keep up** fills the kernel's buffers first, then its queue, which is
-//! bounded in bytes and messages. What happens then is a matter of [`Overflow`]: a send waits, or
-//! hands the message back, drops it or the oldest, or closes the connection.
-//! [`Config::overflow`] says so for all connections, [`set_overflow`](WebSocket::set_overflow) for
-//! one, [`send_with`](WebSocket::send_with) for one message. How far behind a peer is, is told by
-//! [`buffered_amount`](WebSocket::buffered_amount), but not what the kernel holds for it: a program
-//! that pushes sets [`Config::send_buffer`].
+//! bounded in bytes and messages. [`Overflow`] decides what a send does then: it waits, hands the
+//! message back, drops it or the oldest, or closes the connection. [`Config::overflow`] sets the
+//! policy for all connections, [`set_overflow`](WebSocket::set_overflow) for one,
+//! [`send_with`](WebSocket::send_with) for one message.
+//! [`buffered_amount`](WebSocket::buffered_amount) tells how far behind a peer is, without the
+//! bytes that the kernel holds for it: a program that pushes sets [`Config::send_buffer`].
 //!
-//! **One message to many** goes by a [`Group`], which waits for nobody, or by [`Server::broadcast`].
+//! **One message to many** goes by a [`Group`], which never waits, or by [`Server::broadcast`].
 //!
 //! **A message that is too large to hold** is written piece by piece by a [`MessageWriter`]
 //! ([`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer)), and read
@@ -188,7 +188,7 @@
 //! | call | waits for | at most |
 //! |---|---|---|
 //! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
-//! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to what they give | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
+//! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to their writers | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
 //! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`try_recv`](Messages::try_recv) | nothing | |
 //! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
 //! | [`confirm`](WebSocket::confirm), [`wait_drained`](WebSocket::wait_drained), [`Delivery::wait_timeout`] | the peer | the time you give |
@@ -196,102 +196,110 @@
 //! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give, whatever else the peer sends |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
 //! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
-//! | [`Server::wait`] | somebody to stop it | a moment more than that stop's deadline |
+//! | [`Server::wait`] | a stop of the server | a moment more than that stop's deadline |
 //!
-//! Backpressure needs no code. A `send` waits for a peer that does not read. A program that does not
-//! read, because a callback takes its time or nobody calls `recv`, leaves the bytes with the kernel,
+//! Backpressure needs no code. A `send` waits for a peer that does not read. If the program does
+//! not read, because a callback is busy or no thread calls `recv`, the bytes stay with the kernel,
 //! and TCP slows the peer down.
 //!
-//! [`send_all`](WebSocket::send_all) takes an iterator, which may take its time: what it has given
-//! leaves within about two milliseconds, so it may even wait for an answer to that.
+//! [`send_all`](WebSocket::send_all) takes an iterator, which may be slow: the messages it has
+//! given leave within about two milliseconds, so it may even wait for an answer to them.
 //!
 //! A `send` that waits inside a callback stops that connection's reading meanwhile. For an echo
-//! that is right: the peer that does not read gets no further.
+//! that is right: a peer that does not read is not read either.
 //!
-//! Keepalive judges the peer, not the program: while a callback runs, or while nobody calls
-//! `recv`, the peer's silence does not count. But nobody answers its pings then, so it may give up
-//! on us, most after 40 s, Deno after 30: who computes for long hands the message to another thread
-//! first. Peers are the same: many libraries answer no ping while their program works, and such a peer
-//! is cut after [`ping_timeout`](Config::ping_timeout), 40 s by default. [`peers`] says which.
+//! Keepalive judges the peer, not the program: while a callback runs, or while no thread calls
+//! `recv`, the peer's silence does not count. But the peer's pings are not answered then, so it may
+//! give up on us, most after 40 s, Deno after 30: a callback that computes for long hands the
+//! message to another thread first. The same holds for peers: many libraries answer no ping while
+//! their program works, and such a peer is cut after [`ping_timeout`](Config::ping_timeout), 40 s
+//! by default. [`peers`] lists them.
 //!
 //! # Processes
 //!
 //! A process that forks without `exec`, as daemons do, may use this library before and after. The
-//! connections belong to the process that opened them. In the child, reading from them fails, a drop,
-//! [`close`](WebSocket::close) or [`Server::stop`] ends nothing, and waits fail. **A child must not send
-//! on a connection of its parent, nor ping it**: both have the same socket, and what the child sends gets
-//! between the frames of the parent. To ask at each send whose the socket is would cost a system call.
-//! What the child opens itself works as anywhere.
+//! connections belong to the process that opened them. In the child, reading from them fails, a
+//! drop, [`close`](WebSocket::close) or [`Server::stop`] ends nothing, and waits fail. **A child
+//! must not send on a connection of its parent, nor ping it**: both have the same socket, and the
+//! child's bytes would come between the frames of the parent. A check of the process at each send
+//! would cost a system call. Connections that the child opens itself work as usual.
 //!
 //! # Design
 //!
-//! A connection is a channel into a socket and one thread that reads it. The rest of this section says
-//! how that is done, for readers who want to know or to change it.
+//! A connection is a channel into a socket and one thread that reads it. The rest of this section
+//! tells how that is done, for readers who want to know or to change it.
 //!
-//! **One thread a connection, asleep in `recv`.** It reads, decodes, calls back. Nothing polls, and
-//! nothing wakes an idle connection but its own ping. A client from [`open`] has not even that
-//! thread: whoever calls `recv` is it, until the [`Messages`] are dropped before the handle is.
+//! **One thread for each connection, asleep in `recv`.** It reads, decodes, and calls the
+//! callbacks. Nothing polls, and only its own ping wakes an idle connection. A client from [`open`]
+//! does not even have that thread: the thread that calls `recv` takes its place, until the
+//! [`Messages`] are dropped before the handle is.
 //!
-//! **The sender writes.** A connection's sending side is a queue and a writer. The queue lies behind
-//! one short lock: where the connection stands, the messages that wait in a channel, the control frames,
-//! and who waits for room. The writer is a value: an encoder, a write buffer and the socket. A sender
-//! locks, is admitted, takes the writer if it is there and unlocks; it writes without blocking; it locks
-//! again, counts what has left, and takes what waits by then or puts the writer back. If the writer is
-//! not there, somebody is writing, and looks into the queue under the same lock before putting it back:
-//! nothing is left behind. So there is no writer thread and no hand-over, what many threads send at once
-//! leaves in few writes, and the lock is never held across a system call or foreign code. A message that
-//! finds the queue empty is written directly.
+//! **The sender writes.** A connection's sending side is a queue and a writer. The queue lies
+//! behind one short lock: the connection's state, the messages that wait in a channel, the control
+//! frames, and the senders that wait for room. The writer is a value: an encoder, a write buffer
+//! and the socket. A sender takes the lock, is admitted, takes the writer if it is there, and
+//! unlocks. It writes without blocking. It takes the lock again, counts what has left, and takes
+//! the messages that wait by then, or puts the writer back. If the writer is not there, another
+//! thread is writing, and looks into the queue under the same lock before putting the writer back,
+//! so no message is left behind. So there is no writer thread and no hand-over, the messages that
+//! many threads send at once leave in few writes, and the lock is never held across a system call
+//! or foreign code. A message that finds the queue empty is written directly.
 //!
-//! A socket that takes no more leaves the writer in the queue, and somebody waits for the socket: the
-//! connection's own thread in place of its sleep, a sender that waits for room, or else the background.
-//! A turn of writing ends after 256 KiB beyond one's own message, so no connection delays another.
+//! When the socket takes no more, the writer goes back into the queue, and one thread waits for the
+//! socket: the connection's own thread instead of its sleep, a sender that waits for room, or else
+//! the background. A turn of writing ends after 256 KiB beyond the thread's own message, so no
+//! connection delays another.
 //!
-//! **A full queue is full for everybody alike.** Whoever never waits (`try_send`, groups, the policies
-//! that drop or close) is judged by the limits alone. Senders that wait stand in line with their
-//! messages, and are let in, in order, once the queue is half empty; the first of them, at the latest,
-//! when as much has left as the queue may hold, beyond the limits if need be.
+//! **A full queue is full for every sender alike.** A send that never waits (`try_send`, groups,
+//! the policies that drop or close) is judged by the limits alone. Senders that wait stand in line
+//! with their messages, and are admitted in order once the queue is half empty. The first of them
+//! is admitted at the latest when as much has left as the queue may hold, beyond the limits if need
+//! be.
 //!
-//! **Bursts leave in one write.** While more complete messages lie in the read buffer, what
-//! callbacks send is only queued, to whichever connection; it leaves when the buffer is used up,
-//! when enough has gathered, when the thread is about to wait for something, or within about two
-//! milliseconds. Without more input at hand, a send writes at once.
+//! **Bursts leave in one write.** While more complete messages lie in the read buffer, messages
+//! that callbacks send to any connection are only queued. They leave when the buffer is used up,
+//! when enough has gathered, when the thread is about to wait, or within about two milliseconds.
+//! Without more input at hand, a send writes at once.
 //!
 //! **A streamed message has its place in the channel, and a lane for its fragments.** When its turn
-//! comes, what is behind it waits for its end; control frames pass. The lane has a budget of its own,
-//! since the queue may be full of what waits behind.
+//! comes, the messages behind it wait for its end; control frames pass. The lane has a budget of
+//! its own, because the queue may be full of the messages that wait behind.
 //!
-//! **Time is one thread that cuts.** The background keeps every deadline of the process. When one
+//! **One thread keeps the time.** The background keeps every deadline of the process. When one
 //! passes, it records the reason and shuts the socket down, and the blocked thread wakes and ends
-//! the connection in the ordinary way. No socket has a timeout set. Each process has a background of
-//! its own, also one that was forked without `exec`. A socket is read, closed and shut down only by the
-//! process that made it.
+//! the connection in the ordinary way. No socket has a timeout set. Each process has a background
+//! of its own, also one that was forked without `exec`. A socket is read, closed and shut down only
+//! by the process that made it.
 //!
-//! Deadlines judge the peer by what it did, and nobody unheard. A pong counts from before its ping has
-//! left. What our own kernel takes is no life of the peer's, unless the socket had refused bytes. Before
-//! a verdict of silence the socket is asked whether it is readable, before one of a stall whether it is
-//! writable, and a full one is tried again at each look: Linux says writable later than it takes bytes. A look that comes late, as the process or the machine stood still, begins each running
-//! watch anew, once. A message's own payload is its progress, and nothing else. Every socket has
-//! `TCP_NOTSENT_LOWAT` ([`Config::tcp_notsent_lowat`]), so that little stands before a ping, and a slow
-//! reader is seen to read.
+//! Deadlines judge the peer by what it did, and only after a look at the socket. A pong counts from
+//! before its ping has left. Bytes that our own kernel takes are no sign of life of the peer,
+//! unless the socket had refused bytes. Before a verdict of silence the background checks whether
+//! the socket is readable, and before one of a stall whether it is writable. It tries a full socket
+//! again at each look, because Linux reports it writable later than it takes bytes. A look that
+//! comes late, because the process or the machine stood still, begins each running watch anew,
+//! once. The progress of a message is its own payload, and nothing else. Every socket has
+//! `TCP_NOTSENT_LOWAT` ([`Config::tcp_notsent_lowat`]), so that few bytes are ahead of a ping, and
+//! the reads of a slow peer are noticed.
 //!
 //! An idle timeout and a greatest lifetime ([`Config::idle_timeout`], [`Config::max_lifetime`]) are
-//! limits of the program's own: they close in the ordinary way, also while a callback runs. No message
-//! looks at a clock for them. At each look the background compares how many messages have come and gone,
-//! and asks whether one is half received or waits to leave.
+//! limits of the program's own: they close in the ordinary way, also while a callback runs. No
+//! message looks at a clock for them. At each look the background compares how many messages have
+//! come and gone, and checks whether one is half received or waits to leave.
 //!
-//! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking read
-//! would starve every writer. So the engine runs over a pipe in memory, under a short lock: what the
-//! socket gave goes in and plain bytes come out, or plain bytes go in and what comes out is sent,
-//! both without that lock. Above and below, all is as without TLS. Of what is to be sent at most
-//! 64 KiB is encrypted ahead of the socket, by the holder of the writer alone, so that records
-//! keep their order. What an engine has to say of its own accord leaves at once, also before the 101,
-//! and is bounded. A TLS 1.2 server may begin its handshake anew: OpenSSL goes along, and a message
-//! that meets it waits for input; Rustls refuses by an alert. An engine that takes bytes and sends
-//! none, as Rustls does once the keys of a TLS 1.2 connection are used up, is an error.
+//! **TLS is a codec, not a stream.** A TLS stream cannot be split, and a lock around its blocking
+//! read would starve every writer. So the engine runs over a pipe in memory, under a short lock:
+//! bytes from the socket go in and plain bytes come out, or plain bytes go in and bytes for the
+//! socket come out. The socket itself is read and written without that lock. Above and below,
+//! everything is as without TLS. At most 64 KiB are encrypted ahead of the socket, by the holder of
+//! the writer alone, so that records keep their order. An engine's own records leave at once, also
+//! before the 101, and are bounded. A TLS 1.2 server may begin its handshake anew: OpenSSL goes
+//! along, and a message that meets it waits for input; Rustls refuses by an alert. An engine that
+//! takes bytes and sends none, as Rustls does once the keys of a TLS 1.2 connection are used up, is
+//! an error.
 //!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
-//! out, and the handshake likewise; neither knows a socket, a clock or a thread, and both roles
-//! share all of it.
+//! out, and so in the handshake. Neither knows a socket, a clock or a thread, and both roles share
+//! all of it.
 //!
 //! ## The life of a connection
 //!
@@ -301,28 +309,29 @@
 //!                        └─ reading: open ─────────────────────▶ over or cut ─────┘
 //! ```
 //!
-//! Sending and reading end apart, and one type, behind the queue's lock, says how far each is.
+//! Sending and reading end separately. One type, behind the queue's lock, holds how far each has
+//! ended.
 //!
-//! - *handshake*: on the connection's thread (a client: the calling one). TLS and the request are under
-//!   one deadline; a server's program decides in its own time, and the answer is under the write deadline.
-//!   Whatever can fail in opening fails before the 101, which goes out whole before anything else may.
-//!   From then on `on_close` will run. The set-up closure runs before anything is read, so no message is
-//!   missed.
-//! - *closing*: begun by anybody. Every send is admitted before it or fails. The program's own Close
-//!   leaves after what was admitted. A reply to the peer's Close, and a Close that reports a failure,
-//!   overtake what still waits, which is given up at once. Messages that come after our Close are still
-//!   delivered, until the peer's.
-//! - *sending over*: once, and the reason is kept. What is queued is discarded and counted, and all who
-//!   wait are woken. After a failed write the connection is read on, to the end of the peer's input, to
-//!   its Close, or to a silence of [`close_timeout`](Config::close_timeout).
-//! - *reading over*: by the peer's Close, or by the end of its input, behind which what was queued still
+//! - *handshake*: on the connection's thread (a client: the calling one). TLS and the request are
+//!   under one deadline; a server's program decides in its own time, and the answer is under the
+//!   write deadline. Everything that can fail in opening fails before the 101, which goes out whole
+//!   before anything else may. From then on `on_close` will run. The set-up closure runs before
+//!   anything is read, so no message is missed.
+//! - *closing*: begun by either side. Every send is admitted before it or fails. The program's own
+//!   Close leaves after the admitted messages. A reply to the peer's Close, and a Close that
+//!   reports a failure, overtake the messages that still wait, which are given up at once. Messages
+//!   that come after our Close are still delivered, until the peer's.
+//! - *sending over*: once, and the reason is kept. The queue is discarded and counted, and all
+//!   waiting threads are woken. After a failed write the connection is read on, to the end of the
+//!   peer's input, to its Close, or to a silence of [`close_timeout`](Config::close_timeout).
+//! - *reading over*: by the peer's Close, or by the end of its input, after which the queue still
 //!   leaves. A deadline, `abort` and `stop` *cut*: they end both at once and discard input.
-//! - *finished*: by whoever drives the reading end. It gives up the socket, leaves all groups, runs
-//!   `on_error` if something failed, then `on_close`, empties the callbacks, and lets `wait_closed`
-//!   return.
+//! - *finished*: by the thread that drives the reading end. It gives up the socket, leaves all
+//!   groups, runs `on_error` if something failed, then `on_close`, empties the callbacks, and lets
+//!   `wait_closed` return.
 //!
-//! The code that is told: that of a failure, if the peer could still be told; else the one of the first
-//! Close received, whoever began (RFC 6455, sections 7.1.5 and 7.1.6); else 1006.
+//! The code of the close event is that of a failure, if the peer could still be told; else that of
+//! the first Close received, whichever side began (RFC 6455, sections 7.1.5 and 7.1.6); else 1006.
 //!
 //! ## The laws
 //!
@@ -330,8 +339,8 @@
 //!
 //! - **L1** No lock is held across a call that blocks, nor across foreign code: callbacks, the drop
 //!   of a closure or a payload, a logger.
-//! - **L2** Only the thread that drives the reading end reads the socket. Only the holder of the writer
-//!   writes it, and never blocks in that.
+//! - **L2** Only the thread that drives the reading end reads the socket. Only the holder of the
+//!   writer writes it, and never blocks while it does.
 //! - **L3** The callbacks of a connection run on the thread that drives it, one at a time, in the
 //!   order of the wire. `on_close` runs exactly once, last, after the connection has given up its
 //!   socket. One that is set after that runs once, in its setter.
@@ -365,36 +374,37 @@
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
 //! | a message for which there is no memory, or no room among those of others for `message_timeout` | Close 1009 | `on_error`, `on_close` 1009 |
-//! | a request whose body there is no room for | 503 | a DEBUG record |
-//! | a Close with a code or reason that may not be | Close 1002 or 1007 | `on_error`, `on_close` with that code |
+//! | a request for whose body there is no room | 503 | a DEBUG record |
+//! | a Close with a code that may not be sent, or a reason that is not UTF-8 | Close 1002 or 1007 | `on_error`, `on_close` with that code |
 //! | any of these once our own Close has left | nothing more | `on_error` as above, `on_close` 1006 |
 //! | the connection lost without a Close | nothing | `on_close` 1006, not clean; no `on_error` |
 //! | silence after a ping | Close 1011 "keepalive ping timeout", if its socket takes that at once; then the cut | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | another deadline missed | a cut, without a Close | `on_error`, `on_close` 1006 with [`CloseEvent::timeout`] |
 //! | plain HTTP where TLS is spoken, or the reverse | 400, and what was probably meant | a DEBUG record; a client: [`Error`] |
-//! | a certificate that is not to be trusted | an alert | [`Error::Tls`], in words, with the engine's own behind |
+//! | a certificate that is not trusted | an alert | [`Error::Tls`], in words, with the engine's own text behind them |
 //! | TLS that asks for answers and does not read them | the end of the connection | `on_close` 1006 |
 //! | an upgrade, or a method that may change something, from a page of another origin | 403 | a WARN record for the first eight, then DEBUG |
-//! | a foreign Host from this machine itself, or anywhere once hosts are named | 403 | the same |
+//! | a foreign Host from this machine itself, or from anywhere once hosts are named | 403 | the same |
 //! | an upgrade by HTTP/1.0 | the page that is there, or 426 that names HTTP/1.1 | nothing, or a DEBUG record |
 //! | a request for no route, or none for its method | 404, or 405 with Allow | nothing |
-//! | a request that is none, or no upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and why in a line of text | a DEBUG record |
-//! | an upgrade that offers no subprotocol which is spoken here | 101 without one, or 400 where one is required | a DEBUG record |
-//! | a proxy's header that does not say clearly who asks | nothing | no [`Request::client_addr`] |
+//! | a malformed request, or an invalid upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and the reason in a line of text | a DEBUG record |
+//! | an upgrade that offers no subprotocol of the server's | 101 without one, or 400 where one is required | a DEBUG record |
+//! | a proxy's header that does not name the client clearly | nothing | no [`Request::client_addr`] |
 //! | a connection beyond the limit, or while stopping | 503 | a DEBUG record |
 //! | an answer that is no right 101 | an end without a Close | [`Error::Refused`], or [`Error::Handshake`] |
 //! | a peer that falls behind, with [`Overflow::Close`], in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
 //! | a [`MessageWriter`] dropped before its end | Close 1011 | `on_error`, `on_close` 1011 |
 //! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |
 //! | a hook, route or middleware that panics, or whose reply cannot be sent | 500 | a WARN record |
-//! | a method used with what may not be sent, a bad URL or header | nothing | an error |
+//! | a call with a value that may not be sent, a bad URL or header | nothing | an error |
 //!
-//! The side that fails a connection reads on for a moment after its Close, so that the code arrives: a
-//! socket that is closed over unread input resets.
+//! The side that fails a connection reads on for a moment after its Close, so that the code
+//! arrives: a socket that is closed over unread input resets the connection.
 //!
 //! ## Defaults
 //!
-//! Each stands at its setting, in [`Config`] and [`ServerBuilder`], and nowhere else.
+//! Each default stands in the documentation of its setting: in [`Config`], [`ServerBuilder`],
+//! [`Client`], [`TlsOptions`], [`ServerTls`] and [`set_memory_budget`].
 //!
 //! ## Memory
 //!
@@ -413,12 +423,12 @@
 //!   budget of the process: see [`set_memory_budget`].
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
-//! So all connections together hold the budget, 192 KiB each beside it, and what their queues may
-//! hold: that is the program's to choose, by twice `max_queue_bytes` times the connections that it lets
-//! in ([`max_connections`](ServerBuilder::max_connections)).
+//! So all connections together hold the budget, 192 KiB each beside it, and their queues. The
+//! program bounds the queues by [`max_queue_bytes`](Config::max_queue_bytes) and
+//! [`max_connections`](ServerBuilder::max_connections): twice the one times the other.
 //!
-//! The kernel's buffers of the socket come on top, in both directions, and are the system's to
-//! bound, but for [`send_buffer`](Config::send_buffer).
+//! The kernel's buffers of the socket come on top, in both directions. The system bounds them,
+//! except for [`send_buffer`](Config::send_buffer).
 //!
 //! ## Threads
 //!
@@ -426,30 +436,37 @@
 //! |---|---|---|
 //! | `landline-accept` | one a server | accepts |
 //! | `landline-<id>` | one a connection; clients of [`open`] only once their [`Messages`] are dropped | the handshake on servers; reads, calls back |
-//! | `landline-background` | one a process, while there are connections or handshakes | deadlines, pings, full sockets nobody else waits for |
+//! | `landline-background` | one a process, while there are connections or handshakes | deadlines, pings, full sockets that no other thread waits for |
 //! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
 //!
 //! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open` and
-//! [`serve`](ServerBuilder::serve), on whichever thread drives the [`Messages`]. The closure given
+//! [`serve`](ServerBuilder::serve), on the thread that drives the [`Messages`]. The closure given
 //! to [`connect`] runs on the caller's thread.
 //!
 //! ## Logging
 //!
-//! By the [`log`](https://docs.rs/log) crate. WARN: a failed callback, a message that no callback
-//! is set for (once a connection), a server that cannot accept, for want of descriptors, threads or
-//! memory say, a request that the program's code failed to answer, each of the first eight Hosts and
-//! Origins that a server refuses (once). INFO: that it can accept again. DEBUG:
-//! a server's start, and the system's limits that it has found, each connection's begin and end, each
-//! refused request. ERROR: a foreign destructor that panicked, a server that ends as its listening
-//! socket is dead. No message has a record of its own, and no record contains a header's
-//! value but that of a Host or an Origin that is not allowed. Rustls has records of its own, with the
-//! target `rustls`: ERROR and WARN for what a peer does wrong and for keys that are used up, DEBUG and
-//! TRACE for its handshakes.
+//! All records go through the [`log`](https://docs.rs/log) crate.
 //!
-//! Whatever peers, panics and failures say, each record is one line: control characters and those
-//! that turn text around are escaped, and long texts are cut. What errors and events show by
-//! `Display` and `Debug` is treated likewise; the program gets it as it came by name, as by
-//! [`CloseEvent::reason`]. A logger that panics, such as a `println!` on a closed pipe, ends nothing.
+//! - ERROR: a foreign destructor that panicked; a server that ends because its listening socket is
+//!   dead.
+//! - WARN: a failed callback; a message without a callback (once a connection); a server that
+//!   cannot accept, for example for want of descriptors, threads or memory; a request that the
+//!   program's code failed to answer; each of the first eight Hosts and Origins that a server
+//!   refuses (once).
+//! - INFO: a server that can accept again.
+//! - DEBUG: a server's start, and the system's limits that it has found; each connection's begin
+//!   and end; each refused request.
+//!
+//! No message has a record of its own, and no record contains a header's value except that of a
+//! Host or an Origin that is not allowed. Rustls has records of its own, with the target `rustls`:
+//! ERROR and WARN for what a peer does wrong and for keys that are used up, DEBUG and TRACE for its
+//! handshakes.
+//!
+//! Each record is one line, whatever texts of peers, panics and failures it quotes: control
+//! characters and those that turn text around are escaped, and long texts are cut. The `Display`
+//! and `Debug` of errors and events do the same; the program gets the text as it came by name, as
+//! by [`CloseEvent::reason`]. A logger that panics, such as a `println!` on a closed pipe, ends
+//! nothing.
 //!
 //! ## Platforms
 //!
@@ -458,38 +475,40 @@
 //! ## The source
 //!
 //! ```text
-//! sync, process                      locks and atomics, exchangeable for models; which process this is
-//! record, random                     what is logged; random numbers
-//! buffer_pool                        the large buffers that connections read bursts into
-//! address, timeout                   where an end of a connection is; the deadlines by name
-//! message, close, error/             what travels, how it ends, what goes wrong
+//! sync, process                      locks and atomics; the identity of this process
+//! record, random                     log records; random numbers
+//! buffer_pool                        the large buffers into which connections read bursts
+//! address, timeout                   the address of one end of a connection; the deadlines by name
+//! message, close, error/             messages, close codes and events, errors
 //! time_limit, config                 the settings
-//! counters                           what is counted
-//! tls                                who one is and whom one trusts; transport/tls/ has the engines
+//! counters                           the counters of connections and servers
+//! tls                                the settings of TLS: identities and trust
 //! header                             headers that programs give
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
 //! handshake/                         requests and responses as text; no I/O
-//! life                               where a connection stands, up to its close event
-//! transport/                         the system: sockets, waiting, dialling, limits
+//! life                               the state of a connection, up to its close event
+//! transport/                         the system: sockets, waiting, dialling, limits, TLS engines
 //! held/                              the memory that peers make the process hold
 //! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: queue, writer, line, cork, deliveries, streams,
 //!                                    pings of our own
-//! connection/                        what one connection shares; its opening handshake, its reader and
-//!                                    its callbacks; how it is waited for and how it ends
+//! connection/                        one connection: its state, opening handshake, reader, callbacks,
+//!                                    waits and end
 //! message_reader, message_writer     a message that is read or written piece by piece
-//! messages, websocket                the two ends, as programs see them
-//! group                              one message to many
-//! http/                              requests, replies, routes, and who may ask
+//! messages, websocket                the reading and the sending handle of a connection
+//! group                              one message to many connections
+//! http/                              requests, replies, routes, and the checks before them
 //! client/, server/                   connecting; accepting, serving, stopping
-//! fuzzing/                           in tests alone: what must hold for whatever bytes come
+//! fuzzing/                           for tests and fuzz targets alone: properties that hold for any input
 //! ```
 //!
-//! What stands higher in this list does not name what stands lower, but for three pairs:
+//! A room in this list does not name one below it, except for three pairs:
 //!
 //! - [`tls`](ServerTls) and transport: settings may hold what an engine has already made of them.
 //! - connection and websocket: callbacks get the [`WebSocket`] that they belong to.
 //! - http and server: a [`Request`] knows its [`Server`].
+//!
+//! The page [`peers`] is `peers.md`.
 
 #[cfg(not(unix))]
 compile_error!("landline runs on Unix only, for now");

@@ -26,23 +26,23 @@ use crate::close::CloseEvent;
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, DeliveryError, Error, Initiator, Timeout};
 
-/// The state of a connection. Sending and reading end apart: after a failed write, what has arrived
-/// is still read, and after the peer's end of input, what was queued still leaves.
+/// The state of a connection. Sending and reading end separately: after a failed write, input that
+/// has arrived is still read, and after the peer's end of input, the queue still leaves.
 ///
-/// Its functions are the only transitions there are. They are called under the queue's lock.
+/// Its functions are the only transitions. They are called under the queue's lock.
 #[derive(Debug)]
 pub(crate) struct Life {
     sending: Sending,
     reading: Reading,
-    /// Apart, as an open connection has nothing in it.
+    /// The facts of the end. Boxed, as an open connection has none.
     end: Option<Box<End>>,
 }
 
-/// How far the sending has ended.
+/// The progress of the sending side's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
     Open,
-    /// No message is admitted any more; what was admitted leaves.
+    /// No message is admitted any more. Admitted messages leave.
     Closing,
     /// Our Close is encoded: nothing follows it (L5).
     Closed,
@@ -50,7 +50,7 @@ enum Sending {
     Over,
 }
 
-/// How far the reading has ended.
+/// The progress of the reading side's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     Open,
@@ -62,19 +62,19 @@ enum Reading {
     Finished,
 }
 
-/// The facts of the end, gathered from those who take part in it.
+/// The facts of the end, from all who take part in it.
 #[derive(Debug, Default)]
 struct End {
     initiator: Option<Initiator>,
     sent: Option<CloseFrame>,
-    /// When our Close went to the kernel.
+    /// The time when our Close went to the kernel.
     sent_at: Option<Instant>,
     received: Option<CloseFrame>,
     failure: Option<Failed>,
     cause: Option<CloseCause>,
-    /// The limit of the program's at which it was closed.
+    /// The program's limit that closed the connection.
     limit: Option<Timeout>,
-    /// Whether the sending ended by a failed write.
+    /// The flag that the sending ended by a failed write.
     write_failed: bool,
     event: Option<CloseEvent>,
 }
@@ -85,14 +85,14 @@ struct Failed {
     error: Error,
     /// The thread that found it.
     on: ThreadId,
-    /// Whether the peer could still be told: our Close had not been encoded.
+    /// The flag that the peer could still be told, because our Close had not been encoded.
     tellable: bool,
 }
 
 /// The reason why nothing leaves any more.
 #[derive(Debug)]
 pub(crate) enum CloseCause {
-    /// Nothing is left to say: both Close frames were seen, or our failure was told.
+    /// Nothing is left to send: both Close frames were seen, or our failure was told.
     Finished,
     /// The peer is gone: its input ended without a Close, or reading or writing failed.
     Lost(Option<io::Error>),
@@ -126,7 +126,7 @@ impl Life {
         self.sending == Sending::Over
     }
 
-    /// Tells whether what has arrived is not to be read any more.
+    /// Tells whether input is not read any more.
     pub(crate) fn is_cut(&self) -> bool {
         self.reading == Reading::Cut
     }
@@ -146,7 +146,7 @@ impl Life {
         self.end.as_ref()?.event.as_ref()
     }
 
-    /// Admits no more messages. Returns whether this call is the one that began the end.
+    /// Admits no more messages. Returns whether this call began the end.
     pub(crate) fn close(&mut self, by: Initiator) -> bool {
         let first = self.is_open();
         if first {
@@ -156,12 +156,12 @@ impl Life {
         first
     }
 
-    /// Records the limit of the program's at which the end has begun, if it was one.
+    /// Records the program's limit at which the end has begun, if there was one.
     pub(crate) fn note_limit(&mut self, limit: Option<Timeout>) {
         self.end().limit = limit;
     }
 
-    /// Records a failure, of the peer's or the program's: the first counts.
+    /// Records a failure of the peer or the program. The first one counts.
     pub(crate) fn fail(&mut self, error: Error) {
         let failed = Failed {
             error,
@@ -172,8 +172,8 @@ impl Life {
         self.end().failure.get_or_insert(failed);
     }
 
-    /// Puts the failure of a callback in the place of that of a message which it has left
-    /// unfinished on this thread, if it has. Returns whether it did.
+    /// Replaces the failure of a message that this thread has left unfinished by the failure of its
+    /// callback, if there is one. Returns whether it did.
     pub(crate) fn explain_unfinished(&mut self, text: &str) -> bool {
         let here = thread::current().id();
         let failed = self.end.as_mut().and_then(|end| end.failure.as_mut());
@@ -183,7 +183,7 @@ impl Life {
         unfinished.is_some()
     }
 
-    /// Records the peer's Close: what comes behind it is not read (RFC 6455, section 5.5.1).
+    /// Records the peer's Close. The input behind it is not read (RFC 6455, section 5.5.1).
     pub(crate) fn receive_close(&mut self, close: CloseFrame) {
         self.close(Initiator::Remote);
         if self.reading == Reading::Open {
@@ -192,7 +192,7 @@ impl Life {
         self.end().received.get_or_insert(close);
     }
 
-    /// Records the end of the peer's input without a Close: what was admitted still leaves.
+    /// Records the end of the peer's input without a Close. Admitted messages still leave.
     pub(crate) fn end_input(&mut self) {
         self.close(Initiator::Remote);
         if self.reading == Reading::Open {
@@ -208,12 +208,12 @@ impl Life {
         }
     }
 
-    /// Records that our Close is with the kernel: the peer may answer from now on.
+    /// Records that our Close is with the kernel: from now on the peer may answer.
     pub(crate) fn send_close(&mut self, now: Instant) {
         self.end().sent_at = Some(now);
     }
 
-    /// Ends the sending; what has arrived is still read. Returns whether this call did.
+    /// Ends the sending. Input that has arrived is still read. Returns whether this call ended it.
     pub(crate) fn end_sending(&mut self, cause: CloseCause) -> bool {
         if self.is_sending_over() {
             return false;
@@ -223,7 +223,8 @@ impl Life {
         true
     }
 
-    /// Records that a write has failed, which ended the sending. What has arrived is still read.
+    /// Records that a write has failed, which ended the sending. Input that has arrived is still
+    /// read.
     pub(crate) fn fail_sending(&mut self) {
         self.end().write_failed = true;
     }
@@ -232,9 +233,9 @@ impl Life {
     pub(crate) fn cut(&mut self, cause: CloseCause) -> bool {
         let over = self.is_sending_over();
         let ended = match cause {
-            // Nothing is left to wait for: a deadline has come late.
+            // Both Closes were seen, so nothing is left to wait for, and a deadline came too late.
             _ if self.is_clean() => self.end_sending(CloseCause::Finished),
-            // The deadline that ends the reading after a failed write is told.
+            // The deadline that ends the reading after a failed write is reported.
             CloseCause::Timeout(_) if over && self.reading == Reading::Open => {
                 self.end().cause = Some(cause);
                 false
@@ -248,7 +249,7 @@ impl Life {
         ended || reading
     }
 
-    /// Puts together how the connection ended, and what failed.
+    /// Makes the close event, and the error if something failed.
     pub(crate) fn tell(&mut self, undelivered: u64) -> (CloseEvent, Option<Error>) {
         let clean = self.is_clean();
         let end = self.end();
@@ -280,7 +281,7 @@ impl Life {
         self.end().event = Some(event);
     }
 
-    /// Takes the system's error that ended the connection, if it was one.
+    /// Takes the system's error that ended the connection, if there was one.
     pub(crate) fn take_loss(&mut self) -> Option<io::Error> {
         match &mut self.end().cause {
             Some(CloseCause::Lost(error)) => error.take(),
@@ -301,8 +302,8 @@ impl Life {
 
 impl End {
     /// Returns the code and the reason that the connection ended with: those of a failure that the
-    /// peer could be told, else those of the peer's Close, whoever began (RFC 6455, sections 7.1.5
-    /// and 7.1.6), else 1006.
+    /// peer could be told, else those of the peer's Close, whichever side began (RFC 6455, sections
+    /// 7.1.5 and 7.1.6), else 1006.
     fn code(&self, sent: Option<&CloseFrame>) -> (CloseCode, String) {
         match (&self.failure, &self.received) {
             (Some(failed), _) if failed.tellable => failed.code(sent),
@@ -337,11 +338,11 @@ impl Failed {
     }
 }
 
-/// The reason a peer is told that reads too slowly.
+/// The close reason for a peer that reads too slowly.
 pub(crate) const TOO_SLOW: &str = "too slow";
 
 impl CloseCause {
-    /// Returns what becomes of what was not written.
+    /// Returns the delivery error of messages that were not written.
     pub(crate) fn undelivered(&self) -> DeliveryError {
         match self {
             Self::Finished | Self::Lost(_) => DeliveryError::Lost,

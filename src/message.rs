@@ -1,4 +1,4 @@
-//! What travels: [`Message`], and the payload of a text message, [`Text`].
+//! Messages: [`Message`], and the payload of a text message, [`Text`].
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use bytes_utils::Str;
 use yoke::Yoke;
 
-/// Holds one WebSocket message, text or binary (RFC 6455, section 5.6).
+/// A WebSocket message, text or binary (RFC 6455, section 5.6).
 ///
 /// Cloning copies no payload: both kinds share theirs, so that an echo or a broadcast to many
 /// connections costs no copy.
@@ -43,7 +43,7 @@ impl Message {
         self.len() == 0
     }
 
-    /// Borrows the payload, whichever the kind.
+    /// Borrows the payload of either kind.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -61,7 +61,7 @@ impl Message {
         }
     }
 
-    /// Turns the message into its payload, whichever the kind, without copying.
+    /// Turns the message into its payload, of either kind, without copying.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self {
@@ -87,16 +87,16 @@ impl fmt::Display for Message {
     }
 }
 
-/// Holds the payload of a text message: UTF-8 that is cheap to clone. Derefs to `str`.
+/// The payload of a text message: UTF-8 that is cheap to clone. It derefs to `str`.
 #[derive(Clone)]
 pub struct Text(Payload);
 
 /// Bytes that are known to be UTF-8.
 #[derive(Clone)]
 enum Payload {
-    /// They were made of a string.
+    /// Bytes that were made from a string.
     Made(Str),
-    /// They were checked where they stand.
+    /// Bytes that were checked in place.
     Checked(Yoke<&'static str, Arc<Bytes>>),
 }
 

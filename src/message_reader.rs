@@ -1,4 +1,4 @@
-//! A message that is read as it comes.
+//! A message that is read while it comes in.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -7,14 +7,15 @@ use crate::connection::reader::Reader;
 use crate::protocol::Chunk;
 use crate::{CloseEvent, RecvError};
 
-/// Reads one message while it comes; [`Messages::recv_reader`](crate::Messages::recv_reader) gives it.
+/// A reader of one message while it comes in;
+/// [`Messages::recv_reader`](crate::Messages::recv_reader) returns it.
 ///
-/// Reading waits for the peer, and drives the connection as [`recv`](crate::Messages::recv) does. It gives
-/// the payload of all fragments, and 0 bytes at the message's end. A text is checked while it comes
-/// to be UTF-8, but a read may end inside a character;
+/// Reading waits for the peer, and drives the connection as [`recv`](crate::Messages::recv) does.
+/// It returns the payload of all fragments, and 0 bytes at the message's end. A text is checked for
+/// UTF-8 while it comes, but a read may end inside a character;
 /// [`read_to_string`](io::Read::read_to_string) joins them.
 ///
-/// When dropped, what was not read is left, to be skipped when the next message is asked for.
+/// A dropped reader leaves the unread rest, which is skipped when the next message is asked for.
 ///
 /// # Errors
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection ends before the message does,
@@ -22,12 +23,12 @@ use crate::{CloseEvent, RecvError};
 pub struct MessageReader<'a> {
     reader: &'a mut Reader,
     chunk: Chunk,
-    /// How much of the chunk has been read.
+    /// The number of bytes of the chunk that have been read.
     read: usize,
 }
 
 impl<'a> MessageReader<'a> {
-    /// Waits until the next message begins, or returns how the connection has ended.
+    /// Waits until the next message begins, or returns how the connection ended.
     pub(crate) fn begin(reader: &'a mut Reader) -> Result<Self, CloseEvent> {
         let chunk = reader.ask(Reader::first_chunk)?;
         Ok(Self {

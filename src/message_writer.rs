@@ -11,9 +11,9 @@ use crate::outbox::Stream;
 use crate::protocol::{Fin, Opcode};
 use crate::{SendError, SendErrorKind};
 
-/// Writes one message piece by piece: what is written leaves in fragments meanwhile (RFC 6455,
+/// A writer of one message, piece by piece. The pieces leave in fragments meanwhile (RFC 6455,
 /// section 5.4). [`text_writer`](crate::WebSocket::text_writer) and
-/// [`binary_writer`](crate::WebSocket::binary_writer) give one.
+/// [`binary_writer`](crate::WebSocket::binary_writer) return one.
 ///
 /// ```
 /// use std::io::Write;
@@ -32,19 +32,19 @@ use crate::{SendError, SendErrorKind};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Some 16 KiB gather before a fragment leaves, or less where
-/// [`max_outgoing_frame`](crate::Config::max_outgoing_frame) says so, or what there is at
-/// [`flush`](Write::flush). While
-/// more than 64 KiB of fragments wait for a slow peer, writing waits, at most
-/// [`write_timeout`](crate::Config::write_timeout). Other messages of the connection queue behind
-/// the streamed one until it is [finished](Self::finish); pings and pongs go on. A program that
-/// takes its time between two writes holds up its other messages, so: prepare, then write.
+/// A fragment leaves when some 16 KiB have gathered, or less if
+/// [`max_outgoing_frame`](crate::Config::max_outgoing_frame) is less, and at
+/// [`flush`](Write::flush). While more than 64 KiB of fragments wait for a slow peer, writing
+/// waits, at most [`write_timeout`](crate::Config::write_timeout). Other messages of the connection
+/// queue behind the streamed one until it is [finished](Self::finish); pings and pongs go on. A
+/// program that is slow between two writes holds up its other messages, so prepare first, and then
+/// write.
 ///
-/// It counts as a handle: a connection of a client is not closed while it is written to.
+/// It counts as a handle: a client's connection is not closed while a message is written to it.
 ///
-/// Dropped before its end, it fails the connection with 1011, as the peer cannot be told otherwise
-/// that the message is none. So does a close of this side meanwhile, with its own code: it goes into
-/// the middle of the message, which the peer then discards.
+/// A writer that is dropped before its end fails the connection with 1011, because nothing else
+/// tells the peer that the message is incomplete. A close of this side before the end does so too,
+/// with its own code: the Close goes into the middle of the message, which the peer then discards.
 ///
 /// # Errors
 /// Writing fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe) once the connection is closing, with
@@ -53,22 +53,22 @@ use crate::{SendError, SendErrorKind};
 #[must_use = "dropped unfinished, it fails the connection"]
 pub struct MessageWriter {
     connection: Arc<Connection>,
-    /// Keeps a client open, as a handle does.
+    /// The token that keeps a client open, as a handle does.
     _open: Option<Arc<CloseOnDrop>>,
     stream: Stream,
     is_text: bool,
     /// The number of bytes that make a fragment.
     fragment: usize,
-    /// The bytes that are no fragment yet.
+    /// The bytes that are not a whole fragment yet.
     buffer: Vec<u8>,
     finished: bool,
 }
 
-/// The number of bytes that make a fragment, unless frames are to be shorter.
+/// The number of bytes that make a fragment, unless frames are limited to fewer.
 const FRAGMENT: usize = 16 << 10;
 
 impl MessageWriter {
-    /// Begins a message; `open` is the token of the handle that it is begun by.
+    /// Begins a message. `open` is the token of the handle that it is begun by.
     pub(crate) fn begin(
         connection: &Arc<Connection>,
         open: Option<&Arc<CloseOnDrop>>,
@@ -100,7 +100,7 @@ impl MessageWriter {
         Ok(())
     }
 
-    /// Lets leave what has gathered. Of a text, a character that lacks its end stays.
+    /// Sends the gathered bytes. An incomplete character at the end of a text stays.
     fn send_fragment(&mut self, fin: Fin) -> io::Result<()> {
         let length = self.sendable(fin)?;
         if length == 0 && fin == Fin::More {
@@ -113,14 +113,14 @@ impl MessageWriter {
             .outbox
             .send_fragment(self.stream, payload.clone(), fin);
         sent.map_err(|kind| {
-            // Nothing is lost: it may be tried again.
+            // Nothing is lost: the call may be repeated.
             let rest = std::mem::replace(&mut self.buffer, payload.into());
             self.buffer.extend(rest);
             into_io(kind)
         })
     }
 
-    /// Returns how much of what has gathered may leave.
+    /// Returns how many of the gathered bytes may leave.
     fn sendable(&self, fin: Fin) -> io::Result<usize> {
         if !self.is_text {
             return Ok(self.buffer.len());
@@ -138,7 +138,8 @@ impl MessageWriter {
 
 impl Write for MessageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Also before a fragment leaves: from now on it is this thread that must not wait behind it.
+        // Before a fragment leaves: from now on this thread is the one that must not wait behind
+        // the message.
         self.connection.outbox.take_over_stream();
         if self.buffer.len() >= self.fragment {
             self.send_fragment(Fin::More)?;
@@ -158,7 +159,7 @@ impl Drop for MessageWriter {
     fn drop(&mut self) {
         if !self.finished {
             self.connection.fail_unfinished();
-            self.connection.outbox.let_go_of_stream();
+            self.connection.outbox.leave_stream();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The reading end as a program sees it.
+//! The reading end of a connection, for the program.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::{
 /// `on_text` and `on_binary` do not. Or [`dispatch`](Self::dispatch) runs all callbacks. A message
 /// that is too large to hold is read by [`recv_reader`](Self::recv_reader).
 ///
-/// Between two `recv`s nobody reads the connection and nobody answers the peer's pings. Who
+/// Between two `recv`s no thread reads the connection and answers the peer's pings. A program that
 /// computes for long uses [`connect`](crate::connect), and a channel that a callback fills.
 ///
 /// If the thread that reads panics, the connection is closed with 1011.
@@ -31,11 +31,11 @@ use crate::{
 /// Iterating ends after 1000, 1001, no code, or a close that the program began and the peer
 /// answered. Any other end is one `Err`, then `None`.
 pub struct Messages {
-    /// Taken out when dropped.
+    /// The reader. Taken out by the drop.
     reader: Option<Box<Reader>>,
     connection: Arc<Connection>,
     told: bool,
-    /// Keeps a client open.
+    /// The token that keeps a client open.
     open: Option<Arc<CloseOnDrop>>,
 }
 
@@ -50,8 +50,8 @@ impl Messages {
         }
     }
 
-    /// Waits for the next message, however long the peer takes. What this thread has sent leaves
-    /// before it sleeps.
+    /// Waits for the next message, however long the peer takes. The messages that this thread has
+    /// sent leave before it sleeps.
     ///
     /// # Errors
     /// [`RecvError`] once the connection has ended, after `on_close` has returned, and from then on.
@@ -64,8 +64,8 @@ impl Messages {
         }
     }
 
-    /// Waits for the next message, at most for `timeout`, whatever else comes. What has come of a
-    /// message by then is kept, and the connection stays usable.
+    /// Waits for the next message, at most for `timeout`, whatever other input comes. The part of a
+    /// message that has come by then is kept, and the connection stays usable.
     ///
     /// # Errors
     /// [`Timeout`](RecvTimeoutError::Timeout) if no message was complete in time,
@@ -80,13 +80,14 @@ impl Messages {
     }
 
     /// Returns the next message if it has come whole, and never waits for the peer: for a program
-    /// with a loop of its own, such as a game. A peer that sends without a pause what is no whole
-    /// message keeps it for ten milliseconds at most. Only the end of the connection, when it has
-    /// come, takes the time that it takes in [`recv`](Self::recv).
+    /// with a loop of its own, such as a game. A peer that sends other input without a pause delays
+    /// the return for ten milliseconds at most. Only the end of the connection, once it has come,
+    /// takes as long as in [`recv`](Self::recv).
     ///
-    /// Nobody reads the connection between two calls: call it often, until it says
-    /// [`Empty`](TryRecvError::Empty). As this does not wait, keepalive does not judge the peer's
-    /// silence: where that matters, let [`recv_timeout`](Self::recv_timeout) be the pause of the loop.
+    /// No thread reads the connection between two calls, so call it often, until it returns
+    /// [`Empty`](TryRecvError::Empty). As this call does not wait, keepalive does not judge the
+    /// peer's silence. If that matters, use [`recv_timeout`](Self::recv_timeout) as the pause of
+    /// the loop.
     ///
     /// ```
     /// # let server = landline::Server::builder().on_upgrade(|ws, _| ws.send("welcome")).bind("127.0.0.1:0")?;
@@ -124,7 +125,7 @@ impl Messages {
     /// [`io::Read::take`](std::io::Read::take) bounds what is read.
     /// [`message_timeout`](crate::Config::message_timeout) applies while a read waits.
     ///
-    /// What is not read is skipped when the next message is asked for. All ways to ask may
+    /// The unread rest is skipped when the next message is asked for. The different calls may
     /// alternate.
     ///
     /// ```
@@ -150,7 +151,8 @@ impl Messages {
         MessageReader::begin(self.reader()).map_err(RecvError)
     }
 
-    /// Drives the connection on this thread, with callbacks, until it has ended, and tells how.
+    /// Drives the connection on this thread, with callbacks, until it has ended, and returns how it
+    /// ended.
     ///
     /// A server does nothing else with a connection after
     /// [`on_upgrade`](crate::ServerBuilder::on_upgrade).
@@ -158,13 +160,13 @@ impl Messages {
         self.until_ended(Reader::dispatch)
     }
 
-    /// Closes with 1000, discards what still comes, and waits for the end, at most for
+    /// Closes with 1000, discards further input, and waits for the end, at most for
     /// [`close_timeout`](crate::Config::close_timeout), and a second more for the server to hang
-    /// up: the polite end. What was sent before goes first.
+    /// up. Messages sent before leave first.
     ///
-    /// Dropping the messages instead ends nothing while there is a handle: the connection of a
-    /// client is read on by a thread of its own, which discards what comes; that of a server is not
-    /// read until its handler has returned.
+    /// Dropping the messages instead ends nothing while there is a handle. A thread of its own then
+    /// reads a client's connection and discards the input. A server's connection is not read until
+    /// its handler has returned.
     pub fn close(mut self) -> CloseEvent {
         if self.connection.event().is_none() {
             self.connection.close(CloseCode::NORMAL, "");
@@ -212,8 +214,9 @@ impl Iterator for Messages {
 }
 
 impl Drop for Messages {
-    /// A client's connection is read on by a thread of its own; a server's by its thread, when the
-    /// handler has returned. A panic of the thread that reads closes it, as one of a callback does.
+    /// Gives the reading end on: a client's to a thread of its own, a server's to its thread after
+    /// the handler. A panic of the thread that reads closes the connection, as a callback's panic
+    /// does.
     fn drop(&mut self) {
         let Some(mut reader) = self.reader.take() else {
             return;
@@ -226,13 +229,13 @@ impl Drop for Messages {
         if reader.event().is_some() {
             return;
         }
-        // The panic of a server's handler is told by who has called it.
+        // The caller of a server's handler reports the handler's panic.
         let is_handlers = self.open.is_none() && on_connection_thread();
         if thread::panicking() && !is_handlers {
             reader.fail(Failure::from("the thread that reads the messages panicked"));
         }
         if self.open.is_some() {
-            // Without a thread to be had the connection is cut.
+            // If no thread can be had, the connection is cut.
             let _ = reader.spawn(Reader::discard_until_closed);
         } else {
             reader.leave();

@@ -1,4 +1,4 @@
-//! Which process this is. A fork copies all memory, and of the threads only the one that forks.
+//! The identity of this process. A fork copies all memory, and only the thread that forks.
 
 use std::process;
 use std::sync::OnceLock;
@@ -9,30 +9,30 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) struct Process(u32);
 
 impl Process {
-    /// Returns the process that asks.
+    /// Returns the calling process.
     pub(crate) fn this() -> Self {
         Self(process::id())
     }
 
-    /// Tells whether it is the one that asks.
+    /// Tells whether it is the calling process.
     pub(crate) fn is_this(self) -> bool {
         self == Self::this()
     }
 }
 
-/// What each process has for itself: a forked child begins anew, and never waits for a lock that a
-/// thread of its parent held.
+/// A value of each process. A forked child begins with a new value, and never waits for a lock that
+/// a thread of its parent held.
 pub(crate) struct PerProcess<T> {
-    /// Whose value it is; 0 is nobody's.
+    /// The process that owns the value; 0 for none.
     owner: AtomicU32,
     value: T,
-    /// That of the child that first found this one taken by its parent.
+    /// The value of the child that first found this one owned by its parent.
     child: OnceLock<Box<PerProcess<T>>>,
     make: fn() -> T,
 }
 
 impl<T> PerProcess<T> {
-    /// Makes the value of the process that asks first; children `make` theirs.
+    /// Makes the value of the process that asks first. Its children make theirs by `make`.
     pub(crate) const fn new(value: T, make: fn() -> T) -> Self {
         Self {
             owner: AtomicU32::new(0),
@@ -42,7 +42,7 @@ impl<T> PerProcess<T> {
         }
     }
 
-    /// Returns the value of the process that asks.
+    /// Returns the value of the calling process.
     pub(crate) fn get(&self) -> &T {
         let Process(this) = Process::this();
         let mut found = self;

@@ -1,4 +1,4 @@
-//! Random numbers that nobody can foresee, without a system call for each.
+//! Unpredictable random numbers, without a system call for each.
 
 use std::cell::RefCell;
 
@@ -9,8 +9,8 @@ use rand::{RngExt, SeedableRng};
 use crate::process::Process;
 
 thread_local! {
-    // rand's own is not to be had while its thread ends, and panics then. Boxed, as most threads, which
-    // serve a connection, never need one.
+    // rand's own generator is gone while its thread ends, and panics then. Boxed, because most
+    // threads, which serve a connection, never need one.
     static GENERATOR: RefCell<Option<Box<Seeded>>> = const { RefCell::new(None) };
 }
 
@@ -41,10 +41,10 @@ where
     drawn.unwrap_or_else(|_| seeded().random())
 }
 
-/// Begins anew in a forked child: it would draw what its parent draws. Asked before a connection opens,
-/// not for each number.
+/// Makes a new generator in a forked child, which would otherwise draw its parent's numbers. Called
+/// before a connection opens, not for each number.
 pub(crate) fn renew_after_fork() {
-    // While the thread ends there is nothing to renew.
+    // A thread that ends has no generator to renew.
     let _ = GENERATOR.try_with(|generator| {
         let mut generator = generator.borrow_mut();
         generator.take_if(|seeded| !seeded.process.is_this());

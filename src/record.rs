@@ -1,8 +1,7 @@
-//! Records for the program's logger. All of the library's go through here.
+//! Records for the program's logger. All records of the library are written here.
 //!
-//! No record holds a header's value above TRACE, and none is written for each message. What a
-//! logger does is its own affair: one that panics, such as a `println!` on a closed pipe, ends
-//! nothing of ours.
+//! No record above TRACE holds a header's value, and none is written for each message. A logger
+//! that panics, such as a `println!` on a closed pipe, ends no thread and no connection.
 
 use std::fmt::{self, Write};
 use std::mem;
@@ -59,7 +58,7 @@ pub(crate) fn write(level: Level, target: &'static str, text: fmt::Arguments<'_>
         logger().log(&record.args(format_args!("{text}")).build());
     }));
     if let Err(panic) = logged {
-        // To drop what was thrown may throw again.
+        // Dropping the panic's payload may panic again.
         mem::forget(panic);
     }
 }
@@ -69,10 +68,10 @@ const MAX_RECORD: usize = 4096;
 /// The longest foreign text within a record or an error, in characters.
 const MAX_FOREIGN: usize = 512;
 
-/// Shows text that somebody else wrote, such as a peer, or a panic: on one line, with all escaped
-/// that a terminal or a reader could take for something else, and cut where it is long.
+/// A text that someone else wrote, such as a peer or a panic. It is shown on one line, with all
+/// characters escaped that a terminal or a reader could misread, and cut if it is long.
 ///
-/// What is shown so can be shown so again: nothing changes any more.
+/// Showing the result in this way again does not change it.
 pub(crate) struct Foreign<T>(pub(crate) T);
 
 impl<T: fmt::Display> fmt::Display for Foreign<T> {
@@ -87,7 +86,7 @@ impl<T: fmt::Display> fmt::Debug for Foreign<T> {
     }
 }
 
-/// Escapes a text, and cuts it after so many characters.
+/// A text to escape, and the number of characters after which it is cut.
 struct Bounded<T>(T, usize);
 
 impl<T: fmt::Display> fmt::Display for Bounded<T> {
@@ -105,12 +104,12 @@ impl<T: fmt::Display> fmt::Display for Bounded<T> {
     }
 }
 
-/// Writes text on in escaped form, as long as there is room.
+/// A formatter that escapes text as long as there is room.
 struct Escaping<'a, 'b> {
     out: &'a mut fmt::Formatter<'b>,
-    /// How many characters may follow.
+    /// The number of characters that still fit.
     room: usize,
-    /// How many bytes found no room.
+    /// The number of bytes that did not fit.
     cut: usize,
 }
 
@@ -132,8 +131,8 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Tells whether a character moves the cursor, rings, begins a line, turns the direction of what
-/// follows, or is not seen.
+/// Tells whether a character moves the cursor, rings, begins a line, turns the direction of the
+/// text behind it, or is invisible.
 fn is_misleading(character: char) -> bool {
     character.is_control()
         || matches!(

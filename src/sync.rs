@@ -1,17 +1,17 @@
-//! Locks and atomics, but for the outbox, which has its own under the models.
+//! Locks and atomics, except those of the outbox, which the models replace.
 
 use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
-/// Locks. A thread that panicked while holding it has left the data whole: every section keeps it
-/// so, and user code never runs inside (L1).
+/// Locks a mutex. A thread that panicked while it held the lock has left the data whole: every
+/// section keeps it whole, and user code never runs inside (L1).
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until notified, at most until the deadline; may return for no reason.
+/// Waits until notified, at most until the deadline. It may return without either.
 pub(crate) fn wait<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,

@@ -1,11 +1,11 @@
-//! How long a connection may be idle, or last: [`TimeLimit`].
+//! A limit to a connection's idle time or lifetime: [`TimeLimit`].
 
 use std::time::Duration;
 
 use crate::CloseCode;
 use crate::error::Unsendable;
 
-/// A limit to the time of a connection, and the Close frame that ends it, for
+/// A limit to a connection's time, with the Close frame that ends it, for
 /// [`Config::idle_timeout`](crate::Config::idle_timeout) and
 /// [`Config::max_lifetime`](crate::Config::max_lifetime).
 ///
@@ -46,7 +46,7 @@ impl TimeLimit {
         self
     }
 
-    /// Tells what keeps it from being used.
+    /// Returns the problem if it cannot be used.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.after.is_zero() {
             return Err("is zero".into());

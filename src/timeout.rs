@@ -8,13 +8,13 @@ use std::fmt;
 pub enum Timeout {
     /// Connecting and the handshake together took longer than allowed.
     Handshake,
-    /// The peer took too little of what was to be written.
+    /// The peer took too few of the bytes to be written.
     Write,
-    /// The peer was silent after a ping. It may be gone, or just busy: many libraries answer no ping
-    /// while their program works. [`ping_timeout`](crate::Config::ping_timeout) says for how long it
-    /// may be.
+    /// The peer was silent after a ping. It may be gone, or just busy: many libraries answer no
+    /// ping while their program works. [`ping_timeout`](crate::Config::ping_timeout) sets how long
+    /// it may be silent.
     Pong,
-    /// Too little came of a message that had begun.
+    /// Too few bytes came of a message that had begun.
     Message,
     /// The peer did not answer our Close frame.
     Close,

@@ -7,9 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// What one side proves itself with: a certificate, its chain, and its private key.
+/// The identity of one side: a certificate, its chain, and its private key.
 ///
-/// Making one never fails; binding or connecting reports what cannot be used.
+/// Making one never fails; binding or connecting reports an identity that cannot be used.
 #[derive(Clone)]
 pub struct Identity(pub(crate) Arc<IdentitySource>);
 
@@ -38,7 +38,7 @@ impl Identity {
 }
 
 impl fmt::Debug for Identity {
-    /// Shows nothing: half of it is secret.
+    /// Shows nothing, because half of it is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").finish_non_exhaustive()
     }
@@ -54,7 +54,7 @@ impl fmt::Debug for Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsEngine {
-    /// The system's own, by native-tls: OpenSSL on Linux. Feature `tls`.
+    /// The system's own library, by native-tls: OpenSSL on Linux. Feature `tls`.
     Native,
     /// Rustls. Feature `rustls`.
     Rustls,
@@ -64,13 +64,13 @@ pub enum TlsEngine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TlsVersion {
-    /// RFC 5246.
+    /// TLS 1.2 (RFC 5246).
     Tls12,
-    /// RFC 8446.
+    /// TLS 1.3 (RFC 8446).
     Tls13,
 }
 
-/// A client's settings of TLS: how it checks a server's certificate, and what it shows of itself.
+/// A client's settings of TLS: how it checks a server's certificate, and its own certificate.
 ///
 /// The default is right for servers of the public internet: the system's roots, TLS 1.2 at least,
 /// no client certificate.
@@ -116,7 +116,7 @@ impl TlsOptions {
         }
     }
 
-    /// Trusts these certificates too, in PEM, one or several. Called again, it adds.
+    /// Trusts these certificates too, in PEM, one or several. A further call adds certificates.
     pub fn add_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots.push(pem.into());
         self
@@ -140,44 +140,44 @@ impl TlsOptions {
         self
     }
 
-    /// Leaves the server's name out of the client's first message (RFC 6066, section 3), which everybody
-    /// on the way can read. By default it is sent, unless it is an IP address.
+    /// Leaves the server's name out of the client's first message (RFC 6066, section 3), which
+    /// everyone on the way can read. By default it is sent, unless it is an IP address.
     pub fn without_sni(mut self) -> Self {
         self.sni = false;
         self
     }
 
-    /// Accepts every certificate: expired, signed by anybody, of X.509 version 1, with a weak key, with a
-    /// wrong signature. Anybody on the way can then read and change everything. Rustls then checks
-    /// nothing at all; OpenSSL still checks that the server has the key of its certificate.
+    /// Accepts every certificate: expired, signed by anyone, of X.509 version 1, with a weak key,
+    /// with a wrong signature. Anyone on the way can then read and change everything. Rustls then
+    /// checks nothing at all; OpenSSL still checks that the server has the key of its certificate.
     pub fn danger_accept_invalid_certs(mut self) -> Self {
         self.accept_invalid_certs = true;
         self
     }
 
-    /// Accepts certificates for other hosts: everybody who has any valid certificate can then pose as
-    /// the server.
+    /// Accepts certificates for other hosts: everyone who has any valid certificate can then pose
+    /// as the server.
     pub fn danger_accept_invalid_hostnames(mut self) -> Self {
         self.accept_invalid_hostnames = true;
         self
     }
 
-    /// Writes the keys of its connections into the file that the environment's `SSLKEYLOGFILE` names,
-    /// for tools such as Wireshark. Everybody who can read that file can read all traffic. For
-    /// [`TlsEngine::Rustls`] alone.
+    /// Writes the keys of its connections into the file named by the environment variable
+    /// `SSLKEYLOGFILE`, for tools such as Wireshark. Everyone who can read that file can read all
+    /// traffic. For [`TlsEngine::Rustls`] alone.
     pub fn danger_log_keys(mut self) -> Self {
         self.log_keys = true;
         self
     }
 
-    /// Sets how many bytes of content a record that is sent holds at most, for servers with small
-    /// buffers (RFC 8449): 64 to 16,384, which is the default.
+    /// Sets the most bytes of content in a record that is sent, for servers with small buffers (RFC
+    /// 8449): 64 to 16,384, which is the default.
     pub fn max_record_size(mut self, bytes: usize) -> Self {
         self.max_record_size = bytes;
         self
     }
 
-    /// Chooses the engine; by default [`TlsEngine::Native`] if it is there.
+    /// Chooses the engine; by default [`TlsEngine::Native`] if its feature is on.
     pub fn engine(mut self, engine: TlsEngine) -> Self {
         self.engine = Some(engine);
         self
@@ -249,22 +249,22 @@ impl ServerTls {
         self
     }
 
-    /// Writes the keys of its connections into the file that the environment's `SSLKEYLOGFILE` names,
-    /// for tools such as Wireshark. Everybody who can read that file can read all traffic. For
-    /// [`TlsEngine::Rustls`] alone.
+    /// Writes the keys of its connections into the file named by the environment variable
+    /// `SSLKEYLOGFILE`, for tools such as Wireshark. Everyone who can read that file can read all
+    /// traffic. For [`TlsEngine::Rustls`] alone.
     pub fn danger_log_keys(mut self) -> Self {
         self.log_keys = true;
         self
     }
 
-    /// Sets how many bytes of content a record that is sent holds at most, for clients with small
-    /// buffers (RFC 8449): 64 to 16,384, which is the default.
+    /// Sets the most bytes of content in a record that is sent, for clients with small buffers (RFC
+    /// 8449): 64 to 16,384, which is the default.
     pub fn max_record_size(mut self, bytes: usize) -> Self {
         self.max_record_size = bytes;
         self
     }
 
-    /// Chooses the engine; by default [`TlsEngine::Native`] if it is there.
+    /// Chooses the engine; by default [`TlsEngine::Native`] if its feature is on.
     pub fn engine(mut self, engine: TlsEngine) -> Self {
         self.engine = Some(engine);
         self

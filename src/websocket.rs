@@ -20,29 +20,31 @@ use crate::{
 /// The writing end and the handle of one connection: cheap to clone, safe to share, usable from
 /// any thread, in and out of callbacks.
 ///
-/// A WebSocket is a channel into the socket: sending queues, and whoever queued writes, unless
-/// another thread is writing already, which then takes the message along.
+/// A WebSocket is a channel into the socket. A send queues the message, and the sending thread
+/// writes it, unless another thread is writing already and takes the message along.
 ///
 /// # How it ends
-/// A connection of a client lives while a handle that [`connect`](crate::connect) or
-/// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages) does. Then
-/// it closes with 1000, and dropping the last waits for that, at most
-/// [`close_timeout`](crate::Config::close_timeout). For `on_close` it waits no longer than a quarter
-/// of a second more. While another callback runs, the peer's Close is not read: a program that drops the
-/// last handle while it holds a lock that `on_text`, say, waits for, waits for all that time. The handle
-/// that callbacks get does not count, and neither do its clones. A connection of a server lives until it closes, or until its
+/// A connection of a client lives as long as a handle that [`connect`](crate::connect) or
+/// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages). Then it
+/// closes with 1000, and dropping the last of them waits for that, at most
+/// [`close_timeout`](crate::Config::close_timeout). For `on_close` the drop waits no longer than a
+/// quarter of a second more. While another callback runs, the peer's Close is not read: a program
+/// that drops the last handle under a lock for which `on_text` waits, waits for all that time. The
+/// handle that callbacks get does not count, and neither do its clones.
+///
+/// A connection of a server lives until it closes, or until its
 /// [`serve`](crate::ServerBuilder::serve) handler returns.
 ///
 /// # Callbacks
-/// There is one slot of each kind; setting a callback replaces the one before, from the next event
+/// There is one slot of each kind. Setting a callback replaces the one before, from the next event
 /// on, from any thread, also from inside itself. Callbacks run on the connection's thread, one at a
-/// time, in the order of the wire. One may return nothing, a `Result` with any error that can be
-/// shown, or never. An error or a panic closes this connection with 1011 and touches no other.
-/// After `on_close` has returned, all slots are emptied.
+/// time, in the order of the wire. A callback may return nothing, a `Result` with any error that
+/// can be shown, or never. An error or a panic closes this connection with 1011 and affects no
+/// other. After `on_close` has returned, all slots are emptied.
 #[derive(Clone)]
 pub struct WebSocket {
     connection: Arc<Connection>,
-    /// Keeps a client open.
+    /// The token that keeps a client open.
     open: Option<Arc<CloseOnDrop>>,
 }
 
@@ -52,18 +54,18 @@ impl WebSocket {
     /// the order of its sends.
     ///
     /// While the queue is full this waits for room, at most
-    /// [`write_timeout`](crate::Config::write_timeout), or does what another
-    /// [`overflow`](crate::Config::overflow) policy says; otherwise it does not block. `Ok` means
-    /// queued: in all but the busiest moments the kernel has it already. What is still queued when
-    /// the connection ends is discarded, and [`CloseEvent::undelivered`] tells how much that was;
-    /// [`send_tracked`](Self::send_tracked) tells it of one message. From a callback it works as
-    /// from anywhere, but while it waits there, this connection is not read; a program that pushes to
-    /// many uses a [`Group`](crate::Group).
+    /// [`write_timeout`](crate::Config::write_timeout), or does as another
+    /// [`overflow`](crate::Config::overflow) policy says. Otherwise it does not block. `Ok` means
+    /// queued: in all but the busiest moments the kernel has the message already. Messages that are
+    /// still queued when the connection ends are discarded. [`CloseEvent::undelivered`] counts
+    /// them, and [`send_tracked`](Self::send_tracked) reports it for one message. From a callback
+    /// it works as from anywhere, but while it waits there, this connection is not read. A program
+    /// that pushes to many uses a [`Group`](crate::Group).
     ///
     /// # Errors
     /// [`Closed`](SendErrorKind::Closed) once the connection is closing, also if that begins during
-    /// the wait, [`Timeout`](SendErrorKind::Timeout), and [`Full`](SendErrorKind::Full) where it does
-    /// not wait; all hand the message back.
+    /// the wait, [`Timeout`](SendErrorKind::Timeout), and [`Full`](SendErrorKind::Full) under a
+    /// policy that does not wait; all hand the message back.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         self.send_message(message.into(), None)
     }
@@ -92,20 +94,20 @@ impl WebSocket {
     /// write where they fit one.
     ///
     /// # Errors
-    /// Those of `send`, with the message that found no place; the messages before it are queued,
+    /// Those of `send`, with the message that was not queued; the messages before it are queued,
     /// those behind it are not. Each message may wait as long as one `send`.
     pub fn send_all<M: Into<Message>>(
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<(), SendError> {
-        // What was queued leaves also if the program's iterator panics.
+        // Queued messages leave also if the program's iterator panics.
         let _leaving = Leaving;
         messages
             .into_iter()
             .try_for_each(|message| self.send_with_next(message.into()))
     }
 
-    // These are compiled here, and not in each program.
+    // These functions are compiled here, and not in each program.
 
     fn send_message(&self, message: Message, overflow: Option<Overflow>) -> Result<(), SendError> {
         self.connection.outbox.send_message(message, overflow)
@@ -115,7 +117,7 @@ impl WebSocket {
         self.connection.outbox.send_with_next(message)
     }
 
-    /// Queues a message like [`send`](Self::send), and tells what becomes of it.
+    /// Queues a message like [`send`](Self::send), and tracks its delivery.
     ///
     /// # Errors
     /// Those of `send`: then there is nothing to track.
@@ -123,9 +125,9 @@ impl WebSocket {
         self.connection.outbox.send_tracked(message.into())
     }
 
-    /// Waits until the peer's endpoint has taken all that was sent before, at most for `timeout`: a
-    /// ping goes behind it, and its pong comes back (RFC 6455, section 5.5.3). What the program at
-    /// the other end has made of it, only an answer of its own can tell.
+    /// Waits until the peer's endpoint has taken everything that was sent before, at most for
+    /// `timeout`: a ping follows it, and its pong comes back (RFC 6455, section 5.5.3). Whether the
+    /// program at the other end has understood it, only its own answer can tell.
     ///
     /// # Errors
     /// [`Timeout`](WaitError::Timeout), [`Closed`](WaitError::Closed) if the connection closes
@@ -137,11 +139,10 @@ impl WebSocket {
         self.connection.confirm(Instant::now().checked_add(timeout))
     }
 
-    /// Begins a text that leaves in fragments while it is written (RFC 6455, section 5.4), for one
-    /// that is too large to hold, or is not known to its end yet. See [`MessageWriter`].
+    /// Begins a text that leaves in fragments while it is written (RFC 6455, section 5.4): for a
+    /// text that is too large to hold, or whose end is not known yet. See [`MessageWriter`].
     ///
-    /// What was sent before goes first: while the queue is full this waits like
-    /// [`send`](Self::send).
+    /// Messages sent before go first: while the queue is full this waits like [`send`](Self::send).
     ///
     /// # Errors
     /// [`Streaming`](SendErrorKind::Streaming) while another streamed message of this connection is
@@ -159,7 +160,7 @@ impl WebSocket {
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455, section 5.5.2). It overtakes queued messages
-    /// and never waits; the peer's pong comes to [`on_pong`](Self::on_pong).
+    /// and never waits. [`on_pong`](Self::on_pong) gets the peer's pong.
     ///
     /// Pings that keep the connection alive are sent without this.
     ///
@@ -183,21 +184,22 @@ impl WebSocket {
 
 /// # Backpressure
 impl WebSocket {
-    /// Sets what `send`, `send_all` and `send_tracked` do from now on when the queue is full, in the
-    /// place of [`Config::overflow`](crate::Config::overflow).
+    /// Sets the policy of `send`, `send_all` and `send_tracked` for a full queue from now on,
+    /// instead of [`Config::overflow`](crate::Config::overflow).
     pub fn set_overflow(&self, overflow: Overflow) {
         self.connection.outbox.set_overflow(overflow);
     }
 
-    /// Returns how many bytes of payload are queued and not with the kernel yet. What the kernel
-    /// holds for the peer does not show here; [`send_buffer`](crate::Config::send_buffer) bounds it.
+    /// Returns how many bytes of payload are queued and not with the kernel yet. Bytes that the
+    /// kernel holds for the peer do not count; [`send_buffer`](crate::Config::send_buffer) bounds
+    /// them.
     #[must_use]
     pub fn buffered_amount(&self) -> usize {
         usize::try_from(self.connection.outbox.buffered()).unwrap_or(usize::MAX)
     }
 
-    /// Waits until nothing is queued any more, from whichever thread it came: until all of it is
-    /// with the kernel. At most for `timeout`. It can be waited for in any callback.
+    /// Waits until nothing is queued any more, by any thread: until the kernel has all of it. At
+    /// most for `timeout`. It may be called in any callback.
     ///
     /// # Errors
     /// [`Timeout`](WaitError::Timeout), [`Closed`](WaitError::Closed) if something was discarded
@@ -215,8 +217,8 @@ impl WebSocket {
         self.connection.counters()
     }
 
-    /// Returns how long the way to the peer and back took last, as seen by this side's own pings: one
-    /// each [`ping_interval`](crate::Config::ping_interval), and one for each
+    /// Returns the latest round-trip time to the peer, measured by this side's own pings: one each
+    /// [`ping_interval`](crate::Config::ping_interval), and one for each
     /// [`confirm`](Self::confirm). `None` until the first was answered. Time in which the program
     /// kept the connection from reading counts.
     #[must_use]
@@ -227,7 +229,7 @@ impl WebSocket {
 
 /// # Ending
 impl WebSocket {
-    /// Begins the closing handshake with 1000 (RFC 6455, section 7.1.2); what was sent before goes
+    /// Begins the closing handshake with 1000 (RFC 6455, section 7.1.2). Messages sent before go
     /// first. Never waits; closing twice changes nothing. Messages that the peer sends before its
     /// own Close still arrive.
     pub fn close(&self) {
@@ -249,8 +251,8 @@ impl WebSocket {
         Err(SendError::new(SendErrorKind::Closed, None))
     }
 
-    /// Cuts the connection at once, without a Close frame, and never waits. What is queued is
-    /// thrown away; it ends with 1006, not clean.
+    /// Cuts the connection at once, without a Close frame, and never waits. The queue is discarded;
+    /// the connection ends with 1006, not clean.
     pub fn abort(&self) {
         self.connection.abort();
     }
@@ -268,13 +270,13 @@ impl WebSocket {
         self.connection.event().map(|event| event.code())
     }
 
-    /// Waits until the connection has ended and `on_close` has returned, and tells how it ended.
-    /// However long that is: it does not begin the end.
+    /// Waits until the connection has ended and `on_close` has returned, and returns how it ended.
+    /// The wait has no limit, and does not begin the end.
     ///
     /// # Errors
-    /// [`WouldDeadlock`](WaitError::WouldDeadlock) where the wait could never end: at once on any
-    /// connection's own thread (in a callback or handler), and after five seconds in which nobody
-    /// else has read this one's [`Messages`](crate::Messages).
+    /// [`WouldDeadlock`](WaitError::WouldDeadlock) if the wait could never end: at once on any
+    /// connection's own thread (in a callback or handler), and after five seconds in which no other
+    /// thread has read this connection's [`Messages`](crate::Messages).
     pub fn wait_closed(&self) -> Result<CloseEvent, WaitError> {
         if on_connection_thread() && self.connection.event().is_none() {
             return Err(WaitError::WouldDeadlock);
@@ -283,8 +285,8 @@ impl WebSocket {
         self.connection.wait_finished(None)
     }
 
-    /// Waits like [`wait_closed`](Self::wait_closed), at most for `timeout`. Another connection's
-    /// end can be waited for like this from a callback too.
+    /// Waits like [`wait_closed`](Self::wait_closed), at most for `timeout`. A callback, too, may
+    /// wait like this for the end of another connection.
     ///
     /// # Errors
     /// [`Timeout`](WaitError::Timeout), and [`WouldDeadlock`](WaitError::WouldDeadlock) as in
@@ -298,9 +300,9 @@ impl WebSocket {
 
 /// # Callbacks
 impl WebSocket {
-    /// Sets the callback for messages of either kind. It gets those that no
-    /// [`on_text`](Self::on_text) or [`on_binary`](Self::on_binary) callback is set for. What no
-    /// callback is set for is dropped, with a WARN record at the first.
+    /// Sets the callback for messages of either kind. It gets the messages for which no
+    /// [`on_text`](Self::on_text) or [`on_binary`](Self::on_binary) callback is set. Messages
+    /// without a callback are dropped, with a WARN record at the first.
     ///
     /// Like those two, it does not run for messages that are read from
     /// [`Messages`](crate::Messages).
@@ -343,8 +345,8 @@ impl WebSocket {
         self.connection.callbacks.pong.set(callback);
     }
 
-    /// Sets the callback for what makes the connection fail: a protocol violation, a deadline, a
-    /// failed callback. `on_close` follows. A connection that is just lost is no error.
+    /// Sets the callback for failures of the connection: a protocol violation, a deadline, a failed
+    /// callback. `on_close` follows. A connection that is just lost has not failed.
     pub fn on_error<R: IntoOutcome>(
         &self,
         callback: impl FnMut(&WebSocket, Error) -> R + Send + 'static,
@@ -354,9 +356,9 @@ impl WebSocket {
 
     /// Sets the callback for the end. It runs exactly once and last, when the socket is closed.
     ///
-    /// If the end has come already, also if that is in another `on_close` just now, the callback
-    /// runs at once, on the calling thread, before this returns, and is not kept. So however late it
-    /// is set, it runs; its failure is a WARN record then.
+    /// If the end has come already, even in another `on_close` that is running now, the callback
+    /// runs at once, on the calling thread, before this returns, and is not kept. So it runs
+    /// however late it is set. Its failure is a WARN record then.
     pub fn on_close<R: IntoOutcome>(
         &self,
         callback: impl FnMut(&WebSocket, CloseEvent) -> R + Send + 'static,
@@ -395,8 +397,9 @@ impl WebSocket {
         self.connection.negotiated.subprotocol.as_deref()
     }
 
-    /// Returns the server's answer to a client's request, its 101: with the headers that a load
-    /// balancer reads again when the client comes back, say, or a cookie. `None` at a server.
+    /// Returns the server's answer to a client's request, its 101: for example with a cookie, or
+    /// with the headers that a load balancer reads again when the client comes back. `None` at a
+    /// server.
     ///
     /// ```
     /// # use landline::{Server, Upgrade};
@@ -420,11 +423,11 @@ fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// A control frame carries at most so much (RFC 6455, section 5.5).
+/// The most bytes in a control frame (RFC 6455, section 5.5).
 const MAX_CONTROL_PAYLOAD: usize = 125;
 
 impl WebSocket {
-    /// Makes the handle that callbacks get: it does not keep a client open.
+    /// Makes the handle that callbacks get, which does not keep a client open.
     pub(crate) fn for_callbacks(connection: &Arc<Connection>) -> Self {
         Self {
             connection: Arc::clone(connection),

@@ -13,80 +13,82 @@ use crate::{Config, Timeout};
 
 /// The deadlines of one open connection.
 ///
-/// They judge the peer, not the program, and nobody unheard:
-/// - A silence counts only if the connection's thread sat in `recv` at its beginning and its end. One
-///   that falls due otherwise begins anew.
-/// - Before a verdict the socket is looked at: what lies in it, or room for what is to be written,
-///   begins the watch anew.
-/// - A look that comes late says that the program itself was held up, so each running watch begins
+/// They judge the peer, not the program, and only after a look at the socket:
+/// - A silence counts only if the connection's thread slept in `recv` at its beginning and its end.
+///   Otherwise the silence begins anew.
+/// - Before a verdict the socket is looked at. Input in it, or room for bytes to be written, begins
+///   the watch anew.
+/// - A look that comes late means that the program itself was delayed, so each running watch begins
 ///   anew.
 ///
-/// The last two excuse each watch once.
+/// The last two rules excuse each watch once each.
 pub(crate) struct Deadlines {
     config: Arc<Config>,
     next_ping: Option<Instant>,
-    /// When it asked to be checked next.
+    /// The time of the next look that was asked for.
     expected: Option<Instant>,
-    /// With the beginning of the stall that it watches.
+    /// The watch over a stall, with the time at which the stall began.
     write: Option<(Instant, Watch)>,
     close: Option<Watch>,
-    /// After a failed write.
+    /// The watch over the peer's silence after a failed write.
     silence: Option<Watch>,
-    /// With the number of the message that it watches.
+    /// The watch over a half received message, with the message's number.
     message: Option<(u64, Watch)>,
     pong: Option<Watch>,
-    /// Those of the program, until they have closed the connection.
+    /// The program's own limits, until they have closed the connection.
     limits: Option<Box<TimeLimits>>,
 }
 
-/// What is known of a connection at one moment.
+/// The facts about a connection at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) now: Instant,
-    /// What a look at the socket found, if there was one. The other facts are taken after it, so that
-    /// what was read meanwhile is in one of the two.
+    /// The result of a look at the socket, if there was one. The other facts are taken after it, so
+    /// that no input is missing from both.
     pub(crate) ready: Option<Ready>,
-    /// Whether the connection's thread sits in `recv`.
+    /// The flag that the connection's thread sleeps in `recv`.
     pub(crate) asleep: bool,
-    /// Bytes received so far.
+    /// The number of bytes received.
     pub(crate) received: u64,
-    /// Messages received whole so far.
+    /// The number of messages received whole.
     pub(crate) messages: u64,
-    /// Which message is half received, if one is: an even number, twice that which it will have when it
-    /// is counted. Half a header or control frame has an odd one.
+    /// The number of the message that is half received, if there is one: even, and twice the number
+    /// that the message will have when it is counted. Half a header or control frame has an odd
+    /// number.
     pub(crate) mid_message: Option<u64>,
-    /// Bytes of payload of messages received so far.
+    /// The number of bytes of payload received.
     pub(crate) payload: u64,
     pub(crate) writing: Writing,
-    /// Whether the connection is closing already.
+    /// The flag that the connection is closing already.
     pub(crate) is_closing: bool,
-    /// When the patience ends for good, once somebody waits for the end, and what it is called.
+    /// The time of the final cut, once a thread waits for the end, and the deadline's name.
     pub(crate) end_by: Option<(Instant, Timeout)>,
 }
 
-/// How the writing goes, as an outbox tells it.
+/// The progress of writing, as an outbox reports it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Writing {
-    /// How often the kernel has taken bytes after it had refused some: each time, the peer made room.
+    /// The number of times that the kernel has taken bytes after it had refused some. Each time,
+    /// the peer made room.
     pub(crate) relieved: u64,
-    /// When the kernel last took 64 KiB, while it refuses more.
+    /// The time when the kernel last took 64 KiB, while it refuses more.
     pub(crate) stalled_since: Option<Instant>,
-    /// When our Close went to the kernel.
+    /// The time when our Close went to the kernel.
     pub(crate) close_left_at: Option<Instant>,
-    /// Whether a write has failed: nothing leaves any more, although what arrives is still read.
+    /// The flag that a write has failed. Nothing leaves any more, although input is still read.
     pub(crate) has_failed: bool,
-    /// Messages that are wholly with the kernel.
+    /// The number of messages that are wholly with the kernel.
     pub(crate) delivered: u64,
-    /// Messages that wait to be written, or to their end.
+    /// The number of messages that wait to be written, or for the rest of them to be written.
     pub(crate) unfinished: u64,
 }
 
-/// What is to be done.
+/// The result of a check: what the caller must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing before then, unless something new begins.
+    /// Nothing to do before this time, unless something new begins.
     Wait(Option<Instant>),
-    /// Look for what the socket is ready, and check again with facts that are taken after that.
+    /// Look at what the socket is ready for, and check again with facts that are taken after that.
     Look,
     /// Send a ping, and check again.
     Ping,
@@ -96,15 +98,15 @@ pub(crate) enum Verdict {
     Cut(Timeout),
 }
 
-/// The number of bytes that are progress.
+/// The number of bytes that count as progress.
 pub(crate) const PROGRESS: u64 = 64 << 10;
-/// No watch is shorter: a timeout of zero would otherwise be due again as soon as it has begun anew.
+/// The shortest watch. A timeout of zero would otherwise be due again as soon as it has begun anew.
 const SHORTEST: Duration = Duration::from_millis(20);
-/// In so many steps a watch is looked at. A look that comes more than a step late says that this side
-/// was held up, perhaps the whole machine: the peer may have had as little time.
+/// The number of looks in the length of a watch. A look that comes more than a step late means that
+/// this side was delayed, perhaps the whole machine: the peer may have had as little time.
 pub(crate) const STEPS: u32 = 4;
 
-/// A stretch of time in which the peer should have done something.
+/// A time in which the peer should have done something.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     since: Instant,
@@ -112,17 +114,17 @@ struct Watch {
     received: u64,
     payload: u64,
     relieved: u64,
-    /// Whether it has begun anew because this side was late.
+    /// The flag that it has begun anew because this side was late.
     was_late: bool,
-    /// Whether it has begun anew because of what was found in the socket.
+    /// The flag that it has begun anew because of the state of the socket.
     was_ready: bool,
 }
 
-/// What a watch waits for.
+/// The length and the name of a watch, and its excuse.
 struct Rule {
     length: Duration,
     timeout: Timeout,
-    /// Tells of what the socket is ready for whether it excuses the peer.
+    /// Tells whether the socket's readiness excuses the peer.
     excuses: fn(Ready) -> bool,
 }
 
@@ -141,7 +143,7 @@ impl Deadlines {
         }
     }
 
-    /// Makes those of a server's answer, which has the write deadline alone.
+    /// Makes the deadlines of a server's answer, which has only the write deadline.
     pub(crate) fn of_answer(config: &Arc<Config>) -> Self {
         Self {
             next_ping: None,
@@ -150,14 +152,14 @@ impl Deadlines {
         }
     }
 
-    /// Returns when to check first.
+    /// Returns the time of the first check.
     pub(crate) fn first_look(&self, now: Instant) -> Option<Instant> {
         let limits = self.limits.as_ref();
         let limit = limits.and_then(|limits| limits.first_look(now));
         [self.next_ping, limit].into_iter().flatten().min()
     }
 
-    /// Says what is due, or when to ask again.
+    /// Returns what is due, or when to ask again.
     pub(crate) fn check(&mut self, facts: &Facts) -> Verdict {
         let expected = self.expected.take();
         let [idle, lifetime] = self.limits(facts, expected);
@@ -212,7 +214,8 @@ impl Deadlines {
         Some(watch.judge(facts, expected, &rule))
     }
 
-    /// RFC 6455, section 7.1.1: an endpoint MAY close at any time, when the peer does not answer.
+    /// Watches for the peer's answer to our Close. RFC 6455, section 7.1.1: an endpoint MAY close
+    /// at any time, when the peer does not answer.
     fn closing(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         let sent = facts.writing.close_left_at?;
         let rule = Rule {
@@ -226,8 +229,8 @@ impl Deadlines {
         Some(watch.judge_silence(facts, expected, &rule))
     }
 
-    /// After a failed write the peer is read to the end of its input, unless it is silent for as long
-    /// as it would have to answer a Close.
+    /// Watches for silence after a failed write. The peer is read to the end of its input, unless
+    /// it is silent for as long as it has to answer a Close.
     fn silence(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         if !facts.writing.has_failed {
             return None;
@@ -244,7 +247,7 @@ impl Deadlines {
         Some(watch.judge_silence(facts, expected, &rule))
     }
 
-    /// Only the message's own payload is progress.
+    /// Watches for the rest of a message. Only the message's own payload is progress.
     fn message(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         let Some(number) = facts.mid_message else {
             self.message = None;
@@ -265,8 +268,9 @@ impl Deadlines {
         Some(watch.judge_silence(facts, expected, &rule))
     }
 
-    /// Any byte received since the ping is life. So is room that the kernel has made for what it had
-    /// refused, as that takes the peer; what it takes otherwise says nothing of the peer.
+    /// Watches for a sign of life after a ping. Any byte received since the ping is one. So is room
+    /// that the kernel has made for bytes it had refused, because only the peer makes that room.
+    /// Other bytes that the kernel takes are none.
     fn pong(&mut self, facts: &Facts, expected: Option<Instant>) -> Option<Due> {
         let watch = self.pong.as_mut()?;
         if watch.received != facts.received || watch.relieved != facts.writing.relieved {
@@ -281,7 +285,7 @@ impl Deadlines {
         Some(watch.judge_silence(facts, expected, &rule))
     }
 
-    /// What the program has limited closes the connection, once.
+    /// Checks the limits that the program has set. They close the connection once.
     fn limits(&mut self, facts: &Facts, expected: Option<Instant>) -> [Option<Due>; 2] {
         if facts.is_closing {
             self.limits = None;
@@ -290,14 +294,15 @@ impl Deadlines {
         limits.map_or([None, None], |limits| limits.check(facts, expected))
     }
 
-    /// A ping is due every interval, whatever the traffic, until our Close has left.
+    /// Returns when the next ping is due: every interval, whatever the traffic, until our Close has
+    /// left.
     fn next_ping(&self, facts: &Facts) -> Option<Instant> {
         self.next_ping
             .filter(|_| facts.writing.close_left_at.is_none() && !facts.writing.has_failed)
     }
 
-    /// Watches for a sign of life from before the ping leaves: its pong may come at once. A further
-    /// ping does not put off what the first one waits for.
+    /// Begins to watch for a sign of life before the ping leaves, because its pong may come at
+    /// once. A further ping does not delay the watch of the first one.
     fn ping(&mut self, facts: &Facts) {
         self.pong.get_or_insert_with(|| Watch::begin(facts));
         let interval = self.config.ping_interval;
@@ -350,8 +355,8 @@ impl Watch {
         self.due(rule) <= facts.now
     }
 
-    /// Judges a stretch in which something should have come. It counts only if the connection's thread
-    /// slept at both its ends; or if it has read much, and that was something else.
+    /// Judges a time in which input should have come. It counts only if the connection's thread
+    /// slept at its beginning and its end, or if the thread has read much of something else.
     fn judge_silence(&mut self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> Due {
         if facts.received - self.received >= PROGRESS {
             let rule = Rule {
@@ -366,7 +371,7 @@ impl Watch {
         self.judge(facts, expected, rule)
     }
 
-    /// Judges a stretch: over, doubtful, still running, or begun anew.
+    /// Judges a watch: over, doubtful, still running, or begun anew.
     fn judge(&mut self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> Due {
         if self.is_late(facts, expected, rule) && !mem::replace(&mut self.was_late, true) {
             return self.excuse(facts, rule);
@@ -383,7 +388,7 @@ impl Watch {
         }
     }
 
-    /// Begins anew, and forgets nothing of what it waits for.
+    /// Begins the watch anew, with the counts it has.
     fn excuse(&mut self, facts: &Facts, rule: &Rule) -> Due {
         self.since = facts.now;
         self.asleep = facts.asleep;
@@ -394,7 +399,7 @@ impl Watch {
         Due::At(self.due(rule).min(facts.now + rule.step()))
     }
 
-    /// Tells whether this check comes later than asked for.
+    /// Tells whether this check comes later than it was asked for.
     fn is_late(&self, facts: &Facts, expected: Option<Instant>, rule: &Rule) -> bool {
         let due = self.due(rule);
         let asked = expected.map_or(due, |expected| expected.min(due));
@@ -404,7 +409,7 @@ impl Watch {
 
 enum Due {
     At(Instant),
-    /// Over, unless the socket says otherwise.
+    /// Over, unless a look at the socket excuses the peer.
     Doubtful,
     Over(Timeout),
 }

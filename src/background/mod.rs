@@ -1,8 +1,9 @@
-//! The one thread that keeps the time, for all connections of the process: deadlines, keepalive
-//! pings, full sockets that nobody else waits for, and the cork's millisecond.
+//! The one thread that keeps the time for all connections of the process: deadlines, keepalive
+//! pings, full sockets that no other thread waits for, and the cork's millisecond.
 //!
-//! It starts with the first connection of the process and ends a little after the last. While nothing
-//! is due it sleeps; no connection's thread ever looks at a clock to find out whether it is late.
+//! The thread starts with the first connection of the process and ends a little after the last. It
+//! sleeps while nothing is due. No connection's thread ever looks at a clock to find out whether it
+//! is late.
 
 mod deadlines;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::record::error;
 use crate::sync::lock;
 use crate::transport::{Poller, Socket};
 
-/// Something that is looked at when it may be due.
+/// An object with deadlines, which the background checks.
 pub(crate) trait Timed: Send + Sync {
     /// Does what is due, and returns when to look again.
     fn check(&self, now: Instant) -> Option<Instant>;
@@ -30,26 +31,26 @@ pub(crate) trait Timed: Send + Sync {
 
 /// An outbox whose socket was full.
 pub(crate) trait Resume: Send + Sync {
-    /// Writes on.
+    /// Resumes the writing.
     fn resume(self: Arc<Self>);
 }
 
-/// A cork that must not hold anything for long.
+/// A cork that must not hold a message for long.
 pub(crate) trait Ticking: Send + Sync {
-    /// Lets leave what was there a tick ago; returns whether anything was there.
+    /// Lets the messages leave that were held a tick ago. Returns whether any were held since.
     fn tick(&self) -> bool;
-    /// Returns whether nothing is held, so that no more ticks are needed until asked for.
+    /// Stops the ticking if nothing is held. Returns whether it stopped.
     fn stop_ticking(&self) -> bool;
 }
 
-/// Ticks the cork each millisecond until it says that it need not be.
+/// Ticks the cork each millisecond until it needs no more ticks.
 pub(crate) fn tick(cork: Arc<dyn Ticking>) {
     let mut registry = registry();
     registry.corks.push(Corked { cork, idle: 0 });
     registry.wake_for(Instant::now() + TICK);
 }
 
-/// The thread belongs to a process: a forked child, which has none of its parent's threads, starts its
+/// The registry of this process. A forked child has none of its parent's threads, and starts its
 /// own.
 static REGISTRY: PerProcess<Mutex<Registry>> =
     PerProcess::new(Mutex::new(Registry::new()), || Mutex::new(Registry::new()));
@@ -59,22 +60,22 @@ fn registry() -> MutexGuard<'static, Registry> {
 }
 
 const TICK: Duration = Duration::from_millis(1);
-/// The number of ticks without anything to do that end the ticking.
+/// The number of ticks without a held message that end the ticking.
 const IDLE_TICKS: u32 = 20;
-/// The time by which the thread outlives the last connection, so that scripts that reconnect do not start it
-/// anew each time.
+/// The time by which the thread outlives the last connection, so that scripts that reconnect do not
+/// start it anew each time.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// The way in which something timed says that it may be due earlier than it said last.
+/// The timer of an entry, by which it asks for an earlier look.
 pub(crate) struct Timer {
     id: u64,
-    /// When the next look is due, in nanoseconds of the process: who needs none earlier spares the
-    /// registry's lock.
+    /// The time of the next look, in nanoseconds of the process. A caller that needs no earlier
+    /// look does not take the registry's lock.
     next: AtomicU64,
 }
 
 impl Timer {
-    /// Makes a timer that nobody looks at yet.
+    /// Makes a timer without an entry.
     pub(crate) fn new() -> Arc<Self> {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
@@ -84,7 +85,8 @@ impl Timer {
         })
     }
 
-    /// Has something looked at, by then at first, until the timer is [dismissed](Self::dismiss).
+    /// Enrolls an entry until the timer is [dismissed](Self::dismiss). The first check is at this
+    /// time at the latest.
     pub(crate) fn enroll(self: &Arc<Self>, timed: Arc<dyn Timed>, by: Instant) -> io::Result<()> {
         let mut registry = registry();
         registry.ensure_thread()?;
@@ -103,7 +105,7 @@ impl Timer {
         Ok(())
     }
 
-    /// Has something else looked at in the place of what was enrolled, by then at first.
+    /// Replaces the enrolled entry by another. Its first check is at this time at the latest.
     pub(crate) fn hand_over(&self, timed: Arc<dyn Timed>, by: Instant) {
         let mut registry = registry();
         let entry = registry.entries.get_mut(&self.id);
@@ -114,7 +116,7 @@ impl Timer {
         drop(before);
     }
 
-    /// Asks for a look by then at the latest.
+    /// Asks for a check at this time at the latest.
     pub(crate) fn wake_by(&self, by: Instant) {
         if self.next.load(Ordering::Acquire) <= since_epoch(by) {
             return;
@@ -124,13 +126,14 @@ impl Timer {
         registry.wake_for(by);
     }
 
-    /// Resumes the outbox once its socket takes more. What is not enrolled is not watched, so that
-    /// nothing is watched for ever. Fails if the system cannot watch one more.
+    /// Resumes the outbox once its socket takes more. Without an enrolled entry the socket is not
+    /// watched, so that no socket is watched for ever. Fails if the system cannot watch one more.
     pub(crate) fn watch(&self, socket: &Arc<Socket>, outbox: Arc<dyn Resume>) -> io::Result<()> {
         registry().watch(self.id, socket, &outbox)
     }
 
-    /// Ends the enrolment, and the watch with it: the background gives its socket back at once.
+    /// Ends the enrolment, and the watch with it. The background gives its reference to the socket
+    /// back at once.
     pub(crate) fn dismiss(&self) {
         let mut registry = registry();
         let unwatched = registry.unwatch(self.id);
@@ -149,15 +152,16 @@ impl Timer {
 }
 
 struct Registry {
-    /// What the thread waits with, while there is one.
+    /// The poller that the thread waits with, while there is a thread.
     poller: Option<Arc<Poller>>,
-    /// Until when the thread sleeps, while it does.
+    /// The end of the thread's sleep, while it sleeps.
     sleep: Option<Instant>,
-    /// For when it was woken last. It looks around then even if nothing is due any more: of connections
-    /// that come and go, the next one's deadline is later, and wakes nobody.
+    /// The time for which the thread was woken last. It looks then even if nothing is due any more.
+    /// While connections come and go, the next one's deadline is later than that, and need not wake
+    /// the thread.
     woken_for: Option<Instant>,
     entries: BTreeMap<u64, Entry>,
-    /// Since when there are no entries, while there are none.
+    /// The time since which there are no entries, if there are none.
     unused_since: Option<Instant>,
     due: BTreeSet<(Instant, u64)>,
     corks: Vec<Corked>,
@@ -167,7 +171,8 @@ struct Entry {
     timed: Arc<dyn Timed>,
     timer: Arc<Timer>,
     at: Option<Instant>,
-    /// Whom to resume when its socket takes more: the poller has the socket while this is here.
+    /// The outbox to resume when its socket takes more. The poller has the socket as long as this
+    /// is set.
     stalled: Option<Arc<dyn Resume>>,
 }
 
@@ -216,7 +221,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns what was watched, to be dropped where no lock is held.
+    /// Ends a watch. Returns the watched outbox and its socket, to be dropped without a lock.
     fn unwatch(&mut self, id: u64) -> Option<(Arc<dyn Resume>, Option<Arc<Socket>>)> {
         let outbox = self.entries.get_mut(&id)?.stalled.take()?;
         let socket = self.poller.as_ref().and_then(|poller| poller.remove(id));
@@ -239,8 +244,8 @@ impl Registry {
         entry.timer.next.store(since_epoch(at), Ordering::Release);
     }
 
-    /// Takes out what is due. Until it is scheduled again, every expectation goes through the
-    /// registry: none is missed while the entry is being looked at.
+    /// Takes the entries that are due. Until such an entry is scheduled again, each request for a
+    /// look takes the registry's lock, so none is missed during the check.
     fn take_due(&mut self, now: Instant) -> Vec<(u64, Arc<dyn Timed>)> {
         let mut due = Vec::new();
         while let Some((at, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
@@ -266,7 +271,7 @@ impl Registry {
         }
     }
 
-    /// Returns when the thread ends unless something is enrolled by then.
+    /// Returns when the thread ends unless an entry is enrolled by then.
     fn end(&self) -> Option<Instant> {
         self.unused_since.map(|since| since + LINGER)
     }
@@ -282,10 +287,10 @@ impl Registry {
     }
 }
 
-/// What the thread itself holds.
+/// The state of the background thread.
 struct Thread {
     poller: Arc<Poller>,
-    /// Sockets that take more and have not had their turn.
+    /// The sockets that take more and wait for their turn.
     ready: VecDeque<u64>,
     corks: Vec<Corked>,
 }
@@ -303,7 +308,7 @@ impl Thread {
             let mut registry = registry();
             self.corks.append(&mut registry.corks);
             if registry.end().is_some_and(|end| now >= end) && self.corks.is_empty() {
-                // Under the lock: who enrolls next finds no thread and starts one.
+                // Under the lock: the next enrolment finds no thread and starts one.
                 registry.poller = None;
                 return;
             }
@@ -319,7 +324,7 @@ impl Thread {
     fn check_due(&self, now: Instant) {
         let due = registry().take_due(now);
         for (id, timed) in due {
-            // Those before it may have taken their time.
+            // The checks before this one may have taken their time.
             let now = Instant::now();
             let next = guarded(|| timed.check(now)).unwrap_or(Some(now + Duration::from_secs(1)));
             registry().reschedule(id, next);
@@ -335,8 +340,9 @@ impl Thread {
         });
     }
 
-    /// Sleeps until woken, until then, or until full sockets take more, and resumes one of them. The
-    /// others have their turns one by one, between the looks at what is due.
+    /// Sleeps until woken, until this time, or until full sockets take more, and resumes one of
+    /// them. The others have their turns one by one, between the checks of the entries that are
+    /// due.
     fn sleep(&mut self, until: Instant) {
         if self.ready.is_empty() {
             self.poller.wait(until, &mut self.ready);
@@ -353,8 +359,8 @@ impl Thread {
     }
 }
 
-/// Runs what may drop a program's payload: one that panics must not end the thread that keeps
-/// everybody's time.
+/// Runs code that may drop a program's payload. A panic of that drop must not end the thread that
+/// keeps the time of all connections.
 fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
     let outcome = catch_unwind(AssertUnwindSafe(run));
     if outcome.is_err() {

@@ -15,21 +15,21 @@ pub(super) struct Asking<'a>(pub(super) &'a Opening);
 
 /// The answer of a server to an upgrade request.
 pub(super) enum Answer {
-    /// The 101, and what came behind it.
+    /// The 101, and the bytes that came behind it.
     Upgraded {
         negotiated: Negotiated,
         pipelined: Vec<u8>,
     },
-    /// A redirect or a refusal, and what has come of its body.
+    /// A redirect or a refusal, and the part of its body that has come.
     Other(Response<()>, Vec<u8>),
 }
 
-/// The time in which the body of a refusal may come that does not say where it ends.
+/// The time that the body of a refusal has where the body does not say where it ends.
 const ENDLESS_BODY: Duration = Duration::from_millis(500);
 const ENDED: &str = "the server closed the connection instead of answering";
 
 impl Asking<'_> {
-    /// Asks for the upgrade. Whatever the server answers but a wrong 101 is no error yet.
+    /// Asks for the upgrade. An answer other than a wrong 101 is not an error yet.
     pub(super) fn ask(&self, handshake: &ClientHandshake) -> Result<Answer, Error> {
         self.0
             .socket()
@@ -59,9 +59,9 @@ impl Asking<'_> {
         })
     }
 
-    /// Makes the error of an answer, with the first of its body: as far as it comes within the
-    /// deadline where its end is known, otherwise within a moment, for such a body ends with the
-    /// connection, and many a server keeps that open.
+    /// Makes the error of an answer, with the beginning of its body. A body whose end is known has
+    /// the handshake's deadline. Any other body ends with the connection, which many servers keep
+    /// open: it has a moment.
     pub(super) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
         let mut body = ResponseBody::announced_by(&response);
         body.take(&received);
@@ -81,14 +81,14 @@ impl Asking<'_> {
         }))
     }
 
-    /// Receives until then, or until the handshake's own deadline.
+    /// Receives until `until`, or until the handshake's own deadline.
     fn recv_until(&self, received: &mut Vec<u8>, until: Option<Instant>) -> io::Result<usize> {
         if until.is_none() {
             return self.recv(received);
         }
         received.reserve(READ_STEP);
         while self.0.socket().wait(Interest::Read, until).readable {
-            // Over TLS what has come may be half a record.
+            // Over TLS the bytes that have come may be half a record.
             match self.0.socket().try_recv(received) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 got => return got,

@@ -15,20 +15,20 @@ use crate::handshake::{ClientHandshake, is_secure};
 use crate::transport::{Connector, Socket, dial, look_up};
 use crate::{Error, Timeout};
 
-/// An attempt to get a connection from one server.
+/// An attempt to connect to one server.
 pub(super) struct Attempt<'a> {
     connecting: &'a Connecting<'a>,
     host: Host<&'a str>,
     port: u16,
-    /// Where TLS is spoken.
+    /// The TLS settings, if the URL asks for TLS.
     connector: Option<&'a Connector>,
     request: ClientHandshake,
-    /// The deadline for looking up and dialling, which may have less time than the whole.
+    /// The deadline for looking up and dialling, which may be earlier than the handshake's.
     dialled_by: Instant,
 }
 
 impl<'a> Attempt<'a> {
-    /// Checks all settings before anything is sent; the time for reaching the server runs from here.
+    /// Checks all settings before anything is sent. The time for reaching the server begins here.
     pub(super) fn new(connecting: &'a Connecting<'a>) -> Result<Self, Error> {
         let Connecting {
             client,
@@ -54,9 +54,9 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// Takes the steps, in their order, and returns what the server answers.
+    /// Takes the steps in order, and returns the server's answer.
     ///
-    /// Each step takes what the ones before it have brought, blocks until its deadline at most, and
+    /// Each step takes the results of the steps before it, blocks until its deadline at most, and
     /// says in its error what has failed and where. A new step is a line here and a function below.
     pub(super) fn take_steps(&self) -> Result<(Arc<Socket>, OpeningGuard, Answer), Error> {
         let addresses = self.look_up()?;
@@ -89,14 +89,14 @@ impl<'a> Attempt<'a> {
             .map_err(|error| Error::Io(about("setting up the connection", error)))
     }
 
-    /// Does the TLS handshake, where TLS is spoken.
+    /// Does the TLS handshake, if the URL asks for TLS.
     fn secure(&self, opening: &OpeningGuard) -> Result<(), Error> {
         let Some(connector) = self.connector else {
             return Ok(());
         };
         let host = match &self.host {
             Host::Domain(name) => (*name).to_owned(),
-            // Only in URLs an IPv6 address is in brackets.
+            // An IPv6 address is in brackets only in URLs.
             Host::Ipv4(ip) => ip.to_string(),
             Host::Ipv6(ip) => ip.to_string(),
         };
@@ -114,7 +114,7 @@ impl<'a> Attempt<'a> {
         }
         Error::Connect(match &self.host {
             Host::Domain(name) => about(format_args!("{name}:{}", self.port), error),
-            // The error begins with it already.
+            // The error begins with the address already.
             Host::Ipv4(_) | Host::Ipv6(_) => error,
         })
     }

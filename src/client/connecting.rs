@@ -17,7 +17,7 @@ use crate::handshake::{Negotiated, redirect};
 use crate::protocol::Role;
 use crate::transport::Socket;
 
-/// A connection that is being made: which server is asked next, what it is sent, and until when.
+/// A connection that is being made: the server to ask next, the request, and the deadline.
 pub(super) struct Connecting<'a> {
     pub(super) client: &'a Client,
     pub(super) url: Url,
@@ -28,7 +28,7 @@ pub(super) struct Connecting<'a> {
 }
 
 impl<'a> Connecting<'a> {
-    /// Begins with a URL; the time runs from here.
+    /// Begins with a URL. The time begins here.
     pub(super) fn new(client: &'a Client, url: &str) -> Result<Self, Error> {
         Ok(Self {
             client,
@@ -40,7 +40,7 @@ impl<'a> Connecting<'a> {
         })
     }
 
-    /// Asks one server after the other, as far as redirects lead.
+    /// Asks one server after the other while redirects lead on.
     pub(super) fn establish(mut self) -> Result<Box<Reader>, Error> {
         loop {
             let (socket, opening, answer) = Attempt::new(&self)?.take_steps()?;
@@ -60,7 +60,7 @@ impl<'a> Connecting<'a> {
         }
     }
 
-    /// Goes where the response leads, if it leads anywhere and that is allowed.
+    /// Follows the response if it is a redirect that may be followed. Returns whether it was.
     fn follow(&mut self, response: &Response<()>) -> Result<bool, Error> {
         if self.redirects_left == 0 {
             return Ok(false);
@@ -70,8 +70,8 @@ impl<'a> Connecting<'a> {
         };
         self.redirects_left -= 1;
         if !redirect::is_same_origin(&self.url, &next) {
-            // What is left out stays out, though a later redirect leads back to the first origin.
-            self.headers = redirect::for_strangers(&self.headers);
+            // The headers stay left out, even if a later redirect leads back to the first origin.
+            self.headers = redirect::for_other_origin(&self.headers);
             self.subprotocols.clone_from(&self.client.subprotocols);
         }
         self.url = next;

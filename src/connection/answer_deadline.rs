@@ -1,4 +1,4 @@
-//! The time in which a server's answer is written: [`AnswerDeadline`].
+//! The deadline for writing a server's answer: [`AnswerDeadline`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use crate::background::{Deadlines, Facts, PROGRESS, STEPS, Verdict};
 use crate::transport::Ready;
 use crate::{Config, Timeout};
 
-/// The writing of an answer, judged by the same deadline as that of a message: the peer must take
-/// 64 KiB within each `write_timeout`, once it has refused something.
+/// The writing of an answer. It has the deadline of a message: once the socket has refused bytes,
+/// the peer must take 64 KiB within each `write_timeout`.
 pub(crate) struct AnswerDeadline {
     deadlines: Deadlines,
     taken: u64,
@@ -17,7 +17,7 @@ pub(crate) struct AnswerDeadline {
     step: Duration,
 }
 
-/// A time in which the socket refuses a part of the answer.
+/// The time for which the socket has been refusing a part of the answer.
 struct Stall {
     since: Instant,
     taken: u64,
@@ -47,20 +47,20 @@ impl AnswerDeadline {
         }
     }
 
-    /// Takes note that the socket refuses more. Returns when to look at the socket again.
+    /// Notes that the socket refuses more bytes. Returns when to look at the socket again.
     pub(crate) fn note_refused(&mut self, now: Instant) -> Instant {
         let taken = self.taken;
         self.stall.get_or_insert(Stall { since: now, taken });
         now + self.step
     }
 
-    /// Takes note that everything is written: nothing is waited for.
+    /// Notes that the whole answer is written, and ends the deadline.
     pub(crate) fn note_end(&mut self) {
         self.stall = None;
     }
 
-    /// Says what is due. `ready` is what a look at the socket found, if there was one; `end_by` ends the
-    /// writing for good, as the server stops then.
+    /// Decides whether the deadline has passed. `ready` is the result of a look at the socket, if
+    /// there was one. `end_by` ends the writing for good, when the server stops.
     pub(crate) fn check(
         &mut self,
         now: Instant,

@@ -1,4 +1,4 @@
-//! The slots that callbacks stand in.
+//! The slots that hold a connection's callbacks.
 
 use std::any::Any;
 use std::mem;
@@ -23,7 +23,7 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
-    /// Empties all slots for good, but that of `on_close`, which has run.
+    /// Empties all slots for good, except that of `on_close`, which has run.
     pub(crate) fn retire(&self) {
         self.message.retire();
         self.text.retire();
@@ -34,14 +34,15 @@ impl Callbacks {
     }
 }
 
-/// The place of one callback, which can be replaced at any time, also from inside itself.
+/// The slot of one callback, which can be replaced at any time, also from inside the callback.
 ///
-/// Most slots are never used: until its first setting one has no state. `None` stands for a slot that
-/// was retired before that.
+/// Most slots are never used, so a slot has no state until its callback is first set. `None` is a
+/// slot that was retired before that.
 pub(crate) struct Slot<T>(OnceLock<Option<Box<Shared<T>>>>);
 
 struct Shared<T> {
-    /// Counts the settings, under the lock: one that comes while the callback is out outdates it.
+    /// Counts the settings, under the lock. A setting that comes while the callback is borrowed
+    /// outdates it.
     version: AtomicU64,
     state: Mutex<State<T>>,
 }
@@ -51,10 +52,10 @@ struct State<T> {
     retired: bool,
 }
 
-/// A callback that is out of its slot, so that a burst of events need not take it out each time.
+/// A callback that is out of its slot, so that a burst of events takes it out once.
 pub(crate) struct Borrowed<T> {
     callback: Option<Callback<T>>,
-    /// The version of the slot that it was taken out at.
+    /// The slot's version when the callback was taken out.
     version: u64,
 }
 
@@ -70,7 +71,7 @@ impl<T> Default for Borrowed<T> {
 type Callback<T> = Box<dyn FnMut(&WebSocket, T) -> Outcome + Send>;
 
 impl<T> Slot<T> {
-    /// Sets the callback from the next event on; after the connection's end it is just dropped.
+    /// Sets the callback from the next event on. After the connection's end it drops the callback.
     pub(crate) fn set<R: IntoOutcome>(
         &self,
         mut callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
@@ -123,7 +124,7 @@ impl<T> Slot<T> {
         outcome.and(self.put_back(&mut borrowed))
     }
 
-    /// Puts back what is borrowed. What was replaced meanwhile is dropped.
+    /// Puts back a borrowed callback, or drops it if it was replaced meanwhile.
     pub(crate) fn put_back(&self, borrowed: &mut Borrowed<T>) -> Outcome {
         match self.shared() {
             Some(shared) if borrowed.callback.is_some() => borrowed.put_back(shared),
@@ -135,13 +136,13 @@ impl<T> Slot<T> {
         let Some(shared) = self.0.get_or_init(|| None) else {
             return;
         };
-        // What a closure drops may be anything, and may panic; the connection is over.
+        // The drop of a closure may run any code, and may panic. The connection is over.
         let _ = discard(shared.retire());
     }
 }
 
 impl<T> Borrowed<T> {
-    /// Takes the callback that is in the slot now; what was replaced is dropped.
+    /// Takes the callback that is in the slot now, and drops the replaced one.
     #[inline(never)]
     fn renew(&mut self, shared: &Shared<T>) -> Outcome {
         let replaced = self.callback.take();
@@ -197,7 +198,7 @@ impl<T> Shared<T> {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Returns what is to be dropped.
+    /// Replaces the callback, and returns the one to be dropped.
     fn replace(&self, callback: Callback<T>) -> Option<Callback<T>> {
         let mut state = lock(&self.state);
         if state.retired {
@@ -207,7 +208,7 @@ impl<T> Shared<T> {
         state.callback.replace(callback)
     }
 
-    /// Returns what is to be dropped.
+    /// Retires the slot, and returns the callback to be dropped.
     fn retire(&self) -> Option<Callback<T>> {
         let mut state = lock(&self.state);
         state.retired = true;
@@ -216,12 +217,13 @@ impl<T> Shared<T> {
     }
 }
 
-/// The place of `on_close`, which runs once. What is set after the end runs at once, in its setting.
+/// The slot of `on_close`, which runs once. A callback that is set after the end runs at once, in
+/// its setter.
 #[derive(Default)]
 pub(crate) struct CloseSlot(Mutex<End>);
 
 enum End {
-    /// Still to come.
+    /// The end is still to come.
     Ahead(Option<Callback<CloseEvent>>),
     Come(Box<CloseEvent>),
 }
@@ -233,8 +235,8 @@ impl Default for End {
 }
 
 impl CloseSlot {
-    /// Sets the callback, or runs it if the end has come. Of a setting that meets the end, either
-    /// this runs it or [`run`](Self::run) does, never both.
+    /// Sets the callback, or runs it if the end has come. A callback that is set while the end
+    /// comes is run either here or by [`run`](Self::run), never by both.
     pub(crate) fn set<R: IntoOutcome>(
         &self,
         ws: &WebSocket,
@@ -272,7 +274,7 @@ impl CloseSlot {
 
 const ON_CLOSE: &str = "on_close";
 
-/// Runs user code of this name. A panic becomes an error, and an error begins with the name.
+/// Runs user code under a name. A panic becomes an error, and an error begins with the name.
 #[inline]
 pub(crate) fn named<T>(name: &str, run: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     catch(run).map_err(|failure| failure.of(name))
@@ -291,7 +293,7 @@ fn failure_of(panic: Box<dyn Any + Send>) -> Failure {
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned());
-    // Dropping what was thrown may throw again; it is forgotten instead.
+    // Dropping the panic's payload may panic again, so it is leaked.
     mem::forget(panic);
     let text = text.as_deref().unwrap_or("no message");
     Failure::from(format!("panicked: {text}"))

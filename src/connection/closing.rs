@@ -15,7 +15,7 @@ impl Connection {
             .fail(CloseFrame::cut_to_fit(code, reason), error);
     }
 
-    /// Fails as the peer broke the protocol.
+    /// Fails the connection because the peer broke the protocol.
     pub(crate) fn fail_violated(&self, Violation { code, what }: Violation) {
         let close = CloseFrame::cut_to_fit(code, &what);
         let what = what.into_owned();
@@ -30,8 +30,8 @@ impl Connection {
         }
     }
 
-    /// Fails with 1011, unless the connection is closing anyway: a `send` that found it closed is
-    /// no failure.
+    /// Fails with 1011, unless the connection is closing already: a `send` that found it closed is
+    /// not a failure.
     pub(crate) fn fail_callback(&self, failure: Failure) {
         let text = failure.into_text();
         if self.outbox.is_closing() && !self.outbox.explain_unfinished(&text) {
@@ -50,7 +50,7 @@ impl Connection {
         self.fail(CloseCode::INTERNAL_ERROR, "", Error::Callback(text));
     }
 
-    /// Takes note of the peer's Close and answers it.
+    /// Records the peer's Close and answers it.
     pub(crate) fn answer_close(&self, received: Option<CloseFrame>) {
         // RFC 6455, section 7.1.5: a Close without a code counts as 1005.
         self.outbox.answer_close(received.unwrap_or(CloseFrame {
@@ -59,8 +59,8 @@ impl Connection {
         }));
     }
 
-    /// Ends the connection for good: groups, callbacks, slots, waiters. L3: the last thing that happens,
-    /// on the thread that drives the reading end, after the socket is closed.
+    /// Ends the connection for good: groups, callbacks, slots, waiting threads. L3: this is the
+    /// last step, on the thread that drives the reading end, after the socket is closed.
     pub(crate) fn finish(&self, ws: &WebSocket) -> CloseEvent {
         let mut end = lock(&self.reading_end);
         end.has_hung_up = true;
@@ -84,22 +84,22 @@ impl Connection {
         self.log_failure(self.callbacks.close.run(ws, event.clone()));
         self.callbacks.retire();
         self.outbox.finish(event.clone());
-        // Whoever has looked before that waits by now.
+        // A thread that looked before this statement is waiting by now.
         if lock(&self.reading_end).is_awaited {
             self.ended.notify_all();
         }
         event
     }
 
-    /// Tells whether a ping of our own may have been what the peer ended the connection for, or broke
-    /// the protocol by its answer.
+    /// Tells whether our own ping may be the reason why the peer ended the connection, or broke the
+    /// protocol by its answer.
     fn end_behind_ping(&self, event: &CloseEvent, error: Option<&Error>) -> Option<EndBehindPing> {
         let is_peers = matches!(error, None | Some(Error::Protocol { .. }));
         let behind = self.outbox.end_behind_ping();
         behind.filter(|_| is_peers && !event.is_ordinary())
     }
 
-    /// Tells the log of a callback that failed when nothing else could be told any more.
+    /// Logs the failure of a callback where nothing else can report it any more.
     pub(crate) fn log_failure(&self, outcome: Outcome) {
         if let Err(failure) = outcome {
             warn!(

@@ -21,30 +21,30 @@ pub(crate) struct Opening {
     progress: Mutex<Progress>,
 }
 
-/// How far a handshake has come, and what keeps it from going on.
+/// The progress of a handshake, and its deadlines.
 struct Progress {
     stage: Stage,
-    /// Whether all that has been taken from the socket is known to be less than the peer's part.
+    /// The flag that everything taken from the socket is known to be less than the peer's part.
     is_waiting: bool,
     hindrance: Option<Hindrance>,
-    /// When the peer's part must have come.
+    /// The time by which the peer's part must have come.
     deadline: Instant,
-    /// How long it had until then.
+    /// The time that the peer had until then.
     patience: Duration,
-    /// Whether the deadline has begun anew because this side was late.
+    /// The flag that the deadline has begun anew because this side was late.
     was_late: bool,
-    /// When everything must have ended, once the server stops.
+    /// The time by which the handshake must have ended, once the server stops.
     stop_by: Option<Instant>,
     /// Made once the socket refuses a part of the answer.
     answering: Option<Box<AnswerDeadline>>,
 }
 
-/// Where a handshake stands.
+/// The stage that a handshake has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The peer's part is still awaited.
     Reading,
-    /// It has come, and the program decides.
+    /// The peer's part has come, and the program decides.
     Deciding,
     /// The answer is being written.
     Answering,
@@ -53,18 +53,18 @@ pub(crate) enum Stage {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hindrance {
-    /// A deadline, or a newcomer at the limit, has cut it.
+    /// A deadline, or a newcomer at the limit, has cut the handshake.
     Cut(Timeout),
     /// The server stops.
     Interrupted,
 }
 
-/// Ends the deadline's watch when dropped.
+/// A handshake under way. Its drop ends the deadline's watch.
 pub(crate) struct OpeningGuard(Arc<Opening>);
 
 impl Opening {
-    /// Begins a handshake. Whatever can fail in opening a connection fails here, before anything was
-    /// said.
+    /// Begins a handshake. Everything that can fail in opening a connection fails here, before
+    /// anything is sent.
     pub(crate) fn begin(
         socket: &Arc<Socket>,
         config: &Config,
@@ -108,7 +108,8 @@ impl Opening {
         self.cut_by().is_some()
     }
 
-    /// Returns the deadline that has cut it; that of the handshake also where a newcomer has.
+    /// Returns the deadline that has cut the handshake: the handshake's own also if a newcomer has
+    /// cut it.
     pub(crate) fn cut_by(&self) -> Option<Timeout> {
         match lock(&self.progress).hindrance {
             Some(Hindrance::Cut(timeout)) => Some(timeout),
@@ -134,8 +135,8 @@ impl Opening {
         progress.stage == Stage::Reading && progress.hindrance.is_none()
     }
 
-    /// Cuts the handshake if it waits for its peer; tells whether it did. What has come and is not read
-    /// yet may be all of the request: for a thread that has not had its turn nobody is cut.
+    /// Cuts the handshake if it waits for its peer, and tells whether it did. The bytes in the
+    /// socket may be the whole request: a handshake is not cut because its thread has not run yet.
     pub(crate) fn cut_waiting(&self) -> bool {
         let mut progress = lock(&self.progress);
         let waits = progress.stage == Stage::Reading && progress.is_waiting;
@@ -153,7 +154,7 @@ impl Opening {
     }
 
     /// Ends the wait for the peer's part, if it still lasts: the thread finds the end of the input.
-    /// What is being answered goes on until `by`.
+    /// An answer goes on until `by`.
     pub(crate) fn interrupt(&self, by: Instant) {
         let mut progress = lock(&self.progress);
         let earlier = progress.stop_by.map_or(by, |before| before.min(by));
@@ -174,7 +175,7 @@ impl Opening {
         lock(&self.progress).stage = Stage::Answering;
     }
 
-    /// Takes note of how the answer's writing goes.
+    /// Notes the progress of writing the answer.
     pub(crate) fn note<R>(&self, note: impl FnOnce(&mut AnswerDeadline) -> R) -> Option<R> {
         lock(&self.progress).answering.as_deref_mut().map(note)
     }
@@ -193,7 +194,7 @@ impl Opening {
         self.socket.wait(Interest::Write, Some(look));
     }
 
-    /// Goes on to a stage, unless something keeps it from that.
+    /// Goes on to a stage, unless the handshake was cut or interrupted.
     fn enter_stage(&self, from: Stage, to: Stage) -> bool {
         let mut progress = lock(&self.progress);
         let goes_on = progress.stage == from && progress.hindrance.is_none();
@@ -205,7 +206,7 @@ impl Opening {
 }
 
 impl Opening {
-    /// Has the kernel hold what these settings say.
+    /// Sets the socket's options from the settings.
     pub(crate) fn set_up(&self, config: &Config) -> io::Result<()> {
         set_up(&self.socket, config)
     }
@@ -222,14 +223,14 @@ impl Opening {
         done.map_err(|error| self.explain(error))
     }
 
-    /// Says that the peer's part has come and is going to be answered. Returns false if the
-    /// handshake is not to go on.
+    /// Notes that the peer's part has come and will be answered. Returns false if the handshake
+    /// must not go on.
     pub(crate) fn begin_answer(&self) -> bool {
         self.enter_stage(Stage::Reading, Stage::Deciding)
     }
 
-    /// Tells what TLS says after its handshake, such as why it does not believe our certificate, from
-    /// what the system says.
+    /// Makes the error of an I/O failure. TLS may report one after its handshake, such as the
+    /// reason why the peer does not trust our certificate.
     pub(crate) fn explain_io(&self, error: io::Error) -> Error {
         if self.socket.is_tls() && error.raw_os_error().is_none() {
             return self.explain(Error::Tls(error.to_string()));
@@ -237,13 +238,13 @@ impl Opening {
         self.explain(Error::Io(error))
     }
 
-    /// Says with whom a handshake broke.
+    /// Adds the peer's address to an error.
     fn about(&self, error: io::Error) -> io::Error {
         let peer = self.socket.peer_addr();
         about(format_args!("the handshake with {peer} broke"), error)
     }
 
-    /// Tells an error of the socket from the cut that caused it.
+    /// Replaces an error of the socket by the cut that caused it.
     pub(crate) fn explain(&self, error: Error) -> Error {
         if self.is_cut() {
             return Error::Timeout(Timeout::Handshake);
@@ -256,8 +257,8 @@ impl Opening {
 }
 
 impl Progress {
-    /// Says what is due. The peer's part has the handshake's deadline, and the answer the write deadline;
-    /// the program decides in its own time. Only a stop ends all of them.
+    /// Decides what is due. The peer's part has the handshake's deadline, the answer has the write
+    /// deadline, and the program's decision has none. A stop ends all of them.
     fn check(&mut self, now: Instant, ready: Option<Ready>) -> Verdict {
         match (self.stop_by, &mut self.answering) {
             (stop_by, Some(answering)) => answering.check(now, ready, stop_by),
@@ -267,8 +268,8 @@ impl Progress {
         }
     }
 
-    /// Says whether the time for the peer's part is over. A look that comes late says that this side
-    /// was held up, perhaps the whole machine: then that time begins anew, once.
+    /// Decides whether the time for the peer's part is over. A late look means that this side was
+    /// delayed, perhaps the whole machine: then the time begins anew, once.
     fn check_reading(&mut self, now: Instant, stop_by: Option<Instant>) -> Verdict {
         let is_late = now > self.deadline + self.patience / STEPS;
         if is_late && !mem::replace(&mut self.was_late, true) {
@@ -284,7 +285,7 @@ impl Progress {
 }
 
 impl Timed for Opening {
-    /// Cuts it when its time is over.
+    /// Cuts the handshake when its time is over.
     fn check(&self, now: Instant) -> Option<Instant> {
         let mut ready = None;
         loop {
@@ -296,7 +297,7 @@ impl Timed for Opening {
                     self.cut_for(timeout);
                     return None;
                 }
-                // There are none before the connection is open.
+                // Pings and Closes are not due before the connection is open.
                 Verdict::Ping | Verdict::Close(_) => {}
             }
         }
@@ -308,7 +309,7 @@ impl OpeningGuard {
         &self.0
     }
 
-    /// Ends the handshake in time, or finds that it was cut. Returns its timer, for the connection.
+    /// Ends the handshake in time, or fails if it was cut. Returns its timer, for the connection.
     pub(crate) fn finish(self) -> Result<Arc<Timer>, Error> {
         let progress = &mut *lock(&self.0.progress);
         if progress.hindrance.is_some() {
@@ -327,19 +328,19 @@ impl Deref for OpeningGuard {
     }
 }
 
-/// Has the kernel hold of what is sent what the settings say.
+/// Sets the options of a socket that bound what the kernel holds of the data to send.
 fn set_up(socket: &Socket, config: &Config) -> io::Result<()> {
     if let Some(bytes) = config.send_buffer {
         socket.set_send_buffer(bytes)?;
     }
     if let Some(bytes) = config.tcp_notsent_lowat {
-        // Where the system has no such bound, it is slow peers that it does without.
+        // On a system without this bound only slow peers lose by it.
         let _ = socket.set_notsent_lowat(bytes);
     }
     Ok(())
 }
 
-/// The bytes that are read at once. More than a thread's malloc cache keeps for itself afterwards.
+/// The number of bytes read at once. A larger buffer than a thread's malloc cache keeps afterwards.
 pub(crate) const READ_STEP: usize = 2 << 10;
 
 impl Drop for OpeningGuard {

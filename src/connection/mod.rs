@@ -2,16 +2,16 @@
 //!
 //! Its files, from the top down: each names only those behind it.
 //!
-//! - `waiting`: for the end of a connection, and for what was sent to arrive
+//! - `waiting`: waiting for the end of a connection, and for sent messages to arrive
 //! - `reader`: the loop that reads, decodes and calls back; its parts are its `input`, its `calls` of
 //!   callbacks and its `ending`
 //! - `closing`: how a connection fails and ends
 //! - `thread`: the threads that drive connections
 //! - `mod`, this one: the connection itself
-//! - `callbacks`: the slots that callbacks stand in
+//! - `callbacks`: the slots that hold callbacks
 //! - `handshake`: the opening handshake under its deadlines, before there is a connection
 //! - `answer_deadline`: the deadline of a server's answer
-//! - `recv_patience`: how long a reading goes on
+//! - `recv_patience`: how long a read waits for a message
 
 pub(crate) mod answer_deadline;
 pub(crate) mod callbacks;
@@ -50,62 +50,63 @@ pub(crate) struct Connection {
     pub(crate) peer_addr: Address,
     pub(crate) local_addr: Address,
     pub(crate) outbox: Arc<Outbox<SocketWire>>,
-    /// Apart, and so are the deadlines: a large value that is built on a stack and then moved costs
-    /// each thread pages that it never gives back.
+    /// Boxed, and so are the deadlines: a large value that is built on a stack and then moved
+    /// touches stack pages that the thread never gives back.
     pub(crate) callbacks: Box<Callbacks>,
     pub(crate) reading: ReadingFacts,
     pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
-    /// Only to look at: a kept handle keeps no socket.
+    /// A weak reference, for looks: a handle that the program keeps does not keep the socket.
     socket: Weak<Socket>,
     deadlines: Box<Mutex<Deadlines>>,
-    /// When it is cut whatever the program does, and the deadline's name.
+    /// The time of a cut that no activity of the program delays, and the deadline's name.
     end_by: Mutex<Option<(Instant, Timeout)>>,
     reading_end: Mutex<ReadingEnd>,
-    /// Told when the socket is given up, and again when `on_close` has returned.
+    /// Notified when the socket is given up, and again when `on_close` has returned.
     ended: Condvar,
 }
 
-/// How far the reading end has come, for those who wait for its end.
+/// The progress of the reading end, for threads that wait for the connection's end.
 #[derive(Default)]
 struct ReadingEnd {
     /// The thread that drives it, or drove it last.
     driver: Option<ThreadId>,
-    /// Whether the socket is given up, and only callbacks are to come. From then on it is in no group.
+    /// The flag that the socket is given up, and only callbacks are to come. From then on the
+    /// connection is in no group.
     has_hung_up: bool,
-    /// Whether anybody has waited for the end: nobody else is woken for it.
+    /// The flag that a thread has waited for the end. Without it no thread is woken.
     is_awaited: bool,
 }
 
 /// The facts that the reading end tells the background.
 #[derive(Default)]
 pub(crate) struct ReadingFacts {
-    /// Whether the thread sits in `recv`, and nothing the program does keeps it from reading.
+    /// The flag that the thread sleeps in `recv`, and nothing in the program keeps it from reading.
     pub(crate) asleep: AtomicBool,
-    /// Bytes received so far.
+    /// The number of bytes received.
     pub(crate) received: AtomicU64,
-    /// Messages received whole so far.
+    /// The number of messages received whole.
     pub(crate) messages: AtomicU64,
-    /// The message or frame that is half received, by a number of its own; 0 for nothing.
+    /// The number of the message or frame that is half received; 0 for none.
     pub(crate) mid_message: AtomicU64,
-    /// Bytes of payload of messages received so far, reported while one is half received.
+    /// The number of bytes of payload received, reported while a message is half received.
     pub(crate) payload: AtomicU64,
-    /// Goes up when a thread begins to ask for a message, and when it leaves: odd while one is
-    /// inside.
+    /// A count that goes up when a thread begins to ask for a message, and when it leaves: odd
+    /// while a thread is inside.
     visits: AtomicU64,
-    /// Whether a thread reads on to the end.
+    /// The flag that a thread reads to the end.
     stays: AtomicBool,
 }
 
 impl ReadingFacts {
-    /// Says that a thread begins to ask for a message, or leaves again.
+    /// Notes that a thread begins to ask for a message, or leaves again.
     pub(crate) fn count_visit(&self) {
-        // One thread at a time has the reading end: it need not be added in one step.
+        // One thread at a time has the reading end, so no atomic addition is needed.
         let visits = self.visits.load(Ordering::Relaxed);
         self.visits.store(visits + 1, Ordering::Relaxed);
     }
 
-    /// Says that from now on a thread reads to the end.
+    /// Notes that from now on a thread reads to the end.
     pub(crate) fn stay(&self) {
         self.stays.store(true, Ordering::Relaxed);
     }
@@ -123,8 +124,8 @@ impl Connection {
         LAST_ID.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Makes a connection of a socket whose handshake is done. The timer that kept the handshake's
-    /// deadline keeps the connection's from now on.
+    /// Makes a connection from a socket whose handshake is done. The timer of the handshake's
+    /// deadline keeps the connection's deadlines from now on.
     pub(crate) fn open(
         id: u64,
         role: Role,
@@ -168,12 +169,13 @@ impl Connection {
         connection
     }
 
-    /// Tells whether it is this process's own: a forked child leaves those of its parent alone.
+    /// Tells whether the connection is this process's own. A forked child leaves its parent's
+    /// connections alone.
     pub(crate) fn is_own(&self) -> bool {
         self.owner.is_this()
     }
 
-    /// Begins the closing handshake, if nobody has; what was sent before goes first.
+    /// Begins the closing handshake, unless it has begun. What was sent before goes first.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> bool {
         self.outbox.close(CloseFrame::cut_to_fit(code, reason))
     }
@@ -205,8 +207,8 @@ impl Connection {
         self.timer.wake_by(by);
     }
 
-    /// Gives the closing handshake its time, `close_timeout`, whatever the program does; returns when
-    /// that is over.
+    /// Bounds the closing handshake by `close_timeout`, whatever the program does. Returns the
+    /// deadline.
     pub(crate) fn limit_closing(&self) -> Instant {
         let by = Instant::now() + self.config.close_timeout;
         self.end_by(by, Timeout::Close);
@@ -218,17 +220,18 @@ impl Connection {
         self.outbox.event()
     }
 
-    /// Says which thread drives the reading end from now on, if any does.
+    /// Sets the thread that drives the reading end from now on, if there is one.
     pub(crate) fn set_driver(&self, driver: Option<ThreadId>) {
         lock(&self.reading_end).driver = driver;
     }
 
-    /// Tells whether the socket is given up, and only callbacks are to come: it is in no group any more.
+    /// Tells whether the socket is given up, and only callbacks are to come. The connection is in
+    /// no group any more.
     pub(crate) fn has_hung_up(&self) -> bool {
         lock(&self.reading_end).has_hung_up
     }
 
-    /// Counts what has gone in and out.
+    /// Returns the counters of both directions.
     pub(crate) fn counters(&self) -> Counters {
         Counters {
             messages_in: self.reading.messages.load(Ordering::Relaxed),
@@ -237,13 +240,13 @@ impl Connection {
         }
     }
 
-    /// Tells for what the socket is ready; nothing, once it is given up.
+    /// Returns what the socket is ready for: nothing, once it is given up.
     fn look(&self) -> Ready {
         let socket = self.socket.upgrade();
         socket.map_or_else(Ready::default, |socket| socket.look())
     }
 
-    /// Counts all that the peer has let us hear, with TLS in its own bytes too.
+    /// Returns the number of bytes received from the peer, with those of TLS itself.
     fn heard(&self) -> u64 {
         let socket = self.socket.upgrade();
         let ciphertext = socket.map_or(0, |socket| socket.ciphertext_received());
@@ -267,7 +270,7 @@ impl Connection {
     }
 }
 
-/// A time later than anything that is due.
+/// A time later than any deadline.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Timed for Connection {
@@ -283,7 +286,7 @@ impl Timed for Connection {
                 Verdict::Ping => self.outbox.send_keepalive(),
                 Verdict::Close(limit) => self.close_at(limit),
                 Verdict::Cut(Timeout::Pong) => self.outbox.cut_silent(),
-                // Nobody has closed: the peer was lost with the write that failed.
+                // No Close was sent or received: the peer was lost with the failed write.
                 Verdict::Cut(Timeout::Close) if facts.writing.has_failed => {
                     self.outbox.cut(CloseCause::Lost(None));
                 }

@@ -19,27 +19,28 @@ use crate::sync::Ordering;
 use crate::transport::Socket;
 use crate::{CloseEvent, Config, Message, WebSocket};
 
-/// Reads one connection (L2), on whatever thread drives it.
+/// The reading end of one connection (L2), driven by one thread at a time.
 pub(crate) struct Reader {
     connection: Arc<Connection>,
-    /// Given up when the connection has ended.
+    /// The socket. Given up when the connection has ended.
     socket: Option<Arc<Socket>>,
     decoder: Decoder,
-    /// The memory of the message that comes.
+    /// The memory of the message that is being received.
     share: Share,
     cork: Arc<Cork<SocketWire>>,
-    /// The handle that callbacks get; keeps no client open.
+    /// The handle that callbacks get. It keeps no client open.
     ws: WebSocket,
     borrowed: BorrowedCallbacks,
     driver: Option<ThreadId>,
-    /// Whether the cork may hold something.
+    /// The flag that the cork may hold something.
     cork_may_hold: bool,
-    /// After a failure of the program's, what still comes is not delivered.
+    /// The flag that input is not delivered any more, after a failure of the program.
     discarding: bool,
-    /// Counts what was decoded, so that the background can tell what has begun from what comes next.
+    /// The number of decoded events, by which the background tells one message from the next.
     events: u64,
     warned: bool,
-    /// Where the thread waits that drives it once nobody else does. Given up at the end.
+    /// The thread that waits to drive the connection once no other thread does. Given up at the
+    /// end.
     home: Option<SyncSender<Box<Reader>>>,
 }
 
@@ -50,7 +51,7 @@ enum Incoming {
 }
 
 impl Reader {
-    /// Takes over an open connection; `pipelined` came behind the handshake.
+    /// Takes over an open connection. `pipelined` are the bytes that came behind the handshake.
     pub(crate) fn new(
         connection: &Arc<Connection>,
         socket: Arc<Socket>,
@@ -79,25 +80,26 @@ impl Reader {
         })
     }
 
-    /// Names the thread that gets it back by [`leave`](Self::leave).
+    /// Sets the thread to which [`leave`](Self::leave) gives the reading end back.
     pub(crate) fn set_home(&mut self, home: SyncSender<Box<Self>>) {
         self.home = Some(home);
     }
 
-    /// Leaves it to the thread that waits for it. If that waits no longer, the connection ends here.
+    /// Gives the reading end to the thread that waits for it. If that thread has stopped waiting,
+    /// the connection ends here.
     pub(crate) fn leave(mut self: Box<Self>) {
         if let Some(home) = self.home.take() {
             drop(home.send(self));
         }
     }
 
-    /// Returns how the connection has ended, if it has.
+    /// Returns how the connection ended, once it has.
     pub(crate) fn event(&self) -> Option<CloseEvent> {
-        // Most have their socket still, and need not ask under a lock.
+        // An open connection has its socket, and needs no lock for this.
         self.socket.is_none().then(|| self.connection.event())?
     }
 
-    /// Asks for what comes next, for a program that pulls; once the connection has ended, tells how.
+    /// Runs `ask` for a program that calls `recv`. Once the connection has ended, returns how.
     pub(crate) fn ask<T>(
         &mut self,
         ask: impl FnOnce(&mut Self) -> Result<T, CloseEvent>,
@@ -115,7 +117,7 @@ impl Reader {
         &self.connection
     }
 
-    /// Dispatches everything to the callbacks until the connection has ended.
+    /// Dispatches all messages to the callbacks until the connection has ended.
     pub(crate) fn dispatch(&mut self) -> CloseEvent {
         self.leave_to_owner();
         self.begin_driving();
@@ -151,14 +153,14 @@ impl Reader {
         self.dispatch()
     }
 
-    /// Drives on a thread of the connection's own.
+    /// Drives the connection on a thread of its own.
     pub(crate) fn spawn(mut self: Box<Self>, drive: fn(&mut Self) -> CloseEvent) -> io::Result<()> {
         let connection = Arc::clone(&self.connection);
         start(&connection, move || drop(drive(&mut self)))
     }
 
-    /// Returns the next message, `None` once the patience is at its end, or how the connection has
-    /// ended; ping, pong, error and close callbacks run meanwhile.
+    /// Returns the next message, `None` once the patience has ended, or how the connection ended.
+    /// Ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.begin_driving();
         match self.next_of_burst() {
@@ -180,8 +182,8 @@ impl Reader {
         Some(message)
     }
 
-    /// Returns what has come of the next message as soon as it has begun; what is left of one that
-    /// was read before is skipped.
+    /// Returns the part of the next message that has come, as soon as it has begun. The unread rest
+    /// of the message before is skipped.
     pub(crate) fn first_chunk(&mut self) -> Result<Chunk, CloseEvent> {
         self.begin_driving();
         while self.decoder.is_streaming() {
@@ -192,7 +194,8 @@ impl Reader {
         self.chunk()
     }
 
-    /// Returns the next chunk of a message that has begun; takes back the memory of the one before.
+    /// Returns the next chunk of a message that has begun, and takes back the memory of the chunk
+    /// before.
     pub(crate) fn next_chunk(&mut self, spent: Vec<u8>) -> Result<Chunk, CloseEvent> {
         self.begin_driving();
         self.decoder.reuse(spent);
@@ -209,7 +212,8 @@ impl Reader {
         }
     }
 
-    /// Returns the next whole message; what is left of one that was read in chunks is skipped.
+    /// Returns the next whole message. The unread rest of a message that was read in chunks is
+    /// skipped.
     #[inline(never)]
     fn next_message(&mut self, patience: &Patience) -> Result<Option<Message>, CloseEvent> {
         while let Some(incoming) = self.next_incoming(patience)? {
@@ -217,7 +221,7 @@ impl Reader {
                 Incoming::Message(message) => return Ok(Some(message)),
                 Incoming::Chunk(chunk) => self.decoder.reuse(chunk.bytes),
             }
-            // Chunks may come without a pause, and what they belong to may have no end.
+            // Chunks may come without a pause, and their message may have no end.
             if !patience.outlasts_input() {
                 break;
             }
@@ -244,7 +248,7 @@ impl Reader {
                     Ok(Room::Refused) => return Err(self.end_violated(Violation::NO_ROOM)),
                     Err(violation) => return Err(self.end_violated(violation)),
                 },
-                // However late it is, what has come is looked at once.
+                // Input that has come is looked at once, however late it is.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
                 Ok(None) => match self.receive(patience) {
                     Ok(true) => looked = true,
@@ -260,8 +264,8 @@ impl Reader {
         self.decoder.wanted().is_some()
     }
 
-    /// Gives the message that comes the memory that it wants, for which it may have to wait. Meanwhile
-    /// the peer is not read, and its silence does not count.
+    /// Reserves the memory that the next message needs, for which it may have to wait. Meanwhile
+    /// nothing is read from the peer, and the peer's silence does not count.
     fn make_room(&mut self, patience: &Patience) -> Result<Room, Violation> {
         let Some(bytes) = self.decoder.wanted() else {
             return Ok(Room::Made);
@@ -284,7 +288,7 @@ impl Reader {
         grown.map(|()| Room::Made)
     }
 
-    /// Says that this thread drives now, and that what it sends may be gathered.
+    /// Makes this thread the driver, whose sends may be gathered.
     pub(crate) fn begin_driving(&mut self) {
         let thread = this_thread();
         if self.driver != Some(thread) {
@@ -294,7 +298,7 @@ impl Reader {
         drive_with(Some(&self.cork));
     }
 
-    /// Lets go, so that another thread may drive.
+    /// Stops driving, so that another thread may drive.
     pub(crate) fn stop_driving(&mut self) {
         if self.driver.take() == Some(this_thread()) {
             drive_with(None);
@@ -321,7 +325,7 @@ impl Reader {
         }
     }
 
-    /// Counts an event, and says whether what is sent over it may wait for the next.
+    /// Counts an event, and decides whether what is sent during it may wait for the next.
     #[inline(always)]
     fn note_event(&mut self) {
         let more = self.decoder.has_whole_frame() || self.decoder.is_full();
@@ -332,7 +336,7 @@ impl Reader {
 
     fn count_message(&mut self) {
         let messages = &self.connection.reading.messages;
-        // This thread alone counts: it need not be added in one step.
+        // Only this thread counts, so no atomic addition is needed.
         messages.store(messages.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 

@@ -1,19 +1,19 @@
-//! How long the reading end goes on without a message.
+//! How long a read waits for a message: [`Patience`].
 
 use std::time::{Duration, Instant};
 
-/// Says how long a reading goes on.
+/// The time for which a read goes on.
 pub(crate) enum Patience {
-    /// Until there is something, or the connection has ended.
+    /// Until a message has come, or the connection has ended.
     Endless,
-    /// Until then, whatever comes.
+    /// Until this time, whatever comes.
     Until(Instant),
-    /// Over what has come already; until then, as more may come without a pause.
+    /// While input has come already, and until this time at most, as more may come without a pause.
     AtHand(Instant),
 }
 
 impl Patience {
-    /// Looks at no more than what has come already.
+    /// Reads only input that has come already.
     pub(crate) fn at_hand() -> Self {
         Self::AtHand(Instant::now() + MOMENT)
     }
@@ -23,12 +23,12 @@ impl Patience {
         match self {
             Self::Endless => None,
             Self::Until(deadline) => Some(*deadline),
-            // Long past: it does not begin.
+            // This time has passed long ago, so no wait begins.
             Self::AtHand(until) => Some(*until - MOMENT),
         }
     }
 
-    /// Tells whether to go on after something that was no whole message.
+    /// Tells whether to go on after input that did not complete a message.
     pub(crate) fn outlasts_input(&self) -> bool {
         match self {
             Self::Endless => true,
@@ -36,11 +36,11 @@ impl Patience {
         }
     }
 
-    /// Tells whether to go on where nothing has come.
+    /// Tells whether to go on when no input has come.
     pub(crate) fn outlasts_silence(&self) -> bool {
         !matches!(self, Self::AtHand(_)) && self.outlasts_input()
     }
 }
 
-/// The longest time for which input that is at hand is looked at.
+/// The longest time for which input that has come already is read.
 const MOMENT: Duration = Duration::from_millis(10);

@@ -1,4 +1,4 @@
-//! Waiting for a connection: for its end, and for the peer to have taken what was sent.
+//! Waiting for a connection: for its end, and for the peer to take what was sent.
 
 use std::sync::Arc;
 use std::thread;
@@ -11,13 +11,13 @@ use crate::sync::{Ordering, lock, wait};
 use crate::{CloseCode, CloseEvent, WaitError};
 
 impl Connection {
-    /// Waits for the peer to say that it has taken what was sent before.
+    /// Waits until the peer has confirmed everything that was sent before.
     pub(crate) fn confirm(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
         if self.is_driven_here() && on_connection_thread() {
             return Err(WaitError::WouldDeadlock);
         }
         match self.outbox.confirm(deadline) {
-            // Who reads the answer is this very thread.
+            // This thread is the one that would read the answer.
             Err(WaitError::Timeout) if self.is_driven_here() => Err(WaitError::WouldDeadlock),
             other => other,
         }
@@ -30,7 +30,7 @@ impl Connection {
     /// Waits for the end, after `on_close` has returned.
     pub(crate) fn wait_finished(&self, deadline: Option<Instant>) -> Result<CloseEvent, WaitError> {
         if !self.is_own() {
-            // Who ends it is in another process.
+            // The connection ends in another process.
             return Err(WaitError::WouldDeadlock);
         }
         let this = thread::current().id();
@@ -50,7 +50,7 @@ impl Connection {
                 return Err(WaitError::WouldDeadlock);
             }
             let mut until = deadline;
-            // A server's thread comes back for its connection.
+            // A server's own thread drives its connection after the handler.
             let may_be_left = ours || self.role == Role::Client;
             if may_be_left && !self.reading.stays() {
                 let Some(next_look) = watch.look(&self.reading, now) else {
@@ -65,7 +65,7 @@ impl Connection {
         }
     }
 
-    /// Waits until the socket is given up; `on_error` and `on_close` may be to come.
+    /// Waits until the socket is given up. `on_error` and `on_close` may be still to come.
     fn wait_hung_up(&self, deadline: Instant) {
         let mut end = lock(&self.reading_end);
         end.is_awaited = true;
@@ -75,17 +75,18 @@ impl Connection {
     }
 }
 
-/// The time for which a wait for the end goes on while nobody reads: the thread that will may not have begun.
+/// The time for which a wait for the end goes on while no thread reads: the thread that will read
+/// may not have begun.
 const UNDRIVEN: Duration = Duration::from_secs(5);
 
-/// A watch whether anybody reads, kept by a thread that waits for the end.
+/// A watch that a thread keeps while it waits for the end, to see whether any thread reads.
 struct ReadingWatch {
     visits: u64,
     since: Instant,
 }
 
 impl ReadingWatch {
-    /// Returns when to look again whether somebody reads, or `None` if nobody has for too long.
+    /// Returns when to look again, or `None` if no thread has read for too long.
     fn look(&mut self, reading: &ReadingFacts, now: Instant) -> Option<Instant> {
         let visits = reading.visits.load(Ordering::Relaxed);
         let is_inside = visits % 2 == 1;
@@ -107,8 +108,8 @@ impl CloseOnDrop {
 }
 
 impl Drop for CloseOnDrop {
-    /// Closes with 1000 and waits for the closing handshake, at most `close_timeout`: a script
-    /// that ends would otherwise lose what it has sent.
+    /// Closes with 1000 and waits for the closing handshake, at most `close_timeout`. Otherwise a
+    /// script that ends would lose the messages it has sent.
     fn drop(&mut self) {
         let connection = &self.0;
         if !connection.is_own() {
@@ -123,8 +124,8 @@ impl Drop for CloseOnDrop {
         }
         let patience = connection.config.close_timeout + Duration::from_secs(1);
         connection.wait_hung_up(Instant::now() + patience);
-        // An `on_close` that waits for this very thread, as for a lock that it holds, is not waited
-        // for any longer.
+        // An `on_close` that waits for this very thread, such as for a lock that it holds, is not
+        // waited for any longer.
         let _ = connection.wait_finished(Some(Instant::now() + ON_CLOSE_GRACE));
     }
 }

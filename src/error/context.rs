@@ -3,14 +3,14 @@
 use std::fmt;
 use std::io;
 
-/// A system's error, and what it was about. Its kind stays the system's.
+/// A system's error with its subject. Its kind stays the system's.
 #[derive(Debug)]
 struct About {
     what: String,
     error: io::Error,
 }
 
-/// Says what a system's error was about, such as an address.
+/// Adds the subject of a system's error, such as an address.
 pub(crate) fn about(what: impl fmt::Display, error: io::Error) -> io::Error {
     let kind = error.kind();
     let what = what.to_string();

@@ -8,7 +8,8 @@ use crate::{CloseCode, Timeout};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeliveryError {
-    /// It is not known yet; only [`wait_timeout`](crate::Delivery::wait_timeout) returns this.
+    /// The outcome is not known yet. Only [`wait_timeout`](crate::Delivery::wait_timeout) returns
+    /// this.
     Pending,
     /// The queue was full, and the [`Overflow`](crate::Overflow) policy dropped the message.
     Dropped,
@@ -16,8 +17,8 @@ pub enum DeliveryError {
     Closed(CloseCode),
     /// The connection was cut because a deadline passed.
     Cut(Timeout),
-    /// The connection was cut by [`abort`](crate::WebSocket::abort), or because nobody was left to read
-    /// it.
+    /// The connection was cut by [`abort`](crate::WebSocket::abort), or because no thread could
+    /// read it any more.
     Aborted,
     /// The connection was lost.
     Lost,

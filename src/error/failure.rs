@@ -1,10 +1,10 @@
-//! What went wrong in a callback or handler: [`Failure`].
+//! The error of a callback or handler: [`Failure`].
 
 use std::fmt;
 
 use crate::record::Foreign;
 
-/// What went wrong in a callback or handler, made from any error by `?`.
+/// The error of a callback or handler, made from any error by `?`.
 ///
 /// It is neither `Display` nor `Error` itself, so that `?` can make it from every type that is. It
 /// turns back into a boxed error.
@@ -32,7 +32,7 @@ impl Failure {
         &self.0
     }
 
-    /// Puts the name of the callback before it.
+    /// Puts the name of the callback before the text.
     // Not inlined: a callback that does not fail needs none of its stack.
     #[inline(never)]
     pub(crate) fn of(self, name: &str) -> Self {
@@ -59,8 +59,8 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// What a callback may return: nothing, a `Result<(), E>` with any error that can be shown, or
-/// never. Sealed.
+/// A value that a callback may return: nothing, a `Result<(), E>` with any error that can be shown,
+/// or never. Sealed.
 pub trait IntoOutcome: sealed::Sealed {
     /// Turns the returned value into an [`Outcome`].
     ///

@@ -1,4 +1,4 @@
-//! What can go wrong, one small error per operation.
+//! The errors: one small type per operation.
 
 mod context;
 mod delivery;
@@ -22,7 +22,8 @@ pub use self::wait::WaitError;
 use crate::record::Foreign;
 use crate::{CloseCode, Timeout};
 
-/// Why a connection could not be made, a server not be bound, or an open connection failed.
+/// The reason why a connection could not be made, a server not be bound, or an open connection
+/// failed.
 ///
 /// [`connect`](crate::connect), [`open`](crate::open) and
 /// [`bind`](crate::ServerBuilder::bind) return it; [`on_error`](crate::WebSocket::on_error)
@@ -34,10 +35,9 @@ use crate::{CloseCode, Timeout};
 pub enum Error {
     /// The URL or a builder's setting cannot be used; nothing was sent. The text says which.
     Invalid(String),
-    /// The name could not be looked up, or no address could be connected to. The error begins with the
-    /// host, and then names the address that failed last. Its kind is `ResourceBusy` while sixteen
-    /// look-ups of other names are under way that nobody waits for any more, because the name servers
-    /// do not answer.
+    /// The name could not be looked up, or no address could be connected to. The error begins with
+    /// the host, and then names the address that failed last. Its kind is `ResourceBusy` while
+    /// sixteen abandoned look-ups of other names still run, because the name servers do not answer.
     Connect(io::Error),
     /// The address could not be bound. The error begins with it.
     Bind(io::Error),
@@ -51,10 +51,10 @@ pub enum Error {
     /// The peer broke the protocol. It was told by a Close frame with this code, unless our Close had
     /// left before: then it cannot be told any more, and the connection ends with 1006.
     Protocol {
-        /// The code for it: 1002, 1007 or 1009.
+        /// The code of our Close: 1002, 1007 or 1009.
         code: CloseCode,
-        /// What was wrong, for people. For a Close with a code that may not be sent it names the number
-        /// and the reason.
+        /// The violation, in words for people. For a Close with a code that may not be sent it
+        /// names the number and the reason.
         what: String,
     },
     /// A callback or handler returned an error or panicked; the peer was told 1011. The text begins
@@ -65,13 +65,13 @@ pub enum Error {
     TooSlow,
     /// A [`MessageWriter`](crate::MessageWriter) was dropped before its end; the peer was told 1011.
     Unfinished,
-    /// Reading or writing failed, the server hung up instead of answering the upgrade request or in the
-    /// TLS handshake, or a thread could not be started. The connection was given up. The error begins
-    /// with what it was about.
+    /// Reading or writing failed, the server hung up instead of answering the upgrade request or in
+    /// the TLS handshake, or a thread could not be started. The connection was given up. The error
+    /// begins with its subject.
     Io(io::Error),
     /// TLS failed: the peer's certificate is not trusted, the peer does not speak TLS, the settings
-    /// cannot be used, or the feature is off. No application data was sent. The text says in words what
-    /// is wrong, then which engine reports it, and in which words.
+    /// cannot be used, or the feature is off. No application data was sent. The text says what is
+    /// wrong, then names the engine and quotes its own text.
     Tls(String),
 }
 
@@ -80,7 +80,7 @@ impl Error {
     ///
     /// | it may | it will not |
     /// |---|---|
-    /// | nobody listens yet, no way leads there, the name is not known just now | the URL or a setting cannot be used |
+    /// | no server listens yet, no route leads there, the name is unknown for now | the URL or a setting cannot be used |
     /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
     /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
     /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |

@@ -9,21 +9,21 @@ use crate::CloseEvent;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecvError(pub CloseEvent);
 
-/// Why [`Messages::recv_timeout`](crate::Messages::recv_timeout) has no message.
+/// The reason why [`Messages::recv_timeout`](crate::Messages::recv_timeout) has no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecvTimeoutError {
     /// No message was complete in the given time; the connection stays usable.
     Timeout,
-    /// The connection has ended, and how.
+    /// The connection has ended, as the event tells.
     Closed(CloseEvent),
 }
 
-/// Why [`Messages::try_recv`](crate::Messages::try_recv) has no message.
+/// The reason why [`Messages::try_recv`](crate::Messages::try_recv) has no message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// No whole message has come yet; the connection stays usable.
     Empty,
-    /// The connection has ended, and how.
+    /// The connection has ended, as the event tells.
     Closed(CloseEvent),
 }
 

@@ -1,4 +1,4 @@
-//! What a server answered instead of 101: [`Refusal`].
+//! A server's answer instead of 101: [`Refusal`].
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct Refusal {
 }
 
 impl fmt::Display for Refusal {
-    /// Shows the status, and the first line of the body, which often says why.
+    /// Shows the status, and the first line of the body, which often gives the reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server refused the upgrade: {}", self.status)?;
         let mut lines = self.body.split(|byte| b"\r\n".contains(byte));

@@ -1,10 +1,10 @@
-//! Why a message is not sent: [`SendError`].
+//! The error of a send: [`SendError`].
 
 use std::fmt;
 
 use crate::{CloseCode, Message};
 
-/// Why a message was not queued for sending. It hands the message back, where there is one.
+/// The reason why a message was not queued for sending. It hands the message back, if there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendError {
     why: Unsent,
@@ -17,12 +17,12 @@ enum Unsent {
     Invalid(Unsendable),
 }
 
-/// What may not be sent. Lengths that do not fit are far too long.
+/// A value that may not be sent. A length that does not fit its type is far too long in any case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsendable {
-    /// A ping's payload of so many bytes.
+    /// A ping's payload, with its length in bytes.
     Ping(u32),
-    /// A close reason of so many bytes.
+    /// A close reason, with its length in bytes.
     Reason(u32),
     Code(CloseCode),
 }
@@ -33,12 +33,13 @@ pub(crate) enum Unsendable {
 pub enum SendErrorKind {
     /// The connection is closing or closed; nothing more can be sent.
     Closed,
-    /// The queue is full, and the send does not wait: as [`try_send`](crate::WebSocket::try_send)
-    /// or the [`Overflow`](crate::Overflow) policy has it, or because this thread is writing a
-    /// streamed message, behind which the queue cannot move.
+    /// The queue is full, and the send does not wait: because
+    /// [`try_send`](crate::WebSocket::try_send) or the [`Overflow`](crate::Overflow) policy does
+    /// not, or because this thread is writing a streamed message, behind which the queue cannot
+    /// move.
     Full,
     /// The queue stayed full for [`write_timeout`](crate::Config::write_timeout), though the peer
-    /// read a little; one that reads nothing is cut by then, which is `Closed`.
+    /// read a little. A connection whose peer reads nothing is cut by then, which is `Closed`.
     Timeout,
     /// Another streamed message of this connection is not finished
     /// ([`text_writer`](crate::WebSocket::text_writer)).
@@ -63,7 +64,7 @@ impl SendError {
         }
     }
 
-    /// Returns why.
+    /// Returns the kind of failure.
     #[must_use]
     pub fn kind(&self) -> SendErrorKind {
         match self.why {
@@ -72,8 +73,8 @@ impl SendError {
         }
     }
 
-    /// Returns the message that was not sent; of a batch, the first one that was not. `None` where there
-    /// is no message, as after `ping`, `close_with` and `text_writer`.
+    /// Returns the message that was not sent; of a batch, the first one that was not. `None` if
+    /// there is no message, as after `ping`, `close_with` and `text_writer`.
     #[must_use]
     pub fn into_message(self) -> Option<Message> {
         self.message
@@ -81,7 +82,7 @@ impl SendError {
 }
 
 impl fmt::Debug for SendError {
-    /// Shows no payload, but how long it is.
+    /// Shows no payload, only its length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendError")
             .field("kind", &self.kind())
@@ -94,7 +95,7 @@ impl fmt::Debug for SendError {
 const MAX_REASON: usize = 123;
 
 impl Unsendable {
-    /// Tells whether a Close frame may say this (RFC 6455, sections 5.5 and 7.4).
+    /// Checks that a Close frame may have this code and reason (RFC 6455, sections 5.5 and 7.4).
     pub(crate) fn check_close(code: CloseCode, reason: &str) -> Result<(), Self> {
         if !code.is_sendable() {
             return Err(Self::Code(code));

@@ -1,22 +1,22 @@
-//! Why a wait is given up: [`WaitError`].
+//! The error of a wait: [`WaitError`].
 
 use std::{fmt, io};
 
-/// Why a wait was given up: [`wait_closed`](crate::WebSocket::wait_closed),
+/// The reason why a wait was given up: [`wait_closed`](crate::WebSocket::wait_closed),
 /// [`wait_drained`](crate::WebSocket::wait_drained), [`confirm`](crate::WebSocket::confirm),
 /// [`Server::wait`](crate::Server::wait).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// What was waited for did not happen in the given time.
+    /// The awaited event did not happen in the given time.
     Timeout,
-    /// The connection closed first: it can no longer happen.
+    /// The connection closed first, so the event can no longer happen.
     Closed,
-    /// The wait could never end: this very thread would have to do what it waits for, or nobody reads
+    /// The wait could never end: this very thread would have to cause the event, or no thread reads
     /// the [`Messages`](crate::Messages) of this connection.
     WouldDeadlock,
-    /// The server ended by itself, as one of its listening sockets accepts nobody any more: somebody
-    /// has shut or closed it.
+    /// The server ended by itself, because one of its listening sockets can accept no more
+    /// connections: it was shut down or closed.
     ListenerFailed {
         /// The system's error code for the cause, of which
         /// [`io::Error::from_raw_os_error`] makes an error.

@@ -1,6 +1,6 @@
-//! Choices by chance that are the same each time.
+//! Random choices that a seed repeats.
 
-/// Numbers by chance, from a seed.
+/// Random numbers from a seed.
 #[derive(Clone)]
 pub(crate) struct Chance(u64);
 
@@ -10,7 +10,7 @@ impl Chance {
         Self(seed ^ 0x9E37_79B9_7F4A_7C15)
     }
 
-    /// Returns a number below this.
+    /// Returns a number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         // Xorshift, as G. Marsaglia found it.
         self.0 ^= self.0 << 13;
@@ -19,8 +19,8 @@ impl Chance {
         (self.0 % limit.max(1) as u64) as usize
     }
 
-    /// Returns the ends of the pieces that so many bytes come in, ever later, the end of all last. Of
-    /// many bytes the pieces are larger: byte by byte they would take long.
+    /// Returns the ends of pieces that `length` bytes are cut into, in order. Many bytes have
+    /// larger pieces, because byte by byte they would take long.
     pub(crate) fn cuts(&mut self, length: usize) -> Vec<usize> {
         let step = [1, 7, 500, length][self.below(4)].max(1 + length / 300);
         let mut ends = Vec::new();

@@ -1,4 +1,4 @@
-//! The decoder, against a reading of the same bytes by other means: tungstenite's of headers, std's of
+//! The decoder, compared with another reading of the same bytes: tungstenite's of headers, std's of
 //! UTF-8.
 
 use std::io::Cursor;
@@ -11,8 +11,9 @@ use super::input::Input;
 use crate::protocol::{Chunk, CloseFrame, Decoder, Event, Limits, Role, Violation};
 use crate::{CloseCode, Config, Message};
 
-/// Whatever bytes come, in whatever pieces, the decoder gives the events that the rules want, and fails
-/// where they say so; nothing follows an end, and memory follows what has come.
+/// Checks the decoder: in whatever pieces the bytes come, it gives the events of the rules, and
+/// fails where the rules do. Nothing follows an end, and memory is bounded by the bytes that have
+/// come.
 pub fn decoder(data: &[u8]) {
     let mut input = Input::new(data);
     let mut chance = Chance::new(input.number().into());
@@ -39,21 +40,21 @@ const NO_LIMITS: Limits = Limits {
     accept_unmasked: false,
 };
 
-/// How messages are asked for.
+/// The way in which messages are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     Whole,
     InChunks,
-    /// Now so, now so.
+    /// Whole or in chunks, by chance.
     EitherWay,
 }
 
 pub(super) const WAYS: [Ask; 3] = [Ask::Whole, Ask::InChunks, Ask::EitherWay];
 
-/// Decodes the bytes in pieces, and compares with what the rules make of them.
+/// Decodes the bytes in pieces, and compares the result with the rules.
 pub(super) fn check(role: Role, limits: Limits, ask: Ask, bytes: &[u8], chance: &mut Chance) {
     let limits = match ask {
-        // What is over a limit would fail or not, as it is asked for.
+        // A message over a limit would fail or not, depending on how it is asked for.
         Ask::EitherWay => Limits {
             accept_unmasked: limits.accept_unmasked,
             ..NO_LIMITS
@@ -92,21 +93,21 @@ pub(super) fn decode(
     feeding.events
 }
 
-/// A decoder that is fed.
+/// A decoder with its input.
 struct Feeding<'a> {
     decoder: Decoder,
     ask: Ask,
     chance: &'a mut Chance,
     events: Vec<Event>,
-    /// The code, and how many bytes had come.
+    /// The code of the failure, and the number of bytes that had come.
     failure: Option<(CloseCode, usize)>,
-    /// Of a message in chunks, what has come of it.
+    /// The part that has come of a message in chunks.
     begun: Option<(bool, Vec<u8>)>,
 }
 
 impl<'a> Feeding<'a> {
-    /// Feeds the bytes up to these ends, one after the other; the first piece perhaps as what came
-    /// behind the handshake.
+    /// Feeds the bytes up to each of these ends. The first piece may be the one that came behind
+    /// the handshake.
     fn of(
         role: Role,
         limits: Limits,
@@ -146,7 +147,7 @@ impl<'a> Feeding<'a> {
         }
     }
 
-    /// Takes all events that there are. A failure shows with the piece that ends there.
+    /// Takes all events. A failure counts for the piece that ends there.
     fn take_events(&mut self, end: usize) {
         if let Err(violation) = self.drain() {
             assert_eq!(self.failure, None, "a second {violation:?}");
@@ -211,17 +212,18 @@ fn message(is_text: bool, payload: Vec<u8>) -> Option<Message> {
     String::from_utf8(payload).ok().map(Message::from)
 }
 
-/// What the rules make of some bytes.
+/// The rules' reading of some bytes.
 #[derive(Debug, Default)]
 struct Reading {
     events: Vec<Event>,
-    /// The code, and the count of the bytes that show it.
+    /// The code, and the number of bytes that show it.
     failure: Option<(CloseCode, usize)>,
     is_closed: bool,
-    /// Whether a message has begun and is not complete, and whether anything has.
+    /// The flag that a message has begun and is not complete, and the flag that anything has.
     has_begun: bool,
     is_mid: bool,
-    /// The message that has begun: whether it is text, its payload, its fragments.
+    /// The message that has begun: whether it is text, its payload, and the number of its
+    /// fragments.
     message: Option<(bool, Vec<u8>, usize)>,
 }
 
@@ -229,7 +231,7 @@ struct Reading {
 struct Frame<'a> {
     header: FrameHeader,
     length: u64,
-    /// Where the header and the frame end.
+    /// The ends of the header and of the frame.
     begin: usize,
     end: Option<usize>,
     masked: &'a [u8],
@@ -331,7 +333,8 @@ impl Reading {
         payload.extend(frame.payload());
         let is_last = frame.header.is_final && frame.end.is_some();
         if let Some(wrong) = wrong_text(&payload, is_last).filter(|_| is_text) {
-            // A character that a frame before has begun may turn out wrong by the end of this one.
+            // A character that an earlier frame has begun may turn out wrong only at the end of
+            // this one.
             let at = frame.begin + wrong.saturating_sub(before);
             return self.fail(CloseCode::INVALID_PAYLOAD, at);
         }
@@ -356,7 +359,7 @@ impl Frame<'_> {
     }
 }
 
-/// Returns how long the header is that bytes begin with, where that can be known.
+/// Returns the length of the header that the bytes begin with, if it is known.
 fn header_size(bytes: &[u8]) -> Option<usize> {
     let second = bytes.get(1)?;
     let length = match second & 0x7F {
@@ -368,7 +371,7 @@ fn header_size(bytes: &[u8]) -> Option<usize> {
     Some(2 + length + key)
 }
 
-/// RFC 6455, sections 5.1, 5.2 and 5.5.
+/// Tells whether a header is legal (RFC 6455, sections 5.1, 5.2 and 5.5).
 fn is_legal(
     header: &FrameHeader,
     length: u64,
@@ -392,7 +395,7 @@ fn is_legal(
     right_mask && no_bits && known && shortest && right_control
 }
 
-/// RFC 6455, sections 5.5.1 and 7.4.
+/// Reads a Close (RFC 6455, sections 5.5.1 and 7.4).
 fn close_frame(payload: &[u8]) -> Result<Option<CloseFrame>, CloseCode> {
     let (code, reason) = match payload {
         [] => return Ok(None),
@@ -414,7 +417,7 @@ fn close_frame(payload: &[u8]) -> Result<Option<CloseFrame>, CloseCode> {
     }))
 }
 
-/// Returns after how many bytes it shows that they are no text.
+/// Returns the number of bytes that show a text to be wrong.
 fn wrong_text(bytes: &[u8], is_whole: bool) -> Option<usize> {
     let error = std::str::from_utf8(bytes).err()?;
     let valid = error.valid_up_to();

@@ -1,4 +1,5 @@
-//! Two endpoints that talk: their sending sides over wires that take what they like, and their decoders.
+//! Two endpoints that talk: their sending sides over wires that take any number of bytes, and their
+//! decoders.
 
 mod endpoint;
 mod tape;
@@ -7,9 +8,9 @@ use self::endpoint::Endpoint;
 use super::input::Input;
 use crate::protocol::Role;
 
-/// Whatever two endpoints do, and however their wires take it: each says one Close at most and nothing
-/// behind it, neither breaks the protocol, messages come whole and in order, each is accounted for,
-/// and each endpoint ends once.
+/// Checks two endpoints: whatever they do, and however their wires take it, each sends at most one
+/// Close and nothing behind it, neither breaks the protocol, messages come whole and in order, each
+/// is accounted for, and each endpoint ends once.
 pub fn endpoints(data: &[u8]) {
     let mut input = Input::new(data);
     let mut both = [Role::Client, Role::Server].map(|role| Endpoint::new(role, &mut input));
@@ -34,7 +35,7 @@ pub fn endpoints(data: &[u8]) {
     other.check(one, undisturbed);
 }
 
-/// So many steps are enough.
+/// The most steps.
 const MOST: usize = 2_000;
 
 /// Lets everything leave and arrive.

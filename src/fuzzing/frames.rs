@@ -1,4 +1,4 @@
-//! What the encoder makes, the decoder takes.
+//! The encoder's frames, read by the decoder.
 
 use bytes::Bytes;
 
@@ -8,8 +8,8 @@ use super::input::Input;
 use crate::protocol::{CloseFrame, Encoder, Event, Fin, Limits, Opcode, Role};
 use crate::{Config, Message};
 
-/// Messages in fragments with control frames between come as they went, in both roles; damaged on the
-/// way, they are judged as the rules want.
+/// Checks frames: messages in fragments with control frames between them come as they were sent, in
+/// both roles. Frames that were damaged on the way are judged by the rules.
 pub fn frames(data: &[u8]) {
     let mut input = Input::new(data);
     let mut chance = Chance::new(input.number().into());
@@ -34,7 +34,7 @@ pub fn frames(data: &[u8]) {
     check(to, limits, ask, &wire, &mut chance);
 }
 
-/// So many bytes are enough.
+/// The most bytes.
 const MOST: usize = 32 << 10;
 
 struct Traffic {
@@ -116,7 +116,7 @@ fn text(input: &mut Input<'_>) -> String {
     String::from_utf8_lossy(&payload(input)).into_owned()
 }
 
-/// Makes a payload of the bytes that come, perhaps repeated up to some length.
+/// Makes a payload from the next bytes, perhaps repeated up to some length.
 fn payload(input: &mut Input<'_>) -> Vec<u8> {
     let length = input.choose(&[0, 0, 0, 0, 130, 5_000, 17_000, 70_000]);
     let own = usize::from(input.byte());

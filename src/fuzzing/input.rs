@@ -1,6 +1,6 @@
-//! Bytes that are choices, then text or a wire.
+//! Input bytes: choices first, then text or a wire.
 
-/// What a property is tried on. Where it has ended, all choices are 0.
+/// The input of a property. Behind its end, all choices are 0.
 pub(super) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -28,7 +28,7 @@ impl<'a> Input<'a> {
         choices[usize::from(self.byte()) % choices.len()]
     }
 
-    /// Takes so many bytes, or all there are.
+    /// Takes `length` bytes, or all there are.
     pub(super) fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;

@@ -1,8 +1,8 @@
-//! What must hold for whatever bytes come: a property for each parser of them, and one for two
-//! endpoints that talk.
+//! The properties that hold for any input: one for each parser, and one for two endpoints that
+//! talk.
 //!
-//! `tests/fuzz` searches for bytes that break one, and `cargo test` replays those it has found worth
-//! keeping. A property that does not hold panics.
+//! `tests/fuzz` searches for input that breaks one, and `cargo test` replays the input that is
+//! kept. A property that does not hold panics.
 #![allow(missing_docs, reason = "for tests/fuzz alone")]
 
 mod chance;

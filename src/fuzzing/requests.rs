@@ -10,8 +10,8 @@ use crate::handshake::{
     wants_upgrade,
 };
 
-/// A request gets one verdict, at whatever places its bytes are cut, and what is accepted keeps the
-/// rules. A body arrives as it was sent.
+/// Checks requests: a request gets one verdict, wherever its bytes are cut, and an accepted one
+/// keeps the rules. A body arrives as it was sent.
 pub fn requests(data: &[u8]) {
     let mut input = Input::new(data);
     let mut chance = Chance::new(input.number().into());
@@ -44,7 +44,7 @@ fn check_body(body: &[u8], chance: &mut Chance) {
     assert!(came == body && left == b"GET /".len(), "{left}");
 }
 
-/// Reads a request whose body may have so many bytes.
+/// Reads a request whose body may have `limit` bytes.
 pub(crate) fn check(bytes: &[u8], limit: usize, chance: &mut Chance) {
     let whole = Verdict::of(bytes, [bytes.len()], limit);
     let cut = Verdict::of(bytes, chance.cuts(bytes.len()), limit);
@@ -66,7 +66,7 @@ pub(crate) fn check(bytes: &[u8], limit: usize, chance: &mut Chance) {
     }
 }
 
-/// What comes of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 enum Verdict {
     Incomplete,
@@ -74,7 +74,7 @@ enum Verdict {
     Request {
         head: Box<Request<()>>,
         length: usize,
-        /// The body once it is whole, with the count of the bytes that are left behind it.
+        /// The body once it is whole, with the number of bytes that are left behind it.
         body: Result<Option<(Bytes, usize)>, BadRequest>,
     },
 }
@@ -87,7 +87,7 @@ impl PartialEq for Verdict {
 }
 
 impl Verdict {
-    /// Reads as a server does that gets the bytes up to these ends, one after the other.
+    /// Reads like a server that gets the bytes up to each of these ends.
     fn of(bytes: &[u8], ends: impl IntoIterator<Item = usize>, limit: usize) -> Self {
         let mut coming = RequestHead::default();
         let mut ends = ends.into_iter();
@@ -126,7 +126,7 @@ fn read_body(
     }
 }
 
-/// A refusal is itself a whole response.
+/// Checks that a refusal is a whole response.
 fn check_refusal(bad: &BadRequest) {
     let reply = bad.reply(None);
     let parsed = ResponseHead::default().parse(&reply);
@@ -162,7 +162,7 @@ fn check_upgrade(request: &Request<()>, upgrade: &UpgradeRequest) {
     assert_eq!(response.status(), 101);
 }
 
-/// Fields are few, without control characters, and trimmed.
+/// Checks that fields are few, without control characters, and trimmed.
 pub(super) fn check_fields(headers: &HeaderMap, most: usize) {
     assert!(headers.len() <= most);
     for value in headers.values() {

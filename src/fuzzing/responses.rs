@@ -10,8 +10,8 @@ use super::requests::check_fields;
 use crate::Error;
 use crate::handshake::{ClientHandshake, ResponseBody, ResponseHead, redirect};
 
-/// A response gets one verdict, at whatever places its bytes are cut, its body too; no error repeats
-/// what cannot be printed, and no redirect leads to where it must not.
+/// Checks responses: a response gets one verdict, wherever its bytes are cut, and so does its body.
+/// No error repeats bytes that cannot be printed, and no redirect leads to a forbidden URL.
 ///
 /// The word `ACCEPT` in it stands for the right Sec-WebSocket-Accept.
 pub fn responses(data: &[u8]) {
@@ -43,7 +43,7 @@ pub(crate) fn check(bytes: &[u8], from: &str, chance: &mut Chance) {
     check_body(&response, &bytes[length..], chance);
 }
 
-/// Puts the right key in the place of its name.
+/// Puts the right key in the place of the word `ACCEPT`.
 fn accept(bytes: &[u8], handshake: &ClientHandshake) -> Vec<u8> {
     const NAME: &[u8] = b"ACCEPT";
     let request = String::from_utf8_lossy(handshake.bytes());
@@ -71,7 +71,8 @@ fn check_printable(error: &Error) {
     assert!(!error.to_string().contains(char::is_control), "{error:?}");
 }
 
-/// RFC 6455 4.1: only a 101 that upgrades, with one subprotocol at most, opens a connection.
+/// Checks the verdict. RFC 6455 4.1: only a 101 that upgrades, with at most one subprotocol, opens
+/// a connection.
 fn check_verdict(handshake: &ClientHandshake, response: &Response<()>) {
     match handshake.verify(response.clone()) {
         Ok(negotiated) => {

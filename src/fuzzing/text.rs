@@ -1,4 +1,4 @@
-//! Hostile text: paths and patterns, Host and Origin, what proxies say, credentials, URLs.
+//! Hostile text: paths and patterns, Host and Origin, the headers of proxies, credentials, URLs.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,7 +12,7 @@ use crate::handshake::{ClientHandshake, RequestHead, UpgradeRequest, redirect};
 use crate::http::{Guard, TrustedProxies};
 use crate::{BasicAuth, Reply, Request, Router};
 
-/// Whatever text stands where a peer or a program may put it, there is a verdict, and a right one.
+/// Checks that there is a right verdict on any text in the places of a peer or a program.
 pub fn text(data: &[u8]) {
     let mut input = Input::new(data);
     let kind = input.byte();
@@ -30,7 +30,7 @@ fn utf8(line: &[u8]) -> Option<&str> {
     std::str::from_utf8(line).ok()
 }
 
-/// Makes a request with these fields, as far as they are allowed.
+/// Makes a request with these fields, leaving out those that are not allowed.
 fn request(uri: Uri, fields: &[(HeaderName, &[u8])]) -> Request {
     let mut request = http::Request::new(Bytes::new());
     *request.uri_mut() = uri;
@@ -42,7 +42,8 @@ fn request(uri: Uri, fields: &[(HeaderName, &[u8])]) -> Request {
     Request::from(request)
 }
 
-/// The first line is asked for, the others are routes: the most specific one answers, if any does.
+/// Checks routes. The first line is the path, the others are the routes: the most specific one
+/// answers, if one matches.
 fn route(lines: &[&[u8]]) {
     let (path, patterns) = (lines[0], &lines[1..]);
     let Some(uri) = utf8(path).and_then(|path| path.parse::<Uri>().ok()) else {
@@ -75,7 +76,7 @@ fn status_of(number: usize) -> u16 {
     200 + number as u16
 }
 
-/// Tells how specific a pattern is that matches the path, segment by segment: less is more.
+/// Returns how specific a pattern is that matches the path, segment by segment: less is more.
 fn rank(pattern: &str, path: &str) -> Option<Vec<u8>> {
     let mut rest = Some(path.strip_prefix('/')?);
     let mut ranks = Vec::new();
@@ -104,8 +105,8 @@ fn rank(pattern: &str, path: &str) -> Option<Vec<u8>> {
     rest.is_none().then_some(ranks)
 }
 
-/// The first two lines are Host and Origin, the others are allowed: without them no page of another host
-/// is let in, a refusal is 403, and what is allowed more refuses nobody.
+/// Checks the guard. The first two lines are Host and Origin, the others are allowed. Without them
+/// no page of another host is let in, a refusal is 403, and further allowed ones refuse no request.
 fn guard(lines: &[&[u8]]) {
     let [host, origin, allowed @ ..] = lines else {
         return;
@@ -131,7 +132,7 @@ fn guard(lines: &[&[u8]]) {
     }
 }
 
-/// Tells by the parser of URLs whether Origin is that of Host.
+/// Tells whether Origin and Host agree, by the parser of URLs.
 fn is_same_host(request: &Request) -> bool {
     let origin = request.header("origin").and_then(|it| Url::parse(it).ok());
     origin.is_some_and(|origin| {
@@ -141,8 +142,8 @@ fn is_same_host(request: &Request) -> bool {
     })
 }
 
-/// The first line is the peer's address, the second and third are what proxies say, the others are
-/// trusted: who asks is the peer, or nobody that is trusted.
+/// Checks trusted proxies. The first line is the peer's address, the second and third are the
+/// proxies' headers, the others are trusted: the client is the peer, or no trusted address.
 fn believe(lines: &[&[u8]]) {
     let [peer, fields @ .., last] = lines else {
         return;
@@ -167,7 +168,8 @@ fn believe(lines: &[&[u8]]) {
     }
 }
 
-/// The first line is the Authorization: nobody is let in but with the right name and password.
+/// Checks credentials. The first line is the Authorization: only the right name and password are
+/// let in.
 fn authorize(lines: &[&[u8]]) {
     let given = [(AUTHORIZATION, lines[0])];
     let request = request(Uri::from_static("/"), &given);
@@ -182,7 +184,7 @@ fn authorize(lines: &[&[u8]]) {
     }
 }
 
-/// The first line is a URL: the request for it is one that a server accepts.
+/// Checks a client's request. The first line is a URL, and a server accepts the request for it.
 fn ask(lines: &[&[u8]]) {
     let Some(url) = utf8(lines[0]).and_then(|line| Url::parse(line).ok()) else {
         return;
@@ -191,7 +193,7 @@ fn ask(lines: &[&[u8]]) {
         return;
     };
     let shown = ask.bytes().escape_ascii();
-    // The hosts of URLs may have characters that RFC 3986 has no room for, such as braces.
+    // The hosts of URLs may have characters that RFC 3986 does not allow, such as braces.
     let is_host = |char: char| char.is_ascii_alphanumeric() || ".-_~[]:".contains(char);
     let is_odd = !url.host_str().is_some_and(|host| host.chars().all(is_host));
     match RequestHead::default().parse(ask.bytes()) {

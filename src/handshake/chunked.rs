@@ -1,12 +1,12 @@
 //! Chunked bodies (RFC 9112, section 7.1), decoded as they come in.
 //!
-//! By hand and not with `httparse::parse_chunk_size`: that takes a size without digits for 0, and a
-//! lone LF for a part of an extension. Peers that read the same bytes otherwise are what request
-//! smuggling is made of (RFC 9112, section 11.2).
+//! This does not use `httparse::parse_chunk_size`: that takes a size without digits for 0, and a
+//! lone LF for a part of an extension. Request smuggling lives on peers that read the same bytes
+//! differently (RFC 9112, section 11.2).
 
-/// How many bytes all lines together may have beyond [`LINES_PER_BYTE`], with extensions and trailers.
+/// The most bytes of all lines together beyond [`LINES_PER_BYTE`], with extensions and trailers.
 const MAX_LINES: u64 = 16 << 10;
-/// How many bytes of lines each byte of data allows besides: chunks of one byte need five.
+/// The bytes of lines that each byte of data allows besides: chunks of one byte need five.
 const LINES_PER_BYTE: u64 = 8;
 
 /// A decoder of one body. It keeps its place in the body, but no bytes.
@@ -14,9 +14,9 @@ const LINES_PER_BYTE: u64 = 8;
 pub(super) struct Chunked {
     state: State,
     max: u64,
-    /// The data of all chunks whose size is known.
+    /// The number of bytes of data in all chunks whose size is known.
     announced: u64,
-    /// How many bytes of lines may still come.
+    /// The number of bytes of lines that may still come.
     allowance: u64,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Chunked {
 enum State {
     /// The first digit of a chunk's size.
     Size,
-    /// More digits, or what ends them.
+    /// More digits, or the byte behind them.
     Digits(u64),
     /// The extensions, up to the CR.
     Extension(u64),
@@ -43,7 +43,7 @@ enum State {
     End,
 }
 
-/// Why a body cannot be decoded any further.
+/// The reason why a body cannot be decoded any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkError {
     Malformed,
@@ -75,11 +75,11 @@ impl Chunked {
         self.state == State::End
     }
 
-    /// Appends the data in `bytes`, which go on where the last call's ended, and returns how many
-    /// of them belong to the body: all, until it has ended.
+    /// Appends the data in `bytes`, which continue those of the last call. Returns how many of the
+    /// bytes belong to the body: all, until it has ended.
     ///
     /// # Errors
-    /// Returns what is wrong at the first byte that is.
+    /// Returns the violation at the first byte that shows it.
     pub(super) fn decode(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> Result<usize, ChunkError> {
         let mut rest = bytes;
         while let Some((first, behind)) = rest.split_first() {
@@ -112,8 +112,8 @@ impl Chunked {
         match (self.state, byte) {
             (State::Size, _) => digit(0, byte),
             (State::Digits(size) | State::Extension(size), b'\r') => Ok(State::SizeLf(size)),
-            // RFC 9112 7.1.1: extensions follow a semicolon, perhaps behind white space; those not
-            // known MUST be ignored, and none is known.
+            // RFC 9112 7.1.1: extensions follow a semicolon, perhaps behind white space. Unknown
+            // ones MUST be ignored, and none is known here.
             (State::Digits(size), b';' | b' ' | b'\t') => Ok(State::Extension(size)),
             (State::Digits(size), _) => digit(size, byte),
             (State::Extension(size), _) if is_text(byte) => Ok(State::Extension(size)),
@@ -154,7 +154,8 @@ fn digit(size: u64, byte: u8) -> Result<State, ChunkError> {
     size.map(State::Digits).ok_or(ChunkError::Malformed)
 }
 
-/// RFC 9110 5.5: neither extensions nor trailers have control characters, but for tabs.
+/// Tells whether a byte may stand in an extension or a trailer. RFC 9110 5.5: they have no control
+/// characters except tabs.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }

@@ -35,7 +35,7 @@ pub(crate) fn is_secure(url: &Url) -> Result<bool, Error> {
     }
 }
 
-/// A client's handshake: the upgrade request, and what it takes to verify the answer.
+/// A client's handshake: the upgrade request, and the values that verify the answer.
 // No Debug: the bytes may contain credentials.
 pub(crate) struct ClientHandshake {
     bytes: Vec<u8>,
@@ -47,8 +47,8 @@ impl ClientHandshake {
     /// Makes the request for a URL (RFC 6455, section 4.1).
     ///
     /// The URL's user and password become Basic credentials. Its fragment is not sent: RFC 6455
-    /// allows none, but the WHATWG's `WebSocket` ignores it, and so does this. The headers are sent
-    /// as they are and may replace Host, User-Agent and Authorization.
+    /// allows none, and the WHATWG's `WebSocket` ignores it too. The headers are sent as they are
+    /// and may replace Host, User-Agent and Authorization.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] for a URL of another scheme, a header that the handshake itself
@@ -82,8 +82,8 @@ impl ClientHandshake {
         &self.bytes
     }
 
-    /// Verifies the answer (RFC 6455, section 4.1) and returns what was agreed on by it. What the server
-    /// sent is in no error's text.
+    /// Verifies the answer (RFC 6455, section 4.1) and returns the terms that it agrees on. No
+    /// error's text repeats bytes of the server.
     ///
     /// # Errors
     /// Returns [`Error::Handshake`] for anything but a right 101.
@@ -121,9 +121,9 @@ impl ClientHandshake {
 
     fn chosen_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, Error> {
         match occurrence(headers, SEC_WEBSOCKET_PROTOCOL) {
-            // RFC 6455 4.1 leaves it to the program whether it goes on without one.
+            // RFC 6455 4.1 leaves it to the program whether to go on without one.
             Occurrence::Absent => Ok(None),
-            // Servers that choose none may say so by an empty value.
+            // Servers that choose none may send an empty value.
             Occurrence::Once(chosen) if chosen.is_empty() => Ok(None),
             // RFC 6455 11.3.4: once at most in a response.
             Occurrence::Repeated => bad_handshake("the server chose several subprotocols"),
@@ -194,8 +194,8 @@ fn request_line(url: &Url) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\n").into_bytes()
 }
 
-/// RFC 9110 7.2: Host is the first field. RFC 6455 4.1: it is the host, and the port if that is not
-/// the default one; the program may say otherwise.
+/// Writes Host. RFC 9110 7.2: it is the first field. RFC 6455 4.1: it is the host, and the port
+/// unless it is the default one. The program may replace it.
 fn write_host(out: &mut Vec<u8>, url: &Url, headers: &HeaderMap) {
     let own = &url[Position::BeforeHost..Position::AfterPort];
     let host = headers
@@ -214,7 +214,7 @@ fn write_handshake(out: &mut Vec<u8>, key: &str, subprotocols: &[String]) {
     }
 }
 
-/// Writes the other fields that the program may replace, where it does not.
+/// Writes the default fields that the program does not replace.
 fn write_defaults(out: &mut Vec<u8>, url: &Url, headers: &HeaderMap) -> Result<(), Error> {
     if !headers.contains_key(USER_AGENT) {
         let agent = concat!("landline/", env!("CARGO_PKG_VERSION"));
@@ -227,8 +227,8 @@ fn write_defaults(out: &mut Vec<u8>, url: &Url, headers: &HeaderMap) -> Result<(
     Ok(())
 }
 
-/// RFC 7617 2: `Basic` and base64 of user, colon, password, of which the user has no colon and
-/// neither has control characters.
+/// Makes the credentials. RFC 7617 2: `Basic` and base64 of user, colon and password. The user has
+/// no colon, and neither has control characters.
 fn basic_credentials(url: &Url) -> Result<String, Error> {
     let user: Vec<u8> = percent_decode_str(url.username()).collect();
     let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();

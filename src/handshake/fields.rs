@@ -20,7 +20,7 @@ pub(super) fn elements(
         .filter(|element| !element.is_empty())
 }
 
-/// Tells whether a list contains the token, in whatever case.
+/// Tells whether a list contains the token, regardless of case.
 pub(super) fn has_token(headers: &HeaderMap, name: impl AsHeaderName, token: &str) -> bool {
     elements(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
 }
@@ -35,7 +35,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// How often a field occurs, with its value if that is exactly once.
+/// The number of times that a field occurs, with its value if it occurs once.
 pub(super) enum Occurrence<'a> {
     Absent,
     Once(&'a HeaderValue),
@@ -60,13 +60,13 @@ pub(super) fn write(out: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a field whose name came in lower case.
+/// Writes a field whose name is in lower case.
 pub(super) fn write_named(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     write(out, &capitals(name.as_str()), value);
 }
 
-/// Returns a field's name in its usual capitals. RFC 9110 5.1: case makes no difference, but many
-/// devices compare names to the letter.
+/// Returns a field's name in its usual capitals. RFC 9110 5.1: case does not matter, but many
+/// devices compare names exactly.
 fn capitals(name: &str) -> String {
     const UNUSUAL: [(&str, &str); 4] = [
         ("dnt", "DNT"),

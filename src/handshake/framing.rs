@@ -1,5 +1,6 @@
-//! How a request announces a body. A request that leaves its end in doubt is refused: the bytes behind
-//! an upgrade request are taken for frames (RFC 9112, section 11.2).
+//! The announcement of a request's body. A request that leaves the end of its body in doubt is
+//! refused, because the bytes behind an upgrade request are taken for frames (RFC 9112, section
+//! 11.2).
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Version};
@@ -7,7 +8,7 @@ use http::{HeaderMap, StatusCode, Version};
 use super::fields::{self, Occurrence, occurrence};
 use super::reply::BadRequest;
 
-/// Fails where the length of the body is in doubt.
+/// Fails if the length of the body is in doubt.
 pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), BadRequest> {
     // RFC 9112 6.3: a repeated or invalid Content-Length is an unrecoverable error.
     match occurrence(headers, CONTENT_LENGTH) {
@@ -31,7 +32,7 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), BadRequ
     check_codings(headers)
 }
 
-/// Checks that the coding is `chunked` alone, and unmistakably so: no other is implemented.
+/// Checks that the coding is `chunked` alone, beyond doubt: no other is implemented.
 fn check_codings(headers: &HeaderMap) -> Result<(), BadRequest> {
     if let Occurrence::Once(value) = occurrence(headers, TRANSFER_ENCODING) {
         if is_chunked(value.as_bytes()) {
@@ -63,7 +64,7 @@ pub(super) fn announces_body(headers: &HeaderMap) -> bool {
         || length.is_some_and(|value| content_length(value.as_bytes()) != Some(0))
 }
 
-/// RFC 9110 8.6: one or more digits, no sign, no list.
+/// Reads a length. RFC 9110 8.6: one or more digits, no sign, no list.
 pub(super) fn content_length(value: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(value).ok()?;
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,26 +1,28 @@
-//! What the heads of requests and of responses have in common. Both are read from bytes as they
-//! come in: a reader is called again with the same bytes and more until it gives a verdict, which
-//! does not depend on how the bytes were cut. It looks at each byte once, until the head is whole.
+//! The common parts of request heads and response heads. Both are read from bytes as they come in:
+//! a reader is called again with the same bytes and more until it gives a verdict. The verdict does
+//! not depend on how the bytes were cut. The reader looks at each byte once until the head is
+//! whole.
 
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-/// The largest head.
+/// The limits to a head.
 pub(super) struct Limits {
-    /// With the blank lines before it and the one after it.
+    /// The most bytes, with the blank lines before the head and the one after it.
     pub(super) bytes: usize,
-    /// Header lines.
+    /// The most header lines.
     pub(super) lines: usize,
 }
 
 impl Limits {
-    /// Returns the bytes that can belong to a head: the verdict must not depend on how much came at once.
+    /// Returns the bytes that can belong to a head, so that the verdict does not depend on how much
+    /// came at once.
     pub(super) fn cut<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[..bytes.len().min(self.bytes)]
     }
 
-    /// Makes room for the header lines of a head: on the heap, because a thread's stack keeps what it
-    /// has once grown to, for as long as the connection lives.
+    /// Makes room for the header lines of a head. It is on the heap, because a thread's stack never
+    /// shrinks while the connection lives.
     pub(super) fn header_slots<'a>(&self, head: &[u8]) -> Vec<httparse::Header<'a>> {
         let lines = head.iter().filter(|byte| **byte == b'\n').count();
         vec![httparse::EMPTY_HEADER; lines.min(self.lines)]
@@ -30,13 +32,13 @@ impl Limits {
 /// The search for the blank line that ends a head.
 #[derive(Debug, Default)]
 pub(super) struct EndSearch {
-    /// Where the last line begins.
+    /// The beginning of the last line.
     line: usize,
-    /// Up to here there is no other end of a line.
+    /// The position up to which no other line ends.
     seen: usize,
 }
 
-/// Where a head ends.
+/// The end of a head.
 pub(super) enum End {
     At(usize),
     NotYet,
@@ -44,9 +46,9 @@ pub(super) enum End {
 }
 
 impl EndSearch {
-    /// Goes on with the search, for the end of the head that begins at `start`.
+    /// Continues the search for the end of the head that begins at `start`.
     ///
-    /// RFC 9112 2.2: lines end with CRLF; a lone LF may be taken for it, and httparse does.
+    /// RFC 9112 2.2: lines end with CRLF. A lone LF may be taken for it, as httparse does.
     pub(super) fn go_on(&mut self, bytes: &[u8], start: usize, limits: &Limits) -> End {
         self.line = self.line.max(start);
         self.seen = self.seen.max(start);
@@ -84,7 +86,7 @@ pub(super) fn version(minor: u8) -> Version {
     }
 }
 
-/// Makes the map of header lines; `value` makes one of what a line holds.
+/// Makes the map of header lines. `value` makes a value from the bytes of a line.
 pub(super) fn header_map(
     parsed: &[httparse::Header<'_>],
     value: impl Fn(&[u8]) -> Result<HeaderValue, InvalidHeaderValue>,

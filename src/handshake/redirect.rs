@@ -10,8 +10,8 @@ use crate::Error;
 
 /// Returns the URL that a response to `from` redirects to; `None` if it does not redirect.
 ///
-/// `http` and `https` become `ws` and `wss`. The user and password of the URL stay while the origin
-/// does; those in a Location are ignored. What the server sent is in no error's text.
+/// `http` and `https` become `ws` and `wss`. The URL's user and password stay while the origin
+/// does; those in a Location are ignored. No error's text repeats bytes of the server.
 ///
 /// # Errors
 /// Returns [`Error::Handshake`] for a Location that is no URL, has another scheme, or leads from
@@ -22,16 +22,16 @@ pub(crate) fn target(from: &Url, response: &Response<()>) -> Result<Option<Url>,
     }
     match occurrence(response.headers(), LOCATION) {
         Occurrence::Once(location) => resolve(from, location.as_bytes()).map(Some),
-        // RFC 9110 15.4: without a Location nobody says where to.
+        // RFC 9110 15.4: without a Location there is no target.
         Occurrence::Absent => Ok(None),
         Occurrence::Repeated => bad_handshake("there are several Location headers"),
     }
 }
 
-/// Returns the headers that may be sent to another origin: none that is for the first host alone, and
-/// none that the program has marked as sensitive.
-pub(crate) fn for_strangers(headers: &HeaderMap) -> HeaderMap {
-    // RFC 9110 15.4: fields that were added by the program may be removed, above all credentials.
+/// Returns the headers that may be sent to another origin: none for the first host alone, and none
+/// that the program has marked as sensitive.
+pub(crate) fn for_other_origin(headers: &HeaderMap) -> HeaderMap {
+    // RFC 9110 15.4: a client may remove fields that the program has added, above all credentials.
     const OWN: [HeaderName; 4] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST];
     let may_leave =
         |(name, value): &(&HeaderName, &HeaderValue)| !OWN.contains(name) && !value.is_sensitive();
@@ -41,12 +41,13 @@ pub(crate) fn for_strangers(headers: &HeaderMap) -> HeaderMap {
     left
 }
 
-/// RFC 9110 15.4: the statuses that redirect by themselves. All of them keep a GET a GET.
+/// Tells whether a status redirects. RFC 9110 15.4: these do so by themselves, and all of them keep
+/// a GET a GET.
 fn redirects(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// RFC 9110 10.2.2: a Location may be relative to the URL that was asked for.
+/// Resolves a Location. RFC 9110 10.2.2: it may be relative to the request's URL.
 fn resolve(from: &Url, location: &[u8]) -> Result<Url, Error> {
     let joined = std::str::from_utf8(location).ok();
     let Some(mut to) = joined.and_then(|location| from.join(location).ok()) else {
@@ -58,7 +59,7 @@ fn resolve(from: &Url, location: &[u8]) -> Result<Url, Error> {
     if is_secure(from)? && !secure {
         return bad_handshake("the server redirects from wss to ws, which would not be encrypted");
     }
-    // These cannot fail for URLs with a host, which those of such schemes have.
+    // These calls cannot fail for a URL with a host, and URLs of these schemes have one.
     let _ = to.set_scheme(if secure { "wss" } else { "ws" });
     let keeps = is_same_origin(from, &to);
     let _ = to.set_username(if keeps { from.username() } else { "" });
@@ -67,7 +68,8 @@ fn resolve(from: &Url, location: &[u8]) -> Result<Url, Error> {
     Ok(to)
 }
 
-/// RFC 6454 4: scheme, host and port; `http` stands for `ws` here, `https` for `wss`.
+/// Compares two origins. RFC 6454 4: scheme, host and port; `http` stands for `ws` here, `https`
+/// for `wss`.
 pub(crate) fn is_same_origin(one: &Url, other: &Url) -> bool {
     is_secure(one).ok() == is_secure(other).ok()
         && one.host() == other.host()

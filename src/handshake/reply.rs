@@ -1,5 +1,5 @@
-//! A server's answers over plain HTTP: the program's reply, or a [`BadRequest`] for a request that the
-//! program does not see. The connection ends with either.
+//! A server's answers over plain HTTP: the program's reply, or a [`BadRequest`] for a request that
+//! the program does not see. Both end the connection.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use super::fields::{self, Occurrence, occurrence};
 use super::framing;
 
-/// The reason why a request is refused, and the reply that says so.
+/// The reason why a request is refused, and the reply to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadRequest {
     /// The status: 400, 405, 413, 414, 417, 426, 431, 501, 503 or 505.
@@ -18,7 +18,7 @@ pub(crate) struct BadRequest {
 }
 
 impl BadRequest {
-    /// Answers a request for which there is no memory.
+    /// The answer to a request for which there is no memory.
     pub(crate) const NO_MEMORY: Self = Self::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "there is no memory for the request just now",
@@ -32,8 +32,7 @@ impl BadRequest {
         }
     }
 
-    /// Makes the 426 for a request of this HTTP version, where only upgrades are served and it asks for
-    /// none.
+    /// Makes the 426 for a plain request of this HTTP version to a path that serves only upgrades.
     pub(crate) fn upgrade_required(version: Version) -> Self {
         // RFC 9110 7.8: the Upgrade of HTTP/1.0 MUST be ignored, and old proxies speak only that.
         let reason = if version < Version::HTTP_11 {
@@ -80,7 +79,7 @@ impl BadRequest {
         match self.status {
             StatusCode::UPGRADE_REQUIRED => {
                 // RFC 9110 15.5.22: a 426 names the protocol in Upgrade, which 7.8 wants named in
-                // Connection. RFC 6455 4.4: it names the version that is understood.
+                // Connection. RFC 6455 4.4: it names the supported version.
                 fields::write(out, "Connection", "close, Upgrade");
                 fields::write(out, "Upgrade", "websocket");
                 fields::write(out, "Sec-WebSocket-Version", "13");
@@ -98,8 +97,8 @@ impl BadRequest {
 /// Returns the bytes of the program's reply, made at this date; the connection ends with it.
 /// `without_body` is for the answer to HEAD.
 ///
-/// The program's headers that say how the message ends and when it was made are left out: this
-/// function sets them.
+/// This function sets the headers that tell the message's end and its date, and leaves out the
+/// program's.
 pub(crate) fn write(
     status: StatusCode,
     headers: &HeaderMap,
@@ -119,18 +118,19 @@ pub(crate) fn write(
     end(out, if without_body { &[] } else { body })
 }
 
-/// The fields that are the library's own.
+/// The fields that the library sets.
 const OWNED: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING];
 
-/// RFC 9112 9.6: a server that closes the connection says so. RFC 9110 7.8: a message with Upgrade names
-/// it in Connection.
+/// Writes Connection. RFC 9112 9.6: a server that closes the connection says so. RFC 9110 7.8: a
+/// message with Upgrade names it in Connection.
 fn write_connection(out: &mut Vec<u8>, headers: &HeaderMap) {
     let upgrades = headers.contains_key(UPGRADE);
     let options = if upgrades { "close, Upgrade" } else { "close" };
     fields::write(out, "Connection", options);
 }
 
-/// RFC 9110 15.3.5, 15.3.6 and 15.4.5: these have no content.
+/// Tells whether a reply of this status may have a body. RFC 9110 15.3.5, 15.3.6 and 15.4.5: these
+/// have none.
 fn allows_body(status: StatusCode) -> bool {
     !matches!(
         status,
@@ -138,9 +138,9 @@ fn allows_body(status: StatusCode) -> bool {
     )
 }
 
-/// RFC 9110 8.6: none for a 204, and for a 304 only that of the 200 it stands for, which is not
-/// known here. The answer to HEAD has that of the answer to GET: a program that did not make the
-/// body may know its length.
+/// Returns the Content-Length. RFC 9110 8.6: a 204 has none. A 304 would have that of the 200 it
+/// stands for, which is not known here. The answer to HEAD has that of the answer to GET: a program
+/// that did not make the body may know its length.
 fn content_length(
     status: StatusCode,
     headers: &HeaderMap,
@@ -158,8 +158,8 @@ fn content_length(
     }
 }
 
-/// RFC 9112 4: the space stands there even where there is no reason phrase. RFC 9110 6.6.1: a server
-/// with a clock says when it answers.
+/// Begins a response. RFC 9112 4: the space is there even without a reason phrase. RFC 9110 6.6.1:
+/// a server with a clock sends the date.
 fn begin(status: StatusCode, date: Option<&str>) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut out = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();

@@ -8,33 +8,34 @@ use super::chunked::{ChunkError, Chunked};
 use super::reply::BadRequest;
 use super::{fields, framing};
 
-/// RFC 9110, section 10.1.1: the client waits for this before it goes on.
+/// The interim response that a client may wait for before it sends the body (RFC 9110, section
+/// 10.1.1).
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The body of a request while it comes.
+/// The body of a request while it comes in.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     coding: Coding,
     expects_continue: bool,
 }
 
-/// Says how a body ends.
+/// The way in which a body ends.
 #[derive(Debug)]
 enum Coding {
-    /// After so many bytes.
+    /// After this many bytes.
     Length(usize),
-    /// With its last chunk; this much is decoded.
+    /// With its last chunk. The `Vec` holds the decoded bytes.
     Chunked(Chunked, Vec<u8>),
 }
 
 impl RequestBody {
-    /// Reads from the head what body will come: one of `limit` bytes at most.
+    /// Reads from the head which body will come: one of `limit` bytes at most.
     ///
     /// # Errors
     /// Returns 413 where the announced length is larger, and 417 for an unknown expectation.
     pub(crate) fn announced_by(head: &Request<()>, limit: usize) -> Result<Self, BadRequest> {
         let coding = Coding::of(head, limit)?;
-        // After the length: a client that waits learns of the 413 instead of a 100.
+        // After the length, so that a client that waits gets the 413 instead of a 100.
         let expects_continue = expects_continue(head)?;
         Ok(Self {
             coding,
@@ -44,13 +45,13 @@ impl RequestBody {
 
     /// Tells whether the client waits for a 100 before it sends the body.
     ///
-    /// RFC 9110 10.1.1: none is needed where some of the body has come, or where there is none.
+    /// RFC 9110 10.1.1: no 100 is needed if some of the body has come, or if there is none.
     pub(crate) fn is_awaiting_continue(&self, received: &[u8]) -> bool {
         let comes = !matches!(self.coding, Coding::Length(0));
         self.expects_continue && comes && received.is_empty()
     }
 
-    /// Returns how many bytes of memory it takes, beside the buffer that it is taken from.
+    /// Returns how many bytes of memory the body takes, without the buffer that it is taken from.
     pub(crate) fn capacity(&self) -> usize {
         match &self.coding {
             Coding::Length(_) => 0,
@@ -58,13 +59,13 @@ impl RequestBody {
         }
     }
 
-    /// Takes what has come of the body out of `received`, the bytes behind the head, and returns it
-    /// once it is whole; then what is left there is not of the body. To be called until then, and
-    /// with the same buffer.
+    /// Takes the bytes of the body out of `received`, the bytes behind the head, and returns the
+    /// body once it is whole. The bytes left in `received` then are not of the body. To be called
+    /// until then, with the same buffer.
     ///
     /// # Errors
-    /// Returns 413 as soon as the body turns out to be too large, 400 if it is malformed, and 503 where
-    /// there is no memory for it.
+    /// Returns 413 as soon as the body turns out to be too large, 400 if it is malformed, and 503
+    /// if there is no memory for it.
     pub(crate) fn take_from(
         &mut self,
         received: &mut Vec<u8>,
@@ -72,7 +73,7 @@ impl RequestBody {
         match &mut self.coding {
             Coding::Length(length) if received.len() < *length => Ok(None),
             Coding::Length(length) => {
-                // What is behind it is little, and the body may be large.
+                // The bytes behind the body are few, and the body may be large.
                 let behind = received.split_off(*length);
                 let mut body = std::mem::replace(received, behind);
                 body.shrink_to_fit();
@@ -90,7 +91,8 @@ impl RequestBody {
 }
 
 impl Coding {
-    /// RFC 9112 6.3: chunked, or by Content-Length, or none; the head has been checked for both.
+    /// Reads how the body ends. RFC 9112 6.3: chunked, or by Content-Length, or no body. The head
+    /// has been checked for both.
     fn of(head: &Request<()>, limit: usize) -> Result<Self, BadRequest> {
         if head.headers().contains_key(TRANSFER_ENCODING) {
             return Ok(Self::Chunked(Chunked::new(limit as u64), Vec::new()));

@@ -16,22 +16,22 @@ const OF_REQUESTS: Limits = Limits {
 /// The head of a request while it comes in.
 #[derive(Debug, Default)]
 pub(crate) struct RequestHead {
-    /// How long the blank lines before it are.
+    /// The length of the blank lines before it.
     start: usize,
     line: RequestLine,
     end: EndSearch,
 }
 
 impl RequestHead {
-    /// Reads the head, and returns it with its length; `None` until it is whole. To be called with the
-    /// same bytes and more until there is a verdict.
+    /// Reads the head, and returns it with its length; `None` until it is whole. To be called with
+    /// the same bytes and more until there is a verdict.
     ///
-    /// Its URI is path and query as they came, or `*` for OPTIONS; the Host header is checked and, for
-    /// a target in absolute-form, replaced by the target's authority. Of a body it says only how it is
-    /// announced. Any method is fine but CONNECT.
+    /// Its URI is path and query as they came, or `*` for OPTIONS. The Host header is checked and,
+    /// for a target in absolute-form, replaced by the target's authority. A body is announced only.
+    /// Any method is allowed except CONNECT.
     ///
     /// # Errors
-    /// Returns what is wrong with it as soon as that is certain.
+    /// Returns the reason of a refusal as soon as it is certain.
     pub(crate) fn parse(
         &mut self,
         bytes: &[u8],
@@ -55,7 +55,7 @@ impl RequestHead {
         })
     }
 
-    /// RFC 9112 2.2: empty lines before the request line are ignored.
+    /// Skips blank lines. RFC 9112 2.2: empty lines before the request line are ignored.
     fn skip_blank_lines(&mut self, bytes: &[u8]) {
         loop {
             self.start += match &bytes[self.start..] {
@@ -112,7 +112,8 @@ fn read_request(head: &[u8]) -> Result<Box<Request<()>>, BadRequest> {
 
 fn read_method(method: &str) -> Result<Method, BadRequest> {
     match Method::from_bytes(method.as_bytes()) {
-        // RFC 9110 9.3.6: it is for proxies. 15.6.2: 501 for what is implemented nowhere here.
+        // RFC 9110 9.3.6: CONNECT is for proxies. 15.6.2: 501 for a method that is implemented
+        // nowhere here.
         Ok(Method::CONNECT) => Err(BadRequest::new(
             StatusCode::NOT_IMPLEMENTED,
             "this is not a proxy",

@@ -1,30 +1,29 @@
-//! The request line while it comes in: what cannot become one is refused at its first wrong byte.
+//! The request line while it comes in. It is refused at its first wrong byte.
 
 use http::StatusCode;
 
 use super::fields;
 use super::reply::BadRequest;
 
-/// Long enough for every method there is.
+/// The longest method, longer than all registered ones.
 const MAX_METHOD: usize = 32;
-/// RFC 9112 3: at least 8000 octets of request line are recommended.
+/// The longest target. RFC 9112 3: at least 8000 octets of request line are recommended.
 const MAX_TARGET: usize = 8 << 10;
 
 /// A request line, as far as it has been checked.
 #[derive(Debug, Default)]
 pub(super) struct RequestLine {
-    /// How many parts have ended.
+    /// The number of parts that have ended.
     parts: usize,
-    /// Where the next part begins, and up to where it is right.
+    /// The beginning of the next part, and the position up to which that part is right.
     begin: usize,
     end: usize,
 }
 
 impl RequestLine {
-    /// Checks the beginning of a request line, or more of the same; what is not there yet may still
-    /// come.
+    /// Checks the beginning of a request line, or more of it. The rest may still come.
     ///
-    /// The verdict is that of the first wrong byte, so it is the same however the bytes are cut.
+    /// The verdict is that of the first wrong byte, so it does not depend on how the bytes are cut.
     pub(super) fn check(&mut self, line: &[u8]) -> Result<(), BadRequest> {
         while let Some(part) = [METHOD, TARGET].get(self.parts) {
             if !self.pass(part, line)? {
@@ -34,7 +33,7 @@ impl RequestLine {
         check_version(&line[self.begin..])
     }
 
-    /// Goes behind a part and its space; returns false if the part has not ended yet.
+    /// Moves behind a part and its space. Returns false if the part has not ended yet.
     fn pass(&mut self, part: &Part, line: &[u8]) -> Result<bool, BadRequest> {
         let allowed = |byte: &&u8| (part.allows)(**byte);
         self.end += line[self.end..].iter().take_while(allowed).count();
@@ -77,8 +76,8 @@ const TARGET: Part = Part {
     too_long: BadRequest::new(StatusCode::URI_TOO_LONG, "the request target is too long"),
 };
 
-/// RFC 9112 2.3: `HTTP/` DIGIT `.` DIGIT. RFC 9110 15.6.6: 505 is for a major version that is not
-/// spoken here; 1.2 and up, which nobody ever defined, are refused with it.
+/// Checks the version. RFC 9112 2.3: `HTTP/` DIGIT `.` DIGIT. RFC 9110 15.6.6: 505 is for a major
+/// version that is not supported. 1.2 and up, which were never defined, get it too.
 fn check_version(bytes: &[u8]) -> Result<(), BadRequest> {
     let name = b"HTTP/";
     let length = bytes.len().min(name.len());

@@ -8,10 +8,10 @@ use super::chunked::Chunked;
 use super::fields::{self, Occurrence, occurrence};
 use super::framing;
 
-/// How many bytes of a body are kept.
+/// The number of bytes of a body that are kept.
 const MAX_BODY: usize = 16 << 10;
-/// How many bytes are read for them: chunks have overhead, as much as the server likes. A chunk of one
-/// byte takes six, so that even such a body is read as far as it is kept.
+/// The number of bytes that are read for them: chunks may have any overhead. A chunk of one byte
+/// takes six, so even such a body is read as far as it is kept.
 const MAX_CODED: usize = 8 * MAX_BODY;
 
 /// A body while it comes in: its first 16 KiB.
@@ -24,11 +24,11 @@ pub(crate) struct ResponseBody {
 /// The part of the body that is still to come.
 #[derive(Debug)]
 enum Coding {
-    /// Nothing, or nothing that is wanted.
+    /// No bytes, or none that are kept.
     Over,
     /// This many bytes.
     Length(u64),
-    /// All up to the last chunk, and how many bytes have been read so far.
+    /// All up to the last chunk. The number counts the bytes read.
     Chunked(Chunked, usize),
     /// All until the connection ends.
     ToTheEnd,
@@ -43,7 +43,7 @@ impl ResponseBody {
         }
     }
 
-    /// Takes bytes that have come behind the head, or behind those that came before.
+    /// Takes bytes that have come behind the head, or behind the bytes before.
     pub(crate) fn take(&mut self, received: &[u8]) {
         let wanted = match &mut self.coding {
             Coding::Over => 0,
@@ -70,7 +70,7 @@ impl ResponseBody {
         }
     }
 
-    /// Tells whether it has ended, or no more of it is wanted.
+    /// Tells whether the body has ended, or no more of it is kept.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.coding, Coding::Over | Coding::Length(0))
     }
@@ -80,14 +80,15 @@ impl ResponseBody {
         !matches!(self.coding, Coding::ToTheEnd)
     }
 
-    /// Returns what has come of it.
+    /// Returns the bytes that were kept.
     pub(crate) fn into_bytes(self) -> Bytes {
         self.bytes.into()
     }
 }
 
 impl Coding {
-    /// RFC 9112 6.3: the rules in their order: by status, chunked, Content-Length, to the end.
+    /// Reads how the body ends. RFC 9112 6.3, in the order of its rules: by status, chunked,
+    /// Content-Length, to the end of the connection.
     fn of(response: &Response<()>) -> Self {
         if has_none(response.status()) {
             return Self::Over;
@@ -103,7 +104,7 @@ impl Coding {
     }
 }
 
-/// RFC 9112 6.3: responses with these statuses have no body.
+/// Tells whether a status has no body (RFC 9112, section 6.3).
 fn has_none(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

@@ -7,32 +7,32 @@ use super::client::bad_handshake;
 use super::head::{End, EndSearch, Limits, header_map, is_tls_record, version};
 use crate::Error;
 
-/// Larger than for requests: a client asks one server, not everybody, and sign-on gateways add many
-/// fields to a 101.
+/// The limits to a response's head. They are larger than for requests: a client asks one server
+/// that it chose, and sign-on gateways add many fields to a 101.
 const OF_RESPONSES: Limits = Limits {
     bytes: 32 << 10,
     lines: 128,
 };
-/// How many interim responses may precede the one that counts.
+/// The most interim responses before the final one.
 const MAX_INTERIM: usize = 8;
 
-/// The head of a response while it comes in, behind those of interim ones.
+/// The head of a response while it comes in, behind those of interim responses.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseHead {
     interim: usize,
-    /// Where it begins.
+    /// The beginning of the head.
     start: usize,
     end: EndSearch,
 }
 
 impl ResponseHead {
     /// Reads the head, and returns it with its length; `None` until it is whole. Interim responses
-    /// before it are skipped and count as part of it. To be called with the same bytes and more until
-    /// there is a verdict.
+    /// before it are skipped and count as part of it. To be called with the same bytes and more
+    /// until there is a verdict.
     ///
     /// # Errors
-    /// Returns [`Error::Handshake`] as soon as it is certain that this is no HTTP/1 response, or one
-    /// with too large a head.
+    /// Returns [`Error::Handshake`] as soon as it is certain that this is no HTTP/1 response, or
+    /// one with too large a head.
     pub(crate) fn parse(&mut self, bytes: &[u8]) -> Result<Option<(Response<()>, usize)>, Error> {
         let bytes = OF_RESPONSES.cut(bytes);
         while self.interim <= MAX_INTERIM {
@@ -53,7 +53,8 @@ impl ResponseHead {
     }
 }
 
-/// RFC 9110 15.2: a client MUST be able to skip interim responses; 101 ends the HTTP, so is final.
+/// Tells whether a response is interim. RFC 9110 15.2: a client MUST be able to skip interim
+/// responses. A 101 ends the HTTP, so it is final.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
@@ -92,7 +93,8 @@ fn read_response(head: &[u8]) -> Result<Response<()>, Error> {
     Ok(response)
 }
 
-/// RFC 9112 5.2: a user agent MUST replace each fold of a response's field with spaces.
+/// Unfolds a value. RFC 9112 5.2: a user agent MUST replace each fold of a response's field with
+/// spaces.
 fn unfolded(value: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
     if !value.contains(&b'\n') {
         return HeaderValue::from_bytes(value);

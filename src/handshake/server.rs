@@ -14,14 +14,14 @@ use super::reply::BadRequest;
 use super::request_body::{CONTINUE, expects_continue};
 use crate::Error;
 
-/// Tells whether a request asks for a WebSocket, rightly or wrongly. Any other is plain HTTP.
+/// Tells whether a request asks for a WebSocket, in a valid way or not. All others are plain HTTP.
 pub(crate) fn wants_upgrade<B>(request: &Request<B>) -> bool {
     // RFC 9110 7.8: a server MUST ignore the Upgrade of a request of HTTP/1.0.
     request.version() >= Version::HTTP_11
         && fields::has_token(request.headers(), UPGRADE, "websocket")
 }
 
-/// A valid upgrade request, with what it takes to accept it.
+/// A valid upgrade request, with the values that accept it.
 #[derive(Debug)]
 pub(crate) struct UpgradeRequest {
     accept_key: String,
@@ -35,12 +35,12 @@ impl UpgradeRequest {
     /// Judges a request (RFC 6455, section 4.2.1).
     ///
     /// # Errors
-    /// Returns 426 for plain HTTP, which all of HTTP/1.0 is, and for another version of the protocol,
-    /// 405 for another method than GET, 417 for an unknown expectation, otherwise 400.
+    /// Returns 426 for plain HTTP, as every request of HTTP/1.0 is, and for another version of the
+    /// protocol, 405 for another method than GET, 417 for an unknown expectation, otherwise 400.
     pub(crate) fn of<B>(request: &Request<B>) -> Result<Self, BadRequest> {
         let headers = request.headers();
         check_upgrade(request).map_err(|bad| bad.answering(request.method()))?;
-        // Before the key: other versions have other keys, or none.
+        // Before the key, because other versions have other keys, or none.
         check_version(headers)?;
         if framing::announces_body(headers) {
             return Err(BadRequest::malformed("an upgrade request has no body"));
@@ -51,8 +51,8 @@ impl UpgradeRequest {
         })
     }
 
-    /// Accepts with the chosen one of the offered subprotocols, and the program's headers. Returns what is
-    /// agreed on, and the bytes of the 101, and of the 100 before it, if one is awaited.
+    /// Accepts with the chosen subprotocol and the program's headers. Returns the agreed terms and
+    /// the bytes of the 101, with the 100 before it if the client waits for one.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] for a subprotocol that was not offered and for a header that the
@@ -89,7 +89,7 @@ impl UpgradeRequest {
     }
 }
 
-/// RFC 6455 4.2.2: the subprotocol is one of those that the client offered.
+/// Checks a chosen subprotocol. RFC 6455 4.2.2: it is one of those that the client offered.
 fn check_offered(offered: &[String], chosen: &str) -> Result<(), Error> {
     if offered.iter().any(|offered| offered == chosen) {
         return Ok(());
@@ -99,7 +99,8 @@ fn check_offered(offered: &[String], chosen: &str) -> Result<(), Error> {
     )))
 }
 
-/// RFC 6455 4.2.1: GET of HTTP/1.1 or higher, with Upgrade and Connection.
+/// Checks the request for the upgrade. RFC 6455 4.2.1: GET of HTTP/1.1 or higher, with Upgrade and
+/// Connection.
 fn check_upgrade<B>(request: &Request<B>) -> Result<(), BadRequest> {
     if !wants_upgrade(request) {
         return Err(BadRequest::upgrade_required(request.version()));
@@ -113,7 +114,8 @@ fn check_upgrade<B>(request: &Request<B>) -> Result<(), BadRequest> {
     Ok(())
 }
 
-/// RFC 6455 4.2.2: 426 with the version that is understood, where it is not the one asked for.
+/// Checks the version. RFC 6455 4.2.2: 426 with the supported version if the request asks for
+/// another.
 fn check_version(headers: &HeaderMap) -> Result<(), BadRequest> {
     match occurrence(headers, SEC_WEBSOCKET_VERSION) {
         Occurrence::Once(version) if version == "13" => Ok(()),
@@ -128,7 +130,7 @@ fn check_version(headers: &HeaderMap) -> Result<(), BadRequest> {
     }
 }
 
-/// RFC 6455 11.3.1: Sec-WebSocket-Key exactly once.
+/// Returns the key. RFC 6455 11.3.1: Sec-WebSocket-Key comes exactly once.
 fn key(headers: &HeaderMap) -> Result<&[u8], BadRequest> {
     match occurrence(headers, SEC_WEBSOCKET_KEY) {
         Occurrence::Once(key) if is_key(key.as_bytes()) => Ok(key.as_bytes()),
@@ -140,7 +142,8 @@ fn key(headers: &HeaderMap) -> Result<&[u8], BadRequest> {
     }
 }
 
-/// RFC 6455 4.2.1: base64 of 16 bytes, which makes 22 digits and two signs of padding.
+/// Tells whether a key is valid. RFC 6455 4.2.1: base64 of 16 bytes, which makes 22 digits and two
+/// signs of padding.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.strip_suffix(b"==")
@@ -151,8 +154,8 @@ fn is_key(key: &[u8]) -> bool {
 /// 11.3.4: a list of tokens, perhaps over several lines).
 ///
 /// # Errors
-/// Returns 400 for what is no such list, and for one of more than a hundred names: each name is looked
-/// for among all before it.
+/// Returns 400 for a malformed list, and for one of more than a hundred names: each name is
+/// compared with all before it.
 pub(crate) fn offered_subprotocols(headers: &HeaderMap) -> Result<Vec<String>, BadRequest> {
     let mut offered: Vec<String> = Vec::new();
     for (position, element) in fields::elements(headers, SEC_WEBSOCKET_PROTOCOL).enumerate() {

@@ -8,15 +8,16 @@ use percent_encoding::{AsciiSet, utf8_percent_encode};
 use super::fields::{Occurrence, occurrence};
 use super::reply::BadRequest;
 
-/// A request-target in its parts.
+/// The parts of a request-target.
 pub(super) struct Target<'a> {
     authority: Option<&'a str>,
     path_and_query: String,
 }
 
 impl<'a> Target<'a> {
-    /// Reads a target: origin-form, or absolute-form, which servers MUST accept (RFC 9112 3.2.2);
-    /// asterisk-form is for OPTIONS (3.2.4), and authority-form for CONNECT, which is not served.
+    /// Reads a target: origin-form, or absolute-form, which servers MUST accept (RFC 9112 3.2.2).
+    /// The asterisk-form is for OPTIONS (3.2.4). The authority-form is for CONNECT, which is not
+    /// served.
     pub(super) fn read(method: &Method, target: &'a str) -> Result<Self, BadRequest> {
         if target.starts_with('/') || (target == "*" && method == Method::OPTIONS) {
             return Ok(Self {
@@ -34,8 +35,8 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Returns path and query as they came, nothing decoded. The characters that no URI has, and that
-    /// many clients send all the same, are encoded.
+    /// Returns path and query as they came, without decoding. Characters that no URI has, and that
+    /// many clients send nevertheless, are encoded.
     pub(super) fn uri(&self) -> Result<Uri, BadRequest> {
         // RFC 9112 3.2: no form of the target has a fragment. The parser would cut it off.
         if self.path_and_query.contains('#') {
@@ -46,7 +47,7 @@ impl<'a> Target<'a> {
         Ok(parsed.map_err(|_| BAD_TARGET)?.into())
     }
 
-    /// Checks the Host header and makes it the authority that the request is for.
+    /// Checks the Host header, and sets it to the authority that the request is for.
     pub(super) fn settle_host(
         &self,
         headers: &mut HeaderMap,
@@ -59,7 +60,8 @@ impl<'a> Target<'a> {
         if authority.is_empty() || !is_host(authority.as_bytes()) {
             return Err(BAD_TARGET);
         }
-        // RFC 9112 3.2.2: the Host of a request in absolute-form MUST be ignored, for its target.
+        // RFC 9112 3.2.2: the Host of a request in absolute-form MUST be ignored in favour of its
+        // target.
         headers.insert(
             HOST,
             HeaderValue::from_str(authority).map_err(|_| BAD_TARGET)?,
@@ -68,12 +70,13 @@ impl<'a> Target<'a> {
     }
 }
 
-/// RFC 3986 2 has no room for these; RFC 9112 3.2 leaves it open what is done about them.
+/// The characters that RFC 3986 2 does not allow and that are encoded here. RFC 9112 3.2 leaves
+/// open what a server does about them.
 const RAW: &AsciiSet = &AsciiSet::EMPTY.add(b'"').add(b'<').add(b'>').add(b'`');
 
 const BAD_TARGET: BadRequest = BadRequest::malformed("the request target is malformed");
 
-/// RFC 9110 4.2.3: schemes are compared without regard to case.
+/// Strips the scheme. RFC 9110 4.2.3: schemes are compared without regard to case.
 fn strip_scheme(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
     let known = ["http", "https", "ws", "wss"];
@@ -81,7 +84,8 @@ fn strip_scheme(target: &str) -> Option<&str> {
     is_known.then_some(rest)
 }
 
-/// RFC 9112 3.2: 400 for a request of HTTP/1.1 without Host, and for any with two or a bad one.
+/// Checks Host. RFC 9112 3.2: 400 for a request of HTTP/1.1 without Host, and for any with two or a
+/// bad one.
 fn check_host(headers: &HeaderMap, version: Version) -> Result<(), BadRequest> {
     match occurrence(headers, HOST) {
         Occurrence::Once(host) if is_host(host.as_bytes()) => Ok(()),
@@ -92,7 +96,8 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), BadRequest> {
     }
 }
 
-/// RFC 9110 7.2: Host is a host and perhaps a port; it is empty where the target has no authority.
+/// Tells whether a Host is valid. RFC 9110 7.2: a host and perhaps a port. It is empty if the
+/// target has no authority.
 fn is_host(host: &[u8]) -> bool {
     host.is_empty()
         || Authority::try_from(host).is_ok_and(|authority| {
@@ -101,7 +106,7 @@ fn is_host(host: &[u8]) -> bool {
         })
 }
 
-/// RFC 3986 3.2.3: the port is digits, perhaps none, behind a colon.
+/// Tells whether a port is valid. RFC 3986 3.2.3: digits, perhaps none, behind a colon.
 fn is_port(text: &str) -> bool {
     text.is_empty()
         || text.strip_prefix(':').is_some_and(|port| {

@@ -49,7 +49,8 @@ pub struct BasicAuth {
 type Verify = Box<dyn Fn(&str, &[u8]) -> bool + Send + Sync>;
 
 impl BasicAuth {
-    /// Makes one that knows no users yet. The realm is the text that browsers show when they ask.
+    /// Makes an authentication without users. The realm is the text that browsers show when they
+    /// ask.
     pub fn new(realm: &str) -> Self {
         Self {
             challenge: challenge(realm),
@@ -96,7 +97,7 @@ impl BasicAuth {
     /// Returns the name of the user that the request comes from.
     ///
     /// # Errors
-    /// A reply with 401 that asks for name and password, if there are none or wrong ones.
+    /// A reply with 401 that asks for name and password, if they are missing or wrong.
     pub fn check(&self, request: &Request) -> Result<String, Reply> {
         let credentials = credentials(request);
         let known = credentials.filter(|(name, password)| self.lets_in(name, password));
@@ -132,8 +133,8 @@ impl BasicAuth {
     }
 }
 
-/// Writes the challenge. RFC 9110 5.6.4: quotes and backslashes are escaped; what no header can
-/// hold becomes a space.
+/// Makes the challenge. RFC 9110 5.6.4: quotes and backslashes are escaped. A character that no
+/// header can hold becomes a space.
 fn challenge(realm: &str) -> HeaderValue {
     let mut quoted = String::new();
     for c in realm.chars() {
@@ -142,7 +143,7 @@ fn challenge(realm: &str) -> HeaderValue {
         }
         quoted.push(if c.is_control() { ' ' } else { c });
     }
-    // RFC 7617 2.1: asks for name and password in UTF-8.
+    // RFC 7617 2.1: the charset asks for name and password in UTF-8.
     let challenge = format!("Basic realm=\"{quoted}\", charset=\"UTF-8\"");
     let value = HeaderValue::try_from(challenge);
     value.unwrap_or_else(|_| HeaderValue::from_static("Basic realm=\"\""))
@@ -157,7 +158,8 @@ fn credentials(request: &Request) -> Option<(String, Vec<u8>)> {
         return None;
     }
     let encoded = encoded.trim_matches(' ').as_bytes();
-    // RFC 4648 3.2: padding may be left out only where that is said. Devices leave it out.
+    // RFC 4648 3.2: padding may be left out only where a specification says so. Devices leave it
+    // out.
     let decoded = BASE64
         .decode(encoded)
         .or_else(|_| BASE64_NOPAD.decode(encoded));

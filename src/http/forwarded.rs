@@ -5,20 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::host::split_port;
 
-/// One proxy's word: the address that it was asked from, if it names one.
+/// The entry of one proxy: the address that its request came from, if it names one.
 type Hop = Option<IpAddr>;
 
-/// The most hops that are read: more than any chain of proxies has, and fewer than a client can make
-/// up.
+/// The most hops that are read: more than any chain of proxies has, and a bound to those that a
+/// client makes up.
 pub(super) const MAX_HOPS: usize = 32;
 
-/// Returns what one line of Forwarded says, the nearest hops first. A line that cannot be read says
-/// nothing.
+/// Returns the hops in one line of Forwarded, the nearest first. A line that cannot be read has
+/// none.
 pub(super) fn forwarded_hops(line: &str) -> Vec<Hop> {
     if !ends_unquoted(line) {
         return vec![None];
     }
-    // Only from its beginning is it known what of a line is quoted.
+    // The quoted parts of a line are known only from its beginning.
     let elements = || non_empty(split_unquoted(line, ','));
     let far = elements().count().saturating_sub(MAX_HOPS);
     let mut hops: Vec<_> = elements().skip(far).map(forwarded_for).collect();
@@ -26,20 +26,20 @@ pub(super) fn forwarded_hops(line: &str) -> Vec<Hop> {
     hops
 }
 
-/// Returns what one line of X-Forwarded-For says, likewise.
+/// Returns the hops in one line of X-Forwarded-For, likewise.
 pub(super) fn x_forwarded_for_hops(line: &str) -> Vec<Hop> {
     let nearest_first = non_empty(line.rsplit(','));
     nearest_first.take(MAX_HOPS).map(address).collect()
 }
 
-/// RFC 9110 5.6.1.2: empty elements are ignored.
+/// Skips empty elements. RFC 9110 5.6.1.2: they are ignored.
 fn non_empty<'a>(elements: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
     elements
         .map(str::trim_ascii)
         .filter(|element| !element.is_empty())
 }
 
-/// RFC 7239 4: an element is pairs of a token and a value; each token at most once.
+/// Reads an element. RFC 7239 4: pairs of a token and a value, each token at most once.
 fn forwarded_for(element: &str) -> Hop {
     let mut values = split_unquoted(element, ';').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -51,7 +51,7 @@ fn forwarded_for(element: &str) -> Hop {
     address(&unquoted(value)?)
 }
 
-/// Splits where the delimiter does not stand in a quoted string.
+/// Splits at delimiters outside quoted strings.
 fn split_unquoted(text: &str, delimiter: char) -> impl Iterator<Item = &str> {
     let mut quotes = Quotes::default();
     text.split(move |char| !quotes.contain(char) && char == delimiter)
@@ -64,7 +64,7 @@ fn ends_unquoted(text: &str) -> bool {
     !quotes.open
 }
 
-/// A place among quoted strings (RFC 9110, section 5.6.4).
+/// A position among quoted strings (RFC 9110, section 5.6.4).
 #[derive(Default)]
 struct Quotes {
     open: bool,
@@ -85,8 +85,8 @@ impl Quotes {
     }
 }
 
-/// Returns the text of a token or of a quoted string. Tokens may have what strictly needs quotes:
-/// many write ports and brackets without.
+/// Returns the text of a token or of a quoted string. A token may have characters that strictly
+/// need quotes: many proxies write ports and brackets without them.
 fn unquoted(value: &str) -> Option<String> {
     let Some(quoted) = value.strip_prefix('"') else {
         return (!value.contains('"')).then(|| value.to_owned());
@@ -102,8 +102,8 @@ fn unquoted(value: &str) -> Option<String> {
     }
 }
 
-/// Reads a node (RFC 7239, section 6): an address, perhaps with a port. IPv6 stands in brackets,
-/// but not in X-Forwarded-For. `unknown` and invented names are no address.
+/// Reads a node (RFC 7239, section 6): an address, perhaps with a port. IPv6 is in brackets, except
+/// in X-Forwarded-For. `unknown` and invented names are no address.
 fn address(node: &str) -> Hop {
     if let Ok(bare) = node.parse::<IpAddr>() {
         return Some(bare.to_canonical());
@@ -122,7 +122,7 @@ fn address(node: &str) -> Hop {
     Some(address.ok()?.to_canonical())
 }
 
-/// RFC 7239 6: digits, or an invented name.
+/// Tells whether a node's port is valid. RFC 7239 6: digits, or an invented name.
 fn is_node_port(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     text.is_empty()

@@ -10,9 +10,9 @@ use super::{Reply, Request};
 use crate::header::only_text;
 use crate::record::Foreign;
 
-/// The origins and hosts from which and for which requests are allowed. A browser lets every page send
-/// requests to any server. The server has to refuse those of pages of other origins (RFC 6455, section
-/// 10.2), and those for a foreign name that somebody's DNS has bound to this machine.
+/// The origins and hosts from which and for which requests are allowed. A browser lets every page
+/// send requests to any server. The server has to refuse those of pages of other origins (RFC 6455,
+/// section 10.2), and those for a foreign name that an attacker's DNS has bound to this machine.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     any_origin: bool,
@@ -23,10 +23,10 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Allows an origin, or those that a pattern stands for.
+    /// Allows an origin, or all origins of a pattern.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Returns the problem of the text.
     pub(crate) fn allow_origin(&mut self, text: &str) -> Result<(), String> {
         let pattern = OriginPattern::parse(text).ok_or_else(|| not_an_origin(text))?;
         self.origins.push(pattern);
@@ -38,7 +38,7 @@ impl Guard {
         self.any_origin = true;
     }
 
-    /// Allows the origin `null`, which a browser sends for a page whose origin it does not tell.
+    /// Allows the origin `null`, which a browser sends for a page whose origin it hides.
     pub(crate) fn allow_null_origin(&mut self) {
         self.null_origin = true;
     }
@@ -46,7 +46,7 @@ impl Guard {
     /// Allows requests for this host. From then on the Host of every request is checked.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Returns the problem of the text.
     pub(crate) fn allow_host(&mut self, text: &str) -> Result<(), String> {
         match HostPattern::parse(text) {
             Some((pattern, None)) => {
@@ -59,10 +59,10 @@ impl Guard {
         }
     }
 
-    /// Judges a request before the program sees it; an error is what it gets instead.
+    /// Judges a request before the program sees it. The error is the reply to it.
     ///
-    /// `on_loopback` says that it came from this machine itself. Then a foreign name in its Host can only
-    /// be one that a page's DNS has bound to this machine.
+    /// `on_loopback` means that it came from this machine itself. A foreign name in its Host can
+    /// then only be one that a page's DNS has bound to this machine.
     pub(crate) fn judge(&self, request: &Request, on_loopback: bool) -> Result<(), Reply> {
         let headers = request.headers();
         let host = only_text(headers, HOST).and_then(HostPort::parse);
@@ -97,7 +97,8 @@ impl Guard {
 
     fn allows_host(&self, headers: &HeaderMap, host: Option<&HostPort>) -> bool {
         let Some(HostPort { host, .. }) = host else {
-            // Only HTTP/1.0 comes without a Host, and no browser without either.
+            // Only requests of HTTP/1.0 come without a Host. Every browser sends a Host or an
+            // Origin.
             return !headers.contains_key(HOST) && !headers.contains_key(ORIGIN);
         };
         is_this_machine(host)

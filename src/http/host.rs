@@ -32,11 +32,11 @@ impl HostPort {
     }
 }
 
-/// RFC 1035 2.3.4: names have at most 255 bytes.
+/// The longest host. RFC 1035 2.3.4: names have at most 255 bytes.
 const MAX_HOST: usize = 255;
 
-/// Reads what needs no Unicode tables past them: they would cost each connection's thread a page of
-/// its stack.
+/// Reads hosts that need no Unicode tables without them: the tables would cost each connection's
+/// thread a page of its stack.
 fn plain(text: &str) -> Option<Host> {
     if let Ok(address) = text.parse() {
         return Some(Host::Ipv4(address));
@@ -52,7 +52,7 @@ fn plain(text: &str) -> Option<Host> {
     (is_name && text.split('.').all(is_label)).then(|| Host::Domain(text.to_ascii_lowercase()))
 }
 
-/// Splits a host from the colon of its port; the colons of an IPv6 address stand in brackets.
+/// Splits a host from the colon of its port. The colons of an IPv6 address are in brackets.
 pub(super) fn split_port(text: &str) -> (&str, &str) {
     let bracket = text.rfind(']').unwrap_or(0);
     let colon = text[bracket..]
@@ -61,7 +61,7 @@ pub(super) fn split_port(text: &str) -> (&str, &str) {
     text.split_at(colon)
 }
 
-/// RFC 3986 3.2.3: the port is digits, perhaps none, behind a colon.
+/// Reads a port. RFC 3986 3.2.3: digits, perhaps none, behind a colon.
 fn port_number(text: &str) -> Option<Option<u16>> {
     let digits = text.strip_prefix(':').unwrap_or_default();
     if digits.is_empty() {
@@ -71,9 +71,9 @@ fn port_number(text: &str) -> Option<Option<u16>> {
     all_digits.then(|| digits.parse().ok()).flatten().map(Some)
 }
 
-/// Tells whether a host is this machine by its very name, so that nobody's DNS can claim it
-/// (RFC 6761, section 6.3). So is the unspecified address, which leads to this machine too, and by
-/// which a server is known that listens everywhere.
+/// Tells whether a host always means this machine, so that no DNS can claim it (RFC 6761, section
+/// 6.3). The unspecified address does too: it leads to this machine, and is the address of a server
+/// that listens on all interfaces.
 pub(super) fn is_this_machine(host: &Host) -> bool {
     match host {
         Host::Domain(name) => {

@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::{Reply, Request};
 
-/// A function that answers a request: handlers and routers alike come down to one.
+/// A function that answers a request, as handlers and routers do.
 pub(crate) type Hook = Box<dyn Fn(&mut Request) -> Reply + Send + Sync>;
-/// Answers a request, or passes it on.
+/// A middleware, which answers a request or passes it on.
 pub(super) type Layer = Box<dyn Fn(&mut Request, Next<'_>) -> Reply + Send + Sync>;
 
-/// Boxes a handler, whatever it returns that makes a reply.
+/// Boxes a handler of any type that makes a reply.
 pub(crate) fn hook_of<R: Into<Reply>>(
     handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
 ) -> Hook {

@@ -1,5 +1,5 @@
-//! HTTP before a WebSocket: a request comes in, a reply goes out, and a reply may be an upgrade. All of
-//! it stands on the server's one hook.
+//! HTTP before a WebSocket: a request comes in, a reply goes out, and a reply may be an upgrade.
+//! All of it is built on the server's one hook.
 
 mod auth;
 mod forwarded;

@@ -1,22 +1,22 @@
-//! Origins: of which page a request comes (RFC 6454).
+//! Origins: the page that a request comes from (RFC 6454).
 
 use url::Host;
 
 use super::host::{HostPattern, HostPort};
 
-/// The origin of a page: scheme, host and port. `null` is none.
+/// The origin of a page: scheme, host and port. `null` is not one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
-    /// None for pages of files.
+    /// The host. `None` for pages of files.
     host: Option<Host>,
-    /// The scheme's own where none is named; none for schemes that have none.
+    /// The port, by default the scheme's own. `None` for schemes without one.
     port: Option<u16>,
 }
 
 impl Origin {
-    /// Reads what Origin holds (RFC 6454, section 7.1); of several origins none is read. A slash at
-    /// its end, which no browser sends, makes no difference.
+    /// Reads the value of Origin (RFC 6454, section 7.1). A list of several origins is not read. A
+    /// slash at the end, which no browser sends, makes no difference.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = split_scheme(text)?;
         if rest.is_empty() && !is_web(&scheme) {
@@ -38,9 +38,9 @@ impl Origin {
         })
     }
 
-    /// Tells whether the page comes from where its request goes. The scheme is not compared: behind
-    /// a proxy that ends TLS, a page of `https` reaches us in the clear. So it also says which port
-    /// a Host without one means.
+    /// Tells whether the page comes from the host that its request goes to. The scheme is not
+    /// compared: behind a proxy that ends TLS, the request of an `https` page reaches us in plain
+    /// text. So the origin's scheme also gives the port of a Host without one.
     pub(super) fn is_same_host(&self, host: &HostPort) -> bool {
         default_port(&self.scheme).is_some_and(|default| {
             self.host.as_ref() == Some(&host.host)
@@ -49,8 +49,8 @@ impl Origin {
     }
 }
 
-/// Splits the scheme off, in lower case, and a slash at the end; `ws` and `wss` are what `http` and
-/// `https` become.
+/// Splits off the scheme, in lower case, and a slash at the end. `ws` and `wss` stand for `http`
+/// and `https`.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     // RFC 3986, section 3.1.
@@ -80,7 +80,7 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Those origins that a setting allows.
+/// The origins that a setting allows.
 #[derive(Debug)]
 pub(super) struct OriginPattern {
     scheme: String,
@@ -90,9 +90,9 @@ pub(super) struct OriginPattern {
 
 #[derive(Debug)]
 enum Hosts {
-    /// The scheme has none: `file://`.
+    /// The scheme has no hosts: `file://`.
     None,
-    /// `*`, for schemes of programs, whose hosts nobody can know beforehand.
+    /// `*`, for schemes of programs, whose hosts cannot be known beforehand.
     Any,
     Like(HostPattern),
 }
@@ -104,8 +104,8 @@ enum Ports {
 }
 
 impl OriginPattern {
-    /// Reads an origin. `*` stands for every port, `*.` for subdomains, and `*` alone for every host
-    /// where the scheme is not of the web, which anybody has a page of.
+    /// Reads an origin. `*` stands for every port, and `*.` for subdomains. `*` alone stands for
+    /// every host, but not of a web scheme, in which anyone can have a page.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = split_scheme(text)?;
         let (rest, any_port) = match rest.strip_suffix(":*") {

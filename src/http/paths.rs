@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::pattern::{Pattern, Segment};
 
-/// A tree of segments, with the routes that end at each place.
+/// A tree of segments, with the routes that end at each node.
 ///
-/// Where several patterns match, the most specific one wins, whatever the order they came in: text
-/// goes before a parameter, a parameter before a tail, and what stands further left counts more.
+/// If several patterns match, the most specific one wins, in whatever order they were added: text
+/// goes before a parameter, a parameter before a tail, and a segment further left counts more.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     texts: BTreeMap<String, Paths>,
@@ -18,7 +18,7 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// Returns the place of a pattern, for the routes that have it. Names make no difference.
+    /// Returns the node of a pattern, for its routes. The names of parameters make no difference.
     pub(super) fn place(&mut self, pattern: &Pattern) -> &mut Vec<usize> {
         let mut node = self;
         for segment in pattern.segments() {
@@ -31,7 +31,7 @@ impl Paths {
         &mut node.here
     }
 
-    /// Returns the routes of a path, none if there are none, and what the parameters stand for.
+    /// Returns the routes of a path, if there are any, and the values of the parameters.
     pub(super) fn find<'a>(&self, path: &'a str) -> (&[usize], Vec<&'a str>) {
         let mut values = Vec::new();
         let below = path.strip_prefix('/');
@@ -39,8 +39,8 @@ impl Paths {
         (found.unwrap_or_default(), values)
     }
 
-    /// Looks for what is left of the path, `None` at its end. It goes no deeper than the patterns
-    /// do, and to each of their segments once at most.
+    /// Searches for the rest of the path, which is `None` at its end. The search goes no deeper
+    /// than the patterns do, and looks at each of their segments at most once.
     fn find_below<'a>(&self, path: Option<&'a str>, values: &mut Vec<&'a str>) -> Option<&[usize]> {
         let Some(path) = path else {
             return some(&self.here);

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A path with places for parameters, split at its slashes.
 ///
-/// An empty path has no segments, `/` has one that is empty. So patterns can be joined.
+/// An empty path has no segments, and `/` has one that is empty. So patterns can be joined.
 #[derive(Clone, Default)]
 pub(super) struct Pattern {
     text: String,
@@ -15,14 +15,14 @@ pub(super) struct Pattern {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Segment {
     Text(String),
-    /// `{name}` stands for a segment that is not empty.
+    /// `{name}`, which stands for a segment that is not empty.
     Parameter(String),
-    /// `{*name}` stands for all the rest of the path, which is not empty.
+    /// `{*name}`, which stands for the rest of the path, which is not empty.
     Tail(String),
 }
 
 impl Pattern {
-    /// Reads a path. The error says what is wrong with it.
+    /// Reads a path. The error is the problem with it.
     pub(super) fn parse(path: &str) -> Result<Self, String> {
         let wrong = |what: &str| format!("the path {path:?} {what}");
         if path.is_empty() {
@@ -44,7 +44,7 @@ impl Pattern {
         }
     }
 
-    /// Reads what the paths of a scope begin with.
+    /// Reads the prefix of a scope.
     pub(super) fn parse_prefix(prefix: &str) -> Result<Self, String> {
         let pattern = Self::parse(prefix)?;
         match pattern.segments.last() {
@@ -69,7 +69,7 @@ impl Pattern {
         }
     }
 
-    /// Checks what can only be told of a whole path.
+    /// Checks the rules that concern a whole path.
     pub(super) fn check_whole(&self) -> Result<(), String> {
         if self.segments.is_empty() {
             return Err("a route has an empty path".into());

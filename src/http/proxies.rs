@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::forwarded::{MAX_HOPS, forwarded_hops, x_forwarded_for_hops};
 
-/// The proxies that are trusted to say which client asks, and the header in which they say it.
+/// The proxies that are trusted to name their clients, and the header in which they do.
 #[derive(Debug, Default)]
 pub(crate) struct TrustedProxies {
     networks: Vec<Network>,
@@ -18,7 +18,7 @@ impl TrustedProxies {
     /// Trusts an address, or a network in CIDR notation (RFC 4632, section 3.1).
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Returns the problem of the text.
     pub(crate) fn add(&mut self, text: &str) -> Result<(), String> {
         let network = Network::parse(text).ok_or_else(|| {
             format!("{text:?} is not an address or a network, such as 10.0.0.0/8")
@@ -38,9 +38,9 @@ impl TrustedProxies {
             .any(|network| network.contains(address))
     }
 
-    /// Returns the client's address: the peer's, or if that is a trusted proxy, the nearest address in
-    /// the proxies' header that is none of theirs. `None` where the header is missing, names no such
-    /// address, or cannot be read as far as that.
+    /// Returns the client's address: the peer's, or if that is a trusted proxy, the nearest address
+    /// in the proxies' header that is none of theirs. `None` if the header is missing, names no
+    /// such address, or cannot be read as far as that.
     pub(crate) fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
@@ -65,7 +65,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, or all that share its first bits.
+/// An address, or all addresses that share its first bits.
 #[derive(Clone, Copy, Debug)]
 struct Network {
     address: IpAddr,
@@ -81,7 +81,7 @@ impl Network {
         };
         let address: IpAddr = address.parse().ok()?;
         let all_digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
-        // An IPv4 network written as IPv6 would match nobody.
+        // An IPv4 network written as IPv6 would match no address.
         if !all_digits || address.to_canonical() != address {
             return None;
         }

@@ -1,13 +1,13 @@
-//! The query of a request, decoded as forms are: [`Query`].
+//! The query of a request, decoded as that of a form: [`Query`].
 
 use url::form_urlencoded;
 
 /// Names and values, decoded once. They share one text, so that thousands of tiny ones cost no more
-/// than the query that they came in.
+/// memory than the query itself.
 #[derive(Debug)]
 pub(super) struct Query {
     text: String,
-    /// Where in the text each name ends, and where its value does.
+    /// The ends of each name and of its value in the text.
     ends: Vec<(u32, u32)>,
 }
 
@@ -38,7 +38,7 @@ impl Query {
         })
     }
 
-    /// No URI is longer than 64 KiB, by hand neither.
+    /// Returns the end of the text. A URI is at most 64 KiB long, also one that a program makes.
     fn end(&self) -> u32 {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX)
     }

@@ -14,10 +14,10 @@ use crate::{Config, Error, Failure, Outcome};
 
 /// An answer to a request: a status with headers and a body, or an upgrade.
 ///
-/// Setters never fail. A reply that cannot be sent, with a line break in a header or with status 101,
-/// is logged and becomes a 500. The library itself sets Connection, Content-Length, Transfer-Encoding
-/// and Date, in place of the program's, but for the Content-Length of an answer to HEAD that has no
-/// body.
+/// Setters never fail. A reply that cannot be sent, with a line break in a header or with status
+/// 101, is logged and becomes a 500. The library sets Connection, Content-Length, Transfer-Encoding
+/// and Date itself, and replaces the program's, except for the Content-Length of an answer to HEAD
+/// that has no body.
 ///
 /// ```
 /// use landline::Reply;
@@ -34,7 +34,7 @@ pub struct Reply {
     pub(crate) body: Bytes,
     pub(crate) upgrade: Option<Box<Upgrade>>,
     invalid: Option<String>,
-    /// The error that it was made of, until that is logged.
+    /// The error that the reply was made from, until it is logged.
     failure: Option<Box<Failure>>,
 }
 
@@ -134,7 +134,7 @@ impl Reply {
         self
     }
 
-    /// Gives an upgrade that has no settings of its own these.
+    /// Sets the settings of an upgrade that has none of its own.
     pub(super) fn with_config(mut self, config: Option<&Arc<Config>>) -> Self {
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.config = upgrade.config.take().or_else(|| config.cloned());
@@ -171,7 +171,7 @@ impl Reply {
         self.upgrade.is_some()
     }
 
-    /// Returns the reply if it can be sent, or says what is wrong with it.
+    /// Returns the reply, or the reason why it cannot be sent.
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
         let of_upgrade = self
             .upgrade
@@ -191,7 +191,7 @@ impl Reply {
         self.status == StatusCode::SWITCHING_PROTOCOLS && self.body.is_empty()
     }
 
-    /// Makes the reply of a handler's result, and logs its error.
+    /// Makes the reply from a handler's result, and logs its error.
     pub(crate) fn of(request: &Request, answer: impl Into<Self>) -> Self {
         let mut reply = answer.into();
         if let Some(failure) = reply.failure.take() {
@@ -236,7 +236,7 @@ impl From<String> for Reply {
 }
 
 impl<R: Into<Reply>> From<Outcome<R>> for Reply {
-    /// Makes a 500 of an error, which only the log tells.
+    /// Makes a 500 from an error, which is only logged.
     fn from(outcome: Outcome<R>) -> Self {
         outcome.map_or_else(
             |failure| Self {

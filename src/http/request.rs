@@ -33,11 +33,11 @@ pub struct Request {
     server: Server,
     parameters: Vec<(String, String)>,
     is_upgrade: bool,
-    // Made when they are first asked for, after the guard: who is refused costs none of it.
+    // Made at the first call, after the guard, so that a refused request does not cost them.
     subprotocols: OnceLock<Result<Vec<String>, BadRequest>>,
     query: OnceLock<Query>,
     client_addr: OnceLock<Option<IpAddr>>,
-    /// The first values that are no UTF-8, by name, with replacement characters.
+    /// The first values that are not UTF-8, by name, with replacement characters.
     lossy: OnceLock<Vec<(String, String)>>,
 }
 
@@ -165,7 +165,7 @@ impl Request {
         self.offer().unwrap_or_default()
     }
 
-    /// Returns the same, or says what is wrong with the list.
+    /// Returns the offered subprotocols, or the problem of the list.
     pub(crate) fn offer(&self) -> Result<&[String], BadRequest> {
         let parse = || offered_subprotocols(self.headers());
         let offer = self.subprotocols.get_or_init(parse).as_ref();
@@ -203,14 +203,14 @@ impl Request {
         self.peer_addr.clone()
     }
 
-    /// Returns the client's IP address: the peer's, or if that is one of the
-    /// [trusted proxies](crate::ServerBuilder::trusted_proxies), the right-most address in [their
-    /// header](crate::ServerBuilder::client_addr_header) that is none of them. It is never that of a
-    /// trusted proxy: `None` where the header is missing, names nobody else, or cannot be read that
-    /// far.
+    /// Returns the client's IP address: the peer's, or if that is one of the [trusted
+    /// proxies](crate::ServerBuilder::trusted_proxies), the right-most address in [their
+    /// header](crate::ServerBuilder::client_addr_header) that is none of them. It is never that of
+    /// a trusted proxy: `None` if the header is missing, names no other address, or cannot be read
+    /// that far.
     ///
-    /// An IPv4 address within IPv6, as sockets for both have them, is given as IPv4. The peer of a
-    /// Unix socket has none.
+    /// An IPv4 address within IPv6, as sockets for both have them, is returned as IPv4. The peer of
+    /// a Unix socket has none.
     #[must_use]
     pub fn client_addr(&self) -> Option<IpAddr> {
         let client = || {
@@ -245,8 +245,9 @@ impl Request {
         self.peer_certificates = certificates.into_iter().map(Bytes::from).collect();
     }
 
-    /// Returns the server of this request, to stop it or to list its connections. The value does not
-    /// keep the server running. A request that a program has made has a server that is stopped.
+    /// Returns the server of this request, to stop it or to list its connections. The value does
+    /// not keep the server running. A request that a program has made itself has a server that is
+    /// stopped.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server

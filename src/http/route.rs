@@ -1,4 +1,4 @@
-//! One route, and which of those of a path answers: [`Route`], [`choose`].
+//! A route, and the choice among the routes of a path: [`Route`], [`choose`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) struct Route {
     pub(super) pattern: Pattern,
     pub(super) accepts: Accepts,
     pub(super) answer: Hook,
-    /// The settings of its WebSockets, in the place of the router's.
+    /// The settings of its WebSockets, instead of the router's.
     pub(super) config: Option<Arc<Config>>,
 }
 
@@ -28,8 +28,8 @@ pub(super) enum Accepts {
 }
 
 impl Route {
-    /// Puts the route into a scope: behind its prefix and its middleware, with its settings unless the
-    /// route is in an inner scope that has its own.
+    /// Puts the route into a scope: adds the scope's prefix and middleware, and its settings unless
+    /// the route is in an inner scope that has its own.
     pub(super) fn enter(
         mut self,
         prefix: &Pattern,
@@ -60,7 +60,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// Sorts the routes into a tree. The error says what is wrong with one.
+/// Sorts the routes into a tree. The error is the problem of a route.
 pub(super) fn sort(routes: &[Route]) -> Result<Paths, String> {
     let mut paths = Paths::default();
     for (number, route) in routes.iter().enumerate() {
@@ -77,7 +77,7 @@ pub(super) fn sort(routes: &[Route]) -> Result<Paths, String> {
     Ok(paths)
 }
 
-/// Chooses which of a path's routes answers the request.
+/// Chooses the route of a path that answers the request.
 pub(super) fn choose<'a>(routes: &[&'a Route], request: &Request) -> Option<&'a Route> {
     let find = |accepts: &Accepts| {
         routes
@@ -88,9 +88,11 @@ pub(super) fn choose<'a>(routes: &[&'a Route], request: &Request) -> Option<&'a 
     let by_method = |method: &Method| find(&Accepts::Method(method.clone()));
     let method = request.method();
     let socket = find(&Accepts::WebSocket).filter(|_| reads(method));
-    // RFC 9110 7.8: a server may ignore Upgrade; so a page is a page, whatever is asked for.
+    // RFC 9110 7.8: a server may ignore Upgrade. So if the path has no WebSocket, a page answers
+    // the request.
     let asked = socket.filter(|_| request.is_upgrade());
-    // RFC 9110 9.3.2: HEAD is GET without the content. A socket alone becomes 426.
+    // RFC 9110 9.3.2: HEAD is GET without the content. A WebSocket's path without a page answers
+    // 426.
     let by_get = || by_method(&Method::GET).filter(|_| reads(method));
     asked
         .or_else(|| by_method(method))
@@ -102,7 +104,7 @@ fn reads(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Makes the reply for a path without routes, or without one for the method.
+/// Makes the reply for a path without routes, or without a route for the method.
 pub(super) fn refuse(routes: &[&Route]) -> Reply {
     if routes.is_empty() {
         return Reply::error(StatusCode::NOT_FOUND);

@@ -1,4 +1,4 @@
-//! Which handler answers which request: [`Router`].
+//! The choice of the handler for a request: [`Router`].
 
 use std::fmt;
 use std::iter;
@@ -15,7 +15,7 @@ use super::{Reply, Request, Upgrade};
 use crate::record::warn;
 use crate::{Config, Error, IntoOutcome, Messages, Outcome, WebSocket};
 
-/// Gives each path its handler: WebSockets, and pages beside them.
+/// A table of paths and their handlers: WebSockets, and pages beside them.
 ///
 /// ```no_run
 /// use landline::{Reply, Router, Server};
@@ -31,13 +31,13 @@ use crate::{Config, Error, IntoOutcome, Messages, Outcome, WebSocket};
 /// ```
 ///
 /// # Paths
-/// A path is text, with `{name}` for one segment and `{*name}` at its end for all the rest; neither
-/// stands for nothing. [`Request::parameter`] returns what they stand for, percent-decoded: it may
-/// hold anything then, slashes and `..` too. The text is compared with the path as it came, nothing
-/// decoded; a slash at the end makes another path.
+/// A path is text, with `{name}` for one segment and `{*name}` at its end for all the rest. Neither
+/// may be empty. [`Request::parameter`] returns their values, percent-decoded: a value may hold
+/// anything then, slashes and `..` too. The text is compared with the path as it came, not decoded.
+/// A slash at the end makes another path.
 ///
-/// Where several paths match, the most specific one wins, whatever the order they were added in:
-/// text goes before `{name}`, that before `{*name}`, and what stands further left counts more.
+/// If several paths match, the most specific one wins, in whatever order they were added: text goes
+/// before `{name}`, that before `{*name}`, and a segment further left counts more.
 ///
 /// # Requests
 /// - A WebSocket and a page may share a path. A request for a WebSocket goes to the first; where
@@ -45,7 +45,7 @@ use crate::{Config, Error, IntoOutcome, Messages, Outcome, WebSocket};
 ///   as a refusal. A GET handler may also answer with an [`Upgrade`] of its own making.
 /// - A plain GET of a WebSocket's path gets 426.
 /// - HEAD is answered by the GET handler; the body stays behind.
-/// - An unknown path gets 404, or what the [`fallback`](Self::fallback) says. A method that nothing
+/// - An unknown path gets 404, or the answer of the [`fallback`](Self::fallback). A method that nothing
 ///   at the path is for, OPTIONS as any other, gets 405 with `Allow`.
 ///
 /// # Threads
@@ -63,7 +63,7 @@ pub struct Router {
     fallback: Option<Hook>,
     config: Option<Arc<Config>>,
     problem: Option<String>,
-    /// The routes by path, or what is wrong with them; sorted when first asked for.
+    /// The routes by path, or the problem with them. Made at the first use.
     sorted: OnceLock<Result<Paths, String>>,
 }
 
@@ -224,14 +224,14 @@ impl Router {
         self
     }
 
-    /// Adds what stands before handlers. It may answer by itself, which for a WebSocket is before
-    /// the 101; it may leave something in [`extensions_mut`](Request::extensions_mut) for those
-    /// behind it; and it may change the reply.
+    /// Adds a function that runs before handlers. It may answer by itself, which for a WebSocket is
+    /// before the 101; it may store a value in [`extensions_mut`](Request::extensions_mut) for the
+    /// functions behind it; and it may change the reply.
     ///
-    /// It stands before all handlers of the router or scope, whether they were added before it or
-    /// after. That of a router also sees the replies to unknown paths and methods, that of a scope
-    /// only what its routes answer. The first added is the outermost, and that of a scope stands
-    /// behind that of the router.
+    /// It runs before all handlers of the router or scope, whether they were added before it or
+    /// after. A router's middleware also sees the replies to unknown paths and methods, a scope's
+    /// only the replies of its routes. The first one added is the outermost, and a scope's runs
+    /// after the router's.
     ///
     /// ```
     /// use http::HeaderValue;
@@ -255,13 +255,13 @@ impl Router {
         self
     }
 
-    /// Sets the limits and deadlines of the WebSockets of this router or scope, in the place of the
-    /// server's; those of an inner scope, or of an [`Upgrade`] itself, go before those of an outer one.
-    /// A path has settings of its own in a scope of its own.
+    /// Sets the limits and deadlines of the WebSockets of this router or scope, instead of the
+    /// server's. Those of an inner scope, or of an [`Upgrade`] itself, go before those of an outer
+    /// one. For a path with settings of its own, add a scope of its own.
     ///
-    /// The settings are taken as a whole: what is not set is the default, not what the server has. Three
-    /// are the server's alone, see [`Upgrade::config`]; [`bind`](crate::ServerBuilder::bind) reports
-    /// those and any that cannot be.
+    /// The settings are taken as a whole: a setting that is not set here is the default, not the
+    /// server's. Three are the server's alone, see [`Upgrade::config`];
+    /// [`bind`](crate::ServerBuilder::bind) reports those and any that cannot be used.
     ///
     /// ```
     /// # use landline::{Config, Router};
@@ -283,8 +283,8 @@ impl Router {
         self
     }
 
-    /// Sets what answers where no path matches, instead of the plain 404. It is for a whole router,
-    /// not for a scope.
+    /// Sets the answer to paths that match no route, instead of the plain 404. It is for a whole
+    /// router, not for a scope.
     pub fn fallback<R: Into<Reply>>(
         mut self,
         handler: impl Fn(&mut Request) -> R + Send + Sync + 'static,
@@ -315,10 +315,10 @@ impl Router {
 }
 
 impl Router {
-    /// Tells whether the router can be used, as `bind` will.
+    /// Tells whether the router can be used, as `bind` does.
     ///
-    /// # Errors
-    /// [`Error::Invalid`] for a path that is none or can never match, a scope that cannot be, and
+    /// [`Error::Invalid`] for a path that is malformed or can never match, a scope that cannot be
+    /// used, and two routes for the same requests.
     /// two routes for the same.
     pub fn check(&self) -> Result<(), Error> {
         self.paths()
@@ -326,7 +326,7 @@ impl Router {
             .map_err(|problem| Error::Invalid(problem.to_owned()))
     }
 
-    /// Returns the settings of its own that it gives to WebSockets.
+    /// Returns the settings that it gives to WebSockets.
     pub(crate) fn configs(&self) -> Vec<Arc<Config>> {
         let routes = self.routes.iter().filter_map(|route| route.config.clone());
         routes.chain(self.config.clone()).collect()

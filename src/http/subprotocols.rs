@@ -18,12 +18,12 @@ pub(crate) struct Subprotocols {
 type Choose = Box<dyn Fn(&Request) -> Option<String> + Send + Sync>;
 
 impl Subprotocols {
-    /// Sets the rule: the first of these names that is offered.
+    /// Sets the rule: the first of these names that the client offers.
     ///
     /// # Errors
-    /// Says which of them cannot be the name of a subprotocol.
+    /// Returns the name that cannot be a subprotocol.
     pub(crate) fn prefer(&mut self, names: Vec<String>) -> Result<(), String> {
-        // A server's are no secrets.
+        // The names of a server are not secrets.
         check_subprotocols(&names).map_err(|error| format!("{error}: {names:?}"))?;
         self.choose_by(move |request| {
             names
@@ -34,7 +34,7 @@ impl Subprotocols {
         Ok(())
     }
 
-    /// Sets the rule: what this closure returns.
+    /// Sets the rule: the result of this closure.
     pub(crate) fn choose_by(
         &mut self,
         choose: impl Fn(&Request) -> Option<String> + Send + Sync + 'static,
@@ -42,12 +42,13 @@ impl Subprotocols {
         self.choose = Some(Box::new(choose));
     }
 
-    /// Has an upgrade without a subprotocol answered with 400.
+    /// Sets that an upgrade without a subprotocol is answered with 400.
     pub(crate) fn require(&mut self) {
         self.required = true;
     }
 
-    /// Completes the program's answer to an upgrade request; anything but an upgrade stays as it is.
+    /// Completes the program's answer to an upgrade request. A reply that is no upgrade stays as it
+    /// is.
     pub(crate) fn settle(&self, mut reply: Reply, request: &Request) -> Reply {
         let Some(upgrade) = reply.upgrade.as_mut().filter(|_| request.is_upgrade()) else {
             return reply;
@@ -61,7 +62,7 @@ impl Subprotocols {
                 .with_status(StatusCode::BAD_REQUEST);
         }
         if upgrade.subprotocol.is_none() && !request.subprotocols().is_empty() {
-            // Without their names: some clients put tokens there.
+            // Their names are not logged, as some clients put tokens there.
             let offered = request.subprotocols().len();
             debug!(
                 "none of the {offered} offered subprotocols is spoken here: the upgrade goes on \

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::header;
 use crate::{Config, IntoOutcome, Messages, Outcome, Request, WebSocket};
 
-/// The decision to go on with the upgrade: what the 101 carries, and what is done with the
-/// connection then.
+/// The decision to go on with the upgrade: the contents of the 101, and the code for the
+/// connection.
 ///
 /// [`should_upgrade`](crate::ServerBuilder::should_upgrade) returns one; with
 /// [`on_request`](crate::ServerBuilder::on_request), it becomes a [`Reply`](crate::Reply).
@@ -71,15 +71,15 @@ impl Upgrade {
         self
     }
 
-    /// Sets the limits and deadlines of this connection, in the place of the server's and of its
+    /// Sets the limits and deadlines of this connection, instead of the server's and of its
     /// route's: one path may take messages of 64 KiB, and another of 64 MiB.
     ///
-    /// Three settings are the server's alone, as they rule before there is an upgrade or after it:
-    /// `handshake_timeout`, `max_body_size` and `stop_timeout`. Here each is what the server has, or the
-    /// default; for anything else the client gets 500, and so it does for settings that cannot be. Both
-    /// are logged. The [`send_buffer`](Config::send_buffer) and the
-    /// [`tcp_notsent_lowat`](Config::tcp_notsent_lowat) of the server hold until the upgrade, and behind
-    /// it where this sets `None`.
+    /// Three settings are the server's alone, because they apply before there is an upgrade or
+    /// after it: `handshake_timeout`, `max_body_size` and `stop_timeout`. Each of them must be the
+    /// server's or the default here. Otherwise the client gets 500, as it does for settings that
+    /// cannot be used. Both are logged. The [`send_buffer`](Config::send_buffer) and the
+    /// [`tcp_notsent_lowat`](Config::tcp_notsent_lowat) of the server hold until the upgrade, and
+    /// after it if this sets `None`.
     ///
     /// ```
     /// # use landline::{Config, Server, Upgrade};
@@ -97,7 +97,7 @@ impl Upgrade {
         self
     }
 
-    /// Sets what is done with the connection, as
+    /// Sets the function that sets up the connection, as
     /// [`ServerBuilder::on_upgrade`](crate::ServerBuilder::on_upgrade) does.
     #[must_use]
     pub fn on_upgrade<R: IntoOutcome>(
@@ -109,7 +109,7 @@ impl Upgrade {
         self
     }
 
-    /// Sets what is done with the connection as a straight line of blocking code, as
+    /// Sets the function that handles the connection with blocking code, as
     /// [`ServerBuilder::serve`](crate::ServerBuilder::serve) does.
     #[must_use]
     pub fn serve(
@@ -121,11 +121,11 @@ impl Upgrade {
     }
 }
 
-/// Says of one upgrade after the other what its connection is for.
+/// A function that gives each upgrade its handler.
 pub(crate) type Attach = Box<dyn Fn(Upgrade) -> Upgrade + Send + Sync>;
 
 impl Upgrade {
-    /// Makes what sets the callbacks of each connection.
+    /// Makes the function that has `set_up` set the callbacks of each connection.
     pub(crate) fn for_each_set_up<R: IntoOutcome>(
         set_up: impl Fn(&WebSocket, Request) -> R + Send + Sync + 'static,
     ) -> Attach {
@@ -136,7 +136,7 @@ impl Upgrade {
         })
     }
 
-    /// Makes what runs each connection as a straight line of code.
+    /// Makes the function that has a handler run each connection.
     pub(crate) fn for_each_serve(
         handler: impl Fn(WebSocket, Messages, Request) -> Outcome + Send + Sync + 'static,
     ) -> Attach {

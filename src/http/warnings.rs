@@ -4,16 +4,16 @@
 use crate::record::{debug, warn};
 use crate::sync::{Mutex, lock};
 
-/// The number of different refusals that are told at WARN, each once.
-const LOUD: usize = 8;
+/// The number of different refusals that are logged at WARN, each once.
+const MAX_WARNINGS: usize = 8;
 
-/// The refusals that have been told at WARN.
+/// The refusals that have been logged at WARN.
 #[derive(Debug, Default)]
 pub(super) struct Warnings(Mutex<Vec<String>>);
 
 impl Warnings {
-    /// Tells that a request was refused: at WARN when this is one of the first eight different
-    /// refusals and was not told yet, otherwise at DEBUG.
+    /// Logs a refused request: at WARN if this is one of the first eight different refusals and was
+    /// not logged before, otherwise at DEBUG.
     pub(super) fn tell(&self, why: &str, hint: &str) {
         if self.is_new(why) {
             warn!("a request was refused with 403: {why} ({hint})");
@@ -25,7 +25,7 @@ impl Warnings {
     // L1: the logger runs when the lock is free again.
     fn is_new(&self, why: &str) -> bool {
         let mut told = lock(&self.0);
-        let new = told.len() < LOUD && !told.iter().any(|one| one == why);
+        let new = told.len() < MAX_WARNINGS && !told.iter().any(|one| one == why);
         if new {
             told.push(why.to_owned());
         }
@@ -48,6 +48,6 @@ mod tests {
         assert_eq!(numbers(0..5), [0, 1, 2, 3, 4]);
         assert_eq!(numbers(0..100), [5, 6, 7]);
         assert_eq!(numbers(0..100), [0; 0]);
-        assert_eq!(lock(&warnings.0).len(), LOUD);
+        assert_eq!(lock(&warnings.0).len(), MAX_WARNINGS);
     }
 }

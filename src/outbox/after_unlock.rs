@@ -1,4 +1,4 @@
-//! What is to be done once a queue is unlocked: [`AfterUnlock`].
+//! The tasks to be done once a queue is unlocked: [`AfterUnlock`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +11,8 @@ use super::{Outbox, Wire};
 use crate::background::STEPS;
 use crate::{DeliveryError, Message};
 
-/// The tasks that a rule of the queue asks for and may not do itself: wake threads, take other locks, run foreign
-/// code (L1). Mostly nothing.
+/// The tasks that a rule of the queue asks for and may not do under the lock: wake threads, take
+/// other locks, run foreign code (L1). It is usually empty.
 pub(super) struct AfterUnlock<W>(Vec<Task<W>>);
 
 enum Task<W> {
@@ -41,55 +41,55 @@ impl<W: Wire> AfterUnlock<W> {
         self.0.extend(bells.into_iter().map(Task::Ring));
     }
 
-    /// Resolves a promise, and wakes whoever waits for it.
+    /// Resolves a promise, and wakes the threads that wait for it.
     pub(super) fn resolve(&mut self, promise: Promise, outcome: Result<(), DeliveryError>) {
         self.0.extend(promise.resolve(outcome).map(Task::Wake));
     }
 
-    /// Gives up what will not be written, and drops its payload.
+    /// Gives up a message that will not be written, and drops its payload.
     pub(super) fn give_up(&mut self, outgoing: Outgoing, why: DeliveryError) {
         let (payload, awaited) = outgoing.give_up(why);
         self.0.extend(awaited.map(Task::Wake));
         self.0.extend(payload.map(Task::Dispose));
     }
 
-    /// Has the background look at the connection.
+    /// Asks the background for a look at the connection.
     pub(super) fn expect_look(&mut self, wire: &Option<Arc<W>>) {
         self.0.extend(wire.clone().map(Task::Look));
     }
 
-    /// Has the background look again when the peer's Close is overdue.
+    /// Asks the background for a look when the peer's Close is overdue.
     pub(super) fn expect_close(&mut self, since: Instant, wire: &Option<Arc<W>>) {
         let wire = wire.clone();
         self.0
             .extend(wire.map(|wire| Task::ExpectClose(wire, since)));
     }
 
-    /// Has the background look again when progress is overdue.
+    /// Asks the background for a look when progress is overdue.
     pub(super) fn expect_progress(&mut self, since: Instant, wire: &Option<Arc<W>>) {
         let wire = wire.clone();
         self.0
             .extend(wire.map(|wire| Task::ExpectProgress(wire, since)));
     }
 
-    /// Has the background wait for the socket.
+    /// Asks the background to wait for the socket.
     pub(super) fn watch(&mut self, wire: &Arc<W>) {
         self.0.push(Task::Watch(Arc::clone(wire)));
     }
 
     /// Drops a writer that is not needed any more.
-    pub(super) fn bury(&mut self, writer: Box<Writer<W>>) {
+    pub(super) fn drop_writer(&mut self, writer: Box<Writer<W>>) {
         self.0.push(Task::Bury(writer));
     }
 
-    /// Does all of it.
+    /// Does all tasks.
     pub(super) fn run(self, outbox: &Arc<Outbox<W>>) {
         if !self.0.is_empty() {
             self.run_tasks(outbox);
         }
     }
 
-    // Not inlined: a connection that only sleeps would keep the stack that this needs.
+    // Not inlined: a connection that only sleeps would keep the stack that the tasks need.
     #[inline(never)]
     fn run_tasks(self, outbox: &Arc<Outbox<W>>) {
         let config = &outbox.config;

@@ -1,9 +1,9 @@
-//! How much may wait to be written, and how much does: [`Budget`].
+//! The limits of a queue, and how much of them is taken: [`Budget`].
 
 use crate::{Config, Message};
 
-/// The bytes and places that a queue has, and those that are taken. A message takes a place, and so
-/// does what stands among the messages without being one.
+/// The bytes and places of a queue, and how many of them are taken. A message takes a place, and so
+/// does a barrier or a stream among the messages.
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes: u64,
@@ -34,21 +34,21 @@ impl Budget {
         self.places
     }
 
-    /// Tells whether there is room for `bytes` more. What is larger than the whole budget has room
-    /// while nothing else waits.
+    /// Tells whether there is room for `bytes` more. A message that is larger than the whole budget
+    /// has room while no other waits.
     #[inline]
     pub(super) fn fits(&self, bytes: u64) -> bool {
         let room = self.places < self.max_places && self.bytes + bytes <= self.max_bytes;
         room || self.places == 0
     }
 
-    /// Tells whether so little is left that those who wait for room are let in again.
+    /// Tells whether so little is taken that senders that wait for room are admitted again.
     #[inline]
     pub(super) fn is_low(&self) -> bool {
         self.bytes <= self.max_bytes / 2 && self.places <= self.max_places / 2
     }
 
-    /// Tells whether as much has left as the whole budget holds.
+    /// Tells whether these bytes or places amount to the whole budget.
     pub(super) fn is_worth(&self, bytes: u64, places: u64) -> bool {
         bytes >= self.max_bytes.max(1) || places >= self.max_places
     }
@@ -67,7 +67,7 @@ impl Budget {
     }
 }
 
-/// Returns what a message counts.
+/// Returns the bytes that a message takes.
 pub(super) fn weight(message: &Message) -> u64 {
     message.len() as u64
 }

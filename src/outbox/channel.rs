@@ -1,5 +1,5 @@
-//! What waits, in its order: crossbeam's channel, and a list ahead of it. Both are used under the queue's
-//! lock.
+//! The messages that wait, in their order: crossbeam's channel, and a list ahead of it. Both are
+//! used under the queue's lock.
 
 use std::collections::VecDeque;
 
@@ -8,13 +8,13 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::outgoing::Outgoing;
 
-/// What waits, in its order.
+/// The messages that wait, in their order.
 #[derive(Default)]
 pub(super) struct Channel {
-    /// Made with the first that has to wait: most connections never need it.
+    /// The channel. Made with the first message that has to wait: most connections never need it.
     ends: Option<(Sender<Outgoing>, Receiver<Outgoing>)>,
-    /// What has its turn before all that is in the channel: what was taken from there, and what a cork
-    /// holds back, which leaves soon.
+    /// The messages ahead of those in the channel: some that were taken from there, and those that
+    /// a cork holds, which leave soon.
     ahead: VecDeque<Outgoing>,
     length: usize,
 }
@@ -32,13 +32,13 @@ impl Channel {
     #[inline]
     pub(super) fn push(&mut self, outgoing: Outgoing) {
         let (sender, _) = self.ends.get_or_insert_with(unbounded);
-        // Sending fails only without a receiver, and we hold one.
+        // Sending fails only without a receiver, and this value has one.
         if sender.send(outgoing).is_ok() {
             self.length += 1;
         }
     }
 
-    /// Queues what a cork holds back: past the channel, if that is empty.
+    /// Queues a message that a cork holds: past the channel, if that is empty.
     #[inline]
     pub(super) fn push_held(&mut self, outgoing: Outgoing) {
         if self.length > self.ahead.len() {
@@ -51,7 +51,7 @@ impl Channel {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Outgoing> {
         if self.is_empty() {
-            // The channel, which is far away in memory, is not asked.
+            // This avoids reading the channel, which is far away in memory.
             return None;
         }
         let outgoing = self.ahead.pop_front().or_else(|| self.receive())?;
@@ -62,7 +62,7 @@ impl Channel {
         Some(outgoing)
     }
 
-    /// Takes out the oldest that an overflow policy may drop. What it may not keeps its turn.
+    /// Takes the oldest message that an overflow policy may drop. The others keep their turn.
     pub(super) fn pop_droppable(&mut self) -> Option<Outgoing> {
         let position = self.ahead.iter().position(Outgoing::is_droppable);
         if let Some(oldest) = position.and_then(|position| self.ahead.remove(position)) {
@@ -85,7 +85,8 @@ impl Channel {
     }
 }
 
-/// Loom cannot look into crossbeam's channel, and under a lock there is nothing to see.
+/// A stand-in for crossbeam's channel, which loom cannot look into. Under a lock there is nothing
+/// to see.
 #[cfg(loom)]
 mod stand_in {
     use std::collections::VecDeque;

@@ -12,22 +12,22 @@ use crate::protocol::{CloseFrame, Opcode};
 pub(super) struct Control {
     frames: VecDeque<(Opcode, Bytes)>,
     bytes: usize,
-    /// Apart, as most connections have none.
+    /// Our Close. Boxed, as most connections have none.
     close: Option<Box<(CloseFrame, Urgency)>>,
 }
 
-/// Whether a Close waits for the messages that were admitted before it.
+/// The order of a Close and the messages that were admitted before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// The program's: what was sent before it goes first.
+    /// The program's Close: the messages sent before it go first.
     AfterMessages,
-    /// A reply or a failure: it overtakes them.
+    /// A reply or a failure: it overtakes the messages.
     Overtaking,
 }
 
-/// The bytes of pongs that wait before a newer one replaces the newest.
+/// The most bytes of waiting pongs. Beyond it a newer pong replaces the newest.
 const MAX_BYTES: usize = 4 << 10;
-/// What a frame costs beside its payload.
+/// The bytes that a frame costs beside its payload.
 const OVERHEAD: usize = 16;
 
 impl Control {
@@ -36,7 +36,7 @@ impl Control {
         self.frames.is_empty() && self.close.is_none()
     }
 
-    /// Queues a ping or a pong. Where too many wait, it replaces the newest of its kind: a pong
+    /// Queues a ping or a pong. If too many wait, it replaces the newest of its kind: a pong
     /// answers the most recent ping (RFC 6455, section 5.5.3).
     pub(super) fn push(&mut self, opcode: Opcode, payload: Bytes) {
         let bytes = payload.len() + OVERHEAD;
@@ -53,8 +53,8 @@ impl Control {
         mem::take(&mut self.frames)
     }
 
-    /// Queues our Close, unless one waits that this one does not overtake: of two replies or failures
-    /// the first is said.
+    /// Queues our Close, unless one waits that this one does not overtake: of two replies or
+    /// failures the first is sent.
     pub(super) fn close(&mut self, close: CloseFrame, urgency: Urgency) {
         let waiting = self.close.as_ref().map(|close| close.1);
         let overtakes = urgency == Urgency::Overtaking && waiting != Some(Urgency::Overtaking);
@@ -63,14 +63,14 @@ impl Control {
         }
     }
 
-    /// Takes our Close if it overtakes, or if `drained` says that nothing is left before it.
+    /// Takes our Close if it overtakes, or if `drained` is true: nothing is left before it.
     pub(super) fn take_close(&mut self, drained: bool) -> Option<CloseFrame> {
         let waiting = &mut self.close;
         let close = waiting.take_if(|close| drained || close.1 == Urgency::Overtaking)?;
         Some(close.0)
     }
 
-    /// Throws everything away.
+    /// Discards all waiting frames.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

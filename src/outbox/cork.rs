@@ -1,4 +1,4 @@
-//! The cork: what a burst of input makes the program send leaves together.
+//! The cork: the messages that the program sends during a burst of input leave together.
 
 use std::mem;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
 use super::{Outbox, Wire};
 
-/// Holds back the outboxes that callbacks of one reading end have sent to, while that reading end
-/// has more input at hand.
+/// A list of the outboxes that callbacks of one reading end have sent to. It holds them back while
+/// that reading end has more input at hand.
 pub(crate) struct Cork<W> {
     active: AtomicBool,
     held: Mutex<Held<W>>,
@@ -15,9 +15,9 @@ pub(crate) struct Cork<W> {
 
 struct Held<W> {
     outboxes: Vec<Arc<Outbox<W>>>,
-    /// Whether the background comes by each millisecond.
+    /// The flag that the background ticks each millisecond.
     ticking: bool,
-    /// Whether it has come by since something was held.
+    /// The flag that it has ticked since an outbox was held.
     aged: bool,
 }
 
@@ -34,7 +34,7 @@ impl<W: Wire> Cork<W> {
         })
     }
 
-    /// Says whether more input is at hand, so that sending may wait for what it leads to.
+    /// Sets whether more input is at hand, so that messages may wait for those that it leads to.
     pub(crate) fn set_active(&self, active: bool) {
         self.active.store(active, Ordering::Relaxed);
     }
@@ -43,7 +43,7 @@ impl<W: Wire> Cork<W> {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Holds an outbox back that this thread has just marked as held.
+    /// Holds back an outbox that this thread has just marked as held.
     pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) {
         let mut held = lock(&self.held);
         held.outboxes.push(Arc::clone(outbox));
@@ -54,19 +54,19 @@ impl<W: Wire> Cork<W> {
         }
     }
 
-    /// Lets everything held leave.
+    /// Lets all held messages leave.
     pub(crate) fn uncork(&self) {
         let mut held = lock(&self.held);
         held.aged = false;
         let outboxes = mem::take(&mut held.outboxes);
         drop(held);
         for outbox in outboxes {
-            outbox.let_go();
+            outbox.write_held();
         }
     }
 
-    /// Lets leave what was held at the tick before: the background's millisecond. Returns whether
-    /// anything was held since.
+    /// Lets the messages leave that were held at the tick before. The background calls it each
+    /// millisecond. Returns whether any were held since.
     pub(crate) fn tick(&self) -> bool {
         let mut held = lock(&self.held);
         let busy = !held.outboxes.is_empty();
@@ -88,8 +88,8 @@ impl<W: Wire> Cork<W> {
 }
 
 impl<W: Wire> Outbox<W> {
-    /// Lets leave what a cork has held back.
-    pub(super) fn let_go(self: &Arc<Self>) {
+    /// Lets the messages leave that a cork has held back.
+    pub(super) fn write_held(self: &Arc<Self>) {
         self.write_by(|queue, after| {
             queue.corked = false;
             queue.take_to_write(after)

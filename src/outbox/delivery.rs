@@ -1,4 +1,4 @@
-//! What became of a message: [`Delivery`], and the [`Promise`] that goes with the message.
+//! The outcome of a message: [`Delivery`], and the [`Promise`] that goes with the message.
 
 use std::fmt;
 use std::mem;
@@ -8,12 +8,12 @@ use super::sync::{Arc, Condvar, Mutex, has_passed, lock, wait};
 use super::uncork_thread;
 use crate::DeliveryError;
 
-/// Tells what became of a message, as [`send_tracked`](crate::WebSocket::send_tracked) returns it.
+/// The outcome of a message, as [`send_tracked`](crate::WebSocket::send_tracked) returns it.
 ///
-/// It is resolved when the last byte of the message is with the kernel (over TLS, of what it became
-/// when encrypted), or when that can no longer be. Every delivery is resolved, at the latest when
-/// its connection has ended. That the kernel has a message does not mean that the peer does:
-/// [`confirm`](crate::WebSocket::confirm) asks the peer.
+/// It is resolved when the last byte of the message is with the kernel (over TLS, the last byte of
+/// its ciphertext), or when the message can no longer be sent. Every delivery is resolved, at the
+/// latest when its connection has ended. That the kernel has a message does not mean that the peer
+/// does: [`confirm`](crate::WebSocket::confirm) asks the peer.
 ///
 /// ```
 /// # let server = landline::Server::builder().on_upgrade(|_, _| {}).bind("127.0.0.1:0")?;
@@ -28,12 +28,12 @@ use crate::DeliveryError;
 pub struct Delivery(Arc<Ticket>);
 
 impl Delivery {
-    /// Waits until it is resolved: at most until the connection ends, which
-    /// [`write_timeout`](crate::Config::write_timeout) sees to if the peer does not read. It can be
-    /// waited for in any callback, that of its own connection included.
+    /// Waits until it is resolved, at most until the connection ends. If the peer does not read,
+    /// [`write_timeout`](crate::Config::write_timeout) ends it. It may be called in any callback,
+    /// that of its own connection included.
     ///
     /// # Errors
-    /// Why the message was not delivered; [`Pending`](DeliveryError::Pending) never.
+    /// The reason why the message was not delivered, never [`Pending`](DeliveryError::Pending).
     pub fn wait(&self) -> Result<(), DeliveryError> {
         self.wait_until(None)
     }
@@ -46,14 +46,14 @@ impl Delivery {
         self.wait_until(Instant::now().checked_add(timeout))
     }
 
-    /// Tells whether it is resolved, for better or worse: whether [`wait`](Self::wait) would return
-    /// at once.
+    /// Tells whether it is resolved, with success or failure: whether [`wait`](Self::wait) would
+    /// return at once.
     #[must_use]
     pub fn is_done(&self) -> bool {
         lock(&self.0.state).outcome.is_some()
     }
 
-    /// Waits until the deadline; what this thread has sent leaves first.
+    /// Waits until the deadline. The messages that this thread has sent leave first.
     pub(super) fn wait_until(&self, deadline: Option<Instant>) -> Result<(), DeliveryError> {
         uncork_thread();
         self.0.wait(deadline)
@@ -77,12 +77,12 @@ struct Ticket {
 
 struct State {
     outcome: Option<Result<(), DeliveryError>>,
-    /// Whether somebody waits: waking nobody is a system call too.
+    /// The flag that a thread waits: a wake-up without a waiter would be a system call too.
     awaited: bool,
 }
 
-/// Resolves a [`Delivery`], once. Dropped without a word, it says [`DeliveryError::Lost`]: nobody
-/// waits for ever (L6).
+/// The end that resolves a [`Delivery`], once. A dropped promise resolves it with
+/// [`DeliveryError::Lost`], so that no thread waits for ever (L6).
 pub(crate) struct Promise(Option<Arc<Ticket>>);
 
 /// Makes the two ends.
@@ -99,13 +99,13 @@ pub(super) fn delivery() -> (Promise, Delivery) {
 }
 
 impl Promise {
-    /// Records what became of it. Those who wait are to be woken where no lock is held: waking is a
-    /// system call.
+    /// Records the outcome. The caller wakes the waiting threads after it has released the locks,
+    /// because waking is a system call.
     pub(super) fn resolve(mut self, outcome: Result<(), DeliveryError>) -> Option<Awaited> {
         Ticket::resolve(self.0.take()?, outcome)
     }
 
-    /// Tells whether somebody holds the other end.
+    /// Tells whether the program still has the delivery.
     pub(super) fn is_wanted(&self) -> bool {
         self.0
             .as_ref()
@@ -123,11 +123,11 @@ impl Drop for Promise {
     }
 }
 
-/// A delivery that has been resolved while somebody waited for it.
+/// A delivery that has been resolved while a thread waited for it.
 pub(super) struct Awaited(Arc<Ticket>);
 
 impl Awaited {
-    /// Wakes those who wait.
+    /// Wakes the threads that wait.
     pub(super) fn wake(self) {
         self.0.resolved.notify_all();
     }

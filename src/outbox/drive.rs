@@ -1,5 +1,5 @@
-//! Writing: whoever has taken the writer writes until nothing is left, the socket takes no more, or its
-//! turn is over.
+//! Writing: the thread that has taken the writer writes until nothing is left, the socket takes no
+//! more, or its turn is over.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -16,18 +16,18 @@ use crate::Message;
 use crate::life::CloseCause;
 use crate::protocol::Opcode;
 
-/// The bytes that a turn writes for others beyond its own message, so that nobody is conscripted into
-/// another's flood and no connection delays another's time.
+/// The bytes that a turn writes beyond the thread's own message, so that a thread does not write
+/// another's flood, and no connection delays another.
 pub(super) const FAIR_SHARE: u64 = 256 << 10;
 
-/// What the reading end and the background ask at every event: copies of what the queue says,
-/// written under its lock.
+/// Hints for the reading end and the background, which ask at every event: copies of the queue's
+/// state, written under its lock.
 pub(super) const CLOSING: u8 = 1;
 pub(super) const CUT: u8 = 2;
 pub(super) const STALLED: u8 = 4;
 
 impl<W: Wire> Outbox<W> {
-    /// Takes the lock for a rule of the queue, and does what that asks for after unlocking.
+    /// Takes the lock for a rule of the queue, and does the rule's tasks after unlocking.
     pub(super) fn with_queue<R>(
         self: &Arc<Self>,
         rule: impl FnOnce(&mut Queue<W>, &mut AfterUnlock<W>) -> R,
@@ -39,12 +39,13 @@ impl<W: Wire> Outbox<W> {
         result
     }
 
-    /// Writes what waits, unless somebody else is writing: that one takes it along.
+    /// Writes the messages that wait, unless another thread is writing: that thread takes them
+    /// along.
     pub(super) fn write_waiting(self: &Arc<Self>) {
         self.write_by(Queue::take_to_write);
     }
 
-    /// Unlocks, and does what is left to be done then.
+    /// Unlocks, and does the remaining tasks.
     #[inline]
     pub(super) fn unlock(self: &Arc<Self>, queue: MutexGuard<'_, Queue<W>>, after: AfterUnlock<W>) {
         self.publish(&queue);
@@ -79,7 +80,7 @@ impl<W: Wire> Outbox<W> {
     /// Writes with the writer until it has nothing left, the socket is full, or `turn_left` bytes are
     /// written.
     pub(super) fn drive(self: &Arc<Self>, mut writer: Box<Writer<W>>, mut turn_left: u64) {
-        // Dropped when the writer is back in its place: their owners may send here, too.
+        // Dropped when the writer is back in its place: the payloads' owners may send here, too.
         let mut spent = Vec::new();
         loop {
             let mut written = Written::default();
@@ -102,7 +103,7 @@ impl<W: Wire> Outbox<W> {
         dispose_all(spent);
     }
 
-    /// Writes a message that is alone. Mostly it leaves whole, and that is all.
+    /// Writes a message that is the only one. Usually it leaves whole, and the call ends.
     #[inline]
     pub(super) fn write_message(
         self: &Arc<Self>,
@@ -130,11 +131,11 @@ impl<W: Wire> Outbox<W> {
                 resume_unwind(panic);
             }
         }
-        // When the writer is back in its place: its owner may send here, too.
+        // After the writer is back in its place: the payload's owner may send here, too.
         dispose(payload);
     }
 
-    /// Counts what writing a message of this weight has brought, and writes on if there is more.
+    /// Counts the result of writing a message of this weight, and writes on if there is more.
     #[inline(never)]
     fn go_on(
         self: &Arc<Self>,
@@ -150,7 +151,7 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Counts what a write has brought, and unlocks. Returns the writer if the turn goes on.
+    /// Counts the result of a write, and unlocks. Returns the writer if the turn goes on.
     fn settle(
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue<W>>,
@@ -166,22 +167,22 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn write_once(&self, writer: &mut Writer<W>, written: &mut Written) -> io::Result<()> {
-        // A forked child must not end what its parent has open.
+        // A forked child must not end a connection that its parent has open.
         if self.is_closing() && !writer.is_own() {
             return Err(io::ErrorKind::NotConnected.into());
         }
         writer.write(written)
     }
 
-    /// Ends the connection, as writing has panicked: without the writer it would be mute for ever.
+    /// Ends the connection because writing has panicked: without the writer it could never send
+    /// again.
     #[cold]
     fn abandon(self: &Arc<Self>, writer: Box<Writer<W>>) {
         self.cut(CloseCause::Aborted);
-        self.with_queue(|queue, after| queue.bury(writer, after));
+        self.with_queue(|queue, after| queue.discard_writer(writer, after));
     }
 
-    /// Ends a wait for writability by the background. A sender that waits for room writes on itself,
-    /// if there is one.
+    /// Ends the background's wait for writability. If a sender waits for room, it writes on itself.
     pub(crate) fn resume(self: &Arc<Self>) {
         self.write_by(|queue, after| {
             queue.keepers.background = false;
@@ -192,8 +193,8 @@ impl<W: Wire> Outbox<W> {
         });
     }
 
-    /// Tries an unfinished write again, though nobody has been told that the socket takes more. Linux says
-    /// so only once half of `TCP_NOTSENT_LOWAT` is free, but takes more from the first byte on: the
+    /// Tries an unfinished write again, without a report that the socket takes more. Linux reports
+    /// it only once half of `TCP_NOTSENT_LOWAT` is free, but takes more from the first byte on: the
     /// windows that a slow peer opens may be smaller.
     pub(crate) fn retry(self: &Arc<Self>) {
         if self.is_stalled() {
@@ -201,7 +202,8 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Writes on if this thread, which waits for room, has been called to: the socket takes more.
+    /// Writes on if this thread, which waits for room, has been called because the socket takes
+    /// more.
     pub(super) fn answer_call<'a>(
         self: &'a Arc<Self>,
         mut queue: MutexGuard<'a, Queue<W>>,
@@ -214,8 +216,8 @@ impl<W: Wire> Outbox<W> {
         queue
     }
 
-    /// Promises to wait for writability, if an unfinished write waits for it, and to
-    /// [end polling](Self::end_polling) then.
+    /// Promises to wait for writability, if an unfinished write waits for it, and to [end
+    /// polling](Self::end_polling) then.
     pub(crate) fn begin_polling(self: &Arc<Self>) -> Option<Arc<W>> {
         self.with_queue(|queue, _| {
             if !queue.is_stalled() {
@@ -227,7 +229,8 @@ impl<W: Wire> Outbox<W> {
         })
     }
 
-    /// Writes on after a wait for writability, or hands the wait on if that is not `writable`.
+    /// Writes on after a wait for writability, or passes the wait on if the socket is not
+    /// `writable`.
     pub(crate) fn end_polling(self: &Arc<Self>, writable: bool) {
         self.write_by(|queue, after| {
             queue.keepers.pollers -= 1;
@@ -239,8 +242,8 @@ impl<W: Wire> Outbox<W> {
         });
     }
 
-    /// Writes until nothing is left to be written, or nothing leaves any more; a peer that does not
-    /// read is the write deadline's.
+    /// Writes until nothing is left, or nothing leaves any more. The write deadline bounds it if
+    /// the peer does not read.
     pub(crate) fn flush(self: &Arc<Self>) {
         loop {
             self.write_waiting();
@@ -259,7 +262,7 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Waits until something has happened to the queue, or until the deadline.
+    /// Waits until the queue changes, or until the deadline.
     pub(super) fn observe<'a>(
         &'a self,
         mut queue: MutexGuard<'a, Queue<W>>,

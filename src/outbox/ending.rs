@@ -1,4 +1,4 @@
-//! How a connection ends, as far as it concerns what is sent.
+//! The end of a connection's sending side.
 
 use std::io;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::life::{CloseCause, TOO_SLOW};
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, CloseEvent, Error, Initiator, Timeout};
 
-/// What a keepalive cut tells the peer.
-const SILENT: &str = "keepalive ping timeout";
+/// The close reason after a keepalive timeout.
+const PING_TIMEOUT: &str = "keepalive ping timeout";
 
 impl<W: Wire> Outbox<W> {
-    /// Begins the closing handshake, if nobody has; what was sent before goes first. Returns whether
-    /// this call did.
+    /// Begins the closing handshake, unless it has begun. Messages sent before go first. Returns
+    /// whether this call began it.
     pub(crate) fn close(self: &Arc<Self>, close: CloseFrame) -> bool {
         self.close_for(None, close)
     }
 
-    /// Closes likewise, as a limit of the program's has passed.
+    /// Closes likewise, because a limit of the program has passed.
     pub(crate) fn close_at_limit(self: &Arc<Self>, limit: Timeout, close: CloseFrame) {
         self.close_for(Some(limit), close);
     }
@@ -45,7 +45,7 @@ impl<W: Wire> Outbox<W> {
         self.write_waiting();
     }
 
-    /// Fails with 1008, as the peer reads too slowly; not what is closing anyway.
+    /// Fails with 1008 because the peer reads too slowly, unless the connection is closing already.
     pub(crate) fn fail_slow(self: &Arc<Self>) {
         self.with_queue(|queue, after| {
             if queue.life.is_open() {
@@ -56,14 +56,13 @@ impl<W: Wire> Outbox<W> {
         self.write_waiting();
     }
 
-    /// Puts the failure of a callback in the place of that of a message which it has left unfinished.
-    /// Returns whether it has left one.
+    /// Replaces the failure of a message that a callback has left unfinished by the callback's own.
+    /// Returns whether there is such a message.
     pub(crate) fn explain_unfinished(&self, text: &str) -> bool {
         lock(&self.queue).life.explain_unfinished(text)
     }
 
-    /// Takes note of the peer's Close and answers it, unless our own has left (RFC 6455, section
-    /// 5.5.1).
+    /// Records the peer's Close and answers it, unless our own has left (RFC 6455, section 5.5.1).
     pub(crate) fn answer_close(self: &Arc<Self>, received: CloseFrame) {
         self.with_queue(|queue, after| {
             queue.close(Initiator::Remote, after);
@@ -73,7 +72,7 @@ impl<W: Wire> Outbox<W> {
         self.write_waiting();
     }
 
-    /// Takes note of the end of the peer's input without a Close. What was queued still leaves.
+    /// Records the end of the peer's input without a Close. What was queued still leaves.
     pub(crate) fn end_input(self: &Arc<Self>) {
         self.with_queue(|queue, after| {
             queue.close(Initiator::Remote, after);
@@ -83,29 +82,29 @@ impl<W: Wire> Outbox<W> {
         self.end(CloseCause::Lost(None));
     }
 
-    /// Takes note of an error in reading: the socket is of no use any more.
+    /// Records an error in reading, after which the socket cannot be used.
     pub(crate) fn lose(self: &Arc<Self>, error: io::Error) {
         self.end(CloseCause::Lost(Some(error)));
     }
 
-    /// Ends the sending: nothing leaves any more, what is queued is discarded, and who waits is woken.
-    /// What has arrived is still read. Returns whether this call did.
+    /// Ends the sending: nothing leaves any more, the queue is discarded, and waiting threads are
+    /// woken. Input that has arrived is still read. Returns whether this call ended it.
     pub(crate) fn end(self: &Arc<Self>, cause: CloseCause) -> bool {
         self.with_queue(|queue, after| queue.end(cause, after))
     }
 
-    /// Ends the sending and the reading, and cuts the socket. Returns whether this call did.
+    /// Ends the sending and the reading, and cuts the socket. Returns whether this call ended them.
     pub(crate) fn cut(self: &Arc<Self>, cause: CloseCause) -> bool {
         let mut after = AfterUnlock::new();
         let mut queue = lock(&self.queue);
-        // A Close that is with the kernel is the last thing there: it may still arrive.
-        let said_all = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
-        let said_all = said_all && matches!(cause, CloseCause::Timeout(Timeout::Pong));
+        // A Close that is with the kernel is the last frame there, and may still arrive.
+        let all_sent = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
+        let all_sent = all_sent && matches!(cause, CloseCause::Timeout(Timeout::Pong));
         let cut = queue.cut(cause, &mut after);
         let wire = queue.wire.clone().filter(|_| cut);
         self.unlock(queue, after);
         if let Some(wire) = wire {
-            wire.cut(if said_all {
+            wire.cut(if all_sent {
                 Rest::Sent
             } else {
                 Rest::Discarded
@@ -114,9 +113,10 @@ impl<W: Wire> Outbox<W> {
         cut
     }
 
-    /// Cuts the connection of a peer that is silent: it is told, where its socket takes that at once.
+    /// Cuts the connection of a silent peer. The peer gets a Close if its socket takes that at
+    /// once.
     pub(crate) fn cut_silent(self: &Arc<Self>) {
-        let close = CloseFrame::cut_to_fit(CloseCode::INTERNAL_ERROR, SILENT);
+        let close = CloseFrame::cut_to_fit(CloseCode::INTERNAL_ERROR, PING_TIMEOUT);
         self.with_queue(|queue, after| {
             queue.close(Initiator::Local, after);
             queue.overtake(close, after);
@@ -125,8 +125,8 @@ impl<W: Wire> Outbox<W> {
         self.cut(CloseCause::Timeout(Timeout::Pong));
     }
 
-    /// Gives up the socket, waits for whoever still writes, and puts together how the connection ended.
-    /// No more is to be read.
+    /// Gives up the socket, waits for a thread that still writes, and makes the close event.
+    /// Nothing may be read afterwards.
     pub(crate) fn tell(self: &Arc<Self>) -> (CloseEvent, Option<Error>) {
         let mut after = AfterUnlock::new();
         let mut queue = lock(&self.queue);
@@ -142,7 +142,7 @@ impl<W: Wire> Outbox<W> {
         queue.life.tell(undelivered)
     }
 
-    /// Takes the system's error that ended the connection, if it was one.
+    /// Takes the system's error that ended the connection, if there was one.
     pub(crate) fn take_loss(&self) -> Option<io::Error> {
         lock(&self.queue).life.take_loss()
     }
@@ -158,11 +158,11 @@ impl<W: Wire> Outbox<W> {
     }
 }
 
-/// What becomes of what the kernel still holds when a socket is cut.
+/// The treatment of the bytes that the kernel still holds when a socket is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// It is sent, if the peer takes it.
+    /// They are sent, if the peer takes them.
     Sent,
-    /// It is thrown away, so that the kernel keeps nothing for a peer that does not read.
+    /// They are thrown away, so that the kernel keeps nothing for a peer that does not read.
     Discarded,
 }

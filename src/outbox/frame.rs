@@ -1,4 +1,4 @@
-//! A frame between the queue and the kernel: [`Frame`], and what its end releases.
+//! A frame between the queue and the kernel: [`Frame`], and the room that its end releases.
 
 use bytes::Bytes;
 
@@ -16,17 +16,18 @@ pub(super) struct Frame {
     pub(super) kind: FrameKind,
 }
 
-/// What a frame stands for, and so what its end releases.
+/// The meaning of a frame, which decides what its end releases.
 #[derive(Default)]
 pub(super) enum FrameKind {
-    /// A message: its room. Who waits for its delivery is told.
+    /// A message. Its end releases its room, and resolves its delivery.
     Message {
         weight: u64,
         promise: Option<Promise>,
     },
     /// A fragment of a split message, but not the last, which stands for the message.
     Part,
-    /// A fragment of a streamed message: its room in the lane; the last one's end is its message's.
+    /// A fragment of a streamed message. Its end releases its room in the lane; the end of the last
+    /// one is the message's.
     Fragment { weight: u64, fin: Fin },
     /// A ping that has a place among the messages.
     Barrier,
@@ -38,7 +39,7 @@ pub(super) enum FrameKind {
 }
 
 impl Frame {
-    /// Makes the only frame of a message; hands back what is none.
+    /// Makes the only frame of a message. Returns other kinds of entries as they are.
     #[inline]
     pub(super) fn of(outgoing: Outgoing) -> Result<Self, Outgoing> {
         match outgoing {
@@ -73,19 +74,19 @@ impl Frame {
     }
 }
 
-/// What has become of frames: how much was taken, and what that has released.
+/// The result of writing frames: the bytes taken, and the room released.
 #[derive(Default)]
 pub(super) struct Written {
-    /// Bytes of frames.
+    /// The bytes of frames.
     pub(super) length: u64,
-    /// Bytes and places of the queue's budget.
+    /// The bytes and places of the queue's budget.
     pub(super) bytes: u64,
     pub(super) places: u64,
     pub(super) messages: u64,
-    /// Bytes and fragments of the lane.
+    /// The bytes and fragments of the lane.
     pub(super) fragment_bytes: u64,
     pub(super) fragments: u64,
-    /// Whether our Close was among them.
+    /// The flag that our Close was among them.
     pub(super) close: bool,
     pub(super) promises: Vec<Promise>,
 }
@@ -124,7 +125,7 @@ impl Written {
         }
     }
 
-    /// Returns how many of the places were no messages.
+    /// Returns how many of the places were barriers, and not messages.
     pub(super) fn barriers(&self) -> u64 {
         self.places - self.messages
     }

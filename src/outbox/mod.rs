@@ -1,31 +1,32 @@
 //! The sending side of a connection.
 //!
-//! An [`Outbox`] is two things. Its *queue* lies behind one short lock: where the connection stands,
-//! what waits, who waits for room, and the writer while nobody has it. The *writer* is a value:
-//! encoder, write buffer and wire. Whoever sends locks, is admitted, queues, takes the writer if it
-//! is there and unlocks; writes without blocking; locks, counts what has left, and takes more or puts
-//! the writer back. If the writer is not there, somebody is writing, and looks under the same lock
-//! before putting it back: nothing is left behind. There is no writer thread, no hand-over and no
-//! context switch.
+//! An [`Outbox`] has two parts. Its *queue* lies behind one short lock: the connection's state, the
+//! waiting messages, the senders that wait for room, and the writer while no thread has it. The
+//! *writer* is a value: an encoder, a write buffer and a wire. A sender takes the lock, is
+//! admitted, queues its message, takes the writer if it is there, and unlocks. It writes without
+//! blocking. It takes the lock again, counts what has left, and takes more or puts the writer back.
+//! If the writer is not there, another thread is writing, and looks into the queue under the same
+//! lock before putting the writer back, so no message is left behind. There is no writer thread, no
+//! hand-over and no context switch.
 //!
 //! A message that finds nothing before it, and that no cork is to hold, never enters the queue:
 //! `send_message` -> `take_writer_for` -> `write_message` -> `Writer::write_whole` -> `settle_alone`.
 //! All others go `admit_or_wait` -> `drive` -> `Writer::write` -> `settle`.
 //!
 //! An unfinished write leaves the queue *stalled*: the socket takes no more, or the turn of the writing
-//! thread is over. Whoever waits for the socket then writes on, and who that is is decided under the
-//! lock: the connection's own thread that has nothing else to do, a sender that waits for room, or else
-//! the background.
+//! thread is over. One thread then waits for the socket and writes on. Which one is decided under the
+//! lock: the connection's own thread if it has nothing else to do, a sender that waits for room, or
+//! else the background.
 //!
-//! | in | is |
+//! | files | about |
 //! |---|---|
-//! | `send`, `stream` | how a message gets in, or what a full queue does to it |
-//! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | what waits, and its rules |
-//! | `drive`, `writer`, `frame` | writing it |
-//! | `after_unlock` | what a rule asks to be done after unlocking |
-//! | `cork` | holding it back for the rest of a burst |
-//! | `delivery` | telling what became of it |
-//! | `ending` | how it ends |
+//! | `send`, `stream` | how a message is admitted, and what a full queue does to it |
+//! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | the waiting messages and frames, and the rules for them |
+//! | `drive`, `writer`, `frame` | writing them |
+//! | `after_unlock` | the tasks of a rule for after the lock |
+//! | `cork` | holding messages back for the rest of a burst |
+//! | `delivery` | the outcome of a message |
+//! | `ending` | the end of the sending |
 
 mod after_unlock;
 mod budget;
@@ -71,48 +72,49 @@ use crate::background::Writing;
 use crate::protocol::{Encoder, Opcode, Role};
 use crate::{Config, Counters, Overflow, WaitError};
 
-/// The world below, as the outbox needs it: a socket, and somebody who keeps the time.
+/// The outbox's view of the world below: a socket, and the background.
 pub(crate) trait Wire: Send + Sync + Sized + 'static {
-    /// Writes as much as is taken without blocking.
+    /// Writes as many bytes as are taken without blocking.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Writes what the wire has to say of its own accord, such as TLS does, without blocking.
+    /// Writes the wire's own bytes, such as TLS's records, without blocking.
     fn flush(&self) -> io::Result<()>;
-    /// Tells whether it will soon take no more, as TLS does at the end of its keys.
-    fn is_worn_out(&self) -> bool {
+    /// Tells whether the wire will soon take no more, as TLS at the end of its keys.
+    fn nears_key_limit(&self) -> bool {
         false
     }
-    /// Tells whether it belongs to this process, which may be a child that was forked with it open.
+    /// Tells whether it belongs to this process, which may be a child that was forked while it was
+    /// open.
     fn is_own(&self) -> bool {
         true
     }
     /// Blocks until more may be taken, or the socket is cut.
     fn wait_writable(&self);
-    /// Wakes whoever reads or waits for the socket.
+    /// Cuts the wire, and wakes the threads that read or wait for the socket.
     fn cut(&self, rest: Rest);
     /// Asks the background to resume this outbox when more may be taken.
     fn watch(&self, outbox: &Arc<Outbox<Self>>);
-    /// Asks the background to look at this connection by then.
+    /// Asks the background to look at this connection by this time.
     fn wake_by(&self, by: Instant);
     /// Asks the background to empty this cork in about a millisecond.
     fn tick(cork: &Arc<Cork<Self>>);
-    /// Tells whether the reading end that this thread drives has more input at hand, so that what is
-    /// sent may wait for what that leads to.
+    /// Tells whether the reading end that this thread drives has more input at hand, so that
+    /// messages may wait for those that it leads to.
     fn is_gathering() -> bool;
-    /// Has a cork of this thread hold an outbox back: that of the reading end if it is active, or else
-    /// one for what the program is about to give.
+    /// Holds an outbox back by a cork of this thread: that of the reading end if it is active, or
+    /// else one for the messages that the program is about to give.
     fn hold(outbox: &Arc<Outbox<Self>>);
-    /// Lets leave all that this thread's corks hold.
+    /// Lets all messages leave that this thread's corks hold.
     fn uncork();
-    /// Returns when a wait of this length ends; `None` where time does not pass.
+    /// Returns when a wait of this length ends; `None` if time does not pass.
     fn deadline(timeout: Duration) -> Option<Instant>;
 }
 
 /// A connection's sending side.
 pub(crate) struct Outbox<W> {
     queue: Mutex<Queue<W>>,
-    /// Told of whatever happens to the queue, while somebody observes it.
+    /// Notified of each change of the queue, while a thread observes it.
     moved: Condvar,
-    /// What is asked for too often to lock for it.
+    /// The facts that are asked for too often to lock for them.
     hints: AtomicU8,
     config: Arc<Config>,
 }
@@ -140,12 +142,12 @@ impl<W: Wire> Outbox<W> {
         self.write_waiting();
     }
 
-    /// Lets leave what the wire has to say of its own accord, and what has waited for its input.
+    /// Lets the wire's own bytes leave, and those that have waited for its input.
     pub(crate) fn flush_wire(self: &Arc<Self>) {
-        self.write_by(Queue::owe);
+        self.write_by(Queue::request_flush);
     }
 
-    /// Sets what sends do from now on when the queue is full.
+    /// Sets the policy of sends for a full queue from now on.
     pub(crate) fn set_overflow(&self, overflow: Overflow) {
         lock(&self.queue).overflow = overflow;
     }
@@ -165,7 +167,7 @@ impl<W: Wire> Outbox<W> {
         self: &Arc<Self>,
         deadline: Option<Instant>,
     ) -> Result<(), WaitError> {
-        self.let_all_leave();
+        self.write_all_held();
         let mut queue = lock(&self.queue);
         if queue.is_streaming_here() {
             return Err(WaitError::WouldDeadlock);
@@ -182,7 +184,7 @@ impl<W: Wire> Outbox<W> {
         Ok(())
     }
 
-    /// Counts what became of the messages that were sent.
+    /// Returns the counters of the sent messages.
     pub(crate) fn counters(&self) -> Counters {
         let queue = lock(&self.queue);
         Counters {
@@ -213,13 +215,13 @@ impl<W: Wire> Outbox<W> {
         self.has(CLOSING)
     }
 
-    /// Tells whether what has arrived is not to be read any more.
+    /// Tells whether input that has arrived is not to be read any more.
     pub(crate) fn is_cut(&self) -> bool {
         self.has(CUT)
     }
 
-    /// Tells whether an unfinished write waits, as the socket takes no more or a turn is over: a hint for
-    /// who is about to sleep, and then has to write on.
+    /// Tells whether an unfinished write waits, as the socket takes no more or a turn is over. It is a
+    /// hint for a thread that is about to sleep, and then has to write on.
     pub(crate) fn is_stalled(&self) -> bool {
         self.has(STALLED)
     }

@@ -1,22 +1,24 @@
-//! What waits in the queue: [`Outgoing`].
+//! An entry of the queue: [`Outgoing`].
 
 use super::budget::weight;
 use super::delivery::{Awaited, Promise};
 use crate::{DeliveryError, Message};
 
-/// A message or a place that waits for its turn to be written. No larger than a message, the common case.
+/// A message, or another entry, that waits for its turn to be written. No larger than a message,
+/// the common case.
 pub(crate) enum Outgoing {
     Message(Message),
-    /// A message whose sender wants to know what becomes of it.
+    /// A message with a promise for its sender.
     Tracked(Box<(Message, Promise)>),
-    /// A ping in the order of the messages: its pong says that the peer has taken what went before.
+    /// A ping in the order of the messages. Its pong confirms that the peer has taken the messages
+    /// before it.
     Barrier(Promise),
     /// The place of a message whose fragments wait in the lane.
     Stream,
 }
 
 impl Outgoing {
-    /// Returns what it takes of the budget's bytes.
+    /// Returns the bytes that it takes of the budget.
     #[inline]
     pub(super) fn weight(&self) -> u64 {
         match self {
@@ -38,8 +40,8 @@ impl Outgoing {
         matches!(self, Self::Message(_) | Self::Tracked(_))
     }
 
-    /// Records why it will not be written. Returns a payload to be dropped, and who is to be woken,
-    /// where no lock is held.
+    /// Records why it will not be written. Returns the payload to be dropped and the delivery to be
+    /// woken after the locks are released.
     pub(super) fn give_up(self, why: DeliveryError) -> (Option<Message>, Option<Awaited>) {
         match self {
             Self::Message(message) => (Some(message), None),

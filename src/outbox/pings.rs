@@ -1,4 +1,4 @@
-//! The pings that this side sends of its own accord, known again by their pongs.
+//! This side's own pings, which are recognised by their pongs.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,14 +16,14 @@ use crate::protocol::Opcode;
 use crate::random::random;
 use crate::{DeliveryError, SendErrorKind, WaitError};
 
-/// The numbered pings of a connection, and what their pongs tell: that the peer has taken what went
-/// before, and how long it took.
+/// The numbered pings of a connection, and the facts that their pongs tell: that the peer has taken
+/// the messages before, and the round-trip time.
 pub(super) struct Pings {
     first: u64,
     sent: u64,
     unanswered: VecDeque<Ping>,
     latency: Option<Duration>,
-    /// How the connection ended, if that was right behind one of them.
+    /// The end of the connection, if it came right behind one of them.
     end: Option<EndBehindPing>,
 }
 
@@ -46,18 +46,18 @@ impl fmt::Display for EndBehindPing {
     }
 }
 
-/// An end so soon after a ping may be the peer's answer to it.
+/// The time after a ping in which an end may be the peer's answer to it.
 const SOON: Duration = Duration::from_secs(1);
 
 struct Ping {
-    /// Counted from 0.
+    /// The number, counted from 0.
     number: u64,
     sent_at: Instant,
-    /// Resolved by its pong; a ping that only keeps the connection alive has none.
+    /// The promise that its pong resolves. A ping that only keeps the connection alive has none.
     barrier: Option<Promise>,
 }
 
-/// A ping's payload: its number in hexadecimal, as there are peers that take payloads for text.
+/// A ping's payload: its number in hexadecimal, because some peers take payloads for text.
 pub(super) type Payload = [u8; 16];
 
 fn encode(number: u64) -> Payload {
@@ -85,9 +85,10 @@ impl Pings {
         })
     }
 
-    /// Makes the payload of the next ping. A barrier's is to be written before the next is made.
+    /// Makes the payload of the next ping. A barrier's ping must be written before the next is
+    /// made.
     pub(super) fn next(&mut self, barrier: Option<Promise>) -> Payload {
-        // A peer that answers none does not make this grow.
+        // A peer that answers no ping does not make this grow.
         self.unanswered.retain(|ping| match &ping.barrier {
             Some(promise) => promise.is_wanted(),
             None => barrier.is_some(),
@@ -102,8 +103,8 @@ impl Pings {
         encode(self.first.wrapping_add(number))
     }
 
-    /// Takes note of a pong, if it is one of ours. It answers the pings before its own too (RFC
-    /// 6455, section 5.5.3). Returns whom that tells something.
+    /// Records a pong, if it is one of ours. It answers the pings before its own too (RFC 6455,
+    /// section 5.5.3). Returns the promises that it resolves.
     fn answered(&mut self, payload: &[u8]) -> Vec<Promise> {
         let number = decode(payload).map(|number| number.wrapping_sub(self.first));
         let Some(number) = number.filter(|number| *number < self.sent) else {
@@ -121,7 +122,7 @@ impl Pings {
         answered.collect()
     }
 
-    /// Takes note that the peer ends the connection, or breaks the protocol.
+    /// Records that the peer ends the connection, or breaks the protocol.
     fn note_end(&mut self) {
         let is_unanswered = |ping: &&Ping| self.latency.is_none() && ping.barrier.is_none();
         let ping = self.unanswered.back().filter(is_unanswered);
@@ -134,7 +135,7 @@ impl Pings {
             });
     }
 
-    /// Takes those who wait for a pong that will not come.
+    /// Takes the promises of pongs that will not come.
     pub(super) fn give_up(&mut self) -> Vec<Promise> {
         let unanswered = self.unanswered.drain(..);
         unanswered.filter_map(|ping| ping.barrier).collect()
@@ -142,11 +143,11 @@ impl Pings {
 }
 
 impl<W: Wire> Outbox<W> {
-    /// Sends a ping behind what was sent before, and waits for its pong.
+    /// Sends a ping behind the messages sent before, and waits for its pong.
     pub(crate) fn confirm(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(), WaitError> {
         let (promise, delivery) = delivery();
         self.begin_numbers();
-        self.let_all_leave();
+        self.write_all_held();
         self.wait_in_line(Outgoing::Barrier(promise), || deadline)
             .map_err(|(kind, _)| match kind {
                 SendErrorKind::Timeout => WaitError::Timeout,
@@ -159,7 +160,7 @@ impl<W: Wire> Outbox<W> {
         })
     }
 
-    /// Sends a ping that keeps the connection alive and measures the way to the peer and back.
+    /// Sends a ping that keeps the connection alive and measures the round-trip time.
     pub(crate) fn send_keepalive(self: &Arc<Self>) {
         self.begin_numbers();
         self.with_queue(|queue, _| {
@@ -171,7 +172,7 @@ impl<W: Wire> Outbox<W> {
         self.write_waiting();
     }
 
-    /// Takes note that the peer ends the connection, or breaks the protocol.
+    /// Records that the peer ends the connection, or breaks the protocol.
     pub(crate) fn note_end(&self) {
         if let Some(pings) = &mut lock(&self.queue).pings {
             pings.note_end();
@@ -184,14 +185,14 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn begin_numbers(&self) {
-        // Random, so that a pong which answers some other ping is not taken for one of these. Drawn
-        // before locking, as that may ask the system.
+        // Random, so that the pong of another ping is not taken for one of these. Drawn before
+        // locking, as that may ask the system.
         let first = random();
         let mut queue = lock(&self.queue);
         queue.pings.get_or_insert_with(|| Pings::from(first));
     }
 
-    /// Takes note of a pong.
+    /// Records a pong.
     pub(crate) fn note_pong(&self, payload: &[u8]) {
         let mut queue = lock(&self.queue);
         let pings = queue.pings.as_mut();
@@ -206,7 +207,7 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Returns what the last answered ping of our own took.
+    /// Returns the round-trip time of the last answered ping.
     pub(crate) fn latency(&self) -> Option<Duration> {
         lock(&self.queue).pings.as_ref()?.latency
     }

@@ -1,4 +1,4 @@
-//! Messages on their way in: admitted, in line, or turned away.
+//! Messages on their way into the queue: admitted, in line, or rejected.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,12 +17,12 @@ use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 /// The number of bytes from which on a cork holds nothing back.
 pub(super) const CORK_FULL: u64 = 32 << 10;
 
-/// A message that did not get in, and why.
+/// A rejected message, and the reason.
 type Rejected = (SendErrorKind, Outgoing);
 
 impl<W: Wire> Outbox<W> {
-    /// Queues something and lets it leave. What a full queue means is said by `overflow`, or else by
-    /// what was set for the connection.
+    /// Queues an entry and lets it leave. If the queue is full, the policy is `overflow`, or else
+    /// that of the connection.
     pub(super) fn send_outgoing(
         self: &Arc<Self>,
         outgoing: Outgoing,
@@ -32,7 +32,7 @@ impl<W: Wire> Outbox<W> {
         self.admit_or_wait(lock(&self.queue), outgoing, overflow, gathering)
     }
 
-    /// Sends a message likewise: straight away, past the queue, if it is alone.
+    /// Sends a message likewise. If it is the only one, it is written directly, past the queue.
     #[inline]
     pub(crate) fn send_message(
         self: &Arc<Self>,
@@ -55,9 +55,9 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Queues a message that leaves with those that the program gives next, when that
-    /// [ends](super::Leaving); but within two milliseconds, however long it takes for the next. A short
-    /// one is encoded at once, if the writer has nothing else to do.
+    /// Queues a message that leaves with the next ones of the program, at the [end](super::Leaving)
+    /// of them, but within two milliseconds, however long the next one takes. A short message is
+    /// encoded at once, if the writer is idle.
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
         let mut queue = lock(&self.queue);
         if !queue.encode_held(&message) {
@@ -68,7 +68,7 @@ impl<W: Wire> Outbox<W> {
         Ok(())
     }
 
-    /// Queues something, and lets it leave unless a cork is to hold it.
+    /// Queues an entry, and lets it leave unless a cork is to hold it.
     #[inline(never)]
     fn admit_or_wait(
         self: &Arc<Self>,
@@ -98,7 +98,7 @@ impl<W: Wire> Outbox<W> {
         Ok(())
     }
 
-    /// Queues a message as [`send_outgoing`](Self::send_outgoing) does, and tells what becomes of it.
+    /// Queues a message as [`send_outgoing`](Self::send_outgoing) does, and returns its delivery.
     pub(crate) fn send_tracked(self: &Arc<Self>, message: Message) -> Result<Delivery, SendError> {
         let (promise, delivery) = delivery();
         let outgoing = Outgoing::Tracked(Box::new((message, promise)));
@@ -106,7 +106,7 @@ impl<W: Wire> Outbox<W> {
         Ok(delivery)
     }
 
-    /// Has a cork of this thread hold what is queued, unless one holds it already.
+    /// Makes a cork of this thread hold the queue, unless a cork holds it already.
     #[inline]
     pub(super) fn hold(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<W>>) {
         let held = std::mem::replace(&mut queue.corked, true);
@@ -116,7 +116,7 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Lets leave what makes room, and queues what found the queue full.
+    /// Makes room by writing, and queues an entry that found the queue full.
     // Not inlined: see `AfterUnlock::run_tasks`.
     #[inline(never)]
     fn retry_full(
@@ -129,11 +129,11 @@ impl<W: Wire> Outbox<W> {
             return Err((kind, outgoing));
         }
         let waits = overflow == Overflow::Wait;
-        // What waits for the socket makes no room now.
+        // Frames that wait for the socket make no room now.
         let may_leave = queue.has_idle_writer() || waits;
         drop(queue);
         if may_leave {
-            self.let_all_leave();
+            self.write_all_held();
         }
         if waits {
             return self.wait_in_line(outgoing, || W::deadline(self.config.write_timeout));
@@ -141,7 +141,7 @@ impl<W: Wire> Outbox<W> {
         self.queue_or_drop(outgoing, overflow)
     }
 
-    /// Queues something without waiting, or does what the policy says.
+    /// Queues an entry without waiting, or does what the policy says.
     fn queue_or_drop(
         self: &Arc<Self>,
         outgoing: Outgoing,
@@ -152,7 +152,7 @@ impl<W: Wire> Outbox<W> {
                 match (kind, overflow) {
                     (SendErrorKind::Full, Overflow::DropOldest) => match queue.drop_oldest() {
                         Some(oldest) => after.give_up(oldest, DeliveryError::Dropped),
-                        // What is being written stays: it is queued beyond the limit.
+                        // The frames being written stay: the entry is queued beyond the limit.
                         None => break,
                     },
                     (SendErrorKind::Full, Overflow::DropNewest) => {
@@ -177,13 +177,14 @@ impl<W: Wire> Outbox<W> {
         outcome
     }
 
-    /// Lets leave what is queued here, and what this thread holds back anywhere.
-    pub(super) fn let_all_leave(self: &Arc<Self>) {
+    /// Lets the messages of this queue leave, and all that this thread holds back.
+    pub(super) fn write_all_held(self: &Arc<Self>) {
         W::uncork();
         self.write_waiting();
     }
 
-    /// Stands in line until there is room, unless nothing can move before this very thread goes on.
+    /// Waits in line until there is room, unless the queue cannot move before this very thread goes
+    /// on.
     pub(super) fn wait_in_line(
         self: &Arc<Self>,
         outgoing: Outgoing,
@@ -218,14 +219,14 @@ impl<W: Wire> Outbox<W> {
             SendErrorKind::Closed
         };
         self.unlock(queue, after);
-        // Those behind may have moved up.
+        // The senders behind may have moved up.
         self.write_waiting();
         turned_away.map_or(Ok(()), |outgoing| Err((kind, outgoing)))
     }
 }
 
-/// Hands the message back.
+/// Makes the error, which hands the message back.
 fn into_error((kind, outgoing): Rejected) -> SendError {
-    // Nobody holds the other end of what is handed back.
+    // The program has no delivery of a message that is handed back.
     SendError::new(kind, outgoing.give_up(DeliveryError::Dropped).0)
 }

@@ -8,10 +8,10 @@ use super::outgoing::Outgoing;
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
 
-/// The message whose fragments leave one after the other, and what of it is still to be taken. Its room
-/// is released with its last fragment.
+/// A message whose fragments leave one after the other, and the part of it that is still to be
+/// taken. Its room is released with its last fragment.
 pub(super) struct Split {
-    /// That of the next fragment (RFC 6455, section 5.4).
+    /// The opcode of the next fragment (RFC 6455, section 5.4).
     opcode: Opcode,
     rest: Bytes,
     weight: u64,
@@ -33,7 +33,7 @@ impl Split {
         }
     }
 
-    /// Takes the next fragment, of at most so many bytes.
+    /// Takes the next fragment, of at most `max_frame` bytes.
     pub(super) fn take(&mut self, max_frame: usize) -> Frame {
         let payload = self.rest.split_to(self.rest.len().min(max_frame));
         let opcode = std::mem::replace(&mut self.opcode, Opcode::Continuation);
@@ -51,7 +51,7 @@ impl Split {
         }
     }
 
-    /// Returns what the message takes of the budget's bytes.
+    /// Returns the bytes that the message takes of the budget.
     pub(super) fn weight(&self) -> u64 {
         self.weight
     }

@@ -1,4 +1,4 @@
-//! Messages that leave in fragments while they are written: their way in.
+//! Messages that leave in fragments while they are written: their way into the queue.
 
 use std::sync::Arc;
 
@@ -13,14 +13,15 @@ use crate::protocol::{Fin, Opcode};
 use crate::{Overflow, SendErrorKind};
 
 impl<W: Wire> Outbox<W> {
-    /// Gives a streamed message its place behind what was sent before, waiting for one at most
-    /// `write_timeout`. One at a time.
+    /// Gives a streamed message its place behind the messages sent before, waiting for one at most
+    /// `write_timeout`. There is one streamed message at a time.
     pub(crate) fn begin_stream(self: &Arc<Self>, opcode: Opcode) -> Result<Stream, SendErrorKind> {
         let begun = self.with_queue(|queue, _| {
             let lane = queue
                 .lane
                 .get_or_insert_with(|| Box::new(StreamLane::new()));
-            // What is not finished now may never be: whoever tries again is to hear of the end.
+            // A message that is unfinished now may never end: a caller that tries again must learn
+            // of the connection's end.
             lane.begin(opcode).ok_or(if queue.life.is_open() {
                 SendErrorKind::Streaming
             } else {
@@ -50,9 +51,9 @@ impl<W: Wire> Outbox<W> {
         self.with_lane(StreamLane::take_over);
     }
 
-    /// Records that nobody writes the streamed message any more.
-    pub(crate) fn let_go_of_stream(&self) {
-        self.with_lane(StreamLane::let_go);
+    /// Records that no thread writes the streamed message any more.
+    pub(crate) fn leave_stream(&self) {
+        self.with_lane(StreamLane::clear_author);
     }
 
     fn with_lane(&self, change: impl FnOnce(&mut StreamLane)) {
@@ -69,7 +70,7 @@ impl<W: Wire> Outbox<W> {
         fin: Fin,
     ) -> Result<(), SendErrorKind> {
         if !self.has_room_for_fragment(&payload) {
-            self.let_all_leave();
+            self.write_all_held();
             self.wait_for_lane(&payload)?;
         }
         let gathering = W::is_gathering();
@@ -94,7 +95,7 @@ impl<W: Wire> Outbox<W> {
         lane.is_none_or(|lane| lane.fits(payload.len() as u64))
     }
 
-    /// Waits until a fragment fits. There is one author, who stands behind nobody.
+    /// Waits until a fragment fits. There is one author, so there is no line.
     fn wait_for_lane(self: &Arc<Self>, payload: &Bytes) -> Result<(), SendErrorKind> {
         let deadline = W::deadline(self.config.write_timeout);
         let bell = Queue::<W>::new_bell();

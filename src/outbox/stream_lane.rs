@@ -11,23 +11,23 @@ use super::frame::{Frame, FrameKind};
 use super::waiting_senders::Bell;
 use crate::protocol::{Fin, Opcode};
 
-/// The streamed messages of a connection, of which at most one is still written to. The place of each
-/// among the others is in the channel; its fragments wait here, within a budget of their own, since
-/// the queue may be full of what waits behind the message.
+/// The streamed messages of a connection, of which at most one is still written by the program. The
+/// place of each among the others is in the channel. Its fragments wait here, within a budget of
+/// their own, because the queue may be full of the messages behind it.
 pub(super) struct StreamLane {
-    /// Those of which the last fragment has not been taken, in the order of their places.
+    /// The messages whose last fragment has not been taken, in the order of their places.
     streams: VecDeque<Fragments>,
     budget: Budget,
     last_number: u64,
     author: Author,
-    /// Wakes the author, while it waits for room.
+    /// The bell that wakes the author, while it waits for room.
     bell: Option<Bell>,
 }
 
-/// The one who writes the newest of them.
+/// The thread that writes the newest of the messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Author {
-    Nobody,
+    None,
     /// The message is about to get its place in the channel.
     Opening,
     Thread(ThreadId),
@@ -37,19 +37,19 @@ enum Author {
 struct Fragments {
     number: u64,
     waiting: VecDeque<(Bytes, Fin)>,
-    /// That of the next one to be taken (RFC 6455, section 5.4).
+    /// The opcode of the next fragment to be taken (RFC 6455, section 5.4).
     opcode: Opcode,
 }
 
-/// One streamed message, as its writer knows it.
+/// One streamed message, for its writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stream {
     number: u64,
 }
 
-/// The bytes of fragments that wait before their author does.
+/// The most bytes of waiting fragments. Beyond it the author waits.
 const BYTES: usize = 64 << 10;
-/// More fragments than that many bytes make.
+/// The most waiting fragments: more than that many bytes usually make.
 const FRAGMENTS: usize = 1 << 10;
 
 impl StreamLane {
@@ -58,15 +58,15 @@ impl StreamLane {
             streams: VecDeque::new(),
             budget: Budget::bounded(BYTES, FRAGMENTS),
             last_number: 0,
-            author: Author::Nobody,
+            author: Author::None,
             bell: None,
         }
     }
 
-    /// Begins a message, unless another one is still written to. Its place must be the next that a
-    /// stream gets, or it must be [withdrawn](Self::withdraw).
+    /// Begins a message, unless another one is still written. It must get the next place of a
+    /// stream in the channel, or be [withdrawn](Self::withdraw).
     pub(super) fn begin(&mut self, opcode: Opcode) -> Option<Stream> {
-        if self.author != Author::Nobody {
+        if self.author != Author::None {
             return None;
         }
         self.author = Author::Opening;
@@ -84,7 +84,7 @@ impl StreamLane {
     /// Takes back a message that got no place.
     pub(super) fn withdraw(&mut self, stream: Stream) {
         self.streams.retain(|other| other.number != stream.number);
-        self.author = Author::Nobody;
+        self.author = Author::None;
     }
 
     /// Records that this thread writes from now on.
@@ -92,9 +92,9 @@ impl StreamLane {
         self.author = Author::Thread(thread::current().id());
     }
 
-    /// Records that nobody writes any more.
-    pub(super) fn let_go(&mut self) {
-        self.author = Author::Nobody;
+    /// Records that no thread writes any more.
+    pub(super) fn clear_author(&mut self) {
+        self.author = Author::None;
     }
 
     pub(super) fn is_written_by_this_thread(&self) -> bool {
@@ -110,7 +110,7 @@ impl StreamLane {
         self.budget.fits(bytes)
     }
 
-    /// Queues a fragment. Returns false if its message was thrown away.
+    /// Queues a fragment. Returns false if its message was discarded.
     pub(super) fn push(&mut self, stream: Stream, payload: Bytes, fin: Fin) -> bool {
         let Some(fragments) = self.streams.back_mut() else {
             return false;
@@ -121,7 +121,7 @@ impl StreamLane {
         self.budget.take(payload.len() as u64);
         fragments.waiting.push_back((payload, fin));
         if fin == Fin::Last {
-            self.let_go();
+            self.clear_author();
         }
         true
     }
@@ -155,7 +155,7 @@ impl StreamLane {
         current.is_some_and(|fragments| fragments.opcode == Opcode::Continuation)
     }
 
-    /// Throws away the message whose turn it is.
+    /// Discards the message whose turn it is.
     pub(super) fn discard(&mut self) {
         if let Some(fragments) = self.streams.pop_front() {
             for (payload, _) in fragments.waiting {
@@ -164,18 +164,19 @@ impl StreamLane {
         }
     }
 
-    /// Gives back the room of fragments that have left. Returns what wakes the author.
+    /// Gives back the room of fragments that have left. Returns the author's bell, if the author
+    /// waits.
     pub(super) fn release(&mut self, bytes: u64, fragments: u64) -> Option<Bell> {
         self.budget.release(bytes, fragments);
         self.bell()
     }
 
-    /// Sets what wakes the author, while it waits.
+    /// Sets the author's bell, while the author waits.
     pub(super) fn set_bell(&mut self, bell: Option<Bell>) {
         self.bell = bell;
     }
 
-    /// Returns what wakes the author, if it waits.
+    /// Returns the author's bell, if the author waits.
     pub(super) fn bell(&self) -> Option<Bell> {
         self.bell.clone()
     }

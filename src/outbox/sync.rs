@@ -31,7 +31,7 @@ mod modelled {
         static ref IS_LATE: AtomicBool = AtomicBool::new(false);
     }
 
-    /// Has all deadlines of a model pass.
+    /// Makes all deadlines of a model pass.
     pub(in crate::outbox) fn let_time_pass() {
         IS_LATE.store(true, Ordering::Release);
     }
@@ -40,7 +40,7 @@ mod modelled {
         deadline.is_some() && IS_LATE.load(Ordering::Acquire)
     }
 
-    /// Waits until notified: whoever lets time pass notifies, too.
+    /// Waits until notified. A model that makes time pass notifies, too.
     pub(in crate::outbox) fn wait<'a, T>(
         condvar: &Condvar,
         guard: MutexGuard<'a, T>,

@@ -6,13 +6,14 @@ use super::budget::Budget;
 use super::outgoing::Outgoing;
 use super::sync::{Arc, Condvar};
 
-/// The senders that wait for room in a queue, in the order in which they came. Each stands there with
-/// its message: a grant moves that into the queue, so nobody needs to run for the order to be kept.
+/// The senders that wait for room in a queue, in the order in which they came. Each waits there
+/// with its message. A grant moves the message into the queue, so the order is kept without running
+/// the sender.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: VecDeque<Waiter>,
     last_ticket: u64,
-    /// What has left the queue since the first became the first.
+    /// The bytes that have left the queue since the first sender became the first.
     left_bytes: u64,
     left_places: u64,
 }
@@ -23,7 +24,7 @@ struct Waiter {
     bell: Bell,
 }
 
-/// Wakes one waiter, which sleeps under the queue's lock. Rung after unlocking.
+/// The bell of one waiting thread, which sleeps under the queue's lock. It is rung after unlocking.
 pub(super) type Bell = Arc<Condvar>;
 
 impl Line {
@@ -31,7 +32,7 @@ impl Line {
         self.waiting.is_empty()
     }
 
-    /// Gets in line. Returns what to know the place again by.
+    /// Joins the line. Returns the ticket of the place.
     pub(super) fn join(&mut self, outgoing: Outgoing, bell: Bell) -> u64 {
         self.last_ticket += 1;
         let ticket = self.last_ticket;
@@ -43,7 +44,7 @@ impl Line {
         ticket
     }
 
-    /// Leaves the line. Returns what stood there, or `None` if room was granted to it.
+    /// Leaves the line. Returns the message at the place, or `None` if it was granted room.
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Outgoing> {
         let place = self.position(ticket)?;
         if place == 0 {
@@ -57,17 +58,17 @@ impl Line {
         self.position(ticket).is_some()
     }
 
-    /// Returns what wakes the first.
+    /// Returns the bell of the first sender.
     pub(super) fn first_bell(&self) -> Option<Bell> {
         self.waiting.front().map(|waiter| Bell::clone(&waiter.bell))
     }
 
-    /// Returns what wakes each of them.
+    /// Returns the bell of each sender.
     pub(super) fn bells(&self) -> impl Iterator<Item = Bell> {
         self.waiting.iter().map(|waiter| Bell::clone(&waiter.bell))
     }
 
-    /// Counts what has left the queue, if anybody sees it.
+    /// Counts what has left the queue, if a sender waits.
     pub(super) fn note_left(&mut self, bytes: u64, places: u64) {
         if self.is_empty() {
             return;
@@ -76,8 +77,9 @@ impl Line {
         self.left_places += places;
     }
 
-    /// Takes out the first if there is room for it, by the limits alone. Or beyond them, once a whole
-    /// queue's worth has left before its eyes: those who never wait may have taken all the room.
+    /// Takes the first message if the limits have room for it. It also does so beyond the limits
+    /// once a whole queue's worth has left since that message became the first: senders that never
+    /// wait may have taken all the room.
     pub(super) fn grant(&mut self, budget: &Budget) -> Option<(Outgoing, Bell)> {
         let first = self.waiting.front()?;
         let overdue = budget.is_worth(self.left_bytes, self.left_places);
@@ -89,7 +91,7 @@ impl Line {
         Some((first.outgoing, first.bell))
     }
 
-    /// Tells whether the first is to be let in beyond the limits.
+    /// Tells whether the first sender is to be admitted beyond the limits.
     pub(super) fn is_overdue(&self, budget: &Budget) -> bool {
         !self.is_empty() && budget.is_worth(self.left_bytes, self.left_places)
     }

@@ -1,4 +1,4 @@
-//! The wire that connections use: a socket, and the background as keeper of the time.
+//! The wire of connections: a socket, and the background that keeps the time.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -20,16 +20,17 @@ pub(crate) struct SocketWire {
 }
 
 thread_local! {
-    /// Names the reading end that this thread drives just now.
+    /// The cork of the reading end that this thread drives now.
     static CORK: RefCell<Option<Arc<Cork<SocketWire>>>> = const { RefCell::new(None) };
-    /// Where that cork is, or 0: it is asked with each message whether it is still the same.
+    /// The address of that cork, or 0: each message compares it.
     static DRIVEN: Cell<usize> = const { Cell::new(0) };
-    /// Holds what this thread gathers from a program's iterator, in this process: a forked child's
-    /// background does not tick for its parent's.
+    /// The cork of the messages that this thread gathers from a program's iterator, in this
+    /// process: the background of a forked child does not tick for its parent's.
     static GATHERED: RefCell<Option<(Process, Arc<Cork<SocketWire>>)>> = const { RefCell::new(None) };
 }
 
-/// Says that this thread drives this reading end from now on. What the one before held leaves.
+/// Makes this thread the driver of a reading end from now on. Messages that the one before held
+/// leave.
 #[inline]
 pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
     let address = cork.map_or(0, |cork| Arc::as_ptr(cork) as usize);
@@ -40,7 +41,7 @@ pub(crate) fn drive_with(cork: Option<&Arc<Cork<SocketWire>>>) {
 
 #[inline(never)]
 fn drive_anew(cork: Option<&Arc<Cork<SocketWire>>>) {
-    // While the thread ends, the thread-local may be gone: it drives with no cork then.
+    // While the thread ends, the thread-local may be gone. The thread then drives without a cork.
     let before = CORK.try_with(|current| {
         let is_same = current.borrow().as_ref().map(Arc::as_ptr) == cork.map(Arc::as_ptr);
         if is_same {
@@ -54,12 +55,12 @@ fn drive_anew(cork: Option<&Arc<Cork<SocketWire>>>) {
     }
 }
 
-/// Lets leave what this thread has sent, before it blocks.
+/// Lets the messages leave that this thread has sent, before it blocks.
 pub(crate) fn uncork_thread() {
     SocketWire::uncork();
 }
 
-/// Lets leave what this thread has sent to leave together, when dropped.
+/// A guard. Its drop lets the messages leave that this thread has sent together.
 pub(crate) struct Leaving;
 
 impl Drop for Leaving {
@@ -70,8 +71,8 @@ impl Drop for Leaving {
     }
 }
 
-/// Returns the cork of the reading end that this thread drives. It is gone while the thread ends; then
-/// nothing is held back.
+/// Returns the cork of the reading end that this thread drives. It is gone while the thread ends;
+/// then nothing is held back.
 fn driven() -> Option<Arc<Cork<SocketWire>>> {
     CORK.try_with(|cork| cork.borrow().clone()).ok().flatten()
 }
@@ -85,8 +86,8 @@ impl Wire for SocketWire {
         self.socket.flush()
     }
 
-    fn is_worn_out(&self) -> bool {
-        self.socket.is_worn_out()
+    fn nears_key_limit(&self) -> bool {
+        self.socket.nears_key_limit()
     }
 
     fn is_own(&self) -> bool {
@@ -102,14 +103,14 @@ impl Wire for SocketWire {
             Rest::Sent => self.socket.hang_up(),
             Rest::Discarded => self.socket.cut(),
         }
-        // Who reads may wait for memory instead.
+        // The reading thread may wait for memory instead.
         held::wake(self.id);
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
         let resumed = Arc::clone(outbox) as Arc<dyn Resume>;
         if self.timer.watch(&self.socket, resumed).is_err() {
-            // Nobody would ever write on: the connection is lost.
+            // No thread would ever write on, so the connection is lost.
             self.socket.cut();
         }
     }
@@ -139,7 +140,7 @@ impl Wire for SocketWire {
         });
         match gathered {
             Ok(cork) => cork.hold(outbox),
-            Err(_) => outbox.let_go(),
+            Err(_) => outbox.write_held(),
         }
     }
 

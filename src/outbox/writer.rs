@@ -1,4 +1,5 @@
-//! What encodes and writes: [`Writer`], a value. Whoever holds it writes, and nobody else (L2).
+//! The encoder and writer of frames: [`Writer`], a value. Only the thread that holds it writes
+//! (L2).
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -14,42 +15,41 @@ use crate::Message;
 use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 use crate::record::error;
 
-/// The writing end of a wire. It is taken from the queue, written with while no lock is held, and put
-/// back.
+/// The writing end of a wire. It is taken from the queue, used without a lock, and put back.
 pub(super) struct Writer<W> {
     wire: Arc<W>,
     encoder: Encoder,
-    /// What was taken from the queue and is not encoded yet.
+    /// The frames that were taken from the queue and are not encoded yet.
     batch: VecDeque<Frame>,
-    /// Encoded frames, of which so many bytes are written.
+    /// The encoded frames, and the number of their bytes that are written.
     encoded: Vec<u8>,
     written: usize,
-    /// Follows what is encoded. Apart, as most connections never have one.
+    /// The large payload behind the encoded frames. Boxed, as most connections never have one.
     large: Option<Box<Large>>,
     /// The frames whose last byte the kernel has not taken.
     unsent: VecDeque<Unsent>,
-    /// Whether the wire has something to say of its own accord.
-    owes: bool,
-    /// Payloads that are used up. They are dropped where no lock is held.
+    /// The flag that the wire has bytes of its own to write.
+    needs_flush: bool,
+    /// Used payloads. They are dropped where no lock is held.
     spent: Vec<Bytes>,
 }
 
-/// A payload from this size on is not copied behind its header.
+/// The length from which on a payload is not copied behind its header.
 pub(super) const MIN_UNCOPIED: usize = 16 << 10;
-/// A large payload that must be masked is masked so many bytes at a time.
+/// The number of bytes that are masked at a time of a large payload.
 const STEP: usize = 64 << 10;
 
 /// The most bytes that are kept for the next message.
 const MAX_KEPT_CAPACITY: usize = 64;
 
-/// A payload that leaves from where it lies; masked, a step at a time.
+/// A payload that leaves without a copy or, if it must be masked, in steps.
 struct Large {
     payload: Bytes,
     taken: usize,
     key: Option<MaskKey>,
 }
 
-/// What is left of a frame, and what its end releases.
+/// The rest of a frame, and what its end releases.
 struct Unsent {
     left: usize,
     kind: FrameKind,
@@ -63,7 +63,7 @@ impl Unsent {
     }
 }
 
-/// What has become of a message that has not left in one write.
+/// The result of a message that has not left in one write.
 pub(super) type Partly = (io::Result<()>, Written);
 
 impl<W: Wire> Writer<W> {
@@ -76,36 +76,36 @@ impl<W: Wire> Writer<W> {
             written: 0,
             large: None,
             unsent: VecDeque::new(),
-            owes: false,
+            needs_flush: false,
             spent: Vec::new(),
         }
     }
 
-    /// Takes what is to be written next, and leaves it to the next write to encode it.
+    /// Takes the next frame, which the next write encodes.
     pub(super) fn push(&mut self, frame: Frame) {
         self.batch.push_back(frame);
     }
 
-    /// Makes room for as many frames.
+    /// Makes room for this number of frames.
     pub(super) fn reserve(&mut self, frames: usize) {
         self.batch.reserve(frames);
         self.unsent.reserve(frames);
         self.spent.reserve(frames);
     }
 
-    /// Has what the wire owes leave with what is written next.
+    /// Lets the wire's own bytes leave with the next write.
     pub(super) fn flush_wire(&mut self) {
-        self.owes = true;
+        self.needs_flush = true;
     }
 
-    /// Tells whether all it was given is with the kernel.
+    /// Tells whether everything it was given is with the kernel.
     pub(super) fn is_done(&self) -> bool {
-        self.batch.is_empty() && self.unsent.is_empty() && !self.owes
+        self.batch.is_empty() && self.unsent.is_empty() && !self.needs_flush
     }
 
     /// Tells whether the wire will soon take no more.
-    pub(super) fn is_worn_out(&self) -> bool {
-        self.wire.is_worn_out()
+    pub(super) fn nears_key_limit(&self) -> bool {
+        self.wire.nears_key_limit()
     }
 
     /// Tells whether the wire is this process's.
@@ -113,7 +113,7 @@ impl<W: Wire> Writer<W> {
         self.wire.is_own()
     }
 
-    /// Encodes a message of one frame behind what is encoded.
+    /// Encodes a message of one frame behind the encoded frames.
     #[inline]
     pub(super) fn encode_message(&mut self, message: &Message, weight: u64) {
         let (start, opcode) = (self.encoded.len(), Opcode::of(message));
@@ -127,7 +127,8 @@ impl<W: Wire> Writer<W> {
     /// Writes once, without blocking, and counts what that releases.
     ///
     /// # Errors
-    /// `WouldBlock` where the socket takes no more just now; any other is the end of the sending.
+    /// `WouldBlock` if the socket takes no more just now. Any other error is the end of the
+    /// sending.
     pub(super) fn write(&mut self, written: &mut Written) -> io::Result<()> {
         self.encode_batch();
         let length = self.write_encoded()?;
@@ -135,11 +136,11 @@ impl<W: Wire> Writer<W> {
         Ok(())
     }
 
-    /// Writes a message that nothing is before, in one frame, and returns the frame's length. The payload
-    /// stays with the caller, unless it is large.
+    /// Writes a message that is the only one, in one frame, and returns the frame's length. The
+    /// payload stays with the caller, unless it is large.
     ///
     /// # Errors
-    /// What has become of it if it has not left whole.
+    /// The result, if the message has not left whole.
     #[inline]
     pub(super) fn write_whole(
         &mut self,
@@ -154,7 +155,7 @@ impl<W: Wire> Writer<W> {
         }
     }
 
-    /// Keeps what is left of a message of which not all was written.
+    /// Keeps the rest of a message of which not all was written.
     #[inline(never)]
     fn keep_rest(&mut self, result: io::Result<usize>, left: usize, weight: u64) -> Partly {
         self.unsent.push_back(Unsent::message(left, weight));
@@ -163,12 +164,13 @@ impl<W: Wire> Writer<W> {
         (result, written)
     }
 
-    /// Takes a message whose writing has panicked, to be counted among those that are not sent.
+    /// Takes a message whose writing has panicked, to be counted among those that were not sent.
     pub(super) fn take_lost(&mut self, weight: u64) {
         self.unsent.push_back(Unsent::message(0, weight));
     }
 
-    /// Writes what is encoded, or else what the wire owes. Returns how many bytes of frames have left.
+    /// Writes the encoded bytes, or else the wire's own. Returns how many bytes of frames have
+    /// left.
     #[inline]
     fn write_encoded(&mut self) -> io::Result<usize> {
         if self.large.is_some() || self.encoded.is_empty() {
@@ -180,7 +182,7 @@ impl<W: Wire> Writer<W> {
         Ok(length)
     }
 
-    /// Writes where there is something uncopied, or nothing encoded.
+    /// Writes if there is a large payload, or nothing encoded.
     #[inline(never)]
     fn write_parts(&mut self) -> io::Result<usize> {
         if self.encoded.is_empty() {
@@ -193,7 +195,7 @@ impl<W: Wire> Writer<W> {
         };
         if encoded.is_empty() && uncopied.is_empty() {
             self.wire.flush()?;
-            self.owes = false;
+            self.needs_flush = false;
             return Ok(0);
         }
         let parts = [IoSlice::new(encoded), IoSlice::new(uncopied)];
@@ -215,8 +217,8 @@ impl<W: Wire> Writer<W> {
     /// Counts encoded bytes that the wire has taken.
     #[inline]
     fn note_written(&mut self, length: usize) {
-        // What the wire owed has left with it.
-        self.owes = false;
+        // The wire's own bytes have left with it.
+        self.needs_flush = false;
         self.written += length;
         if self.written == self.encoded.len() {
             self.encoded.clear();
@@ -224,7 +226,7 @@ impl<W: Wire> Writer<W> {
         }
     }
 
-    /// Counts bytes of the large payload, and gives it up once all of it is taken.
+    /// Counts written bytes of the large payload, and gives it up once all of it is taken.
     fn take_uncopied(&mut self, length: usize) {
         if let Some(large) = &mut self.large {
             large.taken += length;
@@ -235,7 +237,7 @@ impl<W: Wire> Writer<W> {
         }
     }
 
-    /// Encodes what was taken from the queue.
+    /// Encodes the frames that were taken from the queue.
     fn encode_batch(&mut self) {
         while let Some(mut frame) = self.batch.pop_front() {
             let left = self.encode(frame.opcode, frame.fin, &mut frame.payload);
@@ -272,8 +274,8 @@ impl<W: Wire> Writer<W> {
         header + length
     }
 
-    /// Takes the next step of a payload that must be masked into the encoded bytes: the payload
-    /// itself is shared, and is never touched.
+    /// Masks the next step of a payload into the encoded bytes. The payload itself is shared, and
+    /// is never changed.
     fn mask_next_step(&mut self) {
         let Some(large) = &mut self.large else { return };
         let Some(key) = large.key else { return };
@@ -283,7 +285,7 @@ impl<W: Wire> Writer<W> {
         large.taken += step.len();
     }
 
-    /// Counts `length` bytes off, and what they release.
+    /// Counts `length` written bytes, and what they release.
     fn count_off(&mut self, mut length: usize, written: &mut Written) {
         written.length += length as u64;
         while let Some(mut frame) = self.unsent.pop_front() {
@@ -296,9 +298,9 @@ impl<W: Wire> Writer<W> {
         }
     }
 
-    /// Gives all memory back but that of a short message. What a connection keeps at rest, many keep;
-    /// and whoever sends to one after the other finds the memory of the last for the next, near in the
-    /// caches.
+    /// Frees all memory but that of a short message. Many connections keep at rest what one keeps.
+    /// And a thread that sends to one after the other finds the memory of the last for the next,
+    /// near in the caches.
     #[inline]
     pub(super) fn rest(&mut self) {
         if self.encoded.capacity() > MAX_KEPT_CAPACITY {
@@ -310,7 +312,7 @@ impl<W: Wire> Writer<W> {
         }
     }
 
-    /// Throws away what it holds, and returns what that releases.
+    /// Discards its frames, and returns what that releases.
     pub(super) fn discard(&mut self) -> Written {
         let mut discarded = Written::default();
         self.count_off(usize::MAX, &mut discarded);
@@ -323,11 +325,11 @@ impl<W: Wire> Writer<W> {
         self.spent.extend(large.map(|large| large.payload));
         self.encoded = Vec::new();
         self.written = 0;
-        self.owes = false;
+        self.needs_flush = false;
         discarded
     }
 
-    /// Gives out the payloads that are used up, to be [disposed](dispose) of where no lock is held.
+    /// Moves the used payloads out, to be [disposed](dispose) of where no lock is held.
     pub(super) fn take_spent(&mut self, spent: &mut Vec<Bytes>) {
         if !self.spent.is_empty() {
             spent.append(&mut self.spent);
@@ -352,8 +354,8 @@ pub(super) fn dispose<T>(payload: T) {
     guarded(|| drop(payload));
 }
 
-/// Drops. What a payload's owner throws then must neither end this thread, which may be anybody's, nor
-/// meet the next one's.
+/// Runs a drop. A panic of a payload's owner must neither end this thread, which may be any thread,
+/// nor meet the panic of the next owner.
 fn guarded(drop: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(drop)) {
         error!("a payload panicked when it was dropped");

@@ -7,7 +7,7 @@ use crate::record::Foreign;
 /// The longest reason: a control frame's payload less the code (RFC 6455, section 5.5).
 pub(crate) const MAX_REASON: usize = 123;
 
-/// Holds a Close frame's code and reason.
+/// The code and the reason of a Close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CloseFrame {
     pub(crate) code: CloseCode,
@@ -16,7 +16,7 @@ pub(crate) struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// Makes a frame of a text of our own, cut off at the end of the last character that fits.
+    /// Makes a frame with a reason of our own, cut off at the end of the last character that fits.
     pub(crate) fn cut_to_fit(code: CloseCode, reason: &str) -> Self {
         let end = (0..=reason.len().min(MAX_REASON)).rfind(|at| reason.is_char_boundary(*at));
         let reason = reason[..end.unwrap_or(0)].to_owned();
@@ -31,7 +31,7 @@ impl CloseFrame {
         payload
     }
 
-    /// Reads a payload; an empty one carries no code.
+    /// Reads a payload. An empty one carries no code.
     ///
     /// # Errors
     /// 1002 for half a code or one that may not be sent, 1007 for a reason that is not UTF-8.
@@ -53,7 +53,7 @@ impl CloseFrame {
     }
 }
 
-/// Says which code came that may not, and with which reason.
+/// Makes the violation of a Close with a code that may not be sent, with the code and the reason.
 fn unsendable(code: CloseCode, reason: &[u8]) -> Violation {
     let mut what = format!("a close code that may not be sent: {code}");
     if !reason.is_empty() {

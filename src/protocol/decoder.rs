@@ -11,48 +11,48 @@ use super::{CloseFrame, Event, Limits, Role, Violation};
 use crate::Message;
 use crate::buffer_pool::LARGE;
 
-/// The length from which on a payload is not copied, in bytes. It keeps all the buffer that it came in
-/// from being used again, which is four times as much at most.
+/// The length from which on a payload is not copied, in bytes. Such a payload keeps its whole read
+/// buffer in use, which is four times as long at most.
 const SPLIT_OFF: u64 = LARGE as u64 / 4;
 
-/// The longest frame that is waited for in the read buffer, in bytes, header included.
+/// The longest frame that is completed in the read buffer, in bytes, header included.
 const AWAITED: u64 = LARGE as u64 / 2;
 
-/// Decodes what the peer sends, and judges it: each violation at the first whole header, or the
-/// first byte of text, that shows it.
+/// A decoder of the peer's bytes, which judges them too: it finds each violation at the first whole
+/// header, or the first byte of text, that shows it.
 ///
-/// The caller asks [`next`](Self::next) until it has no more events, [grows](Self::grow) the message
-/// that comes if that [wants](Self::wanted) it and asks again, or else appends what it receives to
-/// [`spare`](Self::spare), and so on.
+/// The caller calls [`next`](Self::next) until there are no more events. If the next message
+/// [wants](Self::wanted) memory, the caller [grows](Self::grow) it and calls `next` again.
+/// Otherwise it appends received bytes to [`spare`](Self::spare), and so on.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     role: Role,
     limits: Limits,
-    /// The longest payload that is within the limits, and copied, in bytes.
+    /// The longest payload, in bytes, that is within the limits and is copied.
     longest_copied: usize,
     input: ReadBuffer,
     payloads: Payloads,
-    /// What has come of the frame that the read buffer begins with, and that is a whole message.
+    /// The part that has come of a frame in the read buffer that is a whole message.
     begun: Option<Begun>,
-    /// The message of which a part has come, where it does not wait in the read buffer.
+    /// The message of which a part has come, unless it is completed in the read buffer.
     assembly: Option<Assembly>,
-    /// Bytes of payload that have come of messages which did not come whole at once.
+    /// The number of bytes of payload received of messages that did not come whole at once.
     payload: u64,
-    /// Whether that message, or the next one, is asked for in chunks.
+    /// The flag that this message, or the next one, is asked for in chunks.
     is_streaming: bool,
     has_ended: bool,
 }
 
-/// What of a frame in the read buffer has been looked at.
+/// The part of a frame in the read buffer that has been unmasked and checked.
 #[derive(Debug, Default)]
 struct Begun {
-    /// How much of the payload is unmasked and checked.
+    /// The number of bytes of payload that are unmasked and checked.
     done: usize,
     utf8: Utf8Progress,
 }
 
 impl Begun {
-    /// Says that all of the frame was unmasked.
+    /// Makes the value for a frame that was unmasked to its end.
     fn all_of(header: &Header) -> Self {
         Self {
             done: header.length as usize,
@@ -81,8 +81,8 @@ impl Decoder {
         }
     }
 
-    /// Returns the `Vec` that the next received bytes are to be appended to, with spare capacity
-    /// for them. What it already holds must stay as it is.
+    /// Returns the `Vec` for the next received bytes, with spare capacity for them. The caller
+    /// appends to it and leaves its contents as they are.
     ///
     /// It is the read buffer, or the payload itself while much of a frame is missing, so that a
     /// large message is never copied.
@@ -91,7 +91,7 @@ impl Decoder {
             self.input.clear();
         }
         if !self.input.is_full() {
-            // The wait may be long, and a connection at rest holds nothing that it does not need.
+            // The wait may be long, and a connection at rest holds no memory that it does not need.
             self.payloads.clear();
         }
         match &mut self.assembly {
@@ -104,13 +104,14 @@ impl Decoder {
         }
     }
 
-    /// Tells whether the last received bytes have filled the read buffer: there is probably more.
+    /// Tells whether the last received bytes have filled the read buffer, so that there is probably
+    /// more.
     pub(crate) fn is_full(&self) -> bool {
         self.input.is_full()
     }
 
-    /// Returns how many bytes of memory the message that comes must have before more of it can be taken;
-    /// `None` where it has enough. Asked when `next` returned `None`.
+    /// Returns how many bytes of memory the next message must have before more of it can be taken;
+    /// `None` if it has enough. To be called when `next` has returned `None`.
     pub(crate) fn wanted(&self) -> Option<usize> {
         let assembly = self.assembly.as_ref()?;
         let unread = self.input.unread().len();
@@ -120,18 +121,18 @@ impl Decoder {
             .flatten()
     }
 
-    /// Gives the message that comes the memory that it [wants](Self::wanted).
+    /// Gives the next message the memory that it [wants](Self::wanted).
     ///
     /// # Errors
-    /// 1009 where the system has none.
+    /// 1009 if the system has no memory.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Violation> {
         self.assembly
             .as_mut()
             .map_or(Ok(()), |assembly| assembly.grow(bytes))
     }
 
-    /// Decodes the next event, or returns `None` if that needs more bytes, or more memory. After a Close or an
-    /// error nothing more is decoded.
+    /// Decodes the next event, or returns `None` if more bytes or more memory are needed. After a
+    /// Close or an error nothing more is decoded.
     ///
     /// # Errors
     /// 1002, 1007 or 1009: the peer broke the protocol.
@@ -143,8 +144,8 @@ impl Decoder {
         next
     }
 
-    /// Decodes the next event if that is a message which is there as most are: whole, in one frame, behind
-    /// a whole one, short and legal. Whatever else comes is left to [`next`](Self::next).
+    /// Decodes the next event if it is a message of the usual form: whole, in one frame, behind a
+    /// whole one, short and legal. All other events are left to [`next`](Self::next).
     #[inline(always)]
     pub(crate) fn next_whole_message(&mut self) -> Option<Message> {
         let is_special = self.is_streaming | self.has_ended;
@@ -167,13 +168,14 @@ impl Decoder {
         copied.ok()
     }
 
-    /// Tells whether a whole frame is there, so that `next` probably has an event without more bytes.
+    /// Tells whether a whole frame has come, so that `next` probably has an event without more
+    /// bytes.
     pub(crate) fn has_whole_frame(&self) -> bool {
         Header::is_whole(self.input.unread())
     }
 
-    /// Asks for the next message, or the one that has come in part, in chunks, as they come and
-    /// without limits of size. One that is there already may still come whole.
+    /// Asks for the next message, or for the one that has come in part, in chunks, as they come and
+    /// without limits of size. A message that has come already may still be returned whole.
     pub(crate) fn stream(&mut self) {
         self.is_streaming = true;
     }
@@ -183,31 +185,31 @@ impl Decoder {
         self.is_streaming
     }
 
-    /// Takes the memory of a chunk that is used up, to receive the next one into.
+    /// Takes back the memory of a used chunk, to receive the next one into.
     pub(crate) fn reuse(&mut self, bytes: Vec<u8>) {
         if let Some(assembly) = &mut self.assembly {
             assembly.reuse(bytes);
         }
     }
 
-    /// Tells whether something has begun to come and is not complete. Asked when `next` returned
-    /// `None`.
+    /// Tells whether anything has begun to come and is not complete. To be called when `next` has
+    /// returned `None`.
     pub(crate) fn is_mid_message(&self) -> bool {
         self.assembly.is_some() || !self.input.unread().is_empty()
     }
 
-    /// Tells whether a message has begun to come and is not complete, asked likewise.
+    /// Tells whether a message has begun to come and is not complete. To be called likewise.
     pub(crate) fn has_begun_message(&self) -> bool {
         self.assembly.is_some() || self.begun.is_some()
     }
 
-    /// Returns how many bytes of payload have come of messages that did not come whole at once:
-    /// what control frames and headers bring is not counted.
+    /// Returns how many bytes of payload have been received of messages that did not come whole at
+    /// once. Control frames and headers do not count.
     pub(crate) fn payload(&self) -> u64 {
         self.payload
     }
 
-    /// Gives up what has come. Nothing more is decoded.
+    /// Discards the input. Nothing more is decoded.
     #[inline(never)]
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
@@ -281,7 +283,7 @@ impl Decoder {
         })
     }
 
-    /// Takes out what has come of a message that is asked for in chunks.
+    /// Takes the bytes that have come of a message that is asked for in chunks.
     fn chunk(&mut self) -> Result<Option<Event>, Violation> {
         let Some(assembly) = &mut self.assembly else {
             return Ok(None);
@@ -306,8 +308,8 @@ impl Decoder {
         }))
     }
 
-    /// RFC 6455 5.4: a message's first frame has its opcode, the others are continuations, and
-    /// messages MUST NOT be interleaved.
+    /// Judges the order of frames. RFC 6455 5.4: a message's first frame has its opcode, the others
+    /// are continuations, and messages MUST NOT be interleaved.
     fn judge_order(&self, header: &Header) -> Result<(), Violation> {
         let is_continuation = header.opcode == Opcode::Continuation;
         match (&self.assembly, is_continuation) {
@@ -317,7 +319,8 @@ impl Decoder {
         }
     }
 
-    /// RFC 6455 10.4: the sizes of frames and of reassembled messages SHOULD be limited.
+    /// Judges the size of a frame. RFC 6455 10.4: the sizes of frames and of reassembled messages
+    /// SHOULD be limited.
     fn judge_size(&self, header: &Header) -> Result<(), Violation> {
         if self.is_streaming {
             return Ok(());
@@ -361,7 +364,8 @@ impl Decoder {
         header.size as u64 + header.length <= self.input.unread().len() as u64
     }
 
-    /// Unmasks and checks what has come of a frame that stays in the read buffer until it is whole.
+    /// Unmasks and checks the bytes that have come of a frame that stays in the read buffer until
+    /// it is whole.
     ///
     /// # Errors
     /// 1007 as soon as a text holds a byte that cannot be right.
@@ -379,7 +383,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes a frame that is a whole message, of which a part may have been looked at before.
+    /// Takes a frame that is a whole message, of which a part may be unmasked and checked already.
     fn complete_message(&mut self, header: &Header) -> Result<Event, Violation> {
         let Some(Begun { done, .. }) = self.begun.take() else {
             return self.take_message(header, 0);
@@ -412,7 +416,7 @@ impl Decoder {
     /// Takes a whole control frame.
     ///
     /// # Errors
-    /// 1009 where there is no memory.
+    /// 1009 if there is no memory.
     fn take_payload(&mut self, header: &Header) -> Result<Vec<u8>, Violation> {
         self.input.take(header.size);
         let payload = self.input.take(header.length as usize);
@@ -430,7 +434,7 @@ impl Decoder {
             .begin_frame(header);
     }
 
-    /// Masks anew what was looked at of a message that is to come in chunks after all.
+    /// Masks the bytes again that were unmasked of a message which is now asked for in chunks.
     fn forget_look(&mut self, header: &Header) {
         let Some(Begun { done, .. }) = self.begun.take() else {
             return;
@@ -442,11 +446,11 @@ impl Decoder {
     }
 }
 
-/// What servers do whose handler fails and which know no WebSockets behind it.
+/// The violation of a server whose handler fails and whose HTTP layer knows nothing of WebSockets.
 const HTTP_RESPONSE: &str = "the server wrote an HTTP response into the open WebSocket";
 
-/// Unmasks a payload that has come whole, but for the first `done` bytes, checks it and copies it. So many
-/// bytes have come behind it.
+/// Unmasks all but the first `done` bytes of a whole payload, checks and copies it. `behind` bytes
+/// have come after it.
 #[inline(always)]
 fn copy_message(
     payloads: &mut Payloads,
@@ -465,7 +469,7 @@ fn copy_message(
     })
 }
 
-/// Makes the event of a message that is complete, of its memory.
+/// Makes the event of a complete message from the message's own memory.
 fn message(is_text: bool, payload: Bytes) -> Result<Event, Violation> {
     Ok(Event::Message(if is_text {
         Message::Text(utf8::text(payload)?)

@@ -2,7 +2,7 @@
 
 use super::{Fin, MaskKey, Opcode, Role};
 
-/// Makes frames.
+/// An encoder of frames.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     role: Role,
@@ -31,8 +31,8 @@ impl Encoder {
         }
     }
 
-    /// Appends the header of a frame whose payload the caller lets follow, masked with the key if
-    /// there is one.
+    /// Appends the header of a frame whose payload the caller appends, masked with the returned key
+    /// if there is one.
     #[inline]
     pub(crate) fn encode_header(
         &self,
@@ -54,7 +54,7 @@ fn append_header(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, length: u64, key: 
     let first = opcode as u8 | if fin == Fin::Last { 0x80 } else { 0 };
     let masked = if key.is_some() { 0x80 } else { 0 };
     if let (0..126, Some(key)) = (length, key) {
-        // The common case in one piece.
+        // The common case in one step.
         let [a, b, c, d] = key.as_bytes();
         return out.extend_from_slice(&[first, masked | length as u8, a, b, c, d]);
     }

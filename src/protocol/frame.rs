@@ -1,6 +1,6 @@
 //! Frame headers (RFC 6455, section 5.2): the only file here that names tungstenite.
 //!
-//! Headers are read by hand: tungstenite's way to read one calls the program's logger, five times a
+//! Headers are read by hand: tungstenite's own reading calls the program's logger, five times a
 //! frame, and a logger may panic. A test compares the two.
 
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -11,7 +11,7 @@ use crate::Message;
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const MAX_CONTROL_PAYLOAD: u64 = 125;
 
-/// Names what a frame carries.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Continuation = 0,
@@ -35,7 +35,7 @@ impl Opcode {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
     }
 
-    /// Returns `None` for a reserved opcode.
+    /// Makes an opcode from tungstenite's, or returns `None` for a reserved one.
     fn from_wire(opcode: OpCode) -> Option<Self> {
         Some(match opcode {
             OpCode::Data(Data::Continue) => Self::Continuation,
@@ -48,7 +48,7 @@ impl Opcode {
         })
     }
 
-    /// Tells how tungstenite calls it.
+    /// Returns tungstenite's opcode.
     #[cfg(test)]
     pub(super) fn to_wire(self) -> OpCode {
         match self {
@@ -62,21 +62,21 @@ impl Opcode {
     }
 }
 
-/// Holds the header of a frame that came, legal as far as the header alone can tell.
+/// The header of a received frame, legal as far as the header alone shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) opcode: Opcode,
     pub(super) is_final: bool,
     pub(super) key: Option<MaskKey>,
-    /// Bytes of payload that follow.
+    /// The number of bytes of payload that follow.
     pub(super) length: u64,
-    /// Bytes that the header itself takes.
+    /// The number of bytes of the header itself.
     pub(super) size: usize,
 }
 
 impl Header {
-    /// Reads the header of a whole message, where `bytes` begin with one in the form that most have: one
-    /// frame of at most 64 KiB, all of which is there. `None` says nothing about other forms.
+    /// Reads the header of a whole message if `bytes` begin with one of the usual form: one frame
+    /// of at most 64 KiB that has come whole. `None` says nothing about other forms.
     #[inline]
     pub(super) fn of_whole_message(bytes: &[u8], role: Role) -> Option<Self> {
         let &[first, second, ..] = bytes else {
@@ -125,7 +125,7 @@ impl Header {
     /// Reads the header that `bytes` begin with, or returns `None` if its end has not come.
     ///
     /// # Errors
-    /// 1002 for a header that no frame to this side may have.
+    /// 1002 for a header that a frame to this side may not have.
     #[inline(never)]
     pub(super) fn parse(
         bytes: &[u8],
@@ -157,8 +157,8 @@ impl Header {
         Ok(Some(header))
     }
 
-    /// RFC 6455 5.1: a server MUST close on an unmasked frame, unless the program says otherwise, a
-    /// client on a masked one.
+    /// Judges the mask. RFC 6455 5.1: a server MUST close on an unmasked frame, unless the program
+    /// allows it, and a client on a masked one.
     fn judge_mask(&self, role: Role, accept_unmasked: bool) -> Result<(), Violation> {
         match (role, self.key.is_some()) {
             (Role::Server, false) if accept_unmasked => Ok(()),
@@ -185,7 +185,7 @@ impl Header {
 
 const RESERVED_OPCODE: Violation = Violation::protocol("a reserved opcode");
 
-/// Splits off the length: the form itself, or two or eight bytes behind it.
+/// Splits off the length, which is the form itself, or two or eight bytes behind it.
 fn split_length(form: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
     Some(match form {
         126 => {
@@ -213,7 +213,7 @@ fn is_whole_and_long(form: u8, mask: usize, rest: &[u8]) -> bool {
         .is_some_and(|(length, rest)| rest.len() >= mask && (rest.len() - mask) as u64 >= length)
 }
 
-/// Splits off the mask's key, where there is one.
+/// Splits off the mask's key, if there is one.
 fn split_key(is_masked: bool, rest: &[u8]) -> Option<(Option<MaskKey>, &[u8])> {
     if !is_masked {
         return Some((None, rest));
@@ -222,7 +222,7 @@ fn split_key(is_masked: bool, rest: &[u8]) -> Option<(Option<MaskKey>, &[u8])> {
     Some((Some(MaskKey::from(*key)), rest))
 }
 
-/// RFC 6455 5.2: reserved bits MUST be 0 unless an extension gives them a meaning.
+/// Judges the reserved bits. RFC 6455 5.2: they MUST be 0 unless an extension gives them a meaning.
 fn judge_reserved_bits(first: u8) -> Result<(), Violation> {
     if first & 0x70 != 0 {
         return Err(Violation::protocol("a reserved bit is set"));
@@ -230,7 +230,8 @@ fn judge_reserved_bits(first: u8) -> Result<(), Violation> {
     Ok(())
 }
 
-/// RFC 6455 5.2: the length MUST have the shortest of its forms, and its highest bit MUST be 0.
+/// Judges the form of the length. RFC 6455 5.2: it MUST be the shortest, and the highest bit of the
+/// length MUST be 0.
 fn judge_length_form(form: u8, length: u64) -> Result<(), Violation> {
     let shortest = match length {
         0..126 => length as u8,
@@ -246,7 +247,7 @@ fn judge_length_form(form: u8, length: u64) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Names a frame's place in its message (RFC 6455, section 5.4).
+/// The place of a frame in its message (RFC 6455, section 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fin {
     /// More fragments follow.
@@ -330,7 +331,7 @@ mod tests {
                 assert_eq!(ours.opcode.to_wire(), theirs.opcode, "{bytes:x?}");
                 assert_eq!(ours.key.map(MaskKey::as_bytes), theirs.mask, "{bytes:x?}");
             }
-            // What is illegal is none of tungstenite's business, but it is whole.
+            // tungstenite does not judge illegal frames, but this one is whole.
             (Err(violation), Ok(Some(_))) => assert_ne!(violation, RESERVED_OPCODE),
             (ours, theirs) => panic!("{bytes:x?}: {ours:?}, {theirs:?}"),
         }

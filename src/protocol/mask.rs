@@ -2,7 +2,7 @@
 
 use crate::random::random;
 
-/// Holds the key that a frame's payload is masked with. Masking twice unmasks.
+/// The key that a frame's payload is masked with. Masking twice unmasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MaskKey([u8; 4]);
 
@@ -33,7 +33,7 @@ impl MaskKey {
         mask(&mut out[start..], key);
     }
 
-    /// Turns the key so that it begins with the byte that is due at `position`.
+    /// Rotates the key so that it begins with the byte for `position`.
     fn rotated(self, position: usize) -> [u8; 4] {
         let turn = 8 * (position % 4) as u32;
         u32::from_le_bytes(self.0).rotate_right(turn).to_le_bytes()
@@ -46,7 +46,7 @@ impl From<[u8; 4]> for MaskKey {
     }
 }
 
-/// Bytes that are masked in one go: as many as make the loop around them cheap.
+/// The number of bytes that are masked in one step: enough to make the loop around them cheap.
 const BLOCK: usize = 128;
 
 #[inline]
@@ -59,8 +59,8 @@ fn mask(bytes: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// Masks as many whole blocks as there are, and returns the rest. As their length is known, the
-/// compiler makes vector instructions of it.
+/// Masks all whole blocks, and returns the rest. As the length of a block is known, the compiler
+/// makes vector instructions of it.
 #[inline(always)]
 fn mask_blocks<const N: usize>(bytes: &mut [u8], key: [u8; 4]) -> &mut [u8] {
     let (blocks, rest) = bytes.split_at_mut(bytes.len() - bytes.len() % N);
@@ -73,7 +73,7 @@ fn mask_blocks<const N: usize>(bytes: &mut [u8], key: [u8; 4]) -> &mut [u8] {
     rest
 }
 
-/// Appends as many whole blocks as there are, masked, and returns the rest.
+/// Appends all whole blocks, masked, and returns the rest.
 #[inline(always)]
 fn append_blocks<'a, const N: usize>(out: &mut Vec<u8>, bytes: &'a [u8], key: [u8; 4]) -> &'a [u8] {
     let blocks = bytes.chunks_exact(N);
@@ -81,7 +81,7 @@ fn append_blocks<'a, const N: usize>(out: &mut Vec<u8>, bytes: &'a [u8], key: [u
     if rest.len() == bytes.len() {
         return rest;
     }
-    // As their number is known too, the vector grows once.
+    // As the number of blocks is known too, the vector grows once.
     out.extend(blocks.flat_map(|block| {
         let mut masked = [0; N];
         masked.copy_from_slice(block);

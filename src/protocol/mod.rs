@@ -1,7 +1,7 @@
 //! Bytes to events and messages to bytes (RFC 6455, sections 5 to 8), without I/O, clock or thread.
 //!
-//! [`Decoder`] takes what came from the peer and gives [`Event`]s or the one [`Violation`] that ends
-//! them; [`Encoder`] makes frames. Both serve both [`Role`]s.
+//! [`Decoder`] takes the peer's bytes and gives [`Event`]s, or the one [`Violation`] that ends
+//! them. [`Encoder`] makes frames. Both serve both [`Role`]s.
 
 mod assembly;
 mod close_frame;
@@ -27,25 +27,25 @@ pub(crate) use mask::MaskKey;
 
 use crate::{CloseCode, Config, Message};
 
-/// Names our side of the connection. It decides who masks (RFC 6455, section 5.1).
+/// Our side of the connection. It decides which side masks (RFC 6455, section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Sends masked frames, takes unmasked ones.
+    /// Our side sends masked frames and takes unmasked ones.
     Client,
-    /// Sends unmasked frames, takes masked ones.
+    /// Our side sends unmasked frames and takes masked ones.
     Server,
 }
 
-/// Holds what the peer may send: how much in one message, and in which frames.
+/// The limits to the messages and frames that the peer may send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Bytes of payload in a message, all its fragments together.
+    /// The most bytes of payload in a message, all its fragments together.
     pub(crate) max_message_size: usize,
-    /// Bytes of payload in a frame.
+    /// The most bytes of payload in a frame.
     pub(crate) max_frame_size: usize,
-    /// Frames in a message, at least 1; empty ones count.
+    /// The most frames in a message, at least 1. Empty ones count.
     pub(crate) max_fragments: usize,
-    /// Whether a server takes frames that are not masked.
+    /// The flag that a server takes frames that are not masked.
     pub(crate) accept_unmasked: bool,
 }
 
@@ -53,7 +53,8 @@ impl From<&Config> for Limits {
     fn from(config: &Config) -> Self {
         Self {
             max_message_size: config.max_message_size,
-            // Without a limit of its own, a frame is judged by what its message may still have.
+            // A frame without a limit of its own is bounded by the rest that its message may still
+            // have.
             max_frame_size: config.max_frame_size.unwrap_or(usize::MAX),
             max_fragments: config.max_fragments.max(1),
             accept_unmasked: config.accept_unmasked_frames,
@@ -61,25 +62,25 @@ impl From<&Config> for Limits {
     }
 }
 
-/// Holds what came from the peer.
+/// An event in the peer's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Message(Message),
     /// The next piece of a message that was asked for in chunks. Boxed, so that it does not change
-    /// how the others are laid out: moving small messages took a third longer.
+    /// the layout of the other variants: moving small messages took a third longer.
     Chunk(Box<Chunk>),
     Ping(Bytes),
     Pong(Bytes),
-    /// The peer's Close, with a code and a reason if it gave one; nothing comes after it.
+    /// The peer's Close, with its code and reason if it has one. Nothing follows it.
     Close(Option<CloseFrame>),
 }
 
-/// Holds a piece of a message, or all of it; pieces of a text may split characters.
+/// A piece of a message, or all of it. The pieces of a text may split characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) is_text: bool,
     pub(crate) bytes: Vec<u8>,
-    /// Whether the message is complete with it.
+    /// The flag that the message ends with this piece.
     pub(crate) is_last: bool,
 }
 
@@ -93,23 +94,23 @@ impl From<Message> for Chunk {
     }
 }
 
-/// Says how the peer broke the protocol, and what it is to be told.
+/// A violation of the protocol by the peer, and the code for the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// 1002, 1007 or 1009.
+    /// The code of our Close: 1002, 1007 or 1009.
     pub(crate) code: CloseCode,
-    /// What was wrong, for people.
+    /// The violation, in words for people.
     pub(crate) what: Cow<'static, str>,
 }
 
 impl Violation {
-    /// The system has no memory for a message.
+    /// The violation of a message for which the system has no memory.
     const NO_MEMORY: Self = Self {
         code: CloseCode::TOO_BIG,
         what: Cow::Borrowed("there is no memory for the message"),
     };
 
-    /// A message is given up, since peers hold more than the process lets them.
+    /// The violation of a message for which the process's memory budget has no room.
     pub(crate) const NO_ROOM: Self = Self {
         code: CloseCode::TOO_BIG,
         what: Cow::Borrowed("there is no room for the message among those of others"),
@@ -129,7 +130,7 @@ impl Violation {
         }
     }
 
-    /// Something is larger than its limit.
+    /// Makes the violation of a limit.
     fn too_big(what: &str, size: u64, limit: usize) -> Self {
         Self {
             code: CloseCode::TOO_BIG,

@@ -8,15 +8,17 @@ use bytes_utils::StrMut;
 use super::Violation;
 use crate::Text;
 
-/// The capacity of a block, in bytes: a small message keeps no more than that from being freed.
+/// The capacity of a block, in bytes. A small message that the program keeps prevents at most this
+/// much from being freed.
 const BLOCK: usize = 4 << 10;
 
 /// The longest payload that shares a block with others, in bytes.
 pub(super) const SHARED: usize = 2 << 10;
 
-/// Copies payloads out of the read buffer, so that the program never holds that.
+/// Copies of payloads from the read buffer, so that the program never holds the buffer itself.
 ///
-/// Small ones that have come together share a block: an allocation each costs more than all the rest.
+/// Small payloads that have come together share a block: an allocation for each would cost more
+/// than everything else.
 #[derive(Debug, Default)]
 pub(super) struct Payloads {
     texts: StrMut,
@@ -24,10 +26,10 @@ pub(super) struct Payloads {
 }
 
 impl Payloads {
-    /// Copies a text, with so many bytes behind it that have come too.
+    /// Copies a text. `behind` bytes that have come follow it.
     ///
     /// # Errors
-    /// 1009 where there is no memory.
+    /// 1009 if there is no memory.
     #[inline]
     pub(super) fn copy_text(&mut self, text: &str, behind: usize) -> Result<Text, Violation> {
         if self.texts.inner().capacity() < text.len() {
@@ -36,7 +38,7 @@ impl Payloads {
             }
             let used_up = mem::take(&mut self.texts).into_inner();
             let block = renew(used_up, text.len(), behind)?;
-            // It is empty, and thus UTF-8.
+            // The block is empty, and thus UTF-8.
             self.texts = StrMut::from_inner(block).unwrap_or_default();
         }
         self.texts.push_str(text);
@@ -46,7 +48,7 @@ impl Payloads {
     /// Copies bytes, likewise.
     ///
     /// # Errors
-    /// 1009 where there is no memory.
+    /// 1009 if there is no memory.
     #[inline]
     pub(super) fn copy_binary(&mut self, bytes: &[u8], behind: usize) -> Result<Bytes, Violation> {
         if self.binaries.capacity() < bytes.len() {
@@ -59,7 +61,7 @@ impl Payloads {
         Ok(self.binaries.split().freeze())
     }
 
-    /// Gives up the blocks, which the messages in them keep.
+    /// Gives up the blocks. The messages in them keep their memory.
     pub(super) fn clear(&mut self) {
         if self.texts.inner().capacity() > 0 || self.binaries.capacity() > 0 {
             *self = Self::default();
@@ -67,12 +69,12 @@ impl Payloads {
     }
 }
 
-/// Tells whether a payload for which the block has no room is to begin another one.
+/// Tells whether a payload that does not fit the block begins another block.
 fn shares(length: usize, behind: usize) -> bool {
     length <= SHARED && behind > 0
 }
 
-/// Returns a block with room for a payload: the one that is used up, if no message is in it any more.
+/// Returns a block with room for a payload: the used one, if no message is in it any more.
 #[inline(never)]
 fn renew(mut used_up: BytesMut, length: usize, behind: usize) -> Result<BytesMut, Violation> {
     if used_up.try_reclaim(length) {
@@ -96,7 +98,7 @@ fn copy_alone(text: &str) -> Result<Text, Violation> {
 /// Copies bytes to memory of their own.
 ///
 /// # Errors
-/// 1009 where there is no memory.
+/// 1009 if there is no memory.
 pub(super) fn to_vec(bytes: &[u8]) -> Result<Vec<u8>, Violation> {
     let mut copy = Vec::new();
     let reserved = copy.try_reserve_exact(bytes.len());

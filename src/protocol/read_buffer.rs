@@ -1,4 +1,4 @@
-//! What came and is not decoded yet: [`ReadBuffer`].
+//! Received bytes that are not decoded yet: [`ReadBuffer`].
 
 use std::mem;
 
@@ -6,25 +6,25 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::buffer_pool::{self, Keep, LARGE};
 
-/// The capacity of a connection's buffer that has nothing to do, in bytes.
+/// The capacity of the read buffer of a connection at rest, in bytes.
 pub(super) const AT_REST: usize = 4 << 10;
 
-/// Holds received bytes, with a cursor behind those that are decoded.
+/// Received bytes, with a cursor behind the decoded ones.
 ///
 /// Decoding only moves the cursor. The bytes behind it move once per `recv`, and they are few,
 /// because the decoder leaves no more than a piece of a frame.
 #[derive(Debug, Default)]
 pub(super) struct ReadBuffer {
     bytes: Vec<u8>,
-    /// What is left of the bytes while payloads that were split off may be in use.
+    /// The remaining bytes, while payloads that were split off may be in use.
     rest: Option<BytesMut>,
-    /// How far they are decoded.
+    /// The end of the decoded bytes.
     start: usize,
-    /// How many bytes stood here before the last `recv`.
+    /// The number of bytes that were here before the last `recv`.
     before: usize,
-    /// Whether the last `recv` had no room for more.
+    /// The flag that the last `recv` filled the buffer.
     was_full: bool,
-    /// Whether the last burst was more than a buffer at rest holds.
+    /// The flag that the last burst was larger than a buffer at rest.
     is_busy: bool,
     keep: Option<Keep>,
 }
@@ -50,13 +50,13 @@ impl ReadBuffer {
         &mut self.all()[start..]
     }
 
-    /// Moves the cursor behind the next bytes, of which so many must be there.
+    /// Moves the cursor behind the next `count` bytes, which must have come.
     #[inline]
     pub(super) fn skip(&mut self, count: usize) {
         self.start += count;
     }
 
-    /// Takes the next bytes, `count` of them or all there are.
+    /// Takes the next `count` bytes, or all there are.
     pub(super) fn take(&mut self, count: usize) -> &mut [u8] {
         let start = self.start;
         let end = start + count.min(self.unread().len());
@@ -71,7 +71,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes the next bytes without copying them: whoever has them has the whole buffer.
+    /// Takes the next bytes without copying them. They keep the whole buffer in use.
     pub(super) fn split_off(&mut self, count: usize) -> BytesMut {
         if self.rest.is_none() {
             self.was_full = self.is_full();
@@ -84,7 +84,7 @@ impl ReadBuffer {
         rest.split_to(count.min(rest.len()))
     }
 
-    /// Forgets what is left.
+    /// Discards the remaining bytes.
     pub(super) fn clear(&mut self) {
         if let Some(rest) = self.rest.take() {
             self.bytes = reclaim(rest);
@@ -93,7 +93,7 @@ impl ReadBuffer {
         self.start = 0;
     }
 
-    /// Forgets what is left, and gives up a large buffer for as long as it is not wanted.
+    /// Discards the remaining bytes, and gives up a large buffer until it is needed again.
     pub(super) fn release(&mut self) {
         self.clear();
         if self.bytes.capacity() > AT_REST && self.keep.is_none() {
@@ -101,19 +101,20 @@ impl ReadBuffer {
         }
     }
 
-    /// Replaces what is left, which must be nothing, by bytes that were received elsewhere.
+    /// Puts bytes that were received elsewhere into the buffer, which must be empty.
     pub(super) fn refill(&mut self, bytes: &[u8]) {
         debug_assert!(self.unread().is_empty(), "bytes would be lost");
         self.clear();
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Returns how many bytes still come through the buffer, where more are received past it.
+    /// Returns the number of bytes up to which input comes through the buffer. More are received
+    /// past it.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity().clamp(AT_REST, LARGE / 2)
     }
 
-    /// Tells whether the last `recv` has filled the buffer: there is probably more.
+    /// Tells whether the last `recv` has filled the buffer, so that there is probably more.
     pub(super) fn is_full(&self) -> bool {
         match &self.rest {
             None => !self.bytes.is_empty() && self.bytes.len() == self.bytes.capacity(),
@@ -123,9 +124,10 @@ impl ReadBuffer {
 
     /// Makes room for the next `recv`.
     ///
-    /// Where there is probably more to come, that is a large buffer. Where there is not, the wait may be
-    /// long: a connection whose last burst was large keeps its large buffer, if few others do, and
-    /// otherwise the buffer goes back to rest. Where there is no memory for a new one, it stays.
+    /// If more input is likely, the room is a large buffer. Otherwise the wait may be long: a
+    /// connection whose last burst was large keeps its large buffer, if few others do, and
+    /// otherwise the buffer goes back to rest. If there is no memory for a new buffer, the old one
+    /// stays.
     pub(super) fn spare(&mut self) -> &mut Vec<u8> {
         let is_full = self.is_full();
         if is_full {
@@ -150,7 +152,7 @@ impl ReadBuffer {
         self.keep.is_some()
     }
 
-    /// Moves what is left to the beginning of a buffer of this capacity, if it can be had.
+    /// Moves the remaining bytes to the beginning of a buffer of this capacity, if there is memory.
     fn move_to(&mut self, capacity: usize) {
         let is_there = self.rest.is_none() && self.bytes.capacity() == capacity;
         match (!is_there).then(|| buffer(capacity)).flatten() {
@@ -174,7 +176,7 @@ impl ReadBuffer {
     }
 }
 
-/// Returns an empty buffer, or none where there is no memory.
+/// Returns an empty buffer, or none if there is no memory.
 fn buffer(capacity: usize) -> Option<Vec<u8>> {
     if capacity == LARGE {
         return buffer_pool::take();
@@ -184,13 +186,13 @@ fn buffer(capacity: usize) -> Option<Vec<u8>> {
     Some(buffer)
 }
 
-/// Returns the memory of a buffer, if nobody has a part of it, and otherwise none.
+/// Returns the memory of a buffer if no payload uses a part of it, and otherwise none.
 fn reclaim(mut rest: BytesMut) -> Vec<u8> {
     rest.clear();
     rest.into()
 }
 
-/// Appends bytes in steps: processors take their time to begin a copy of more.
+/// Appends bytes in steps, because processors are slow to begin a larger copy.
 fn append(bytes: &mut Vec<u8>, more: &[u8]) {
     const STEP: usize = 2 << 10;
     for step in more.chunks(STEP) {

@@ -4,10 +4,10 @@ use super::Violation;
 
 const NOT_UTF8: Violation = Violation::utf8("text is not UTF-8");
 
-/// Judges a text that comes in pieces.
+/// The progress of checking a text that comes in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Utf8Progress {
-    /// The character that the last piece ended in, as far as it has come.
+    /// The bytes that have come of the character that the last piece ended in.
     begun: [u8; 4],
     length: usize,
 }
@@ -16,13 +16,13 @@ impl Utf8Progress {
     /// Judges the next piece.
     ///
     /// # Errors
-    /// 1007 as soon as the text holds a byte that cannot be right. A character that only lacks its
-    /// end is no error yet.
+    /// 1007 as soon as the text holds a wrong byte. A character whose end has not come is not an
+    /// error yet.
     pub(super) fn advance(&mut self, piece: &[u8]) -> Result<(), Violation> {
         let rest = self.complete_character(piece)?;
         let (whole, begun) = rest.split_at(rest.len() - begun_at_end(rest));
         check(whole)?;
-        // What has begun is short, and may be hopeless already.
+        // The begun character is short, and may be wrong already.
         if std::str::from_utf8(begun).is_err_and(|error| error.error_len().is_some()) {
             return Err(NOT_UTF8);
         }
@@ -41,7 +41,7 @@ impl Utf8Progress {
         Ok(())
     }
 
-    /// Takes what belongs to the character that has begun, and returns the rest.
+    /// Takes the bytes that belong to the begun character, and returns the rest.
     fn complete_character<'a>(&mut self, piece: &'a [u8]) -> Result<&'a [u8], Violation> {
         let mut taken = 0;
         while self.length > 0 && taken < piece.len() {
@@ -62,7 +62,7 @@ impl Utf8Progress {
     }
 }
 
-/// Returns how many bytes at the end are of a character that lacks more.
+/// Returns how many bytes at the end belong to a character that is not complete.
 fn begun_at_end(bytes: &[u8]) -> usize {
     let lacks_more = |(at, byte): (usize, &u8)| match byte {
         0xC0..=0xDF => Some((at, at + 1 < 2)),

@@ -15,49 +15,50 @@ use crate::held;
 use crate::record::debug;
 use crate::transport::{AcceptError, Listener, Socket};
 
-/// Answers whom the server has no room for (RFC 9110, section 15.6.4).
+/// The answer to connections that the server has no room for (RFC 9110, section 15.6.4).
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Retry-After: 1\r\n\
     Connection: close\r\n\
     Content-Length: 0\r\n\r\n";
 
-/// Accepts until the server stops. It neither dies nor spins: what fails for the whole process,
-/// such as having no descriptors left, is tried again after a pause.
+/// Accepts until the server stops. It neither ends nor spins: after a failure that concerns the
+/// whole process, such as having no descriptors left, it tries again after a pause.
 ///
 /// # Errors
-/// The error of a listening socket that accepts nobody any more.
+/// The error of a listening socket that can accept no more connections.
 pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
     let mut accepting = Accepting {
         shared,
         lingering: Lingering::new(shared.max_lingering),
         trouble: AcceptTrouble::default(),
     };
-    let mut has_knocked = false;
+    let mut is_ready = false;
     while !shared.connections.is_stopping() {
         match listener.accept() {
             Ok(socket) => {
                 accepting.admit(socket);
-                // Mostly nobody else is there, which waiting finds out at less cost than accepting.
-                has_knocked = accepting.wait(listener);
+                // Usually no other connection is waiting, which a wait finds out at less cost than
+                // an accept.
+                is_ready = accepting.wait(listener);
                 continue;
             }
-            Err(AcceptError::Nobody) if !has_knocked => {
-                has_knocked = accepting.wait(listener);
+            Err(AcceptError::NoConnection) if !is_ready => {
+                is_ready = accepting.wait(listener);
                 continue;
             }
-            // Somebody seemed to be there: this must not go on for ever.
-            Err(AcceptError::Nobody) => accepting.lose(&"nobody was there"),
+            // The listener was reported ready, and had no connection. This must not go on for ever.
+            Err(AcceptError::NoConnection) => accepting.lose(&"no connection was there"),
             Err(AcceptError::Newcomer(error)) => accepting.lose(&error),
             Err(AcceptError::Unusable(error)) => debug!("a connection is of no use: {error}"),
             Err(AcceptError::System(error)) => accepting.fail(&error),
             Err(AcceptError::Listener(error)) => return Err(error),
         }
-        has_knocked = false;
+        is_ready = false;
     }
     Ok(())
 }
 
-/// The accept thread's own state.
+/// The state of the accept thread.
 struct Accepting<'a> {
     shared: &'a Arc<Shared>,
     lingering: Lingering,
@@ -65,7 +66,8 @@ struct Accepting<'a> {
 }
 
 impl Accepting<'_> {
-    /// Waits until somebody knocks or the server stops; tells whether somebody seems to knock.
+    /// Waits until a connection arrives or the server stops. Returns whether one seems to have
+    /// arrived.
     fn wait(&mut self, listener: &Listener) -> bool {
         let waited = listener.wait();
         let failure = waited.as_ref().err();
@@ -85,8 +87,8 @@ impl Accepting<'_> {
         self.shared.connections.pause(pause);
     }
 
-    /// Gives a connection its thread, or 503. Where no thread can be had there is no pause: everybody
-    /// gets 503 at once, as long as that lasts.
+    /// Gives a connection its thread, or 503. If no thread can be had there is no pause: every
+    /// connection gets 503 at once, as long as that lasts.
     fn admit(&mut self, socket: Socket) {
         self.trouble.accept();
         let quota = self.shared.access.quota(&socket);
@@ -106,7 +108,7 @@ impl Accepting<'_> {
         }
     }
 
-    /// Answers 503, or over TLS hangs up: there is no waiting here for a handshake.
+    /// Answers 503. Over TLS it hangs up, because the accept thread does not wait for a handshake.
     fn refuse(&mut self, socket: Socket) {
         self.shared.connections.count_refused();
         if !self.shared.is_tls() {
@@ -133,8 +135,8 @@ fn spawn(
     })
 }
 
-/// Returns the limit that is reached, for all or for one address. Only the accept thread counts
-/// up, so what has room here has it still when it is counted.
+/// Returns the limit that is reached, for all connections or for one address. Only the accept
+/// thread counts up, so a connection that has room here still has it when it is counted.
 fn reached(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Option<String> {
     if shared.connections.thread_count() >= shared.max_connections {
         return Some(format!("{} is the limit", shared.max_connections));

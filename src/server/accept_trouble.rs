@@ -1,34 +1,34 @@
-//! The trouble that keeps a server from accepting: [`AcceptTrouble`].
+//! The failures that keep a server from accepting: [`AcceptTrouble`].
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use crate::record::{debug, info, warn};
 
-/// The trouble that keeps the accept thread from accepting, and the pause that it is to make. It tells the program's
-/// logger when trouble begins and when it is over.
+/// The failures that keep the accept thread from accepting, and the pauses after them. It logs when
+/// they begin and when they are over.
 #[derive(Default)]
 pub(super) struct AcceptTrouble {
     /// The last pause after a failure of the system.
     pause: Option<Duration>,
-    /// How many newcomers in a row were lost, and since when.
+    /// The number of newcomers in a row that were lost, and the time of the first.
     lost: u32,
     lost_since: Option<Instant>,
-    /// Whether waiting for newcomers fails.
-    is_blind: bool,
+    /// The flag that waiting for newcomers fails.
+    wait_fails: bool,
     is_told: bool,
     told_at: Option<Instant>,
 }
 
-/// The first pause after a failure that is not one newcomer's; it doubles up to the last.
+/// The first pause after a failure that concerns more than one newcomer. It doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// The number of newcomers lost in a row, and within a second, for which there is a pause too. It is
-/// short whatever comes, so that those who break off do not keep out others for long.
+/// The number of newcomers lost in a row, within a second, after which there is a pause. That pause
+/// stays short, so that clients that break off do not keep out others for long.
 const ROW: u32 = 16;
 const ROW_PAUSE: Duration = Duration::from_millis(50);
 const ROW_TIME: Duration = Duration::from_secs(1);
-/// The time in which trouble that comes and goes is told once.
+/// The time in which a failure that comes and goes is logged once.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
 impl AcceptTrouble {
@@ -59,30 +59,30 @@ impl AcceptTrouble {
 
     /// Notes whether waiting for newcomers works.
     pub(super) fn wait(&mut self, failure: Option<&dyn Display>) {
-        self.is_blind = failure.is_some();
+        self.wait_fails = failure.is_some();
         match failure {
-            // The wait itself has taken its time.
+            // The wait itself has taken its time, so there is no pause.
             Some(error) => self.tell(error),
-            // There was nobody: accepting as such works.
+            // There was no connection to accept: accepting as such works.
             None => self.pause = None,
         }
     }
 
-    /// Notes that somebody was accepted, whatever becomes of the connection.
+    /// Notes that a connection was accepted, whatever becomes of it.
     pub(super) fn accept(&mut self) {
         self.pause = None;
         self.end_row();
     }
 
-    /// Notes that somebody was accepted and is served.
+    /// Notes that a connection was accepted and is served.
     pub(super) fn serve(&mut self) {
-        if self.is_told && !self.is_blind {
+        if self.is_told && !self.wait_fails {
             self.is_told = false;
             info!("accepting connections again");
         }
     }
 
-    /// Says once that there is trouble.
+    /// Logs once that there are failures.
     pub(super) fn tell(&mut self, error: &dyn Display) {
         let is_fresh = self.told_at.is_some_and(|at| at.elapsed() < TOLD_AGAIN);
         if !self.is_told && !is_fresh {
@@ -104,7 +104,7 @@ mod tests {
 
     const WHY: &str = "why";
 
-    /// Pauses double up to a second, and begin anew once somebody could be accepted.
+    /// Pauses double up to a second, and begin anew once a connection was accepted.
     #[test]
     fn pauses_double() {
         let mut trouble = AcceptTrouble::default();
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(trouble.lose(&WHY), None);
     }
 
-    /// Trouble is over when somebody is served, unless waiting still fails.
+    /// Trouble is over when a connection is served, unless waiting still fails.
     #[test]
     fn trouble_ends_when_somebody_is_served() {
         let mut trouble = AcceptTrouble::default();

@@ -10,42 +10,44 @@ use crate::http::{Guard, Subprotocols, TrustedProxies};
 use crate::transport::Socket;
 use crate::{Error, Reply, Request};
 
-/// The settings.
+/// The settings of the checks, and of the subprotocol.
 #[derive(Debug, Default)]
 pub(super) struct Access {
     guard: Guard,
     pub(super) subprotocols: Subprotocols,
     pub(super) proxies: TrustedProxies,
     max_connections_per_ip: Option<usize>,
-    /// The first setting that cannot be used: setters never fail, binding reports it.
+    /// The first setting that cannot be used. Setters never fail; binding reports it.
     invalid: Option<String>,
 }
 
 impl Access {
-    /// Returns the settings if they can be used, or says what is wrong with them.
+    /// Returns the settings, or the error of one that cannot be used.
     pub(super) fn checked(mut self) -> Result<Self, Error> {
         self.invalid
             .take()
             .map_or(Ok(self), |invalid| Err(Error::Invalid(invalid)))
     }
 
-    /// Judges a request; an error is what it gets.
+    /// Judges a request. The error is the reply to it.
     pub(super) fn judge(&self, request: &Request) -> Result<(), Reply> {
-        // By the accepted socket: a server that listens everywhere is reached from this machine too.
+        // The local address of the accepted socket counts: a server that listens on all interfaces
+        // is reached from this machine too.
         let local = request.local_addr().canonical_ip();
         let on_loopback = local.is_some_and(|ip| ip.is_loopback());
-        // A proxy on this machine passes on what it was asked for.
+        // A proxy on this machine passes on the Host that its client asked for.
         let peer = request.peer_addr().canonical_ip();
         let is_proxy = peer.is_some_and(|ip| self.proxies.contains(ip));
         self.guard.judge(request, on_loopback && !is_proxy)
     }
 
-    /// Returns whom a connection counts for, and how many one may have; `None` if nobody counts. A
-    /// trusted proxy stands for many.
+    /// Returns the address that a connection counts for, and the limit of connections for it;
+    /// `None` if there is no limit. A trusted proxy has no limit, because it stands for many
+    /// clients.
     pub(super) fn quota(&self, socket: &Socket) -> Option<(IpAddr, usize)> {
         let limit = self.max_connections_per_ip?;
         let peer = socket.peer_addr().canonical_ip()?;
-        (!self.proxies.contains(peer)).then_some((household(peer), limit))
+        (!self.proxies.contains(peer)).then_some((client_network(peer), limit))
     }
 
     fn note(&mut self, result: Result<(), String>) {
@@ -55,9 +57,9 @@ impl Access {
     }
 }
 
-/// Returns the address that stands for all that one client may take. RFC 6177 2: of IPv6 everybody
-/// gets a network, the last 64 bits of which are theirs to choose.
-fn household(address: IpAddr) -> IpAddr {
+/// Returns the address that stands for all addresses of one client. RFC 6177 2: an IPv6 client gets
+/// a whole network, and chooses the last 64 bits itself.
+fn client_network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -66,10 +68,10 @@ fn household(address: IpAddr) -> IpAddr {
 
 /// # Admission
 impl ServerBuilder {
-    /// Lets the pages of these origins open connections and send what may change something, too. By
-    /// default only those of the same host may, and clients that are no browsers and send no Origin.
-    /// Everybody else gets 403 before any code of the program runs (RFC 6455, section 10.2), for an
-    /// upgrade and for every method but GET, HEAD, OPTIONS and TRACE.
+    /// Lets the pages of these origins open connections and send requests that may change
+    /// something. By default only pages of the same host may, and clients that send no Origin
+    /// because they are no browsers. All others get 403 before any code of the program runs (RFC
+    /// 6455, section 10.2), for an upgrade and for every method but GET, HEAD, OPTIONS and TRACE.
     ///
     /// An origin is a scheme, a host and perhaps a port, `https://example.com` or
     /// `http://localhost:3000`. `https://*.example.com` stands for all subdomains, but not for
@@ -98,8 +100,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Lets in the pages whose origin is `null`, too. Any website gets that origin, by a sandboxed
-    /// frame, so this lets in as many as
+    /// Lets in the pages whose origin is `null`, too. Any website can get that origin by a
+    /// sandboxed frame, so this lets in as many pages as
     /// [`danger_allow_any_origin`](Self::danger_allow_any_origin) does.
     pub fn danger_allow_null_origin(mut self) -> Self {
         self.access.guard.allow_null_origin();
@@ -110,22 +112,22 @@ impl ServerBuilder {
     /// `localhost`, names below it, loopback addresses, 0.0.0.0 and `[::]`. Every other Host gets
     /// 403.
     ///
-    /// Without it that holds for connections from this machine itself, those whose local address is a
-    /// loopback address: a website whose name is suddenly bound to 127.0.0.1 would otherwise be of the
-    /// same host. Connections over a network are judged only if hosts are named here: do so for a
-    /// server that browsers reach within a private network.
+    /// Without this setting, the rule holds for connections from this machine itself, those whose
+    /// local address is a loopback address: a website whose name is suddenly bound to 127.0.0.1
+    /// would otherwise be of the same host. Connections over a network are judged only if hosts are
+    /// named here: do so for a server that browsers reach within a private network.
     ///
-    /// A proxy on the same machine that passes Host on needs its public names listed here, or to be
-    /// one of the [trusted proxies](Self::trusted_proxies), whose Host is judged only if hosts are
-    /// named here. `*.example.com` stands for all subdomains; ports are not compared. Called again,
-    /// it adds.
+    /// A proxy on the same machine that passes Host on needs its public names listed here, or must
+    /// be one of the [trusted proxies](Self::trusted_proxies), whose Host is judged only if hosts
+    /// are named here. `*.example.com` stands for all subdomains; ports are not compared. A further
+    /// call adds hosts.
     pub fn allow_hosts(self, hosts: impl IntoIterator<Item = impl ToString>) -> Self {
         self.admit_each(hosts, |access, host| access.guard.allow_host(host))
     }
 
-    /// Trusts these proxies, addresses or networks such as `10.0.0.0/8`, to say who their clients
-    /// are, in the header that [`client_addr_header`](Self::client_addr_header) names, and to be
-    /// asked for other names than this machine's. Called again, it adds.
+    /// Trusts these proxies, addresses or networks such as `10.0.0.0/8`, to name their clients in
+    /// the header of [`client_addr_header`](Self::client_addr_header), and lets them ask for other
+    /// hosts than this machine. A further call adds proxies.
     ///
     /// A trusted loopback address covers every program of this machine, browsers too: name the
     /// hosts that the proxy serves by [`allow_hosts`](Self::allow_hosts) as well.
@@ -133,12 +135,12 @@ impl ServerBuilder {
         self.admit_each(proxies, |access, proxy| access.proxies.add(proxy))
     }
 
-    /// Names the one header in which the [trusted proxies](Self::trusted_proxies) say who their
-    /// clients are: `X-Forwarded-For`, `X-Real-IP`, another of that form, or `Forwarded` (RFC 7239).
+    /// Names the one header in which the [trusted proxies](Self::trusted_proxies) name their
+    /// clients: `X-Forwarded-For`, `X-Real-IP`, another of that form, or `Forwarded` (RFC 7239).
     /// [`Request::client_addr`] reads it.
     ///
-    /// Name the one that the proxy writes or adds to. All others it passes on as the client made
-    /// them up.
+    /// Name the header that the proxy writes or adds to. The proxy passes all other headers on as
+    /// the client made them up.
     ///
     /// ```
     /// # use landline::{Reply, Server};
@@ -171,12 +173,13 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the subprotocols that are spoken, in order of preference: the first that the client
-    /// offers, too, is chosen, and is [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) on
-    /// both ends. With none in common the connection goes on without, unless
-    /// [required](Self::require_subprotocol); there is a DEBUG record then, for browsers, Node and
-    /// Bun fail a connection that chooses none of what they offer (RFC 6455, section 4.1, leaves it to
-    /// them). What an [`Upgrade`](crate::Upgrade) chooses itself comes first.
+    /// Sets the subprotocols that the server speaks, in order of preference. The first of them that
+    /// the client also offers is chosen, and is
+    /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) on both ends. With none in common
+    /// the connection goes on without one, unless one is [required](Self::require_subprotocol). A
+    /// DEBUG record then says so, because browsers, Node and Bun fail a connection that chooses
+    /// none of the subprotocols they offer (RFC 6455, section 4.1, leaves it to them). A
+    /// subprotocol that an [`Upgrade`](crate::Upgrade) chooses itself comes first.
     ///
     /// ```
     /// # use landline::Server;
@@ -192,9 +195,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets what chooses a subprotocol, instead of [`subprotocols`](Self::subprotocols): one of
-    /// [`Request::subprotocols`], or `None`. Choosing another answers 500. It runs on the
-    /// connection's own thread, after the program has decided for the upgrade.
+    /// Sets the function that chooses a subprotocol, instead of
+    /// [`subprotocols`](Self::subprotocols): one of [`Request::subprotocols`], or `None`. Choosing
+    /// another answers 500. It runs on the connection's own thread, after the program has decided
+    /// for the upgrade.
     pub fn choose_subprotocol(
         mut self,
         choose: impl Fn(&Request) -> Option<String> + Send + Sync + 'static,
@@ -287,7 +291,7 @@ mod tests {
 
     /// Of IPv6 the first 64 bits count, of IPv4 all.
     #[test]
-    fn households() {
+    fn client_networks() {
         for (address, stands_for) in [
             ("192.0.2.77", "192.0.2.77"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
@@ -295,8 +299,8 @@ mod tests {
             ("2001:db8:1:3::1", "2001:db8:1:3::"),
             ("::1", "::"),
         ] {
-            let household = household(address.parse().unwrap());
-            assert_eq!(household.to_string(), stands_for, "{address}");
+            let client_network = client_network(address.parse().unwrap());
+            assert_eq!(client_network.to_string(), stands_for, "{address}");
         }
     }
 }

@@ -19,9 +19,9 @@ use crate::{
     WebSocket,
 };
 
-/// Gathers what a server needs; [`bind`](Self::bind) starts it.
+/// The settings of a server; [`bind`](Self::bind) starts it.
 ///
-/// Setters never fail; `bind` reports what cannot be used. Exactly one of
+/// Setters never fail; `bind` reports settings that cannot be used. Exactly one of
 /// [`on_upgrade`](Self::on_upgrade), [`serve`](Self::serve), [`router`](Self::router) and
 /// [`on_request`](Self::on_request) must be set.
 #[must_use = "a server starts with `bind`"]
@@ -58,8 +58,8 @@ impl ServerBuilder {
         }
     }
 
-    /// Sets what is done with a new connection: usually, to set its callbacks. Then its thread
-    /// reads it and calls them until it closes.
+    /// Sets the function that sets up a new connection, usually by setting its callbacks. Then the
+    /// connection's thread reads and calls them until the connection closes.
     ///
     /// It runs on the connection's own thread, once the 101 has left, and nothing is read before it
     /// has returned. An error or a panic closes the connection with 1011.
@@ -80,7 +80,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets what is done with a new connection as a straight line of blocking code. It runs on the
+    /// Sets the function that handles a new connection with blocking code. It runs on the
     /// connection's own thread; when it returns, the connection closes with 1000, or with 1011
     /// after an error or a panic.
     ///
@@ -102,15 +102,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets who may upgrade: `Ok` goes on, with what the [`Upgrade`] carries; `Err` answers with
-    /// that [`Reply`] instead, such as [`Reply::forbidden`]. It goes with
-    /// [`on_upgrade`](Self::on_upgrade) or [`serve`](Self::serve), and is asked only for valid
-    /// upgrade requests of an allowed origin.
+    /// Sets the function that decides on an upgrade: `Ok` goes on, with the contents of the
+    /// [`Upgrade`]; `Err` answers with that [`Reply`] instead, such as [`Reply::forbidden`]. It
+    /// goes with [`on_upgrade`](Self::on_upgrade) or [`serve`](Self::serve), and is called only for
+    /// valid upgrade requests of an allowed origin.
     ///
-    /// It runs on the connection's own thread, so it may block, on a database say. The
-    /// [`handshake_timeout`](Config::handshake_timeout) is over by then: it is for the peer's part. Only
-    /// a stop cuts the socket meanwhile, at its deadline; the thread is free when the closure returns. A
-    /// panic answers 500.
+    /// It runs on the connection's own thread, so it may block, for example on a database. The
+    /// [`handshake_timeout`](Config::handshake_timeout) is over by then: it is for the peer's part.
+    /// Only a stop cuts the socket meanwhile, at its deadline; the thread is free when the closure
+    /// returns. A panic answers 500.
     ///
     /// ```
     /// # use landline::{Reply, Server, Upgrade};
@@ -144,10 +144,10 @@ impl ServerBuilder {
         self.on_request(move |request| router.reply(request))
     }
 
-    /// Sets what answers every request, be it with a page or with an [`Upgrade`]: the hook that
+    /// Sets the function that answers every request, with a page or with an [`Upgrade`].
     /// [`should_upgrade`](Self::should_upgrade), [`on_upgrade`](Self::on_upgrade),
-    /// [`serve`](Self::serve) and [`router`](Self::router) are written on. It runs where and when
-    /// `should_upgrade` does. An `Upgrade` in answer to a plain request becomes 426.
+    /// [`serve`](Self::serve) and [`router`](Self::router) are written on this hook. It runs where
+    /// and when `should_upgrade` does. An `Upgrade` in answer to a plain request becomes 426.
     pub fn on_request<R: Into<Reply>>(
         mut self,
         answer: impl Fn(&mut Request) -> R + Send + Sync + 'static,
@@ -156,7 +156,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Makes it speak `wss://` and `https://`, and nothing else.
+    /// Makes the server speak `wss://` and `https://`, and nothing else.
     ///
     /// ```no_run
     /// use landline::{Identity, Server};
@@ -180,19 +180,19 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets how many connections there may be at once, those in their handshake included; who comes
-    /// then gets 503. By default 0.8 of what the system's limits for descriptors, threads, memory
-    /// maps, control groups and the address space allow, the
-    /// [memory budget](crate::set_memory_budget) left out, read when binding; a DEBUG record tells
-    /// what they are.
+    /// Sets how many connections there may be at once, those in their handshake included; further
+    /// ones get 503. The default is 0.8 of what the system's limits for descriptors, threads,
+    /// memory maps, control groups and the address space allow when binding, less the [memory
+    /// budget](crate::set_memory_budget). A DEBUG record tells the limits.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
     }
 
-    /// Sets how many handshakes may be under way at once of which the whole request has not come; 256
-    /// by default. At the limit the oldest that waits for its client is cut and the newcomer served. A
-    /// request that has come whole does not count, however long the program takes to answer.
+    /// Sets how many handshakes whose whole request has not come may be under way at once; 256 by
+    /// default. At the limit the oldest handshake that waits for its client is cut and the newcomer
+    /// served. A request that has come whole does not count, however long the program takes to
+    /// answer.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.max(1);
         self
@@ -202,14 +202,15 @@ impl ServerBuilder {
     /// once, unless the address is a name to be looked up. Port 0 lets the system choose;
     /// [`local_addr`](Server::local_addr) tells.
     ///
-    /// Of several addresses, as `localhost` has them or a slice, it listens on all that this machine
-    /// has; where the system chooses the port, on one for all.
-    /// [`local_addrs`](Server::local_addrs) tells. All of this machine's addresses are `0.0.0.0:9001`,
-    /// and `[::]:9001` for those of IPv6, on most systems with those of IPv4.
+    /// If there are several addresses, in a slice or of a name such as `localhost`, it listens on
+    /// all of them that this machine has. If the system chooses the port, it is the same for all.
+    /// [`local_addrs`](Server::local_addrs) returns them. `0.0.0.0:9001` listens on all IPv4
+    /// addresses of this machine, and `[::]:9001` on all of IPv6, on most systems on those of IPv4
+    /// too.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for settings that cannot be or contradict each other, [`Error::Bind`] for
-    /// the address, [`Error::Io`] if no thread can be had.
+    /// [`Error::Invalid`] for settings that cannot be used or contradict each other,
+    /// [`Error::Bind`] for the address, [`Error::Io`] if no thread can be had.
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         self.config.check()?;
@@ -247,7 +248,7 @@ impl ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Makes the one hook of what was set.
+    /// Makes the one hook from the settings.
     fn hook(&mut self) -> Result<Hook, Error> {
         if let Some(invalid) = self.invalid.take() {
             return Err(invalid);
@@ -275,11 +276,12 @@ fn listen(address: impl ToSocketAddrs) -> Result<Listener, Error> {
     Listener::bind(&addresses).map_err(Error::Bind)
 }
 
-/// The text of the address is not known here, only that the system makes nothing of it.
+/// The error for an address that the system cannot use. The text of the address is not known here.
 const UNUSABLE: &str = "an address that cannot be used (write a host and a port, such as \
     127.0.0.1:9001, or 0.0.0.0:9001 or [::]:9001 for all addresses of this machine)";
 
-/// Answers upgrade requests as decided, and everything else with an upgrade that cannot be.
+/// Answers upgrade requests as the program decides, and all others with an upgrade, which becomes
+/// 426.
 fn upgrading(decide: Option<Decide>, attach: Attach) -> Hook {
     Box::new(move |request| {
         let decided = match &decide {

@@ -22,26 +22,27 @@ pub(super) struct Connections {
 
 #[derive(Default)]
 struct State {
-    /// Threads with a socket, the refused ones included.
+    /// The number of threads with a socket, those of refused connections included.
     threads: usize,
-    /// How many of them count for an address.
+    /// The number of these threads that count for an address.
     per_ip: HashMap<IpAddr, usize>,
     /// The handshakes, the oldest first, until their threads have ended or the connection is open.
     openings: BTreeMap<u64, Arc<Opening>>,
-    /// Those of them that were awaited when the limit was last looked at, and all since.
+    /// The handshakes that waited for their peer when the limit was last checked, and all newer
+    /// ones.
     reading: BTreeMap<u64, Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
     /// The traffic of connections that have ended.
     ended: Counters,
     opened: u64,
     refused: u64,
-    /// Whether the accept thread still holds the listener.
+    /// The flag that the accept thread still holds the listener.
     accepting: bool,
-    /// When the patience ends, once the server is stopping.
+    /// The deadline of the stop, once the server is stopping.
     stop_by: Option<Instant>,
 }
 
-/// One thread among the connections, until dropped.
+/// One thread among the connections. Its drop ends the thread's count.
 pub(super) struct Registration<'a> {
     id: u64,
     connections: &'a Connections,
@@ -50,10 +51,10 @@ pub(super) struct Registration<'a> {
     connection: Option<Arc<Connection>>,
 }
 
-/// The number of handshakes that are looked at for one to be cut.
+/// The number of handshakes that are looked at to find one to cut.
 const MOST_LOOKS: usize = 64;
-/// The time for which a wait for the stop goes on behind its deadline, for threads whose sockets have just
-/// been cut.
+/// The time for which a wait for the stop goes on after its deadline, for threads whose sockets
+/// have just been cut.
 const GRACE: Duration = Duration::from_millis(500);
 
 impl Connections {
@@ -65,7 +66,7 @@ impl Connections {
         lock(&self.state).connections.len()
     }
 
-    /// Counts somebody who was turned away.
+    /// Counts a connection that was refused.
     pub(super) fn count_refused(&self) {
         lock(&self.state).refused += 1;
     }
@@ -94,7 +95,7 @@ impl Connections {
         lock(&self.state).stop_by.is_some()
     }
 
-    /// Waits until so long from now, or until the server stops. It needs no descriptor.
+    /// Waits for this time, or until the server stops. It needs no descriptor.
     pub(super) fn pause(&self, length: Duration) {
         let until = Instant::now() + length;
         let mut state = lock(&self.state);
@@ -103,7 +104,7 @@ impl Connections {
         }
     }
 
-    /// Says that the accept thread holds the listener, or has closed it.
+    /// Sets whether the accept thread holds the listener.
     pub(super) fn set_accepting(&self, accepting: bool) {
         lock(&self.state).accepting = accepting;
         self.changed.notify_all();
@@ -134,7 +135,7 @@ impl Connections {
         }
     }
 
-    /// Begins the end of everything; the earliest deadline counts.
+    /// Begins the stop of all connections and handshakes. The earliest deadline counts.
     pub(super) fn stop(&self, by: Instant) {
         let mut state = lock(&self.state);
         let by = state.stop_by.map_or(by, |before| before.min(by));
@@ -149,7 +150,8 @@ impl Connections {
             .for_each(|connection| go_away(connection, by));
     }
 
-    /// Waits until the listener is closed and no thread is left, and returns who is stuck.
+    /// Waits until the listener is closed and no thread is left, and returns the threads that are
+    /// stuck.
     pub(super) fn wait_empty(&self) -> Vec<StuckThread> {
         let mut state = lock(&self.state);
         while state.accepting || state.threads > 0 || state.stop_by.is_none() {
@@ -170,7 +172,7 @@ impl Connections {
 }
 
 impl State {
-    /// Returns how many handshakes are to be cut for one more to have room, and the oldest ones.
+    /// Returns how many handshakes must be cut to make room for one more, and the oldest ones.
     fn find_excess(&mut self, limit: usize) -> (usize, Vec<Arc<Opening>>) {
         if self.reading.len() < limit {
             return (0, Vec::new());
@@ -181,7 +183,7 @@ impl State {
         (excess, self.reading.values().take(looks).cloned().collect())
     }
 
-    /// Forgets who has none left: the map is as small as the crowd.
+    /// Counts down for an address, and removes one without threads, so that the map does not grow.
     fn uncount(&mut self, address: IpAddr) {
         if let Entry::Occupied(mut threads) = self.per_ip.entry(address) {
             *threads.get_mut() -= 1;
@@ -193,8 +195,8 @@ impl State {
 }
 
 impl Registration<'_> {
-    /// Enters a handshake. At the limit of those whose request has not come, the oldest that waits for
-    /// its peer is cut.
+    /// Adds a handshake. At the limit of handshakes whose request has not come, the oldest that
+    /// waits for its peer is cut.
     pub(super) fn enter_opening(&mut self, opening: &Arc<Opening>, limit: usize) {
         let mut state = lock(&self.connections.state);
         let (excess, oldest) = state.find_excess(limit);
@@ -221,7 +223,7 @@ impl Registration<'_> {
         }
     }
 
-    /// Enters a connection.
+    /// Adds a connection.
     pub(super) fn enter_connection(&mut self, connection: &Arc<Connection>) {
         self.connection = Some(Arc::clone(connection));
         let mut state = lock(&self.connections.state);
@@ -249,7 +251,7 @@ impl Drop for Registration<'_> {
         if let Some(address) = self.counts_for {
             state.uncount(address);
         }
-        // Only the end of the last one is waited for, and only once the server stops.
+        // A waiting thread needs only the end of the last thread, and only once the server stops.
         let is_last = state.threads == 0 && state.stop_by.is_some();
         drop(state);
         drop(entered);

@@ -17,20 +17,20 @@ use crate::transport::Interest;
 /// One request and its answer, over the socket of a handshake.
 pub(super) struct Exchange<'a>(pub(super) &'a Opening);
 
-/// The reason for which there is no request.
+/// The reason why there is no request.
 pub(super) enum RequestError {
-    /// The peer left, was cut, or the server stops.
+    /// The peer left or was cut, or the server stops.
     Lost,
     Bad(BadRequest),
 }
 
-/// The memory that the body of a request may take without being counted, in bytes: the buffers that a
-/// body of 64 KiB comes in, which double.
+/// The memory that the body of a request may take without being counted, in bytes: that of the
+/// buffers for a body of 64 KiB, which double.
 const FREE_BODY: usize = 2 * held::FREE + (16 << 10);
 
 impl Exchange<'_> {
-    /// Reads a request with its body, and what came behind it. Of an upgrade request no body is
-    /// read, even if it announces one, for which it will be refused: frames come behind it.
+    /// Reads a request with its body, and the bytes behind it. The body of an upgrade request is
+    /// not read, even if it announces one, for which it will be refused: frames follow it.
     pub(super) fn read_request(
         &self,
         max_body: usize,
@@ -45,7 +45,7 @@ impl Exchange<'_> {
         Ok((with_body(head, body), received))
     }
 
-    // Not inlined, and so is what follows: see `session::run`.
+    // Not inlined, like the functions below: see `session::run`.
     #[inline(never)]
     fn read_head(&self, received: &mut Vec<u8>) -> Result<Box<http::Request<()>>, RequestError> {
         let mut coming = RequestHead::default();
@@ -88,17 +88,17 @@ impl Exchange<'_> {
         }
     }
 
-    /// Receives something of the request. Whoever [cuts](Opening::cut_waiting) those that wait for
-    /// their peer takes nobody for one whose request has come.
+    /// Receives some bytes of the request. A handshake whose request has come is never marked as
+    /// waiting, so [`cut_waiting`](Opening::cut_waiting) does not cut it.
     fn recv_some(&self, received: &mut Vec<u8>) -> Result<(), RequestError> {
         let room = received.try_reserve(READ_STEP);
         room.map_err(|_| RequestError::Bad(BadRequest::NO_MEMORY))?;
         loop {
-            // What is taken from the socket is not waited for any more: there is no moment in which a
-            // whole request looks like none.
+            // The mark is removed before the bytes are taken from the socket. So there is no moment
+            // in which a whole request has come and the handshake is marked as waiting.
             self.0.set_waiting(false);
             match self.0.socket().try_recv_answering(received) {
-                // Nothing has come, or over TLS half a record.
+                // No bytes have come, or over TLS half a record.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(1..) => return Ok(()),
                 _ => return Err(RequestError::Lost),

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::background::{Timed, Timer};
 use crate::transport::Socket;
 
-/// The refused connections that have not been closed yet. They are few: what connections may hold is
-/// what the ceiling of connections counts.
+/// The refused connections that have not been closed yet. They are few: the limit of connections
+/// counts the descriptors that they hold.
 pub(super) struct Lingering {
     most: usize,
-    /// The oldest first.
+    /// The connections, the oldest first.
     refused: VecDeque<Weak<Refused>>,
 }
 
@@ -46,12 +46,12 @@ impl Lingering {
         let timed = Arc::clone(&refused) as Arc<dyn Timed>;
         let kept = refused.timer.enroll(timed, Instant::now() + LINGER);
         if kept.is_err() {
-            // The background cannot have a thread.
+            // The background thread could not be started.
             refused.end();
         }
     }
 
-    /// Closes the oldest one if there are as many as may be: it has had the most time to read.
+    /// Closes the oldest connection if the limit is reached: it has had the most time to read.
     fn make_room(&mut self) {
         self.refused.retain(|refused| refused.strong_count() > 0);
         if self.refused.len() >= self.most {
@@ -64,8 +64,8 @@ impl Lingering {
 }
 
 impl Refused {
-    /// Has it closed. What has come is read first: the kernel resets a connection that is closed over
-    /// unread input, and the refusal might be lost with it.
+    /// Closes the connection. Its input is read first: the kernel resets a connection that is
+    /// closed over unread input, and the refusal might be lost.
     fn end(&self) {
         self.socket.discard_input(Duration::ZERO, Duration::ZERO);
         self.timer.dismiss();

@@ -1,4 +1,4 @@
-//! A server: accepts connections, and gives each a thread of its own.
+//! A server: it accepts connections, and gives each a thread of its own.
 
 mod accept;
 mod accept_trouble;
@@ -56,7 +56,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins a server.
+    /// Begins the settings of a server.
     pub fn builder() -> ServerBuilder {
         ServerBuilder::new()
     }
@@ -69,7 +69,7 @@ impl Server {
         }
     }
 
-    /// Makes a server that never ran, for requests made by hand.
+    /// Makes a server that never ran, for requests that a program makes itself.
     pub(crate) fn detached() -> Self {
         let shared = Arc::new(Shared {
             local_addrs: Vec::new(),
@@ -98,7 +98,7 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> Address {
         let first = self.shared.local_addrs.first().cloned();
-        // That of a server that never ran.
+        // The address of a server that never ran.
         first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())
     }
 
@@ -120,11 +120,12 @@ impl Server {
         self.shared.is_tls()
     }
 
-    /// Shows clients another certificate from their next handshake on, for one that expires say.
+    /// Shows clients another certificate from their next handshake on, for example when one
+    /// expires.
     ///
     /// # Errors
-    /// [`Error::Tls`] for what cannot be used, [`Error::Invalid`] if the server does not speak TLS;
-    /// all stays as it was then.
+    /// [`Error::Tls`] for a certificate, key or setting that cannot be used, [`Error::Invalid`] if
+    /// the server does not speak TLS. The server keeps its certificate then.
     pub fn set_tls(&self, tls: impl Into<ServerTls>) -> Result<(), Error> {
         if !self.is_tls() {
             return Err(Error::Invalid("this server does not speak TLS".into()));
@@ -136,7 +137,7 @@ impl Server {
     }
 
     /// Returns the open connections, the oldest first, to look at them or to close some. These
-    /// handles keep nothing open. To send to all there is [`broadcast`](Self::broadcast).
+    /// handles keep no connection open. [`broadcast`](Self::broadcast) sends to all of them.
     #[must_use]
     pub fn connections(&self) -> Vec<WebSocket> {
         let connections = self.shared.connections.list();
@@ -144,8 +145,8 @@ impl Server {
     }
 
     /// Sends a message to all open connections, and returns for how many it was queued. It never
-    /// waits: who has fallen behind is closed with 1008, as by a [`Group`](crate::Group), which is
-    /// for a part of them.
+    /// waits: a connection that has fallen behind is closed with 1008, as by a
+    /// [`Group`](crate::Group), which sends to a part of them.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         let all = self.shared.connections.list().into_iter();
         send_to_each(all, &message.into(), SlowPeers::Close)
@@ -157,22 +158,22 @@ impl Server {
         self.shared.connections.count()
     }
 
-    /// Returns what the server has counted since it was bound. It is cheap for the connections;
-    /// the caller looks at each open one.
+    /// Returns the server's counters since it was bound. The call costs the connections almost
+    /// nothing, and the caller one look at each open connection.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
         self.shared.connections.counters()
     }
 
-    /// Begins to stop, and returns at once, from anywhere: no new connections, 503 for those whose
-    /// request has not come, 1001 for the open ones. What has not ended after
-    /// [`stop_timeout`](Config::stop_timeout) is cut, an answer to a slow reader too.
+    /// Begins to stop, and returns at once, from anywhere: new connections are not accepted,
+    /// handshakes whose request has not come get 503, and open connections get 1001. What has not
+    /// ended after [`stop_timeout`](Config::stop_timeout) is cut, an answer to a slow reader too.
     pub fn stop(&self) {
         self.shared.stop(self.shared.config.stop_timeout);
     }
 
-    /// Begins to stop like [`stop`](Self::stop), with another deadline, so long from now. Of
-    /// several stops the earliest deadline counts.
+    /// Begins to stop like [`stop`](Self::stop), with another deadline, this time from now. The
+    /// earliest deadline of several stops counts.
     pub fn stop_within(&self, deadline: Duration) {
         self.shared.stop(deadline);
     }
@@ -181,9 +182,9 @@ impl Server {
     /// longer than the deadline of the stop.
     ///
     /// # Errors
-    /// [`WaitError::ListenerFailed`] if a listening socket is dead, be it one of several: the server
-    /// then stops by itself, as by [`stop`](Self::stop). One that went on would be out of reach for
-    /// some, and nobody would know.
+    /// [`WaitError::ListenerFailed`] if a listening socket is dead, even one of several: the server
+    /// then stops by itself, as by [`stop`](Self::stop). A server that went on would be out of
+    /// reach for some clients without anyone noticing.
     ///
     /// [`WaitError::WouldDeadlock`] at once on a connection's own thread, in a callback or handler, and
     /// in a process that was forked from the server's.
@@ -215,18 +216,18 @@ struct Shared {
     config: Arc<Config>,
     max_connections: usize,
     max_handshakes: usize,
-    /// How many refused connections may wait to be closed.
+    /// The number of refused connections that may wait to be closed.
     max_lingering: usize,
     access: Access,
-    /// Replaceable while the server runs.
+    /// The TLS settings, which can be replaced while the server runs.
     tls: Mutex<Option<Arc<Acceptor>>>,
     hook: Hook,
     connections: Connections,
-    /// The system's error code for what ended the server.
+    /// The system's error code for the failure that ended the server.
     failure: OnceLock<i32>,
-    /// The process that bound it: a forked child has a copy, and nothing to stop.
+    /// The process that bound the server. A forked child has a copy, and nothing to stop.
     owner: Process,
-    /// Wakes the accept thread, if there ever was one.
+    /// The wake-up of the accept thread, if that ever ran.
     wake: Option<Arc<Wake>>,
 }
 
@@ -247,7 +248,7 @@ impl Shared {
         }
     }
 
-    /// Ends a server that accepts nobody any more.
+    /// Ends a server whose listening socket can accept no more.
     fn fail(&self, error: &io::Error) {
         error!("the server stops, as a listening socket is dead: {error}");
         let _ = self.failure.set(error.raw_os_error().unwrap_or_default());

@@ -7,7 +7,7 @@ use http::Method;
 use crate::Reply;
 use crate::handshake::{BadRequest, reply};
 
-/// Why a handshake makes no connection, and so what to answer.
+/// The reason why a handshake makes no connection, and so the answer to it.
 pub(super) enum Rejection {
     /// The request is refused before the program sees it.
     Bad(BadRequest),
@@ -27,7 +27,7 @@ impl Rejection {
         }
     }
 
-    /// Returns the bytes to answer, if anything is to be answered.
+    /// Returns the bytes of the answer, if there is one.
     pub(super) fn bytes(&self) -> Option<Vec<u8>> {
         let date = date();
         let date = date.as_deref();
@@ -51,7 +51,7 @@ impl From<BadRequest> for Rejection {
     }
 }
 
-/// Returns the time as HTTP writes it; `None` where the clock shows a year that it has no digits for.
+/// Returns the time in HTTP's format; `None` if the clock shows a year beyond its four digits.
 fn date() -> Option<String> {
     const YEAR_10000: u64 = 253_402_300_800;
     let now = SystemTime::now();

@@ -26,12 +26,13 @@ use crate::sync::lock;
 use crate::transport::Socket;
 use crate::{CloseCode, Config, Error, Messages, Outcome, Reply, Request, Upgrade, WebSocket};
 
-/// The time for which a reading end may still be left to us after the closing handshake's own.
-const HAND_BACK_GRACE: Duration = Duration::from_secs(1);
+/// The time for which the handler's thread waits, after the closing handshake's own, to get the
+/// reading end back.
+const RETURN_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
-// The steps are not inlined: what one needs of the stack is free for the next. A thread keeps
-// every page that its stack has once touched.
+// The steps are not inlined, so that the next step can use the stack of the one before. A thread
+// keeps every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
     let mut registration = shared.connections.register(id, counts_for);
     let opened = as_connection_thread(|| shake_hands(&socket, shared, &mut registration));
@@ -61,7 +62,7 @@ struct Accepted {
     config: Arc<Config>,
 }
 
-/// Does the handshake; `None` if there will be no connection.
+/// Does the handshake. Returns `None` if there will be no connection.
 #[inline(never)]
 fn shake_hands(
     socket: &Arc<Socket>,
@@ -72,7 +73,7 @@ fn shake_hands(
     let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
     registration.enter_opening(opening.opening(), shared.max_handshakes);
     if accept_tls(&opening, shared).is_err() {
-        // The reply or the alert that says why is not to be lost.
+        // The reply or the alert that gives the reason must not be lost.
         socket.finish_and_linger();
         return None;
     }
@@ -89,7 +90,7 @@ fn shake_hands(
                 debug!("a request was refused: {} {}", bad.status, bad.reason);
             }
             if let Some(bytes) = rejection.bytes() {
-                // What is not written has its record.
+                // A failed write has its record already.
                 let _ = Exchange(&opening).answer(&bytes, &shared.config);
                 socket.finish_and_linger();
             }
@@ -98,7 +99,7 @@ fn shake_hands(
     }
 }
 
-/// Does the TLS handshake, where TLS is spoken.
+/// Does the TLS handshake, if the server speaks TLS.
 #[inline(never)]
 fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
     let Some(acceptor) = lock(&shared.tls).clone() else {
@@ -165,7 +166,7 @@ fn decide(
     })
 }
 
-/// Returns the settings of the connection to be: the upgrade's own, or else the server's.
+/// Returns the settings of the new connection: the upgrade's own, or else the server's.
 fn settings(
     opening: &OpeningGuard,
     upgrade: &Upgrade,
@@ -195,7 +196,7 @@ fn read_request(
     }
 }
 
-/// Judges an upgrade request before the program sees it; `None` for plain HTTP.
+/// Judges an upgrade request before the program sees it. Returns `None` for plain HTTP.
 fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest> {
     if !request.is_upgrade() {
         return Ok(None);
@@ -205,7 +206,7 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
     Ok(Some(asked))
 }
 
-/// Asks the program, for its subprotocol too.
+/// Asks the program for its answer, and for a subprotocol.
 fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let reply = catch(|| {
         let reply = (shared.hook)(request);
@@ -223,7 +224,7 @@ fn failed(request: &Request, error: &Error) -> Reply {
     Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Runs the program's handler and the connection after it.
+/// Runs the program's handler, and then the connection.
 #[inline(never)]
 fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
     reader.begin_driving();
@@ -264,7 +265,7 @@ fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader
         Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),
         Err(failure) => connection.fail_callback(failure),
     }
-    let by = connection.limit_closing() + HAND_BACK_GRACE;
+    let by = connection.limit_closing() + RETURN_GRACE;
     let patience = by.saturating_duration_since(Instant::now());
     if let Ok(mut reader) = returned.recv_timeout(patience) {
         reader.discard_until_closed();

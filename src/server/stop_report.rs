@@ -26,7 +26,7 @@ impl StopReport {
     }
 }
 
-/// A thread that has not ended by the deadline of a stop: in the program's code, nearly always.
+/// A thread that has not ended by the deadline of a stop. It nearly always runs the program's code.
 #[derive(Clone, Debug)]
 pub struct StuckThread {
     id: u64,
@@ -35,7 +35,7 @@ pub struct StuckThread {
     ws: Option<WebSocket>,
 }
 
-/// Where a connection's thread stands.
+/// The stage that a connection's thread has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
@@ -73,7 +73,7 @@ impl StuckThread {
         }
     }
 
-    /// Returns the number in the thread's name, which is that of its connection too, where there is
+    /// Returns the number in the thread's name, which is also the id of its connection, if there is
     /// one.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -86,7 +86,7 @@ impl StuckThread {
         self.peer_addr.clone()
     }
 
-    /// Returns where it stands.
+    /// Returns the stage that it has reached.
     #[must_use]
     pub fn stage(&self) -> Stage {
         self.stage

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 
 use rustix::process::{Resource, getrlimit};
 
-/// What a process has of a bounded address space (`RLIMIT_AS`).
+/// The free part of a process's bounded address space (`RLIMIT_AS`), and its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AddressSpace {
     /// The bytes that are left.
@@ -14,14 +14,15 @@ pub(crate) struct AddressSpace {
 }
 
 impl AddressSpace {
-    /// Asks the system; `None` where it sets no bound, or does not say what is used. Allocates nothing.
+    /// Asks the system. Returns `None` if it sets no bound, or does not report the used part. Allocates
+    /// nothing.
     pub(crate) fn of_this_process() -> Option<Self> {
         let limit = getrlimit(Resource::As).current?;
         let mut stat = [0; 1024];
         match File::open("/proc/self/stat").and_then(|mut file| file.read(&mut stat)) {
             Ok(length) => Self::parse(&stat[..length], limit),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            // Whoever has no descriptor left has no room for more memory.
+            // A process without a descriptor left counts as one without room for more memory.
             Err(_) => Some(Self {
                 free: 0,
                 threads: 0,

@@ -1,21 +1,21 @@
-//! The control groups that this process is in, and what they allow.
+//! The control groups of this process, and their limits.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::read_number;
 
-/// The control groups of a process, of both versions: a controller is in one of them.
+/// The control groups of a process, of both versions: each controller is in one version.
 #[derive(Debug)]
 pub(crate) struct ControlGroups {
-    /// `/proc/PID/cgroup`: a line `ID:CONTROLLERS:PATH` for each hierarchy.
+    /// The contents of `/proc/PID/cgroup`: a line `ID:CONTROLLERS:PATH` for each hierarchy.
     memberships: String,
-    /// `/proc/PID/mountinfo`: where the hierarchies are mounted.
+    /// The contents of `/proc/PID/mountinfo`: the mounts of the hierarchies.
     mounts: String,
 }
 
 impl ControlGroups {
-    /// Finds those of this process; none where the system has none.
+    /// Finds the groups of this process; none if the system has none.
     pub(crate) fn of_this_process() -> Self {
         let read = |name| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         Self {
@@ -24,7 +24,7 @@ impl ControlGroups {
         }
     }
 
-    /// Returns the lowest number that a controller's file has in the group of this process or one
+    /// Returns the lowest number in a controller's files, of the group of this process and of those
     /// above it. The file may have another name in version 1.
     pub(crate) fn lowest(&self, controller: &str, in_v1: &str, in_v2: &str) -> Option<u64> {
         let old = self.paths(&Version::One(controller), in_v1);
@@ -59,9 +59,9 @@ impl ControlGroups {
 
 /// A hierarchy of control groups.
 enum Version<'a> {
-    /// That of one controller, or several.
+    /// Version 1, with the name of a controller. Such a hierarchy is for one controller or several.
     One(&'a str),
-    /// The one of all the others.
+    /// Version 2: the one hierarchy of all other controllers.
     Two,
 }
 
@@ -83,17 +83,17 @@ impl Version<'_> {
 
 /// A line of `mountinfo`.
 struct Mount<'a> {
-    /// What of the file system is mounted.
+    /// The mounted part of the file system.
     root: &'a str,
     point: &'a str,
     kind: &'a str,
-    /// Of version 1, the controllers too.
+    /// The options. In version 1 they name the controllers too.
     options: &'a str,
 }
 
 impl<'a> Mount<'a> {
     fn parse(line: &'a str) -> Option<Self> {
-        // The optional fields before the dash are any number.
+        // There may be any number of optional fields before the dash.
         let (place, system) = line.split_once(" - ")?;
         let mut place = place.split(' ').skip(3);
         let mut system = system.split(' ');

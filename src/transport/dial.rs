@@ -13,7 +13,7 @@ use crate::error::about;
 /// addresses that are left.
 ///
 /// # Errors
-/// That of the last address, which it names; `TimedOut` at the deadline.
+/// The error of the last address, which it names; `TimedOut` at the deadline.
 pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Socket> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (position, address) in addresses.iter().enumerate() {
@@ -27,14 +27,14 @@ pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<So
     Err(failure)
 }
 
-/// Fails for a socket that has connected to itself. A client that tries a local port again and again is
-/// at some time given that very port as its own, and TCP lets a socket connect to itself (RFC 9293,
-/// section 3.5), though nobody listens there.
+/// Fails for a socket that has connected to itself. A client that tries a local port again and
+/// again is at some time given that very port as its own, and TCP lets a socket connect to itself
+/// (RFC 9293, section 3.5), though no server listens there.
 fn reject_itself(socket: Socket) -> io::Result<Socket> {
     if socket.local_addr() != socket.peer_addr() {
         return Ok(socket);
     }
-    // The port is to be free at once, for a server that will listen there.
+    // The port must be free at once, for a server that will listen there.
     sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
     let what = "connection refused: nobody listens there, and the socket had reached itself";
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))

@@ -1,4 +1,4 @@
-//! The listening socket, and waiting for who knocks.
+//! The listening sockets, and waiting for connections.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,41 +14,43 @@ use crate::Address;
 use crate::error::about;
 use crate::record::debug;
 
-/// Accepts connections at one address or several, and can be woken while it waits for them.
+/// A listener at one address or several. A thread that waits for connections can be woken.
 #[derive(Debug)]
 pub(crate) struct Listener {
     sockets: Vec<TcpListener>,
-    /// Which of them is asked first next time.
+    /// The index of the socket that is tried first next time.
     turn: AtomicUsize,
     wake: Arc<Wake>,
 }
 
-/// Why nobody was accepted.
+/// The reason why no connection was accepted.
 #[derive(Debug)]
 pub(crate) enum AcceptError {
-    /// Nobody is there to be accepted.
-    Nobody,
-    /// One newcomer is lost; the next may be there already.
+    /// No connection waits to be accepted.
+    NoConnection,
+    /// One connection is lost. The next may be there already.
     Newcomer(io::Error),
-    /// The socket is accepted but unusable, such as one that its peer has reset.
+    /// The accepted socket is unusable, for example because its peer has reset it.
     Unusable(io::Error),
-    /// The listening socket is dead: it accepts nobody any more.
+    /// The listening socket is dead: it can accept no more connections.
     Listener(io::Error),
-    /// It is about the process or the system, or about nobody knows what, and may pass.
+    /// The error concerns the process, the system, or an unknown cause, and may pass.
     System(io::Error),
 }
 
-/// std listens with a backlog of 128, too few for a crowd that reconnects at once; the system caps
-/// this at its own maximum.
+/// The backlog. std's is 128, too few for many clients that reconnect at once. The system caps it
+/// at its own maximum.
 const BACKLOG: i32 = 4_096;
-/// So often the system may choose a port that is taken at another of the addresses.
+/// The number of times that the system may choose a port which is taken at another of the
+/// addresses.
 const MOST_CHOICES: usize = 16;
 
 impl Listener {
-    /// Listens on all of these that this machine has, with one port where the system chooses it.
+    /// Listens on all of these addresses that this machine has. If the system chooses the port, it
+    /// is the same for all.
     ///
     /// # Errors
-    /// Begins with the address that it is about.
+    /// The error begins with the address.
     pub(crate) fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
         Ok(Self {
             sockets: bind_all(addresses)?,
@@ -67,66 +69,66 @@ impl Listener {
 
     /// Accepts the next connection, without waiting for one.
     pub(crate) fn accept(&self) -> Result<Socket, AcceptError> {
-        // By turns: a crowd at one address keeps nobody waiting at another.
+        // In turns, so that many connections at one address do not delay those at another.
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.sockets.len();
         let (later, sooner) = self.sockets.split_at(first);
         for socket in sooner.iter().chain(later) {
             match accept_at(socket) {
-                Err(AcceptError::Nobody) => {}
+                Err(AcceptError::NoConnection) => {}
                 accepted => return accepted,
             }
         }
-        Err(AcceptError::Nobody)
+        Err(AcceptError::NoConnection)
     }
 
-    /// Returns what wakes the thread that waits here.
+    /// Returns the wake-up of the thread that waits here.
     pub(crate) fn wake(&self) -> Arc<Wake> {
         Arc::clone(&self.wake)
     }
 
-    /// Waits until somebody knocks or it is woken; tells whether somebody seems to knock. A listening
-    /// socket that is broken seems so: accepting tells what it is.
+    /// Waits until a connection arrives or the thread is woken. Returns whether one seems to have
+    /// arrived. It seems so for a broken listening socket too: accepting then reports the error.
     pub(crate) fn wait(&self) -> io::Result<bool> {
         let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
-        let knocks = self.sockets.iter();
-        fds.extend(knocks.map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let sockets = self.sockets.iter();
+        fds.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
         poll_all(&mut fds, None)?;
         let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
         if ready.next() == Some(true) {
             self.wake.clear();
         }
-        let knocks: Vec<_> = ready.collect();
-        Ok(self.pass_turn(&knocks))
+        let ready: Vec<_> = ready.collect();
+        Ok(self.pass_turn(&ready))
     }
 
-    /// Passes the turn on to the next socket where somebody knocks; returns false if there is none.
-    fn pass_turn(&self, knocks: &[bool]) -> bool {
-        let turn = self.turn.load(Ordering::Relaxed) % knocks.len();
-        let (later, sooner) = knocks.split_at(turn);
-        let passed = sooner.iter().chain(later).position(|knocks| *knocks);
+    /// Moves the turn to the next socket that is ready. Returns false if there is none.
+    fn pass_turn(&self, ready: &[bool]) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed) % ready.len();
+        let (later, sooner) = ready.split_at(turn);
+        let passed = sooner.iter().chain(later).position(|ready| *ready);
         self.turn.fetch_add(passed.unwrap_or(0), Ordering::Relaxed);
         passed.is_some()
     }
 }
 
-/// Accepts by a call that reports an interruption, which may come for ever.
+/// Accepts by a call that reports an interruption, as interruptions may go on for ever.
 fn accept_at(listener: &TcpListener) -> Result<Socket, AcceptError> {
     let (stream, _) = SockRef::from(listener).accept().map_err(AcceptError::of)?;
     take(stream.into()).map_err(AcceptError::Unusable)
 }
 
 fn take(stream: TcpStream) -> io::Result<Socket> {
-    // Others than Linux hand the listener's mode down.
+    // Systems other than Linux pass the listener's mode on.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     stream.set_nonblocking(false)?;
     Socket::new(stream)
 }
 
 impl AcceptError {
-    /// Tells by accept(2)'s own list what an error is about.
+    /// Classifies an error by the list of accept(2).
     fn of(error: io::Error) -> Self {
         match Errno::from_io_error(&error) {
-            Some(Errno::AGAIN) => Self::Nobody,
+            Some(Errno::AGAIN) => Self::NoConnection,
             Some(
                 Errno::CONNABORTED
                 | Errno::HOSTDOWN
@@ -136,7 +138,7 @@ impl AcceptError {
                 | Errno::NETUNREACH
                 | Errno::NOPROTOOPT
                 | Errno::OPNOTSUPP
-                // A firewall forbids it.
+                // A firewall forbids the connection.
                 | Errno::PERM
                 | Errno::PROTO
                 | Errno::TIMEDOUT,
@@ -164,7 +166,7 @@ fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 }
 
 fn try_bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
-    // Beside an IPv4 socket one of IPv6 must not stand for both.
+    // An IPv6 socket beside an IPv4 one must not take IPv4 connections too.
     let only_v6 = addresses.iter().any(SocketAddr::is_ipv4);
     let mut sockets: Vec<TcpListener> = Vec::new();
     let mut bound = Vec::new();
@@ -213,7 +215,7 @@ fn listen(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Tells whether this machine does not have the address, or none of its kind.
+/// Tells whether this machine lacks the address, or all addresses of its kind.
 fn is_absent(error: &io::Error) -> bool {
     let no_kind = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
     no_kind || error.kind() == io::ErrorKind::AddrNotAvailable

@@ -1,4 +1,4 @@
-//! Looking up names, on threads that may be left behind: the system's resolver cannot be interrupted.
+//! Looking up names, on threads that may be abandoned: the system's resolver cannot be interrupted.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,11 +14,11 @@ use crate::error::about;
 use crate::process::PerProcess;
 use crate::sync::{Condvar, Mutex, lock, wait};
 
-/// Returns the addresses of a host, with this port; those of a name are looked up.
+/// Returns the addresses of a host, with this port. A name is looked up.
 ///
 /// # Errors
-/// The system's; `NotFound` for a name without an address; `TimedOut` at the deadline; `ResourceBusy`
-/// while too many look-ups run that nobody waits for.
+/// The system's error; `NotFound` for a name without an address; `TimedOut` at the deadline;
+/// `ResourceBusy` while too many abandoned look-ups still run.
 pub(crate) fn look_up(
     host: &Host<&str>,
     port: u16,
@@ -38,14 +38,15 @@ pub(crate) fn look_up(
 static RESOLVER: PerProcess<Resolver> =
     PerProcess::new(Resolver::new(resolve), || Resolver::new(resolve));
 
-/// How many look-ups may be left behind: each is a thread and a descriptor until the system gives up.
+/// The number of look-ups that may be abandoned. Each is a thread and a descriptor until the system
+/// gives up.
 const MOST_LEFT_BEHIND: usize = 16;
 
 fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
     Ok((name, 0).to_socket_addrs()?.collect())
 }
 
-/// The look-ups of a process that are under way, one for each name.
+/// The running look-ups of a process, one for each name.
 struct Resolver {
     running: Mutex<BTreeMap<String, Arc<Lookup>>>,
     resolve: Resolve,
@@ -53,7 +54,7 @@ struct Resolver {
 
 type Resolve = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
-/// A look-up under way, whose answer is for all calls that ask for its name meanwhile.
+/// A running look-up. Its answer goes to all calls that ask for its name meanwhile.
 struct Lookup {
     answer: Mutex<Option<Answer>>,
     answered: Condvar,
@@ -78,7 +79,7 @@ impl Resolver {
         answer.map_err(|error| io::Error::new(error.kind(), error))
     }
 
-    /// Joins the look-up of this name that is under way, or begins one.
+    /// Joins the running look-up of this name, or begins one.
     fn join(&'static self, name: &str) -> io::Result<Arc<Lookup>> {
         let mut running = lock(&self.running);
         if let Some(lookup) = running.get(name) {
@@ -108,7 +109,7 @@ impl Resolver {
         let builder = thread::Builder::new().name("landline-lookup".into());
         let spawned = builder.spawn(move || {
             let answer = (self.resolve)(&name);
-            // A call from now on asks anew: this answer is as old as its question.
+            // A later call asks anew: this answer is as old as its question.
             lock(&self.running).remove(&name);
             *lock(&looked_up.answer) = Some(answer.map_err(Arc::new));
             looked_up.answered.notify_all();

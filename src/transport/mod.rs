@@ -1,6 +1,6 @@
 //! The operating system's side: sockets, waiting for them, and reaching an address.
 //!
-//! Everything that differs between operating systems stands in this folder.
+//! All code that differs between operating systems is in this folder.
 
 mod address_space;
 mod cgroups;
@@ -32,8 +32,8 @@ pub(crate) use socket::{SILENCE, Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use wake::Wake;
 
-/// Reads a file of the system that holds a number; `None` where there is no such file, or it says
-/// that there is no limit.
+/// Reads a file of the system that holds a number. Returns `None` if there is no such file, or if
+/// it says that there is no limit.
 fn read_number(path: impl AsRef<Path>) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

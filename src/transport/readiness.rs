@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
-/// What to wait for.
+/// The readiness to wait for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Interest {
     Read,
@@ -15,7 +15,7 @@ pub(crate) enum Interest {
     ReadOrWrite,
 }
 
-/// What a wait found; both are false when the deadline passed.
+/// The result of a wait. Both fields are false if the deadline passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ready {
     pub(crate) readable: bool,
@@ -47,9 +47,9 @@ impl From<PollFlags> for Ready {
     }
 }
 
-/// Waits until one of the descriptors is ready, at most until the deadline. A wait fails in a process
-/// that may have no descriptors any more. Then a moment passes, so that a caller that looks again and
-/// again does not spin.
+/// Waits until one of the descriptors is ready, at most until the deadline. A wait fails in a
+/// process that can have no more descriptors. Then it sleeps for a moment, so that a caller that
+/// looks again and again does not spin.
 pub(super) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
     let polled = retry_on_intr(|| {
         let left = deadline.map(timespec);
@@ -62,7 +62,7 @@ pub(super) fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io:
     })
 }
 
-/// The time between two looks where waiting fails.
+/// The time between two looks if waiting fails.
 const MOMENT: Duration = Duration::from_millis(10);
 
 fn timespec(deadline: Instant) -> Timespec {

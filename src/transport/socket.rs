@@ -12,14 +12,15 @@ use super::{Interest, Ready};
 use crate::process::Process;
 use crate::{Address, Error};
 
-/// A connection's socket. One thread reads it, and the holder of the outbox's writer writes it (L2).
+/// A connection's socket. One thread reads it, and the holder of the outbox's writer writes it
+/// (L2).
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: StreamSocket,
     /// The process that made it. A forked child has a copy of the descriptor, but the connection is
     /// its parent's.
     owner: Process,
-    /// Set once its handshake is done.
+    /// The TLS session. Set once its handshake is done.
     tls: OnceLock<Box<Session>>,
 }
 
@@ -27,7 +28,7 @@ impl Socket {
     /// Takes over a connected stream socket in blocking mode.
     ///
     /// # Errors
-    /// The system's; `Unsupported` for a socket that is neither TCP nor a Unix socket.
+    /// The system's error; `Unsupported` for a socket that is neither TCP nor a Unix socket.
     pub(crate) fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         Ok(Self {
             stream: StreamSocket::new(fd.into())?,
@@ -36,12 +37,13 @@ impl Socket {
         })
     }
 
-    /// Bounds what the kernel holds of what is sent.
+    /// Bounds the data to send that the kernel holds.
     pub(crate) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
         self.stream.set_send_buffer(bytes)
     }
 
-    /// Bounds what TCP takes before it has sent what it has; other sockets have no such bound.
+    /// Bounds the data that TCP takes before it has sent what it holds. Other sockets have no such
+    /// bound.
     pub(crate) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
         self.stream.set_notsent_lowat(bytes)
     }
@@ -54,9 +56,8 @@ impl Socket {
         self.stream.local_addr()
     }
 
-    /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
-    /// `WouldBlock` says that TLS [owes](Self::owes) the peer something, which is to be written before
-    /// the next read.
+    /// Reads into the spare capacity of `buffer`, blocking until there is input. 0 is the end.
+    /// `WouldBlock` means that TLS [has something to write](Self::needs_flush) before the next read.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.recv_by(buffer, |buffer| self.stream.recv(buffer))
     }
@@ -66,7 +67,7 @@ impl Socket {
         self.recv_by(buffer, |buffer| self.stream.try_recv(buffer))
     }
 
-    /// Reads by a call of the system's, and decrypts what that gives.
+    /// Reads by a call of the system's, and decrypts the bytes.
     fn recv_by(
         &self,
         buffer: &mut Vec<u8>,
@@ -78,7 +79,7 @@ impl Socket {
         }
     }
 
-    /// Reads like [`recv`](Self::recv), and writes what TLS answers meanwhile, blocking.
+    /// Reads like [`recv`](Self::recv), and meanwhile writes TLS's own answers, blocking.
     pub(crate) fn recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
             match self.answer(self.recv(buffer)) {
@@ -88,7 +89,7 @@ impl Socket {
         }
     }
 
-    /// Reads like [`try_recv`](Self::try_recv), and writes what TLS has to say, blocking.
+    /// Reads like [`try_recv`](Self::try_recv), and writes TLS's own answers, blocking.
     pub(crate) fn try_recv_answering(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.answer(self.try_recv(buffer))
     }
@@ -99,7 +100,7 @@ impl Socket {
                 flushed?;
                 Err(error)
             }
-            // What has come counts, whether or not the peer still takes anything.
+            // Received bytes count, whether or not the peer still takes anything.
             (received, _) => received,
         }
     }
@@ -114,10 +115,10 @@ impl Socket {
         Ok(())
     }
 
-    /// Writes as much as the kernel takes just now, or returns `WouldBlock`; then the same bytes
-    /// must come again. After an error that [`wants_input`], they are to come again once more has been
-    /// received. With TLS, bytes count as written when their ciphertext has left. At least one byte is
-    /// written unless there is none.
+    /// Writes as much as the kernel takes now, or returns `WouldBlock`; then the same bytes must
+    /// come again. After an error that [`wants_input`], they must come again once more input has
+    /// been received. With TLS, bytes count as written when their ciphertext has left. At least one
+    /// byte is written unless there is none.
     #[inline]
     pub(crate) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.get() {
@@ -170,25 +171,26 @@ impl Socket {
             .wait(Interest::ReadOrWrite, Some(Instant::now()))
     }
 
-    /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking; without TLS, nothing.
+    /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking. Without TLS it
+    /// does nothing.
     pub(crate) fn send_close_notify(&self) {
         if let Some(tls) = self.tls.get().filter(|_| self.is_own()) {
             tls.send_close_notify(|bytes| self.try_send_bytes(bytes));
         }
     }
 
-    /// Ends our direction: the peer finds the end behind what is already written.
+    /// Ends our direction. The peer finds the end behind the bytes already written.
     pub(crate) fn finish_writing(&self) {
         self.send_close_notify();
         self.shut_down(Shutdown::Write);
     }
 
-    /// Ends the peer's direction here: a thread that reads wakes and finds the end.
+    /// Ends the peer's direction here. A thread that reads wakes and finds the end.
     pub(crate) fn stop_reading(&self) {
         self.shut_down(Shutdown::Read);
     }
 
-    /// Ends both directions and wakes the threads that read or wait. What is unsent is thrown away
+    /// Ends both directions and wakes the threads that read or wait. Unsent data is thrown away
     /// with the socket, so that the kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if self.is_own() {
@@ -197,7 +199,7 @@ impl Socket {
         self.shut_down(Shutdown::Both);
     }
 
-    /// Ends a direction, or both, which closing the descriptor alone would not: a forked child has a
+    /// Ends a direction, or both. Closing the descriptor would not do that if a forked child has a
     /// copy of it.
     fn shut_down(&self, how: Shutdown) {
         if self.is_own() {
@@ -205,27 +207,28 @@ impl Socket {
         }
     }
 
-    /// Tells whether this process made it, and has not a copy of its parent's. That costs a system call:
-    /// it is asked before what ends a connection is written, not for each message.
+    /// Tells whether this process made the socket, and is not a forked child with a copy. The
+    /// answer costs a system call: callers ask before they write the end of a connection, not for
+    /// each message.
     pub(crate) fn is_own(&self) -> bool {
         self.owner.is_this()
     }
 
-    /// Ends both directions like [`cut`](Self::cut), but leaves what is unsent to the kernel.
+    /// Ends both directions like [`cut`](Self::cut), but leaves unsent data to the kernel.
     pub(crate) fn hang_up(&self) {
         self.finish_writing();
         self.stop_reading();
     }
 
-    /// Ends our direction and discards input for a moment, so that what was said last arrives: a socket
-    /// that is closed over unread input resets the connection, and destroys what has just been sent.
+    /// Ends our direction and discards input for a moment, so that the last bytes sent arrive. A
+    /// socket that is closed over unread input resets the connection, and destroys those bytes.
     pub(crate) fn finish_and_linger(&self) {
         self.finish_writing();
         self.discard_input(SILENCE, LINGER);
     }
 
-    /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all; returns
-    /// whether the end has come.
+    /// Reads and discards input until the peer's end, a silence of `silence`, or `total` in all.
+    /// Returns whether the end has come.
     pub(crate) fn discard_input(&self, silence: Duration, total: Duration) -> bool {
         let end = Instant::now() + total;
         let mut scratch = Vec::with_capacity(16 << 10);
@@ -250,7 +253,7 @@ impl Socket {
 
 /// The time for which the peer may be silent while we wait for the end of its side.
 pub(crate) const SILENCE: Duration = Duration::from_secs(1);
-/// The time for which we read on in all.
+/// The whole time for which input is discarded.
 const LINGER: Duration = Duration::from_secs(5);
 
 impl AsFd for Socket {
@@ -265,28 +268,28 @@ impl Socket {
         self.tls.get().is_some()
     }
 
-    /// Returns how many bytes of ciphertext have been received since the handshake: a record may take
-    /// long until it is whole, and is a sign of life before that.
+    /// Returns how many bytes of ciphertext have been received since the handshake. A record may
+    /// take long until it is whole, and is a sign of life before that.
     pub(crate) fn ciphertext_received(&self) -> u64 {
         self.tls.get().map_or(0, |tls| tls.received())
     }
 
-    /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input may
-    /// be tried again. The caller asks after every read.
-    pub(crate) fn owes(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.owes())
+    /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input
+    /// may be tried again. The caller asks after every read.
+    pub(crate) fn needs_flush(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.needs_flush())
     }
 
-    /// Writes what TLS sends of its own accord, such as answers to key updates, without blocking. What
-    /// is left of an earlier write goes first.
+    /// Writes TLS's own records, such as answers to key updates, without blocking. The rest of an
+    /// earlier write goes first.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let tls = self.tls.get();
         tls.map_or(Ok(()), |tls| tls.flush(|bytes| self.try_send_bytes(bytes)))
     }
 
-    /// Tells whether the keys of TLS are nearly used up, so that the connection is to be closed.
-    pub(crate) fn is_worn_out(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.is_worn_out())
+    /// Tells whether the keys of TLS are nearly used up, so that the connection must be closed.
+    pub(crate) fn nears_key_limit(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.nears_key_limit())
     }
 
     /// Returns the certificates that the peer has shown, in DER, its own first.
@@ -309,7 +312,7 @@ impl Socket {
     }
 
     fn begin_tls(&self, session: Session) {
-        // There is one handshake a socket.
+        // There is one handshake for each socket.
         let _ = self.tls.set(Box::new(session));
     }
 
@@ -329,7 +332,7 @@ impl tls::BlockingIo for Socket {
 }
 
 /// Tells whether a write waits for more input, and not for room in the socket: a TLS peer does its
-/// handshake anew. Reading goes on as usual, and [`Socket::owes`] says when to try again.
+/// handshake anew. Reading goes on as usual, and [`Socket::needs_flush`] tells when to try again.
 pub(crate) fn wants_input(error: &io::Error) -> bool {
     tls::wants_input(error)
 }

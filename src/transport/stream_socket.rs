@@ -1,4 +1,4 @@
-//! A connected stream socket of the system, TCP or Unix, known by what it does.
+//! A connected stream socket of the system, TCP or Unix.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -14,17 +14,18 @@ use socket2::{SockAddr, SockRef};
 use super::{Interest, Ready, poll_all};
 use crate::Address;
 
-/// A connected stream socket: its descriptor, and the calls that are made of it.
+/// A connected stream socket: its descriptor, and the system's calls.
 #[derive(Debug)]
 pub(super) struct StreamSocket {
     fd: OwnedFd,
-    // Asked for while they can be had: a socket that its peer has reset has no peer any more.
+    // Asked at the beginning: a socket that its peer has reset has no addresses any more.
     peer_addr: Address,
     local_addr: Address,
 }
 
 impl StreamSocket {
-    /// Takes over a connected socket in blocking mode, and has it delay no packet and raise no SIGPIPE.
+    /// Takes over a connected socket in blocking mode, and sets it to delay no packet and raise no
+    /// SIGPIPE.
     pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
         let socket = SockRef::from(&fd);
         let local_addr = address(&socket.local_addr()?)?;
@@ -49,16 +50,16 @@ impl StreamSocket {
         &self.local_addr
     }
 
-    /// Bounds what the kernel holds of what is sent.
+    /// Bounds the data to send that the kernel holds.
     pub(super) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        // More than the system can count is as much as it grants.
+        // A number that the system cannot represent stands for as much as it grants.
         let bytes = bytes.min(i32::MAX as usize);
         Ok(sockopt::set_socket_send_buffer_size(&self.fd, bytes)?)
     }
 
-    /// Bounds what TCP takes before it has sent what it has. Without this bound a socket counts as
-    /// writable only when a third of its buffer is free, and that grows to megabytes. Other sockets
-    /// have no such bound.
+    /// Bounds the data that TCP takes before it has sent what it holds. Without this bound a socket
+    /// counts as writable only when a third of its buffer is free, and that buffer grows to
+    /// megabytes. Other sockets have no such bound.
     pub(super) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if !self.local_addr.is_unix() {
@@ -69,7 +70,7 @@ impl StreamSocket {
         Ok(())
     }
 
-    /// Reads into the spare capacity of `buffer`, blocking until there is something. 0 is the end.
+    /// Reads into the spare capacity of `buffer`, blocking until there is input. 0 is the end.
     pub(super) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.recv_with(buffer, RecvFlags::empty())
     }
@@ -81,18 +82,18 @@ impl StreamSocket {
 
     fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
         if buffer.len() == buffer.capacity() {
-            // Nothing read would be taken for the end.
+            // A read of no bytes would be taken for the end.
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let (length, _) = retry_on_intr(|| recv(&self.fd, spare_capacity(buffer), flags))?;
         Ok(length)
     }
 
-    /// Writes as much as the kernel takes just now, or returns `WouldBlock`.
+    /// Writes as much as the kernel takes now, or returns `WouldBlock`.
     pub(super) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | no_signal();
         let sent = match parts {
-            // Spares the kernel what it does for several.
+            // One part costs the kernel less than several.
             [part, rest @ ..] if rest.iter().all(|part| part.is_empty()) => {
                 retry_on_intr(|| send(&self.fd, part, flags))
             }
@@ -116,11 +117,11 @@ impl StreamSocket {
 
     /// Ends one direction or both. It wakes the threads that wait for the socket.
     pub(super) fn shut_down(&self, how: Shutdown) {
-        // It fails for a socket that is no longer connected, which has ended both.
+        // It fails for a socket that is no longer connected, whose directions have ended.
         let _ = SockRef::from(&self.fd).shutdown(how);
     }
 
-    /// Has the kernel throw away what is unsent once the socket is closed.
+    /// Makes the kernel throw away unsent data when the socket is closed.
     pub(super) fn discard_unsent(&self) {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
@@ -135,12 +136,12 @@ impl AsFd for StreamSocket {
 /// Takes an address from the system.
 ///
 /// # Errors
-/// Returns `Unsupported` for one that is neither IP's nor a Unix socket's.
+/// Returns `Unsupported` for an address that is neither IP's nor a Unix socket's.
 fn address(address: &SockAddr) -> io::Result<Address> {
     if let Some(address) = address.as_socket() {
         return Ok(address.into());
     }
-    // Some systems tell nothing at all of a socket without a name.
+    // Some systems return nothing at all for a socket without a name.
     if !address.is_unix() && address.len() > 0 {
         let what = "the socket is neither TCP nor a Unix socket";
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
@@ -158,7 +159,7 @@ fn no_signal() -> SendFlags {
     SendFlags::NOSIGNAL
 }
 
-/// The socket itself carries the option there.
+/// Returns no flags: on these systems the socket itself carries the option.
 #[cfg(target_vendor = "apple")]
 fn no_signal() -> SendFlags {
     SendFlags::empty()

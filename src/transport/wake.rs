@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-/// Wakes the thread that polls it: a pair of sockets, which every Unix has.
+/// The wake-up of a thread that polls it: a pair of sockets, which every Unix has.
 #[derive(Debug)]
 pub(crate) struct Wake {
     sender: UnixStream,
@@ -24,7 +24,7 @@ impl Wake {
         let _ = (&self.sender).write(&[1]);
     }
 
-    /// Takes back the wake-ups so far.
+    /// Discards the wake-ups so far.
     pub(crate) fn clear(&self) {
         let mut scratch = [0; 64];
         while matches!((&self.receiver).read(&mut scratch), Ok(length) if length == scratch.len()) {

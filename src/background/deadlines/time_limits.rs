@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 use super::{Due, Facts, Rule, Watch};
 use crate::{Config, Timeout};
 
-/// How long a connection may be idle, and until when it may last. Both end it in the ordinary way, and
+/// The limits to a connection's idle time and to its lifetime. Both end it in the ordinary way,
 /// whatever the program does meanwhile.
 pub(super) struct TimeLimits {
     idle: Option<Idle>,
     end: Option<Instant>,
 }
 
-/// A stretch of time without a message.
+/// A time without a message.
 struct Idle {
     length: Duration,
-    /// The number of messages received and sent when it began.
+    /// The numbers of messages received and sent when it began.
     messages: Option<(u64, u64)>,
     watch: Option<Watch>,
 }
 
 impl TimeLimits {
-    /// Makes those of these settings, if there are any. Apart, as most connections have none.
+    /// Makes the limits of these settings, if there are any. Boxed, as most connections have none.
     pub(super) fn new(config: &Config, now: Instant) -> Option<Box<Self>> {
         let idle = config.idle_timeout.as_ref().map(|limit| Idle {
             length: limit.after,
@@ -32,7 +32,7 @@ impl TimeLimits {
         (idle.is_some() || end.is_some()).then(|| Box::new(Self { idle, end }))
     }
 
-    /// Returns when to look first.
+    /// Returns the time of the first check.
     pub(super) fn first_look(&self, now: Instant) -> Option<Instant> {
         let idle = self.idle.as_ref().map(|idle| now + idle.rule().step());
         [idle, self.end].into_iter().flatten().min()
@@ -52,9 +52,9 @@ impl TimeLimits {
 }
 
 impl Idle {
-    /// Judges the stretch, which begins anew with each message that has begun, goes on or has ended in
-    /// either direction. No message asks for the time: what was counted since the last look began
-    /// between the two.
+    /// Judges the idle time, which begins anew with each message that has begun, goes on or has
+    /// ended in either direction. Messages are counted without looking at a clock, so a message
+    /// counts as one of the time between two checks.
     fn check(&mut self, facts: &Facts, expected: Option<Instant>) -> Due {
         let messages = Some((facts.messages, facts.writing.delivered));
         if facts.has_unfinished_message() || self.messages != messages {
@@ -76,10 +76,10 @@ impl Idle {
 }
 
 impl Facts {
-    /// Tells whether a message is half received, or waits to be written to its end.
+    /// Tells whether a message is half received, or has not been written to its end.
     fn has_unfinished_message(&self) -> bool {
-        // Only a message's number is even. While the program works on one that has come whole, its
-        // number still stands.
+        // Only the number of a message is even. It remains while the program works on a message
+        // that has come whole.
         let half_received = self
             .mid_message
             .is_some_and(|number| number % 2 == 0 && number / 2 > self.messages);

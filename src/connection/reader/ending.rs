@@ -84,7 +84,8 @@ impl Reader {
             match socket.try_recv(self.decoder.spare()) {
                 Ok(1..) => {}
                 // What TLS owes goes nowhere any more; what came with it may be read.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.owes() => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.needs_flush() => {
+                }
                 _ => break,
             }
         }

@@ -42,7 +42,7 @@ impl Reader {
         socket: &Socket,
         received: io::Result<usize>,
     ) -> Result<bool, Option<io::Error>> {
-        if socket.owes() {
+        if socket.needs_flush() {
             self.connection.outbox.flush_wire();
         }
         match received {

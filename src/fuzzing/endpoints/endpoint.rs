@@ -1,4 +1,4 @@
-//! One of the two.
+//! One of the two endpoints.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) struct Endpoint {
     outbox: Arc<Outbox<Tape>>,
     tape: Arc<Tape>,
     decoder: Decoder,
-    /// How much of the peer's tape has been read.
+    /// The number of bytes read of the peer's tape.
     read: usize,
     /// The length of each message by its number, if it was admitted.
     sent: Vec<Option<usize>>,
@@ -27,12 +27,12 @@ pub(super) struct Endpoint {
     stream: Option<(Stream, usize, usize)>,
     /// The number and the length of each message that came.
     received: Vec<(usize, usize)>,
-    /// Whether something was done that may keep messages from arriving.
+    /// The flag that an action may have kept messages from arriving.
     is_disturbed: bool,
     end: Option<CloseEvent>,
 }
 
-/// Digits of a message's number, with which it begins.
+/// The number of digits of a message's number, with which the message begins.
 const DIGITS: usize = 4;
 
 impl Endpoint {
@@ -59,13 +59,13 @@ impl Endpoint {
         }
     }
 
-    /// Tells whether nothing keeps what was sent from arriving.
+    /// Tells whether everything that was sent must arrive.
     pub(super) fn is_undisturbed(&self) -> bool {
-        // What is behind a streamed message waits for its end.
+        // The messages behind a streamed one wait for its end.
         !self.is_disturbed && self.end.is_none() && self.stream.is_none()
     }
 
-    /// Does one thing.
+    /// Does one action.
     pub(super) fn act(&mut self, what: u8, peer: &mut Self, input: &mut Input<'_>) {
         match what % 17 {
             0..=2 => self.send(input),
@@ -83,7 +83,7 @@ impl Endpoint {
         }
     }
 
-    /// Does what ends the connection, or may.
+    /// Does an action that ends the connection, or may end it.
     fn disturb(&mut self, input: &mut Input<'_>) {
         self.is_disturbed = true;
         match input.byte() % 6 {
@@ -184,7 +184,7 @@ impl Endpoint {
             if fin == Fin::Last {
                 self.sent[number] = Some(sent);
                 self.stream = None;
-                self.outbox.let_go_of_stream();
+                self.outbox.leave_stream();
             }
         }
     }
@@ -202,7 +202,7 @@ impl Endpoint {
         }
     }
 
-    /// Lets all leave that waits. Returns whether something did.
+    /// Lets everything leave that waits. Returns whether there was anything.
     pub(super) fn drain(&mut self) -> bool {
         let before = self.tape.len();
         self.tape.make_plenty_of_room();
@@ -214,8 +214,8 @@ impl Endpoint {
         self.read(peer, usize::MAX)
     }
 
-    /// Reads so many bytes of what the peer has written, or learns that there will be no more. Returns
-    /// whether something came.
+    /// Reads at most `most` bytes of the peer's, or learns that no more will come. Returns whether
+    /// any came.
     fn read(&mut self, peer: &Self, most: usize) -> bool {
         if self.end.is_some() {
             return false;
@@ -278,7 +278,7 @@ impl Endpoint {
             .push((number.expect("a number"), message.len()));
     }
 
-    /// Comes to the end without a Close, if it has not come to any.
+    /// Ends the endpoint without a Close, unless it has ended.
     pub(super) fn end(&mut self) {
         if self.end.is_none() {
             if !self.outbox.is_cut() {
@@ -294,7 +294,7 @@ impl Endpoint {
         assert!(self.end.replace(event).is_none(), "told twice");
     }
 
-    /// Checks what is left at the end.
+    /// Checks the state at the end.
     pub(super) fn check(&self, peer: &Self, undisturbed: bool) {
         let event = self.end.as_ref().expect("an end");
         let counters = self.outbox.counters();
@@ -320,7 +320,7 @@ impl Endpoint {
         }
     }
 
-    /// L4: what the peer has sent comes in its order, whole, and none twice.
+    /// L4: the messages of the peer come in its order, whole, and once.
     fn check_received(&self, peer: &Self) {
         assert!(self.received.is_sorted_by(|one, next| one.0 < next.0));
         for (number, length) in &self.received {
@@ -328,7 +328,7 @@ impl Endpoint {
         }
     }
 
-    /// L5: one Close at most, and nothing behind it. Returns how many there are.
+    /// L5: at most one Close, and nothing behind it. Returns how many there are.
     fn check_tape(&self) -> usize {
         let opcodes = self.tape.opcodes();
         let closes = opcodes.iter().filter(|opcode| **opcode == 8).count();

@@ -1,4 +1,4 @@
-//! A wire that keeps what was written.
+//! A wire that keeps the written bytes.
 
 use std::io::{self, Cursor, IoSlice};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ struct State {
     is_watched: bool,
 }
 
-/// So much room is never used up.
+/// Room that is never used up.
 const PLENTY: usize = 1 << 30;
 
 impl Tape {
@@ -34,7 +34,7 @@ impl Tape {
         lock(&self.0).room = PLENTY;
     }
 
-    /// Takes the background's task to resume the writing, if there is room to.
+    /// Takes over the background's task to resume the writing, if there is room.
     pub(super) fn take_watch(&self) -> bool {
         let mut state = lock(&self.0);
         let is_writable = state.room > 0 || state.is_cut;
@@ -49,7 +49,7 @@ impl Tape {
         lock(&self.0).written.len()
     }
 
-    /// Returns at most so many of the bytes behind the first `start`.
+    /// Returns at most `most` of the bytes behind the first `start`.
     pub(super) fn read(&self, start: usize, most: usize) -> Vec<u8> {
         let state = lock(&self.0);
         let behind = &state.written[start..];
@@ -91,7 +91,7 @@ impl Wire for Tape {
         Ok(())
     }
 
-    /// There is one thread: it is the peer's turn to read.
+    /// There is one thread, so it is the peer's turn to read.
     fn wait_writable(&self) {
         self.make_plenty_of_room();
     }
@@ -112,7 +112,7 @@ impl Wire for Tape {
     fn hold(_: &Arc<Outbox<Self>>) {}
     fn uncork() {}
 
-    /// Whoever would wait has waited already.
+    /// A thread that would wait has waited already.
     fn deadline(_: Duration) -> Option<Instant> {
         Some(Instant::now())
     }

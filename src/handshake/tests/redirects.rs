@@ -146,7 +146,7 @@ fn headers_stay_with_their_origin() {
     all.insert("x-api-key", secret.clone());
     all.append("x-own", secret);
     let rest = header_map(&[("origin", "https://d.example"), ("x-own", "1")]);
-    assert_eq!(redirect::for_strangers(&all), rest);
+    assert_eq!(redirect::for_other_origin(&all), rest);
 }
 
 /// An origin is scheme, host and port; `http` is `ws` (RFC 6454, section 4).

@@ -1,12 +1,12 @@
-//! What a cork holds back leaves, at the latest with the background's ticks.
+//! Messages that a cork holds back leave, at the latest with the background's ticks.
 
 use std::sync::Arc;
 
 use super::world::{FakeWire, PLENTY, drive_with, explore, message, numbers, tick_corks};
 use crate::outbox::Cork;
 
-/// Two reading ends send to one connection, whose queue is full in between: one of them holds it, and
-/// what the other sends leaves with that.
+/// Two reading ends send to one connection, whose queue is full in between: one of them holds it,
+/// and the messages of the other leave with that.
 #[test]
 fn loom_two_corks_hold_one_outbox() {
     for queue in [1, 8] {
@@ -33,8 +33,8 @@ fn loom_two_corks_hold_one_outbox() {
     }
 }
 
-/// A reading end whose callback never returns, beside a sender: what it has sent leaves with the ticks,
-/// and nothing is held that nobody ticks.
+/// A reading end whose callback never returns, beside a sender: its messages leave with the ticks,
+/// and no held message is without ticks.
 #[test]
 fn loom_ticks_let_everything_leave() {
     explore(3, || {
@@ -57,8 +57,8 @@ fn loom_ticks_let_everything_leave() {
     });
 }
 
-/// A program's iterator that gives no more, beside a sender: what it has given, and is encoded, leaves
-/// with the ticks and in its order, whoever writes it.
+/// A program's iterator that gives no more, beside a sender: the messages it has given, which are
+/// encoded, leave with the ticks and in order, whichever thread writes them.
 #[test]
 fn loom_what_is_encoded_at_once_leaves_with_the_ticks() {
     explore(3, || {

@@ -1,4 +1,4 @@
-//! The end leaves nobody behind, and counts everything once.
+//! The end wakes every thread, and counts every message once.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ fn assert_closed_once(frames: &[Frame]) {
     assert_eq!(close, Some(frames.len() - 1), "{frames:?}");
 }
 
-/// The program's Close leaves behind all that was admitted before it, over a full wire too, and ends
-/// the wait of whoever stands in line.
+/// The program's Close leaves behind everything that was admitted before it, over a full wire too,
+/// and ends the wait of the threads in line.
 #[test]
 fn loom_a_close_goes_behind_what_was_sent() {
     for room in [0, FRAME + 1] {
@@ -53,8 +53,8 @@ fn loom_a_close_goes_behind_what_was_sent() {
     }
 }
 
-/// A reply to the peer's Close beside the program's and a sender: one of the two is written, and when
-/// the flush returns, it has been; every delivery says what is true.
+/// A reply to the peer's Close beside the program's and a sender: one of the two is written, and
+/// when the flush returns, it has been. The outcome of every delivery is true.
 #[test]
 fn loom_a_reply_overtakes_and_is_flushed() {
     explore(2, || {
@@ -93,8 +93,8 @@ fn loom_a_reply_overtakes_and_is_flushed() {
     });
 }
 
-/// A write fails while input waits: the sending ends, which wakes whoever stands in line and resolves
-/// every delivery; the reading goes on, and the peer's Close is told.
+/// A write fails while input waits: the sending ends, which wakes the threads in line and resolves
+/// every delivery. The reading goes on, and the peer's Close is reported.
 #[test]
 fn loom_a_failed_write_ends_the_sending_alone() {
     explore(2, || {
@@ -120,7 +120,7 @@ fn loom_a_failed_write_ends_the_sending_alone() {
         let (delivered, sent) = sender.join().expect("no panic");
         let sent = sent + breaker.join().expect("no panic");
         wire.run_background();
-        // Where all was written before, this finds out.
+        // If everything was written before, this call finds out.
         outbox.answer_close(close(GONE));
         assert!(!outbox.is_cut(), "reading is over");
         outbox.assert_over(&wire, sent);
@@ -134,7 +134,7 @@ fn loom_a_failed_write_ends_the_sending_alone() {
     });
 }
 
-/// The end beside a writer that is out: it is waited for, and what was sent is either written or
+/// The end while a thread has the writer: the end waits for it, and messages are either written or
 /// counted as undelivered.
 #[test]
 fn loom_the_end_waits_for_the_writer() {
@@ -161,7 +161,7 @@ fn loom_the_end_waits_for_the_writer() {
     });
 }
 
-/// A cut wakes everybody: in line, at a delivery, in a flush. Of two cuts one counts.
+/// A cut wakes every thread: in line, at a delivery, in a flush. Of two cuts one counts.
 #[test]
 fn loom_a_cut_wakes_everybody() {
     explore(2, || {

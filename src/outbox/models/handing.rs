@@ -1,4 +1,5 @@
-//! Nothing is left behind: not by a sender that finds the writer taken, not over a full wire.
+//! No message is left behind: not by a sender that finds the writer taken, and not over a full
+//! wire.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::DeliveryError;
 use crate::outbox::delivery::delivery;
 use crate::protocol::Opcode;
 
-/// Of three senders whoever finds the writer taken leaves its message to the holder, which looks
+/// Of three senders, one that finds the writer taken leaves its message to the holder, which looks
 /// once more.
 #[test]
 fn loom_three_senders_leave_nothing_behind() {
@@ -30,8 +31,9 @@ fn loom_three_senders_leave_nothing_behind() {
     });
 }
 
-/// Over a full wire somebody always waits for it: the background, or a reader that polls and hands the
-/// wait on when something else has woken it. A delivery is told when its whole frame is on the wire.
+/// Over a full wire there is always a keeper: the background, or a reader that polls and passes the
+/// wait on when something else has woken it. A delivery is resolved when its whole frame is on the
+/// wire.
 #[test]
 fn loom_a_stalled_outbox_is_never_left_to_nobody() {
     for writable in [true, false] {
@@ -61,16 +63,16 @@ fn loom_a_stalled_outbox_is_never_left_to_nobody() {
     }
 }
 
-/// What the wire owes leaves between two messages, before them or behind them, over a full wire too,
-/// and without any other.
+/// The wire's own bytes leave between two messages, before them or behind them, over a full wire
+/// too, and without any message.
 #[test]
-fn loom_what_the_wire_owes_leaves() {
+fn loom_the_wires_own_bytes_leave() {
     for messages in [0, 2] {
         explore(3, move || {
             let (wire, outbox) = FakeWire::with_outbox(5, 8);
             let (theirs, their_wire) = (Arc::clone(&outbox), Arc::clone(&wire));
             let reader = wire.spawn(move || {
-                their_wire.owe();
+                their_wire.add_pending();
                 theirs.flush_wire();
             });
             outbox.send_numbers(0, messages);
@@ -83,7 +85,7 @@ fn loom_what_the_wire_owes_leaves() {
     }
 }
 
-/// Whoever waits until nothing is queued is woken by whoever writes the last of it.
+/// A thread that waits until nothing is queued is woken by the thread that writes the last message.
 #[test]
 fn loom_the_last_write_wakes_who_waits_for_it() {
     explore(3, || {
@@ -101,7 +103,7 @@ fn loom_the_last_write_wakes_who_waits_for_it() {
     });
 }
 
-/// A promise that is dropped without a word resolves its delivery and wakes who waits for it (L6).
+/// A dropped promise resolves its delivery and wakes the waiting thread (L6).
 #[test]
 fn loom_a_dropped_promise_wakes_who_waits() {
     explore(3, || {

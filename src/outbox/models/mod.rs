@@ -1,8 +1,9 @@
-//! The outbox under loom: every order in which a few threads can go. With one lock, what is left to be
-//! proved is who waits, who is woken, and who writes on. What the queue itself does, plain tests show.
+//! The outbox under loom: every order in which a few threads can run. With one lock, the remaining
+//! questions are which threads wait, which are woken, and which write on. The queue's own rules
+//! have plain tests.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib loom` runs them. A thread that is left asleep
-//! shows as loom's "deadlock". Time passes where a model says so.
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib loom` runs them. A thread that is never woken
+//! shows as loom's "deadlock". Time passes only when a model makes it pass.
 
 mod cork;
 mod ending;

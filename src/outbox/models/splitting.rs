@@ -7,22 +7,22 @@ use crate::outbox::Outbox;
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, Config, Message, Overflow};
 
-/// What stands for a split message among the senders.
+/// The sender number of the split message.
 const SPLIT: u8 = 9;
-/// The shortest that a largest frame may be.
+/// The shortest allowed limit of a frame.
 const FRAME: usize = 125;
 
 fn splitting(room: usize) -> (Arc<FakeWire>, Arc<Outbox<FakeWire>>) {
     FakeWire::configured(room, Config::new().max_outgoing_frame(FRAME))
 }
 
-/// Sends a message that fills one frame and begins a second. Tells whether it was taken.
+/// Sends a message that fills one frame and begins a second. Returns whether it was taken.
 fn send_split(outbox: &Arc<Outbox<FakeWire>>) -> bool {
     let message = Message::from(vec![SPLIT; FRAME + 1]);
     outbox.send_message(message, Some(Overflow::Wait)).is_ok()
 }
 
-/// Returns how many fragments of it were written. They follow each other.
+/// Returns how many fragments of it were written, and checks that they follow each other.
 fn fragments(frames: &[Frame]) -> usize {
     let of_split = |frame: &&Frame| frame.opcode <= BINARY && frame.payload[0] == SPLIT;
     let first = frames.iter().position(|frame| of_split(&frame));
@@ -33,7 +33,7 @@ fn fragments(frames: &[Frame]) -> usize {
     opcodes.len()
 }
 
-/// Messages of others go before it or behind it, over a full wire too.
+/// Messages of other senders go before it or behind it, over a full wire too.
 #[test]
 fn loom_a_split_message_beside_a_sender() {
     explore(2, || {

@@ -1,4 +1,4 @@
-//! A streamed message beside everything else that wants the wire.
+//! A streamed message beside all other users of the wire.
 
 use std::sync::Arc;
 
@@ -28,7 +28,8 @@ fn stream(outbox: &Arc<Outbox<FakeWire>>, count: u8) -> u8 {
     refused.unwrap_or(count)
 }
 
-/// Returns how many fragments were written. They are in order, and nothing stands between them.
+/// Returns how many fragments were written, and checks that they are in order, with nothing between
+/// them.
 fn fragments(frames: &[Frame]) -> u8 {
     let numbers = numbers(frames, STREAM);
     let of_stream = |frame: &Frame| frame.opcode <= BINARY && frame.payload[0] == STREAM;
@@ -43,7 +44,7 @@ fn fragments(frames: &[Frame]) -> u8 {
     numbers.len() as u8
 }
 
-/// Messages of others go before a streamed message or behind it, over a full wire too.
+/// Messages of other senders go before a streamed message or behind it, over a full wire too.
 #[test]
 fn loom_a_stream_beside_a_sender() {
     explore(2, || {
@@ -60,8 +61,8 @@ fn loom_a_stream_beside_a_sender() {
     });
 }
 
-/// A close beside a stream and a sender behind it: what is torn stays torn, nothing is written behind
-/// it but the Close, which always leaves; what is not written is counted.
+/// A close beside a stream and a sender behind it: a torn message stays torn, and only the Close is
+/// written behind it, which always leaves. Unwritten messages are counted.
 #[test]
 fn loom_a_close_beside_a_stream() {
     explore(2, || {
@@ -85,8 +86,8 @@ fn loom_a_close_beside_a_stream() {
     });
 }
 
-/// An author that waits for room in the lane is called to write on, woken where a reader that polls has
-/// written on, and woken by the end.
+/// An author that waits for room in the lane is called to write on, woken after a polling reader
+/// has written on, and woken by the end.
 #[test]
 fn loom_an_author_that_waits_is_woken() {
     for cut in [false, true] {

@@ -1,4 +1,5 @@
-//! Whoever waits for room gets it, or is told why not; whoever is called to write on does.
+//! A sender that waits for room gets it, or learns why not. A sender that is called to write on
+//! does so.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,14 +9,14 @@ use crate::outbox::Outbox;
 use crate::outbox::outgoing::Outgoing;
 use crate::{Config, Message, Overflow, SendErrorKind};
 
-/// Waits in line with a message, until its time is over. Returns what went wrong.
+/// Waits in line with a message, until the deadline. Returns the error.
 fn wait_in_line(outbox: &Arc<Outbox<FakeWire>>, sender: u8) -> Option<SendErrorKind> {
     let outgoing = Outgoing::Message(message(sender, 0));
     let outcome = outbox.wait_in_line(outgoing, || Some(Instant::now()));
     outcome.err().map(|(kind, _)| kind)
 }
 
-/// Over a full wire two who wait are let in, and write on when they are called.
+/// Over a full wire two waiting senders are admitted, and write on when they are called.
 #[test]
 fn loom_two_who_wait_get_through_a_full_wire() {
     explore(2, || {
@@ -39,7 +40,7 @@ fn loom_two_who_wait_get_through_a_full_wire() {
     });
 }
 
-/// Whoever never waits is judged by the limits alone, whether somebody stands in line or not.
+/// A sender that never waits is judged by the limits alone, with or without senders in line.
 #[test]
 fn loom_a_sender_that_never_waits_beside_one_that_does() {
     explore(3, || {
@@ -64,8 +65,8 @@ fn loom_a_sender_that_never_waits_beside_one_that_does() {
     });
 }
 
-/// A place in line that times out beside a grant: the message was let in and is written, or it was
-/// not; whoever stands behind moves up.
+/// A place in line that times out beside a grant: the message was admitted and is written, or it
+/// was not. The senders behind move up.
 #[test]
 fn loom_a_place_in_line_that_times_out() {
     explore(3, || {
@@ -90,8 +91,8 @@ fn loom_a_place_in_line_that_times_out() {
     });
 }
 
-/// Whoever is called to write on does so, though it has just timed out, or is writing: the call needs
-/// nobody asleep.
+/// A sender that is called to write on does so, though it has just timed out, or is writing: the
+/// call needs no sleeping thread.
 #[test]
 fn loom_a_call_to_write_on_is_not_lost() {
     explore(3, || {

@@ -12,8 +12,8 @@ use crate::outbox::{Cork, Outbox, Rest, Wire};
 use crate::protocol::Role;
 use crate::{Config, Message, Overflow, SendErrorKind};
 
-/// Explores every order in which the threads of a model can go, but for those in which threads that
-/// could go on are interrupted more than `bound` times.
+/// Explores every order in which the threads of a model can run, except those in which runnable
+/// threads are interrupted more than `bound` times.
 pub(super) fn explore(bound: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(bound);
@@ -21,7 +21,7 @@ pub(super) fn explore(bound: usize, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// A wire of which the models see every byte.
+/// A wire whose bytes the models can see.
 #[derive(Default)]
 pub(super) struct FakeWire {
     state: Mutex<State>,
@@ -32,19 +32,19 @@ pub(super) struct FakeWire {
 struct State {
     room: usize,
     written: Vec<u8>,
-    /// What it has to say of its own accord, a byte each, which leaves first.
-    owed: usize,
-    /// Whether the peer takes nothing any more.
+    /// The number of the wire's own bytes, which leave first.
+    pending: usize,
+    /// The flag that the peer takes nothing any more.
     broken: bool,
     cut: bool,
     watched: Vec<Arc<Outbox<FakeWire>>>,
-    /// How many threads may still ask the background for something.
+    /// The number of threads that may still ask the background for something.
     busy: usize,
 }
 
-/// The frame of a message of two bytes takes this much.
+/// The length of the frame of a message of two bytes.
 pub(super) const FRAME: usize = 4;
-/// So much room never gets used up.
+/// Room that is never used up.
 pub(super) const PLENTY: usize = 1 << 20;
 
 loom::thread_local! {
@@ -59,8 +59,8 @@ loom::lazy_static! {
 type World = (Arc<FakeWire>, Arc<Outbox<FakeWire>>);
 
 impl FakeWire {
-    /// Makes a wire that takes `room` bytes before it is full, and an outbox that queues as many
-    /// messages as `queue`.
+    /// Makes a wire that takes `room` bytes before it is full, and an outbox whose queue holds
+    /// `queue` messages.
     pub(super) fn with_outbox(room: usize, queue: usize) -> World {
         Self::configured(room, Config::new().max_queue_messages(queue))
     }
@@ -77,19 +77,19 @@ impl FakeWire {
         self.moved.notify_all();
     }
 
-    /// Makes room, as a peer does that reads.
+    /// Makes room, like a peer that reads.
     pub(super) fn make_room(&self, room: usize) {
         self.change(|state| state.room += room);
     }
 
-    /// Has every write fail from now on.
+    /// Makes every write fail from now on.
     pub(super) fn break_off(&self) {
         self.change(|state| state.broken = true);
     }
 
-    /// Gives the wire something to say of its own accord.
-    pub(super) fn owe(&self) {
-        self.change(|state| state.owed += 1);
+    /// Gives the wire a byte of its own.
+    pub(super) fn add_pending(&self) {
+        self.change(|state| state.pending += 1);
     }
 
     /// Runs `run` on a thread that the background outlives.
@@ -106,8 +106,8 @@ impl FakeWire {
         })
     }
 
-    /// Plays the background: resumes what is watched, until nobody is left who could have something
-    /// watched.
+    /// Plays the background: resumes the watched outboxes, until no thread is left that could have
+    /// one watched.
     pub(super) fn run_background(&self) {
         let mut state = lock(&self.state);
         loop {
@@ -124,10 +124,11 @@ impl FakeWire {
         }
     }
 
-    /// Returns the frames that were written. None may be torn, unless nothing was taken any more.
+    /// Returns the frames that were written. None may be torn, unless the peer takes nothing any
+    /// more.
     pub(super) fn frames(&self) -> Vec<Frame> {
         let state = lock(&self.state);
-        assert!(state.owed == 0 || state.is_over(), "still owed");
+        assert!(state.pending == 0 || state.is_over(), "still pending");
         let mut frames = Vec::new();
         let mut rest = &state.written[..];
         while let [head, length, behind @ ..] = rest {
@@ -149,10 +150,10 @@ impl FakeWire {
         if state.is_over() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let paid = state.owed.min(state.room);
-        state.owed -= paid;
+        let paid = state.pending.min(state.room);
+        state.pending -= paid;
         state.room -= paid;
-        if state.owed > 0 {
+        if state.pending > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(state)
@@ -232,13 +233,13 @@ fn driven() -> Option<Arc<Cork<FakeWire>>> {
     CORK.with(|cork| cork.borrow().clone())
 }
 
-/// Has the calling thread drive the reading end of this cork, with more input at hand.
+/// Makes the calling thread drive the reading end of this cork, with more input at hand.
 pub(super) fn drive_with(cork: &Arc<Cork<FakeWire>>) {
     CORK.with(|current| current.replace(Some(Arc::clone(cork))));
     cork.set_active(true);
 }
 
-/// Ticks the corks that ask for it, each until it holds nothing, as the background does.
+/// Ticks the corks that ask for it, each until it holds nothing, like the background.
 pub(super) fn tick_corks() {
     let next = || lock(&TICKING).pop();
     while let Some(cork) = next() {
@@ -246,7 +247,7 @@ pub(super) fn tick_corks() {
     }
 }
 
-/// A frame as the peer reads it.
+/// A frame, as the peer reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) opcode: u8,
@@ -277,20 +278,20 @@ impl Outbox<FakeWire> {
         }
     }
 
-    /// Sends one message unless the outbox is closing; tells whether it was sent.
+    /// Sends one message unless the outbox is closing. Returns whether it was sent.
     pub(super) fn send_or_closed(self: &Arc<Self>, sender: u8, number: u8) -> bool {
         let sent = self.send_message(message(sender, number), Some(Overflow::Wait));
         sent.map_err(|error| assert_eq!(error.kind(), SendErrorKind::Closed))
             .is_ok()
     }
 
-    /// Has every deadline pass: who waits looks at the clock.
+    /// Makes every deadline pass: waiting threads look at the clock.
     pub(super) fn time_out(self: &Arc<Self>) {
         let_time_pass();
         self.with_queue(|queue, after| queue.wake_waiting(after));
     }
 
-    /// Checks that an unfinished write is not left to nobody.
+    /// Checks that an unfinished write has a keeper.
     pub(super) fn assert_kept(&self) {
         let queue = lock(&self.queue);
         let keepers = queue.keepers;
@@ -299,7 +300,7 @@ impl Outbox<FakeWire> {
         assert!(!left || kept, "stalled, and nobody waits for the wire");
     }
 
-    /// Checks an outbox whose threads have all gone: nothing waits, all was released.
+    /// Checks an outbox whose threads have all ended: nothing waits, and everything was released.
     pub(super) fn assert_at_rest(&self) {
         let queue = lock(&self.queue);
         assert!(matches!(queue.writer, Seat::Here(_)) && queue.stall.is_none());
@@ -310,8 +311,8 @@ impl Outbox<FakeWire> {
         assert!(queue.observers == 0 && !queue.corked);
     }
 
-    /// Checks an outbox whose sending is over and whose threads have all gone: `sent` messages were
-    /// admitted, and each was written or counted.
+    /// Checks an outbox whose sending is over and whose threads have all ended: `sent` messages
+    /// were admitted, and each was written or counted.
     pub(super) fn assert_over(&self, wire: &FakeWire, sent: u64) {
         let queue = lock(&self.queue);
         assert!(matches!(queue.writer, Seat::Gone) && queue.stall.is_none());

@@ -1,4 +1,4 @@
-//! What a write has brought, and who waits for the socket after it.
+//! The results of a write, and the choice of who waits for the socket after it.
 
 use std::io;
 use std::time::Instant;
@@ -12,8 +12,8 @@ use crate::outbox::writer::Writer;
 use crate::transport::wants_input;
 
 impl<W: Wire> Queue<W> {
-    /// Counts what a write has brought, and gives the writer what leaves next, or puts it where it
-    /// belongs. Returns it if the turn goes on, which has `turn_left` bytes left.
+    /// Counts the results of a write, and gives the writer the next frames, or puts it back.
+    /// Returns the writer if the turn, which has `turn_left` bytes left, goes on.
     #[inline]
     pub(in crate::outbox) fn settle(
         &mut self,
@@ -26,17 +26,17 @@ impl<W: Wire> Queue<W> {
         if result.is_ok() {
             *turn_left = turn_left.saturating_sub(written.length);
             self.account(written, after);
-            if writer.is_worn_out() {
+            if writer.nears_key_limit() {
                 self.retire(after);
             }
         }
         match result.err() {
-            _ if self.life.is_sending_over() => self.bury(writer, after),
+            _ if self.life.is_sending_over() => self.discard_writer(writer, after),
             Some(error) if error.kind() == io::ErrorKind::WouldBlock => self.refuse(writer, after),
             Some(error) if wants_input(&error) => return self.await_input(writer, after),
             Some(error) => {
                 self.lose(error, after);
-                self.bury(writer, after);
+                self.discard_writer(writer, after);
             }
             None if *turn_left == 0 && !(writer.is_done() && self.has_nothing_before()) => {
                 self.stall(writer, after);
@@ -51,8 +51,8 @@ impl<W: Wire> Queue<W> {
         None
     }
 
-    /// Counts a message that has left in one write, and puts the writer back. Hands it back if anything
-    /// else is to be thought of.
+    /// Counts a message that has left in one write, and puts the writer back. Returns the writer if
+    /// there is anything else to do.
     #[inline]
     pub(in crate::outbox) fn settle_alone(
         &mut self,
@@ -60,7 +60,7 @@ impl<W: Wire> Queue<W> {
         length: u64,
         weight: u64,
     ) -> Option<Box<Writer<W>>> {
-        if self.budget.places() > 1 || !self.is_quiet() || writer.is_worn_out() {
+        if self.budget.places() > 1 || !self.is_quiet() || writer.nears_key_limit() {
             return Some(writer);
         }
         self.note_taken(length);
@@ -79,7 +79,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Counts what has left.
+    /// Counts the bytes and frames that have left.
     #[inline]
     pub(in crate::outbox) fn account(&mut self, written: Written, after: &mut AfterUnlock<W>) {
         self.note_taken(written.length);
@@ -118,24 +118,25 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Puts the writer back with what the socket has refused.
+    /// Puts the writer back with the bytes that the socket has refused.
     pub(in crate::outbox) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut AfterUnlock<W>) {
         self.refused = true;
         self.stall(writer, after);
         if self.life.is_open() {
-            // At the pace of a slow peer it may take longer than anybody waits until half is empty.
+            // At the pace of a slow peer it may take longer until half is empty than any sender
+            // waits.
             self.grant_room(after);
         }
     }
 
-    /// Puts the writer back with what TLS does not take before something has come: the reading end has it
-    /// written on then. Hands it back if something has come meanwhile.
+    /// Puts the writer back with bytes that TLS takes only after more input. The reading end then
+    /// continues the write. Returns the writer if input has come meanwhile.
     pub(in crate::outbox) fn await_input(
         &mut self,
         mut writer: Box<Writer<W>>,
         after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
-        if std::mem::take(&mut self.owes) {
+        if std::mem::take(&mut self.needs_flush) {
             writer.flush_wire();
             return Some(writer);
         }
@@ -144,10 +145,13 @@ impl<W: Wire> Queue<W> {
         None
     }
 
-    /// Takes note that the wire has something to say of its own accord, or that input has come which a
-    /// write waits for. Returns the writer if there is something to be written.
-    pub(in crate::outbox) fn owe(&mut self, after: &mut AfterUnlock<W>) -> Option<Box<Writer<W>>> {
-        self.owes = !self.life.is_sending_over();
+    /// Records that the wire has bytes of its own, or that input has come for which a write waits.
+    /// Returns the writer if there is something to be written.
+    pub(in crate::outbox) fn request_flush(
+        &mut self,
+        after: &mut AfterUnlock<W>,
+    ) -> Option<Box<Writer<W>>> {
+        self.needs_flush = !self.life.is_sending_over();
         if std::mem::take(&mut self.keepers.input) {
             return self.take_any_writer();
         }
@@ -161,8 +165,8 @@ impl<W: Wire> Queue<W> {
         waits && !self.keepers.input
     }
 
-    /// Takes the writer to try a full socket again; not once the connection is closing, as our Close
-    /// would stand in the kernel of a peer that reads nothing as if it had been told.
+    /// Takes the writer to try a full socket again. It does not once the connection is closing: our
+    /// Close would then lie in the kernel of a peer that reads nothing, and count as sent.
     pub(in crate::outbox) fn take_stalled_writer(&mut self) -> Option<Box<Writer<W>>> {
         if self.is_stalled() && self.life.is_open() {
             return self.take_any_writer();
@@ -170,8 +174,8 @@ impl<W: Wire> Queue<W> {
         None
     }
 
-    /// Puts the writer back with what it has left, and leaves it to whoever waits for the socket: never
-    /// to nobody.
+    /// Puts the writer back with its unwritten bytes. There is always a keeper that waits for the
+    /// socket.
     pub(in crate::outbox) fn stall(&mut self, writer: Box<Writer<W>>, after: &mut AfterUnlock<W>) {
         self.writer = Seat::Here(writer);
         let (taken, wire) = (self.taken, &self.wire);
@@ -183,7 +187,7 @@ impl<W: Wire> Queue<W> {
         self.find_keeper(after);
     }
 
-    /// Has the background wait for the socket, if nobody does.
+    /// Makes the background wait for the socket, if no thread does.
     pub(in crate::outbox) fn find_keeper(&mut self, after: &mut AfterUnlock<W>) {
         if self.is_stalled() && self.keepers.is_empty() {
             if let Some(wire) = &self.wire {
@@ -201,8 +205,8 @@ impl<W: Wire> Queue<W> {
         self.writer = Seat::Here(writer);
     }
 
-    /// Calls a sender that waits for room to write on, as the socket takes more. Returns false if
-    /// nobody waits.
+    /// Calls a sender that waits for room to write on, because the socket takes more. Returns false
+    /// if none waits.
     pub(in crate::outbox) fn call_sender(&mut self, after: &mut AfterUnlock<W>) -> bool {
         let lane = self.lane.as_ref();
         let bell = self.line.first_bell();

@@ -1,4 +1,4 @@
-//! How something gets into a queue, or out of the line before it.
+//! The ways into a queue, and out of the line before it.
 
 use super::{Queue, Seat};
 use crate::outbox::Wire;
@@ -9,12 +9,12 @@ use crate::outbox::waiting_senders::Bell;
 use crate::outbox::writer::Writer;
 use crate::{Message, SendErrorKind};
 
-/// A message that is encoded under the lock has no more bytes than that: others wait for the lock.
+/// The most bytes of a message that is encoded under the lock, for which others wait.
 const MAX_ENCODED_UNDER_LOCK: u64 = 4 << 10;
 
 impl<W: Wire> Queue<W> {
-    /// Tells whether a message of this weight gets in. One that would wait for room stands behind
-    /// those who do; one that never waits is judged by the limits alone.
+    /// Tells whether a message of this weight is admitted. A sender that would wait for room comes
+    /// behind those that wait; one that never waits is judged by the limits alone.
     pub(in crate::outbox) fn admits(&self, weight: u64, waits: bool) -> Result<(), SendErrorKind> {
         if !self.life.is_open() {
             return Err(SendErrorKind::Closed);
@@ -44,7 +44,7 @@ impl<W: Wire> Queue<W> {
     /// overtake them, and nobody waits for room or for whatever happens.
     #[inline]
     pub(in crate::outbox) fn is_quiet(&self) -> bool {
-        let nothing_overtakes = self.control.is_empty() && !self.owes;
+        let nothing_overtakes = self.control.is_empty() && !self.needs_flush;
         let nobody_waits = self.line.is_empty() && self.observers == 0;
         self.life.is_open() && nothing_overtakes && nobody_waits
     }
@@ -56,14 +56,15 @@ impl<W: Wire> Queue<W> {
         self.channel.push(outgoing);
     }
 
-    /// Queues something that a cork holds back.
+    /// Queues an entry that a cork holds back.
     pub(in crate::outbox) fn push_held(&mut self, outgoing: Outgoing) {
         self.budget.take(outgoing.weight());
         self.barriers += u64::from(!outgoing.is_message());
         self.channel.push_held(outgoing);
     }
 
-    /// Encodes a message that a cork is to hold; not where it has to wait for anything.
+    /// Encodes a message that a cork is to hold. It does not if the message has to wait for
+    /// anything.
     #[inline]
     pub(in crate::outbox) fn encode_held(&mut self, message: &Message) -> bool {
         let weight = weight(message);
@@ -81,7 +82,7 @@ impl<W: Wire> Queue<W> {
         false
     }
 
-    /// Gets in line with something that does not fit.
+    /// Joins the line with a message that does not fit.
     pub(in crate::outbox) fn join_line(&mut self, outgoing: Outgoing, bell: Bell) -> u64 {
         self.line.join(outgoing, bell)
     }
@@ -90,8 +91,8 @@ impl<W: Wire> Queue<W> {
         self.line.contains(ticket)
     }
 
-    /// Leaves the line, and lets those behind move up. Returns what stood there, or `None` if it was
-    /// granted room.
+    /// Leaves the line, and lets the senders behind move up. Returns the message at the place, or
+    /// `None` if it was granted room.
     pub(in crate::outbox) fn leave_line(
         &mut self,
         ticket: u64,
@@ -102,9 +103,9 @@ impl<W: Wire> Queue<W> {
         left
     }
 
-    /// Lets in those who wait for room, as many as fit, from a half-empty queue on: nobody is woken for
-    /// each message that leaves. And the first one, beyond the limits, that has waited for a whole
-    /// queue's worth of writing.
+    /// Admits senders that wait for room, as many as fit, once the queue is half empty: so not each
+    /// message that leaves wakes a sender. It also admits the first one, beyond the limits, if that
+    /// has waited for a whole queue's worth of writing.
     pub(in crate::outbox) fn grant(&mut self, after: &mut AfterUnlock<W>) {
         if self.line.is_empty() || !self.life.is_open() {
             return;
@@ -121,7 +122,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Takes out the oldest message that waits, to make room for a newer one.
+    /// Takes the oldest message that waits, to make room for a newer one.
     pub(in crate::outbox) fn drop_oldest(&mut self) -> Option<Outgoing> {
         let oldest = self.channel.pop_droppable()?;
         self.budget.release(oldest.weight(), 1);

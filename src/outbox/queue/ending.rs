@@ -1,4 +1,4 @@
-//! How a queue ends: what is thrown away, and who is told.
+//! The end of a queue: the discarded messages, and their outcomes.
 
 use std::io;
 
@@ -11,11 +11,12 @@ use crate::outbox::{Urgency, Wire};
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, DeliveryError, Error, Initiator};
 
-/// The reason a peer is told where TLS has used up its keys.
-const WORN_OUT: &str = "the keys of this TLS connection are used up";
+/// The close reason if TLS has used up its keys.
+const KEYS_USED_UP: &str = "the keys of this TLS connection are used up";
 
 impl<W: Wire> Queue<W> {
-    /// Admits nothing more, and wakes all who wait for room. Returns whether this call did.
+    /// Admits no more messages, and wakes all senders that wait for room. Returns whether this call
+    /// began it.
     pub(in crate::outbox) fn close(&mut self, by: Initiator, after: &mut AfterUnlock<W>) -> bool {
         let first = self.life.close(by);
         if first {
@@ -49,7 +50,7 @@ impl<W: Wire> Queue<W> {
     /// Begins the closing handshake before the wire takes no more.
     pub(in crate::outbox) fn retire(&mut self, after: &mut AfterUnlock<W>) {
         if self.close(Initiator::Local, after) {
-            let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, WORN_OUT);
+            let close = CloseFrame::cut_to_fit(CloseCode::GOING_AWAY, KEYS_USED_UP);
             self.control.close(close, Urgency::AfterMessages);
         }
     }
@@ -59,7 +60,7 @@ impl<W: Wire> Queue<W> {
         after.ring_all(self.lane.as_ref().and_then(|lane| lane.bell()));
     }
 
-    /// Throws away what waits, and counts it.
+    /// Discards the waiting messages, and counts them.
     pub(in crate::outbox) fn discard(&mut self, why: DeliveryError, after: &mut AfterUnlock<W>) {
         let why = *self.unsendable.get_or_insert(why);
         if std::mem::take(&mut self.streaming) {
@@ -88,7 +89,7 @@ impl<W: Wire> Queue<W> {
         after.give_up(outgoing, why);
     }
 
-    /// Ends the sending, if that is not over. Returns whether this call did.
+    /// Ends the sending, unless it has ended. Returns whether this call ended it.
     pub(in crate::outbox) fn end(&mut self, cause: CloseCause, after: &mut AfterUnlock<W>) -> bool {
         let why = cause.undelivered();
         let ended = self.life.end_sending(cause);
@@ -114,18 +115,18 @@ impl<W: Wire> Queue<W> {
         self.discard(why, after);
         self.control.clear();
         self.stall = None;
-        self.owes = false;
+        self.needs_flush = false;
         self.wake_waiting(after);
         for promise in self.pings.iter_mut().flat_map(|pings| pings.give_up()) {
             after.resolve(promise, Err(why));
         }
         if let Some(writer) = self.take_any_writer() {
-            self.bury(writer, after);
+            self.discard_writer(writer, after);
         }
     }
 
-    /// Counts what the writer held when the sending ended, and keeps it no longer.
-    pub(in crate::outbox) fn bury(
+    /// Counts what the writer held when the sending ended, and drops the writer.
+    pub(in crate::outbox) fn discard_writer(
         &mut self,
         mut writer: Box<Writer<W>>,
         after: &mut AfterUnlock<W>,
@@ -138,10 +139,10 @@ impl<W: Wire> Queue<W> {
         }
         self.release(&discarded, after);
         self.writer = Seat::Gone;
-        after.bury(writer);
+        after.drop_writer(writer);
     }
 
-    /// Ends the sending after a failed write. What has arrived is still read.
+    /// Ends the sending after a failed write. Input that has arrived is still read.
     pub(in crate::outbox) fn lose(&mut self, error: io::Error, after: &mut AfterUnlock<W>) {
         if self.end(CloseCause::Lost(Some(error)), after) {
             self.life.fail_sending();

@@ -1,5 +1,5 @@
-//! What a connection's senders share, behind one short lock: [`Queue`]. Its rules are functions on the
-//! value; what they ask to be done once it is unlocked gathers in an [`AfterUnlock`].
+//! The state that a connection's senders share, behind one short lock: [`Queue`]. Its rules are
+//! functions on the value. Their tasks for after the lock gather in an [`AfterUnlock`].
 
 mod accounting;
 mod admission;
@@ -22,59 +22,62 @@ use crate::life::Life;
 use crate::protocol::Opcode;
 use crate::{Config, DeliveryError, Overflow};
 
-/// A connection's sending queue, and where the connection stands.
+/// A connection's sending queue, and the connection's state.
 pub(super) struct Queue<W> {
     pub(super) life: Life,
     channel: Channel,
     pub(super) control: Control,
-    /// Made with the first streamed message.
+    /// The lane. Made with the first streamed message.
     pub(super) lane: Option<Box<StreamLane>>,
-    /// Whether a streamed message is being written: what is in the channel waits for its end.
+    /// The flag that a streamed message is being written: the messages in the channel wait for its
+    /// end.
     streaming: bool,
-    /// The message that leaves in fragments just now.
+    /// The message that is leaving in fragments.
     split: Option<Box<Split>>,
-    /// A message with more bytes than that is split.
+    /// The most bytes of payload in a frame. A larger message is split.
     max_frame: usize,
-    /// The number of bytes that are taken from the queue for one write.
+    /// The most bytes that are taken from the queue for one write.
     batch: u64,
     pub(super) budget: Budget,
-    /// How many of the budget's places are no messages, but barriers.
+    /// The number of the budget's places that are barriers, and not messages.
     barriers: u64,
     line: Line,
-    /// Made with the first ping of our own.
+    /// The pings. Made with the first ping of our own.
     pub(super) pings: Option<Box<Pings>>,
     pub(super) overflow: Overflow,
     pub(super) writer: Seat<W>,
-    /// To cut it, and to wait for it. Given up with the socket: a kept handle keeps none.
+    /// The wire, to cut it and to wait for it. Given up with the socket: a handle that the program
+    /// keeps does not keep the socket.
     pub(super) wire: Option<std::sync::Arc<W>>,
     pub(super) stall: Option<Stall>,
     pub(super) keepers: Keepers,
-    /// Whether the wire has something to say of its own accord.
-    pub(super) owes: bool,
-    /// Whether a cork holds it.
+    /// The flag that the wire has bytes of its own to write.
+    pub(super) needs_flush: bool,
+    /// The flag that a cork holds the queue.
     pub(super) corked: bool,
-    /// How many threads wait for whatever happens here.
+    /// The number of threads that wait for any change of the queue.
     pub(super) observers: usize,
-    /// Why what is still queued will not be written: the first reason counts.
+    /// The reason why the queued messages will not be written. The first reason counts.
     unsendable: Option<DeliveryError>,
-    /// Whether the socket has refused bytes and taken none since.
+    /// The flag that the socket has refused bytes and taken none since.
     refused: bool,
-    /// How often it has taken bytes after it had refused some.
+    /// The number of times that it has taken bytes after it had refused some.
     pub(super) relieved: u64,
-    /// Bytes of frames that the socket has taken.
+    /// The number of bytes of frames that the socket has taken.
     pub(super) taken: u64,
     pub(super) delivered: u64,
     pub(super) undelivered: u64,
     pub(super) dropped: u64,
 }
 
-/// Where the writer is.
+/// The place of the writer.
 pub(super) enum Seat<W> {
-    /// Nobody writes. While the queue is stalled it is left to its keepers.
+    /// No thread writes. While the queue is stalled the writer is left to the keepers.
     Here(Box<Writer<W>>),
-    /// Somebody writes, and looks under the lock before putting it back: nothing is left behind.
+    /// A thread writes. It looks under the lock before putting the writer back, so no message is
+    /// left behind.
     Taken,
-    /// The sending is over, and what the writer held is counted.
+    /// The sending is over, and the writer's frames are counted.
     Gone,
 }
 
@@ -85,16 +88,17 @@ pub(super) struct Stall {
     taken: u64,
 }
 
-/// Those who wait for the socket of a stalled queue, and write on.
+/// The threads that wait for the socket of a stalled queue, and write on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Keepers {
-    /// Threads that poll it.
+    /// The number of threads that poll it.
     pub(super) pollers: usize,
-    /// The background.
+    /// The flag that the background waits for it.
     pub(super) background: bool,
-    /// A sender that waits for room, and has been called to write.
+    /// The flag that a sender that waits for room has been called to write.
     pub(super) called: bool,
-    /// The reading end, as TLS writes no more before something has come.
+    /// The flag that the reading end will write on, because TLS writes no more before input has
+    /// come.
     pub(super) input: bool,
 }
 
@@ -104,7 +108,7 @@ impl Keepers {
     }
 }
 
-/// At most so many bytes are taken from the queue for one write, and so many messages.
+/// The most bytes that are taken from the queue for one write.
 const BATCH: usize = 64 << 10;
 
 impl<W: Wire> Queue<W> {
@@ -118,7 +122,7 @@ impl<W: Wire> Queue<W> {
             streaming: false,
             split: None,
             max_frame,
-            // Whoever wants short frames wants the control frames soon.
+            // A program that sets short frames wants its control frames soon.
             batch: max_frame.clamp(MIN_UNCOPIED, BATCH) as u64,
             budget: Budget::new(config),
             barriers: 0,
@@ -129,7 +133,7 @@ impl<W: Wire> Queue<W> {
             wire: Some(wire),
             stall: None,
             keepers: Keepers::default(),
-            owes: false,
+            needs_flush: false,
             corked: false,
             observers: 0,
             unsendable: None,
@@ -167,7 +171,7 @@ impl<W: Wire> Queue<W> {
         lane.is_some_and(|lane| lane.is_written_by_this_thread())
     }
 
-    /// Keeps the kind of reference that loom's threads may share.
+    /// Makes a bell, of the kind of reference that loom's threads may share.
     pub(super) fn new_bell() -> Bell {
         Arc::default()
     }

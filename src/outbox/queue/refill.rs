@@ -1,4 +1,5 @@
-//! What leaves next: control frames, messages in their order, fragments, and our Close.
+//! The choice of the next frames: control frames, messages in their order, fragments, and our
+//! Close.
 
 use super::{Queue, Seat};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::{CloseCode, DeliveryError};
 pub(super) const BATCH_MESSAGES: usize = 1_024;
 
 impl<W: Wire> Queue<W> {
-    /// Takes the writer, unless somebody has it or waits for the socket.
+    /// Takes the writer, unless a thread has it or waits for the socket.
     #[inline]
     pub(in crate::outbox) fn take_writer(&mut self) -> Option<Box<Writer<W>>> {
         if self.stall.is_some() {
@@ -37,7 +38,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Takes the writer with what waits, if it is there and something does.
+    /// Takes the writer with the waiting frames, if it is there and there are any.
     pub(in crate::outbox) fn take_to_write(
         &mut self,
         after: &mut AfterUnlock<W>,
@@ -55,10 +56,10 @@ impl<W: Wire> Queue<W> {
         self.stall.is_none() && matches!(self.writer, Seat::Here(_))
     }
 
-    /// Tells whether nothing is to be written before what comes now.
+    /// Tells whether nothing is to be written before a new message.
     pub(in crate::outbox) fn has_nothing_before(&self) -> bool {
         let no_message = self.channel.is_empty() && self.split.is_none() && !self.streaming;
-        no_message && self.control.is_empty() && !self.owes
+        no_message && self.control.is_empty() && !self.needs_flush
     }
 
     /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
@@ -67,7 +68,7 @@ impl<W: Wire> Queue<W> {
         writer: &mut Writer<W>,
         after: &mut AfterUnlock<W>,
     ) -> bool {
-        if std::mem::take(&mut self.owes) {
+        if std::mem::take(&mut self.needs_flush) {
             writer.flush_wire();
         }
         if self.life.is_closed() {
@@ -91,7 +92,7 @@ impl<W: Wire> Queue<W> {
         writer.reserve(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
             let Some(frame) = self.next_frame(writer, after) else {
-                // All that was admitted before our Close has left, or never will.
+                // Everything that was admitted before our Close has left, or never will.
                 let drained = !self.streaming && self.channel.is_empty();
                 return self.refill_close(writer, drained, after);
             };
@@ -100,7 +101,8 @@ impl<W: Wire> Queue<W> {
             bytes += length;
             messages += 1;
             if length >= MIN_UNCOPIED as u64 {
-                // It leaves from where it lies: what is encoded now would stand inside it.
+                // The payload leaves without a copy. Frames that are encoded now would come inside
+                // it.
                 return;
             }
         }
@@ -126,7 +128,7 @@ impl<W: Wire> Queue<W> {
                     self.split = Some(Box::new(Split::of(frame)));
                 }
                 Ok(frame) => return Some(frame),
-                // Whoever confirms has begun the numbers.
+                // The caller of `confirm` has made the pings.
                 Err(Outgoing::Barrier(promise)) => {
                     let payload = self.pings.as_mut()?.next(Some(promise));
                     let payload = Bytes::copy_from_slice(&payload);
@@ -137,9 +139,9 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Gives up a streamed message whose end will not come, as the connection is closing. Of one that
-    /// has begun nothing may come behind: the Close goes in its middle (RFC 6455, section 5.4).
-    /// Returns `None` if nothing is to be written behind it for now.
+    /// Gives up a streamed message whose end will not come, because the connection is closing. If
+    /// it has begun, nothing may follow it: the Close goes in its middle (RFC 6455, section 5.4).
+    /// Returns `None` if nothing may be written behind it for now.
     fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) -> Option<()> {
         if self.life.is_open() {
             return None;
@@ -168,8 +170,8 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Tells whether nothing is left to be written: our Close has left, or there is none and all else
-    /// has.
+    /// Tells whether nothing is left to be written: our Close has left, or there is none and
+    /// everything else has left.
     pub(in crate::outbox) fn is_flushed(&self) -> bool {
         if self.life.is_sending_over() || self.life.close_left_at().is_some() {
             return true;
@@ -184,7 +186,8 @@ impl<W: Wire> Queue<W> {
     }
 }
 
-/// RFC 6455, section 7.1.5: 1005 stands for a Close without a code, and is never sent.
+/// Makes the payload of a Close. RFC 6455, section 7.1.5: 1005 stands for a Close without a code,
+/// and is never sent.
 fn payload_of(close: &CloseFrame) -> Vec<u8> {
     if close.code == CloseCode::NO_STATUS {
         return Vec::new();

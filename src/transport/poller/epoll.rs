@@ -1,4 +1,4 @@
-//! The set in the kernel: a socket that waits costs nothing until it takes more.
+//! The set in the kernel: a waiting socket costs nothing until it takes more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -17,16 +17,16 @@ use crate::transport::{Socket, Wake, poll_all};
 pub(crate) struct Poller {
     epoll: OwnedFd,
     wake: Wake,
-    /// What the kernel's set holds. The references keep a closed descriptor's number from becoming
-    /// another socket's while it is in there.
+    /// The sockets in the kernel's set. The references keep a closed descriptor's number from
+    /// becoming another socket's while it is in the set.
     sockets: Mutex<BTreeMap<u64, Arc<Socket>>>,
 }
 
-/// How many ready sockets are asked for at once.
+/// The most ready sockets that one call returns.
 const BATCH: usize = 64;
 
 impl Poller {
-    /// Makes an empty set; fails where no descriptor can be had.
+    /// Makes an empty set. Fails if no descriptor can be had.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
@@ -38,14 +38,16 @@ impl Poller {
     /// Adds a socket under a key that is not in the set. A wait that has begun waits for it too.
     pub(crate) fn add(&self, key: u64, socket: &Arc<Socket>) -> io::Result<()> {
         let mut sockets = lock(&self.sockets);
-        // Told once, so that what is not removed at once does not end every further wait.
+        // Reported once, so that a socket that is not removed at once does not end each further
+        // wait.
         let flags = EventFlags::OUT | EventFlags::ONESHOT;
         epoll::add(&self.epoll, &**socket, EventData::new_u64(key), flags)?;
         sockets.insert(key, Arc::clone(socket));
         Ok(())
     }
 
-    /// Removes a socket and gives its reference back: dropped, it may close the descriptor.
+    /// Removes a socket and returns its reference. The drop of the reference may close the
+    /// descriptor.
     pub(crate) fn remove(&self, key: u64) -> Option<Arc<Socket>> {
         let mut sockets = lock(&self.sockets);
         let socket = sockets.remove(&key)?;
@@ -55,20 +57,20 @@ impl Poller {
     }
 
     /// Waits until sockets take more or are broken, until woken, or until the deadline, and appends
-    /// the keys of the ready. They stay in the set.
+    /// the keys of the ready sockets. They stay in the set.
     pub(crate) fn wait(&self, deadline: Instant, ready: &mut VecDeque<u64>) {
         // epoll's own timeout is in milliseconds; this one is exact.
         let mut fds = [
             PollFd::new(&self.wake, PollFlags::IN),
             PollFd::new(&self.epoll, PollFlags::IN),
         ];
-        // Where waiting fails, a look at the set may still tell.
-        let is_blind = poll_all(&mut fds, Some(deadline)).is_err();
+        // If waiting fails, a look at the set may still find ready sockets.
+        let wait_fails = poll_all(&mut fds, Some(deadline)).is_err();
         let [woken, any_ready] = fds.map(|fd| !fd.revents().is_empty());
         if woken {
             self.wake.clear();
         }
-        if any_ready || is_blind {
+        if any_ready || wait_fails {
             self.collect(ready);
         }
     }
@@ -79,12 +81,12 @@ impl Poller {
             tv_nsec: 0,
         };
         let mut events = Vec::with_capacity(BATCH);
-        // It cannot fail; if it did, the next wait would find the same.
+        // It cannot fail. If it did, the next wait would find the same sockets.
         let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&AT_ONCE));
         ready.extend(events.into_iter().map(|event| { event.data }.u64()));
     }
 
-    /// Ends the wait that goes on, or the next one.
+    /// Ends the current wait, or the next one.
     pub(crate) fn wake(&self) {
         self.wake.wake();
     }

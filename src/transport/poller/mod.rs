@@ -1,7 +1,7 @@
 //! Waiting for many sockets at once, each under a key.
 //!
-//! Linux keeps the set in the kernel, elsewhere every wait hands it over anew. Both are tested
-//! wherever both can be had, so that the one that is used less stays true.
+//! Linux keeps the set in the kernel. On other systems every wait passes it to the kernel. Both
+//! versions are tested on every system that has both, so that the less used one stays right.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;

@@ -1,4 +1,4 @@
-//! The set handed to the kernel at each wait, where nothing better is at hand.
+//! The set that each wait passes to the kernel, for systems without a better way.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -19,12 +19,12 @@ pub(crate) struct Poller {
 #[derive(Default)]
 struct Set {
     sockets: BTreeMap<u64, Arc<Socket>>,
-    /// Whether a wait goes on, for what was in the set when it began.
+    /// The flag that a wait is running, for the sockets that were in the set when it began.
     waited_for: bool,
 }
 
 impl Poller {
-    /// Makes an empty set; fails where no descriptor can be had.
+    /// Makes an empty set. Fails if no descriptor can be had.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             wake: Wake::new()?,
@@ -32,8 +32,8 @@ impl Poller {
         })
     }
 
-    /// Adds a socket under a key that is not in the set. A wait that has begun ends, so that the
-    /// next one waits for it too.
+    /// Adds a socket under a key that is not in the set. A running wait ends, so that the next one
+    /// waits for it too.
     pub(crate) fn add(&self, key: u64, socket: &Arc<Socket>) -> io::Result<()> {
         let mut set = lock(&self.set);
         set.sockets.insert(key, Arc::clone(socket));
@@ -41,8 +41,8 @@ impl Poller {
         Ok(())
     }
 
-    /// Removes a socket and gives its reference back: dropped, it may close the descriptor. A wait
-    /// that has begun holds another, and ends.
+    /// Removes a socket and returns its reference. The drop of the reference may close the
+    /// descriptor. A running wait holds another reference, and ends.
     pub(crate) fn remove(&self, key: u64) -> Option<Arc<Socket>> {
         let mut set = lock(&self.set);
         let socket = set.sockets.remove(&key)?;
@@ -57,7 +57,7 @@ impl Poller {
     }
 
     /// Waits until sockets take more or are broken, until woken, or until the deadline, and appends
-    /// the keys of the ready. They stay in the set.
+    /// the keys of the ready sockets. They stay in the set.
     pub(crate) fn wait(&self, deadline: Instant, ready: &mut VecDeque<u64>) {
         let sockets = self.begin_wait();
         let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
@@ -66,7 +66,7 @@ impl Poller {
                 .iter()
                 .map(|(_, socket)| PollFd::new(&**socket, PollFlags::OUT)),
         );
-        // Where waiting fails, nobody is ready.
+        // If waiting fails, no socket is ready.
         let _ = poll_all(&mut fds, Some(deadline));
         lock(&self.set).waited_for = false;
         let mut found = fds.iter().map(|fd| !fd.revents().is_empty());
@@ -86,7 +86,7 @@ impl Poller {
             .collect()
     }
 
-    /// Ends the wait that goes on, or the next one.
+    /// Ends the current wait, or the next one.
     pub(crate) fn wake(&self) {
         self.wake.wake();
     }

@@ -1,4 +1,4 @@
-//! What an engine reports as wrong, in words: [`Fault`].
+//! The faults that an engine reports, in words: [`Fault`].
 
 use std::fmt;
 
@@ -31,7 +31,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Makes the text of an error: the fault in words, the engine and what that says itself.
+    /// Makes the text of an error: the fault in words, the name of the engine, and the engine's own
+    /// text.
     pub(super) fn describe(fault: Option<Self>, engine: &str, own: impl fmt::Display) -> String {
         match fault {
             Some(fault) => format!("{fault} ({engine}: {own})"),

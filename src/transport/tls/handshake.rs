@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::session::APPETITE;
+use super::session::READ_SIZES;
 use super::{Engine, Pipe, Session};
 use crate::Error;
 use crate::handshake::is_tls_record;
@@ -10,19 +10,19 @@ use crate::handshake::is_tls_record;
 /// The state of a handshake after its last step.
 pub(super) enum Step {
     Done(Box<dyn Engine>),
-    /// More must come from the peer.
+    /// More bytes must come from the peer.
     More(Box<dyn Handshake>),
 }
 
 /// A handshake under way.
 pub(super) trait Handshake {
-    /// Goes on with what has come into the pipe.
+    /// Continues with the bytes that have come into the pipe.
     fn resume(self: Box<Self>) -> Result<Step, Error>;
 }
 
 /// The reply to a peer whose first byte is not TLS, and the error.
 pub(super) struct Mistake {
-    /// In plain text.
+    /// The reply in plain text.
     reply: &'static [u8],
     error: &'static str,
 }
@@ -39,7 +39,7 @@ pub(super) const OF_CLIENT: Mistake = Mistake {
     error: "the client does not speak TLS, http:// or ws:// was probably meant",
 };
 
-/// The socket as a handshake uses it: blocking.
+/// The blocking calls that a handshake makes on the socket.
 pub(in crate::transport) trait BlockingIo {
     /// Sends everything, blocking.
     fn send(&self, bytes: &[u8]) -> io::Result<()>;
@@ -64,9 +64,9 @@ pub(super) fn shake_hands(
             Step::Done(engine) => return Ok(Session::new(engine, pipe, max_record)),
             Step::More(handshake) => handshake,
         };
-        let mut ciphertext = Vec::with_capacity(*APPETITE.start());
+        let mut ciphertext = Vec::with_capacity(*READ_SIZES.start());
         if socket.receive(&mut ciphertext).map_err(Error::Io)? == 0 {
-            // It does not say why. A server that restarts ends a handshake so too.
+            // The peer gives no reason. A server that restarts ends a handshake so too.
             let ended = io::Error::new(io::ErrorKind::UnexpectedEof, ENDED);
             return Err(Error::Io(ended));
         }
@@ -76,7 +76,7 @@ pub(super) fn shake_hands(
         }
         pipe.feed(&ciphertext);
         step = handshake.resume().inspect_err(|_| {
-            // The alert that says why.
+            // The alert tells the peer the reason.
             let _ = socket.send(&pipe.take_outgoing());
         })?;
     }

@@ -28,7 +28,7 @@ pub(super) use self::session::{Session, wants_input};
 use crate::tls::MAX_RECORD_SIZE;
 use crate::{Error, ServerTls, TlsEngine, TlsOptions};
 
-/// The client's side of TLS, as one set of options says.
+/// The client's side of TLS, by one set of options.
 pub(crate) struct Connector {
     engine: ConnectorEngine,
     max_record: usize,
@@ -78,7 +78,7 @@ impl Connector {
     }
 }
 
-/// The server's side of TLS, as one server's settings say.
+/// The server's side of TLS, by one server's settings.
 pub(crate) struct Acceptor {
     engine: AcceptorEngine,
     max_record: usize,
@@ -116,7 +116,8 @@ impl Acceptor {
     }
 }
 
-/// Returns the engine to use. Without either feature, native-tls's stand-in says what is missing.
+/// Returns the engine to use. Without either feature, native-tls's stand-in reports the missing
+/// feature.
 fn engine(chosen: Option<TlsEngine>) -> TlsEngine {
     let rustls_alone = cfg!(feature = "rustls") && !cfg!(feature = "tls");
     chosen.unwrap_or(if rustls_alone {
@@ -128,17 +129,18 @@ fn engine(chosen: Option<TlsEngine>) -> TlsEngine {
 
 /// A TLS stream over a [`Pipe`], past its handshake.
 pub(super) trait Engine: Read + Write + Send {
-    /// Tells whether it may hold plain bytes whose ciphertext it has taken from the pipe already.
+    /// Tells whether the engine may hold plain bytes whose ciphertext it has already taken from the
+    /// pipe.
     fn has_buffered(&self) -> bool;
     /// Puts `close_notify` into the pipe.
     fn close_notify(&mut self);
     /// Returns the certificates that the peer has shown, in DER, its own first.
     fn peer_certificates(&self) -> Vec<Vec<u8>>;
-    /// Returns how many records its keys allow, or `None` where they allow any number.
+    /// Returns how many records the engine's keys allow, or `None` if they allow any number.
     fn record_limit(&self) -> Option<u64>;
 }
 
-/// The smallest record: for any device, and not mostly overhead.
+/// The smallest record size: small enough for any device, and not mostly overhead.
 const MIN_RECORD_SIZE: usize = 64;
 
 fn record_size(wanted: usize) -> Result<usize, Error> {

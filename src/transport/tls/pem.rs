@@ -1,4 +1,4 @@
-//! Certificates and private keys as files are.
+//! Certificates and private keys in PEM.
 
 use rustls_pki_types::pem::{self, PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -8,7 +8,7 @@ use crate::Error;
 /// A certificate, those that signed it, and its key.
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// Reads a certificate with those that signed it, and its key. Both may stand in one file, between
+/// Reads a certificate with those that signed it, and its key. Both may be in one file, between
 /// other text.
 pub(super) fn identity(chain: &[u8], key: &[u8]) -> Result<Identity, Error> {
     let (chain, key) = (plain_lines(chain), plain_lines(key));
@@ -23,7 +23,7 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, E
     chain_in(&plain_lines(pem))
 }
 
-/// Removes what the parser does not take: spaces around lines, and byte order marks.
+/// Removes spaces around lines and byte order marks, which the parser does not take.
 pub(super) fn plain_lines(pem: &[u8]) -> Vec<u8> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let lines = pem.split(|byte| matches!(byte, b'\n' | b'\r'));
@@ -110,7 +110,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
     marks.any(|mark| pem.windows(mark.len()).any(|bytes| bytes == mark))
 }
 
-/// Tells whether it begins as a sequence in DER does, and no text.
+/// Tells whether the input begins as a sequence in DER, and not as text.
 fn looks_like_der(pem: &[u8]) -> bool {
     pem.starts_with(b"\x30\x82")
 }

@@ -5,44 +5,44 @@ use std::sync::Arc;
 
 use crate::sync::{Mutex, lock};
 
-/// A pipe in memory, which an engine reads and writes as if it were a socket. A clone is another handle
-/// of the same pipe.
+/// A pipe in memory, which an engine reads and writes as if it were a socket. A clone is another
+/// handle of the same pipe.
 #[derive(Clone, Default)]
 pub(super) struct Pipe(Arc<Mutex<Buffers>>);
 
 #[derive(Default)]
 struct Buffers {
     incoming: Vec<u8>,
-    /// How many bytes of it the engine has read.
+    /// The number of bytes that the engine has read of `incoming`.
     read: usize,
-    /// Whether reads find nothing.
+    /// The flag that reads find nothing.
     is_hidden: bool,
     outgoing: Vec<u8>,
 }
 
-/// What a write has put into the pipe.
+/// The records that a write has put into the pipe.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) records: u64,
-    /// How many bytes there are in records of application data, their overhead included.
+    /// The number of bytes in records of application data, their overhead included.
     pub(super) payload: usize,
-    /// Where the write ends among the bytes for the peer.
+    /// The end of the write among the bytes for the peer.
     pub(super) end: usize,
 }
 
 impl Pipe {
-    /// Puts in what has come from the peer.
+    /// Puts in bytes from the peer.
     pub(super) fn feed(&self, bytes: &[u8]) {
         lock(&self.0).incoming.extend_from_slice(bytes);
     }
 
-    /// Takes out what is for the peer.
+    /// Takes out the bytes for the peer.
     pub(super) fn take_outgoing(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.0).outgoing)
     }
 
-    /// Returns how many bytes are for the peer.
-    pub(super) fn owed(&self) -> usize {
+    /// Returns how many bytes wait for the peer.
+    pub(super) fn outgoing_len(&self) -> usize {
         lock(&self.0).outgoing.len()
     }
 
@@ -50,7 +50,8 @@ impl Pipe {
         !lock(&self.0).incoming.is_empty()
     }
 
-    /// Runs a write of the engine's, during which it finds nothing to read, and counts what it writes.
+    /// Runs a write of the engine, during which it finds nothing to read, and counts the records it
+    /// writes.
     pub(super) fn run_write<R>(&self, write: impl FnOnce() -> R) -> (R, Tally) {
         let start = {
             let mut buffers = lock(&self.0);
@@ -96,7 +97,7 @@ impl Read for Pipe {
         buffer[..length].copy_from_slice(&unread[..length]);
         buffers.read += length;
         if buffers.read == buffers.incoming.len() {
-            // The memory is given back: an idle connection keeps none.
+            // The memory is freed, because an idle connection keeps none.
             buffers.incoming = Vec::new();
             buffers.read = 0;
         }

@@ -1,4 +1,4 @@
-//! Plain bytes cut into records, and the ciphertext that has not wholly left.
+//! Plain bytes in records, and ciphertext that has not wholly left.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -8,9 +8,9 @@ use std::io::{self, IoSlice};
 /// header shares one with what follows it.
 pub(super) struct Records<'a> {
     parts: &'a [IoSlice<'a>],
-    /// How many bytes of the first part are taken.
+    /// The number of bytes taken of the first part.
     taken: usize,
-    /// How many bytes may still be taken.
+    /// The number of bytes that may still be taken.
     left: usize,
     size: usize,
 }
@@ -61,15 +61,15 @@ pub(super) struct Sending {
     sent: usize,
     /// The records that have not wholly left, in their order.
     records: VecDeque<Record>,
-    /// How many plain bytes have left that the caller does not know of.
+    /// The number of plain bytes that have left since the caller last asked.
     left: usize,
 }
 
-/// A part of the ciphertext that stands for plain bytes.
+/// A part of the ciphertext, and the plain bytes in it.
 pub(super) struct Record {
-    /// Where it ends in the ciphertext.
+    /// The end of the record in the ciphertext.
     pub(super) end: usize,
-    /// How many plain bytes it stands for.
+    /// The number of plain bytes in the record.
     pub(super) plain: usize,
 }
 
@@ -78,10 +78,11 @@ impl Sending {
         self.ciphertext.is_empty()
     }
 
-    /// Takes what is to be sent next, once all before it has left.
+    /// Loads the next ciphertext, once all before it has left.
     pub(super) fn load(&mut self, mut records: VecDeque<Record>, ciphertext: Vec<u8>) {
         if let Some(last) = records.back_mut() {
-            // It counts as left only when what the engine has put behind it has left too.
+            // The last record counts as left only when the engine's own records behind it have left
+            // too.
             last.end = ciphertext.len();
         }
         (self.records, self.ciphertext, self.sent) = (records, ciphertext, 0);
@@ -93,7 +94,7 @@ impl Sending {
             self.sent += send(&self.ciphertext[self.sent..])?;
             self.count_left();
         }
-        // Given back, as an idle connection keeps nothing.
+        // Freed, because an idle connection keeps no memory.
         self.load(VecDeque::new(), Vec::new());
         Ok(())
     }
@@ -105,7 +106,7 @@ impl Sending {
         self.left += plain;
     }
 
-    /// Returns how many plain bytes have wholly left since the last time: the peer can read them.
+    /// Returns how many plain bytes have wholly left since the last call: the peer can read them.
     pub(super) fn take_left(&mut self) -> usize {
         std::mem::take(&mut self.left)
     }

@@ -16,19 +16,19 @@ use crate::tls::MAX_RECORD_SIZE;
 pub(in crate::transport) struct Session {
     engine: Mutex<Box<dyn Engine>>,
     pipe: Pipe,
-    /// How many plain bytes a record holds at most.
+    /// The most plain bytes in a record.
     max_record: usize,
-    /// Whether the engine may give more without more input from the socket.
+    /// The flag that the engine may give more without more input from the socket.
     has_more: AtomicBool,
-    /// How many bytes the socket is asked for next.
-    appetite: AtomicUsize,
-    /// Bytes of ciphertext received since the handshake.
+    /// The number of bytes to ask the socket for next.
+    read_size: AtomicUsize,
+    /// The number of bytes of ciphertext received since the handshake.
     received: AtomicU64,
-    /// Whether a write waits for input: one of the constants below.
+    /// The state of a write that waits for input: one of the constants below.
     awaiting: AtomicU8,
-    /// How many records may leave before the connection is worn out.
+    /// The number of records that may leave before the keys are used up.
     records_left: AtomicU64,
-    /// Only the holder of the writing side touches it (L2).
+    /// The ciphertext on its way out. Only the holder of the writing side touches it (L2).
     sending: Mutex<Sending>,
 }
 
@@ -36,18 +36,19 @@ pub(in crate::transport) struct Session {
 const NOTHING: u8 = 0;
 /// A write has met a handshake that the peer began anew.
 const INPUT: u8 = 1;
-/// Input has come since.
+/// Input has come since that write.
 const RETRY: u8 = 2;
 
-/// How many plain bytes are encrypted ahead of the socket.
+/// The number of plain bytes that are encrypted ahead of the socket.
 const AHEAD: usize = 64 << 10;
-/// How many bytes TLS may owe a peer that does not read them; an honest peer asks for a few.
-const MAX_OWED: usize = 64 << 10;
-/// The fewest and the most bytes that the socket is asked for at once.
-pub(super) const APPETITE: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
+/// The most bytes that TLS itself may have for a peer that does not read them. An honest peer asks
+/// for a few.
+const MAX_OUTGOING: usize = 64 << 10;
+/// The fewest and the most bytes to ask the socket for at once.
+pub(super) const READ_SIZES: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
 
-/// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1): it
-/// goes on once more has been received, and does not wait for room.
+/// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1).
+/// The write continues once more input has been received, and does not wait for room.
 #[derive(Debug)]
 struct InputWanted;
 
@@ -66,8 +67,9 @@ pub(in crate::transport) fn wants_input(error: &io::Error) -> bool {
         .is_some_and(|error| error.is::<InputWanted>())
 }
 
-/// Makes the error for bytes that an engine took and threw away, as Rustls does once its keys are used up.
-fn swallowed() -> io::Error {
+/// Makes the error for bytes that an engine took and discarded, as Rustls does once its keys are
+/// used up.
+fn discarded_bytes() -> io::Error {
     io::Error::other("TLS has used up its keys and sends nothing more")
 }
 
@@ -79,35 +81,35 @@ impl Session {
             pipe,
             max_record,
             has_more: AtomicBool::new(true),
-            appetite: AtomicUsize::new(*APPETITE.start()),
+            read_size: AtomicUsize::new(*READ_SIZES.start()),
             received: AtomicU64::new(0),
             awaiting: AtomicU8::new(NOTHING),
-            // The rest is enough for an orderly close behind what is queued.
+            // The reserve is enough for an orderly close behind the queue.
             records_left: AtomicU64::new(limit.map_or(u64::MAX, |limit| limit - limit / 64)),
             sending: Mutex::default(),
         }
     }
 
-    /// Tells whether something may be received without asking the socket.
+    /// Tells whether something may be received without reading the socket.
     pub(in crate::transport) fn has_more(&self) -> bool {
         self.has_more.load(Ordering::Relaxed)
     }
 
-    /// Returns how many bytes have come from the socket: a record may take long until it is whole.
+    /// Returns how many bytes have come from the socket. A record may take long until it is whole.
     #[allow(dead_code, reason = "the keepalive asks it next")]
     pub(in crate::transport) fn received(&self) -> u64 {
         self.received.load(Ordering::Acquire)
     }
 
-    /// Tells whether [`flush`](Self::flush) has something to do, or a write that waits for input may
-    /// be tried again.
-    pub(in crate::transport) fn owes(&self) -> bool {
-        self.pipe.owed() > 0 || self.awaiting.load(Ordering::Acquire) == RETRY
+    /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input
+    /// may be tried again.
+    pub(in crate::transport) fn needs_flush(&self) -> bool {
+        self.pipe.outgoing_len() > 0 || self.awaiting.load(Ordering::Acquire) == RETRY
     }
 
-    /// Tells whether its keys are nearly used up, so that the connection is to be closed.
-    #[allow(dead_code, reason = "see Socket::is_worn_out")]
-    pub(in crate::transport) fn is_worn_out(&self) -> bool {
+    /// Tells whether its keys are nearly used up, so that the connection must be closed.
+    #[allow(dead_code, reason = "see Socket::nears_key_limit")]
+    pub(in crate::transport) fn nears_key_limit(&self) -> bool {
         self.records_left.load(Ordering::Relaxed) == 0
     }
 
@@ -116,8 +118,9 @@ impl Session {
         lock(&self.engine).peer_certificates()
     }
 
-    /// Reads into the spare capacity of `buffer`; `receive` reads the socket. It also returns `WouldBlock`
-    /// when something has become owed to the peer, so that it leaves before the caller sleeps.
+    /// Reads into the spare capacity of `buffer`. `receive` reads the socket. It also returns
+    /// `WouldBlock` when TLS itself has something for the peer, so that this leaves before the
+    /// caller sleeps.
     pub(in crate::transport) fn recv(
         &self,
         buffer: &mut Vec<u8>,
@@ -129,39 +132,39 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return other,
             }
-            if has_fed && self.owes() {
+            if has_fed && self.needs_flush() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            if self.pipe.owed() > MAX_OWED {
+            if self.pipe.outgoing_len() > MAX_OUTGOING {
                 return Err(io::Error::other(
                     "the peer has TLS answer it and does not read the answers",
                 ));
             }
-            let appetite = self.appetite.load(Ordering::Relaxed);
-            let mut ciphertext = Vec::with_capacity(appetite);
+            let read_size = self.read_size.load(Ordering::Relaxed);
+            let mut ciphertext = Vec::with_capacity(read_size);
             // L1: no lock is held while this blocks.
             let length = receive(&mut ciphertext)?;
             if length == 0 {
                 return Ok(0);
             }
             self.received.fetch_add(length as u64, Ordering::Release);
-            self.adapt(appetite, length);
+            self.adapt(read_size, length);
             self.pipe.feed(&ciphertext);
             self.has_more.store(true, Ordering::Relaxed);
             has_fed = true;
         }
     }
 
-    /// Sets how many bytes to ask for next: more after a read that was filled, else about as many as
-    /// came.
-    fn adapt(&self, appetite: usize, length: usize) {
-        let next = if length == appetite {
-            appetite * 2
+    /// Sets how many bytes to ask for next: more after a read that was filled, otherwise about as
+    /// many as came.
+    fn adapt(&self, read_size: usize, length: usize) {
+        let next = if length == read_size {
+            read_size * 2
         } else {
             length.next_power_of_two()
         };
-        let next = next.clamp(*APPETITE.start(), *APPETITE.end());
-        self.appetite.store(next, Ordering::Relaxed);
+        let next = next.clamp(*READ_SIZES.start(), *READ_SIZES.end());
+        self.read_size.store(next, Ordering::Relaxed);
     }
 
     fn decrypt(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
@@ -176,24 +179,24 @@ impl Session {
             last = read_spare(&mut **engine, buffer);
             more = matches!(last, Ok(1..)) && (self.pipe.has_incoming() || engine.has_buffered());
         }
-        // The engine's lock makes this one step with what was read.
+        // The engine's lock makes this one step with the read.
         let _ = self
             .awaiting
             .compare_exchange(INPUT, RETRY, Ordering::AcqRel, Ordering::Relaxed);
         drop(engine);
         // The next call finds the end or the error behind these bytes without the socket.
         self.has_more
-            .store(more || is_last_word(&last), Ordering::Relaxed);
+            .store(more || is_final_read(&last), Ordering::Relaxed);
         match buffer.len() - start {
             0 => last,
             length => Ok(length),
         }
     }
 
-    /// Writes as much as the socket takes of what was encrypted, and encrypts more once all of it has
-    /// left. Returns how many plain bytes have left in whole records. The bytes behind those must come
-    /// again, and more may follow them. What is owed leaves with them. An error that [`wants_input`]
-    /// says that reading must go on first.
+    /// Writes as much of the ciphertext as the socket takes, and encrypts more once all of it has
+    /// left. Returns how many plain bytes have left in whole records. The bytes behind those must
+    /// come again, and more may follow them. TLS's own records leave with them. An error that
+    /// [`wants_input`] means that reading must go on first.
     pub(in crate::transport) fn try_send(
         &self,
         parts: &[IoSlice<'_>],
@@ -215,8 +218,8 @@ impl Session {
         }
     }
 
-    /// Writes what is left of an earlier write, and then what is owed. The former is reported by the
-    /// next [`try_send`](Self::try_send).
+    /// Writes the rest of an earlier write, and then TLS's own records. The next
+    /// [`try_send`](Self::try_send) reports the former.
     pub(in crate::transport) fn flush(
         &self,
         send: impl Fn(&[u8]) -> io::Result<usize>,
@@ -230,7 +233,7 @@ impl Session {
         sending.send_by(&send)
     }
 
-    /// Loads what is owed and as much of the parts as is encrypted ahead.
+    /// Loads TLS's own records, and as many of the parts as are encrypted ahead.
     fn encrypt(&self, parts: &[IoSlice<'_>], sending: &mut Sending) -> io::Result<()> {
         let mut engine = lock(&self.engine);
         let mut records = VecDeque::new();
@@ -260,9 +263,9 @@ impl Session {
         while !rest.is_empty() {
             let (plain, tally) = self.write(|| engine.write(rest))?;
             if plain == 0 || tally.payload < plain {
-                return Err(swallowed());
+                return Err(discarded_bytes());
             }
-            self.wear(tally.records);
+            self.count_records(tally.records);
             rest = &rest[plain..];
             let end = tally.end;
             records.push_back(Record { end, plain });
@@ -270,13 +273,14 @@ impl Session {
         Ok(())
     }
 
-    /// Has the engine write, while it finds nothing to read. Only reads go on with a handshake that the
-    /// peer has begun anew: OpenSSL fails when it meets data in the middle of one while it writes.
+    /// Makes the engine write, while it finds nothing to read. Only reads continue a handshake that
+    /// the peer has begun anew: OpenSSL fails when it meets data in the middle of one while it
+    /// writes.
     fn write<R>(&self, write: impl FnOnce() -> io::Result<R>) -> io::Result<(R, Tally)> {
         let (written, tally) = self.pipe.run_write(write);
         match written {
             Ok(written) => Ok((written, tally)),
-            // A write to memory blocks only there.
+            // A write to memory blocks only in such a handshake.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(io::Error::other(InputWanted))
             }
@@ -284,14 +288,15 @@ impl Session {
         }
     }
 
-    /// Subtracts records from those that are left; only the writing side does.
-    fn wear(&self, records: u64) {
+    /// Subtracts sent records from those that are left. Only the writing side calls it.
+    fn count_records(&self, records: u64) {
         let left = self.records_left.load(Ordering::Relaxed);
         let left = left.saturating_sub(records);
         self.records_left.store(left, Ordering::Relaxed);
     }
 
-    /// Sends `close_notify`, unless something of an earlier write has not left, which it must not follow.
+    /// Sends `close_notify`, unless a part of an earlier write has not left, because it must not
+    /// follow that.
     pub(in crate::transport) fn send_close_notify(
         &self,
         send: impl Fn(&[u8]) -> io::Result<usize>,
@@ -301,7 +306,7 @@ impl Session {
             return;
         }
         lock(&self.engine).close_notify();
-        // Best effort: nobody waits for it.
+        // Best effort: no thread waits for it.
         let _ = send(&self.pipe.take_outgoing());
     }
 }
@@ -312,7 +317,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Reads into the spare capacity of `buffer`, at most one record, as the space is zeroed first.
+/// Reads into the spare capacity of `buffer`: at most one record, because the space is zeroed
+/// first.
 fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let start = buffer.len();
     buffer.resize(buffer.capacity().min(start + MAX_RECORD_SIZE), 0);
@@ -322,7 +328,7 @@ fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize
 }
 
 /// Tells whether nothing can follow: `close_notify` (RFC 8446, section 6.1) or an error.
-fn is_last_word(read: &io::Result<usize>) -> bool {
+fn is_final_read(read: &io::Result<usize>) -> bool {
     match read {
         Ok(length) => *length == 0,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,

@@ -126,7 +126,7 @@ fn the_end_counts_what_was_not_written() {
     let barrier = fixture.push_barrier();
     fixture.begin_stream();
     fixture.ping("1");
-    fixture.queue.owes = true;
+    fixture.queue.needs_flush = true;
     assert_eq!(fixture.queue.messages(), 3);
     assert!(fixture.end() && !fixture.end());
     for delivery in [held, queued, barrier] {
@@ -159,7 +159,7 @@ fn a_writer_that_is_out_is_buried_by_its_holder() {
         (0, PENDING)
     );
     assert!(matches!(fixture.queue.writer, Seat::Taken));
-    fixture.queue.bury(writer, &mut fixture.after);
+    fixture.queue.discard_writer(writer, &mut fixture.after);
     assert_eq!(fixture.queue.undelivered, 1);
     assert_eq!(outcome(&delivery), Err(DeliveryError::Aborted));
     assert!(matches!(fixture.queue.writer, Seat::Gone));
@@ -215,7 +215,7 @@ fn a_worn_out_wire_is_closed_in_order() {
     let outbox = Outbox::new(Role::Server, &config, tape.clone());
     outbox.send_message(Message::from("fresh"), None).unwrap();
     assert!(!outbox.is_closing());
-    tape.is_worn_out.store(true, Ordering::Relaxed);
+    tape.nears_key_limit.store(true, Ordering::Relaxed);
     outbox
         .send_message(Message::from("the last"), None)
         .unwrap();

@@ -33,7 +33,7 @@ struct Tape {
     room: Mutex<usize>,
     written: Mutex<VecDeque<u8>>,
     panics: AtomicBool,
-    is_worn_out: AtomicBool,
+    nears_key_limit: AtomicBool,
 }
 
 impl Tape {
@@ -110,8 +110,8 @@ impl Wire for Tape {
         Ok(())
     }
 
-    fn is_worn_out(&self) -> bool {
-        self.is_worn_out.load(Ordering::Relaxed)
+    fn nears_key_limit(&self) -> bool {
+        self.nears_key_limit.load(Ordering::Relaxed)
     }
 
     fn wait_writable(&self) {}

@@ -87,7 +87,7 @@ fn a_message_with_nothing_before_it_passes_the_channel() {
     let before: [fn(&mut Fixture); 4] = [
         |fixture| fixture.push("b"),
         |fixture| fixture.ping("b"),
-        |fixture| fixture.queue.owes = true,
+        |fixture| fixture.queue.needs_flush = true,
         |fixture| {
             fixture.begin_stream();
             fixture.write();
@@ -109,7 +109,7 @@ fn a_message_that_is_alone_is_counted_in_short() {
     let meanwhile: [fn(&mut Fixture); 5] = [
         |fixture| fixture.push("b"),
         |fixture| fixture.ping("b"),
-        |fixture| fixture.queue.owes = true,
+        |fixture| fixture.queue.needs_flush = true,
         |fixture| fixture.queue.observers = 1,
         |fixture| {
             fixture.join("b");
@@ -173,14 +173,14 @@ fn what_is_encoded_at_once_is_bounded() {
     assert_eq!(admitted.count(), 63, "less than 64 KiB");
 }
 
-/// What the wire owes is reason enough to write.
+/// What the wire needs_flush is reason enough to write.
 #[test]
 fn what_the_wire_owes_is_written_alone() {
     let mut fixture = Fixture::fast(1 << 20, 8);
     assert!(fixture.queue.take_to_write(&mut fixture.after).is_none());
-    fixture.queue.owes = true;
+    fixture.queue.needs_flush = true;
     let writer = fixture.queue.take_to_write(&mut fixture.after);
-    assert!(writer.is_some() && !fixture.queue.owes);
+    assert!(writer.is_some() && !fixture.queue.needs_flush);
     fixture.write_with(writer);
     assert!(fixture.queue.is_flushed());
 }

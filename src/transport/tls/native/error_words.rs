@@ -1,4 +1,4 @@
-//! What the system's engine finds wrong, in words.
+//! The errors of the system's engine, in words.
 
 use std::fmt::Display;
 use std::io;
@@ -10,7 +10,7 @@ pub(super) fn tls(error: native_tls::Error) -> Error {
     Error::Tls(describe(error))
 }
 
-/// Puts words before the text of an error that is none of the system's.
+/// Puts words before the text of an error, unless it is the system's.
 pub(super) fn explain(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => error,
@@ -18,7 +18,7 @@ pub(super) fn explain(error: io::Error) -> io::Error {
     }
 }
 
-/// Adds to the refusal of a name what OpenSSL's text leaves out.
+/// Adds to the refusal of a name a reason that OpenSSL's text leaves out.
 pub(in crate::transport::tls) fn explain_name(host: &str, text: String) -> String {
     if host.contains('_') && text.contains("ostname mismatch") {
         return format!("{text}; OpenSSL matches no name with an underscore under a wildcard");
@@ -31,7 +31,7 @@ fn describe(error: impl Display) -> String {
     Fault::describe(Fault::in_text(&own, &OPENSSL), "native-tls", own)
 }
 
-/// Parts of the texts of OpenSSL 1.1 and 3, those that hold another before it.
+/// Parts of the texts of OpenSSL 1.1 and 3. A part that contains another one comes before it.
 const OPENSSL: [(&str, Fault); 33] = [
     ("certificate has expired", Fault::Expired),
     ("certificate is not yet valid", Fault::NotYetValid),

@@ -9,9 +9,9 @@ use crate::Error;
 use crate::transport::tls::Pipe;
 use crate::transport::tls::handshake::Step;
 
-/// Believes whatever it is shown. The system's roots, which native-tls reads for every connector,
-/// take most of its time.
-static CREDULOUS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
+/// A connector that accepts any certificate. It is made once, because native-tls reads the system's
+/// roots for every connector, which takes most of the time.
+static ACCEPTS_ANY: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
     let mut builder = TlsConnector::builder();
     builder
         .danger_accept_invalid_certs(true)
@@ -20,12 +20,13 @@ static CREDULOUS: LazyLock<Result<TlsConnector, String>> = LazyLock::new(|| {
     builder.build().map_err(|error| error.to_string())
 });
 
-/// The most flights that each side has.
+/// The most flights of each side.
 const FLIGHTS: usize = 5;
 
-/// Does a handshake in memory. The client in it checks by the certificate what was signed by the key.
+/// Does a handshake in memory. Its client checks by the certificate that the signature is by the
+/// key.
 pub(super) fn prove(acceptor: &TlsAcceptor) -> Result<(), Error> {
-    let connector = CREDULOUS
+    let connector = ACCEPTS_ANY
         .as_ref()
         .map_err(|error| Error::Tls(error.clone()))?;
     let (near, far) = (Pipe::default(), Pipe::default());

@@ -1,4 +1,4 @@
-//! The engine of the system, by native-tls: the one folder that names it.
+//! The engine of the system, by native-tls: the only folder that names it.
 
 mod error_words;
 mod key_check;
@@ -20,11 +20,11 @@ use super::{Engine, Pipe, pem};
 use crate::tls::IdentitySource;
 use crate::{Error, Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};
 
-/// Connects by a finished native-tls connector.
+/// A client's engine: a finished native-tls connector.
 #[derive(Clone)]
 pub(crate) struct NativeConnector(TlsConnector);
 
-/// Accepts by a finished native-tls acceptor.
+/// A server's engine: a finished native-tls acceptor.
 #[derive(Clone)]
 pub(crate) struct NativeAcceptor(TlsAcceptor);
 
@@ -205,7 +205,7 @@ impl Engine for Stream {
         let _ = self.0.shutdown();
     }
 
-    /// The first alone: native-tls shows no more.
+    /// Returns the first certificate alone: native-tls shows no more.
     fn peer_certificates(&self) -> Vec<Vec<u8>> {
         let first = self.0.peer_certificate().ok().flatten();
         first

@@ -1,14 +1,15 @@
-//! Stands in for native-tls where the feature is off: the same names, and an error that says so.
+//! The stand-in for native-tls without the feature: the same names, and an error that names the
+//! feature.
 
 use super::Pipe;
 use super::handshake::Step;
 use crate::{Error, ServerTls, TlsOptions};
 
-/// Cannot be had.
+/// A type without a value.
 #[derive(Clone, Debug)]
 pub(crate) enum NativeConnector {}
 
-/// Cannot be had.
+/// A type without a value.
 #[derive(Clone, Debug)]
 pub(crate) enum NativeAcceptor {}
 

@@ -10,9 +10,9 @@ use sec1::EcPrivateKey;
 
 use crate::Error;
 
-/// RFC 8017, appendix A.1.
+/// The algorithm of RSA keys (RFC 8017, appendix A.1).
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-/// RFC 5480, section 2.1.1.
+/// The algorithm of elliptic-curve keys (RFC 5480, section 2.1.1).
 const ELLIPTIC_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// Writes certificates as PEM.
@@ -35,7 +35,7 @@ pub(super) fn key_pem(key: &PrivateKeyDer<'_>) -> Result<Vec<u8>, Error> {
     Ok(pem("PRIVATE KEY", &der))
 }
 
-/// RFC 5915, section 3: the key names its curve.
+/// Wraps a SEC1 key. RFC 5915, section 3: the key names its curve.
 fn wrap_sec1(key: &[u8]) -> der::Result<Vec<u8>> {
     let parameters = EcPrivateKey::from_der(key)?.parameters;
     let curve = parameters.and_then(|parameters| parameters.named_curve());
@@ -49,7 +49,7 @@ fn wrap(oid: ObjectIdentifier, parameters: AnyRef<'_>, key: &[u8]) -> der::Resul
     PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(key)?).to_der()
 }
 
-/// RFC 7468, section 2.
+/// Writes PEM (RFC 7468, section 2).
 fn pem(label: &str, der: &[u8]) -> Vec<u8> {
     let body = BASE64_MIME.encode(der);
     format!("-----BEGIN {label}-----\r\n{body}-----END {label}-----\r\n").into_bytes()

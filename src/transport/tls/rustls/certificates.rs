@@ -15,7 +15,7 @@ use crate::{Error, Identity, ServerTls};
 #[derive(Debug)]
 pub(super) struct Certificates {
     pub(super) default: Arc<CertifiedKey>,
-    /// In lower case.
+    /// The certificates for names, which are in lower case.
     pub(super) by_name: HashMap<String, Arc<CertifiedKey>>,
 }
 
@@ -42,7 +42,8 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// RFC 6066, section 3: names are compared without regard to case, and have no dot at their end.
+/// Returns a name's canonical form. RFC 6066, section 3: names are compared without regard to case,
+/// and have no dot at their end.
 fn plain_name(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }

@@ -1,4 +1,4 @@
-//! What rustls finds wrong, in words.
+//! The errors of rustls, in words.
 
 use rustls::{AlertDescription, CertificateError, InconsistentKeys, PeerIncompatible};
 
@@ -9,7 +9,7 @@ pub(super) fn tls(error: rustls::Error) -> Error {
     Error::Tls(describe(&error))
 }
 
-/// Says what is wrong in words that can be told apart.
+/// Describes an error in words that are different for different faults.
 pub(super) fn describe(error: &rustls::Error) -> String {
     Fault::describe(fault(error), "rustls", error)
 }
@@ -52,8 +52,8 @@ fn certificate_fault(invalid: &CertificateError) -> Option<Fault> {
     })
 }
 
-/// What webpki alone has a name for, which rustls passes on as text. `openssl req -x509` makes the
-/// first.
+/// The errors that only webpki has a name for, and that rustls passes on as text. `openssl req
+/// -x509` makes certificates with the first of them.
 const WEBPKI: [(&str, Fault); 5] = [
     ("CaUsedAsEndEntity", Fault::CaAsPeer),
     ("UnsupportedCertVersion", Fault::OldVersion),
@@ -62,7 +62,7 @@ const WEBPKI: [(&str, Fault); 5] = [
     ("SignatureAlgorithmMismatch", Fault::UnknownAlgorithm),
 ];
 
-/// RFC 8446, section 6.2.
+/// Returns the fault that an alert reports (RFC 8446, section 6.2).
 fn alert_fault(alert: AlertDescription) -> Option<Fault> {
     Some(match alert {
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {

@@ -1,4 +1,4 @@
-//! The engine by rustls: the one folder that names it.
+//! The engine by rustls: the only folder that names it.
 
 mod certificates;
 mod error_words;
@@ -95,12 +95,13 @@ impl Acceptor {
 
 const ALPN: &[u8] = b"http/1.1";
 
-/// Rustls counts a record's head with its content.
+/// Returns rustls's size of a record: it counts the header with the content.
 fn fragment_size(record_size: usize) -> usize {
     record_size + 5
 }
 
-/// The process's default is the program's business, and may be missing or ambiguous.
+/// Returns the provider. The process's default belongs to the program, and may be missing or
+/// ambiguous.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -1,4 +1,5 @@
-//! Stands in for rustls where the feature is off: the same names, and an error that says so.
+//! The stand-in for rustls without the feature: the same names, and an error that names the
+//! feature.
 
 use super::Pipe;
 use super::handshake::Step;

@@ -13,9 +13,9 @@ use crate::transport::tls::{Engine, Pipe};
 pub(super) struct Stream {
     connection: Connection,
     pipe: Pipe,
-    /// Whether a read finds something without more from the pipe: bytes, the end, or what broke it.
+    /// The flag that a read finds bytes, the end or an error without more from the pipe.
     has_buffered: bool,
-    /// What broke it; told behind the bytes that came before.
+    /// The error that broke the connection, reported behind the bytes that came before.
     broken: Option<rustls::Error>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn step(mut stream: Stream) -> Result<Step, Error> {
 impl Stream {
     pub(super) fn new(connection: impl Into<Connection>, pipe: Pipe) -> Self {
         let mut connection = connection.into();
-        // All its records are put into the pipe at once: nothing waits inside.
+        // All its records are put into the pipe at once, so nothing waits inside.
         connection.set_buffer_limit(None);
         Self {
             connection,
@@ -49,11 +49,11 @@ impl Stream {
         }
     }
 
-    /// Takes some of what has come into the pipe, and puts in what that asks for. `WouldBlock`
-    /// when nothing has come.
+    /// Takes bytes out of the pipe, and puts in the answers to them. Returns `WouldBlock` if there
+    /// are none.
     fn take_some(&mut self) -> io::Result<()> {
         if self.connection.read_tls(&mut self.pipe)? == 0 {
-            // Else a handshake would wait for it forever.
+            // Otherwise a handshake would wait for it forever.
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the peer ended TLS with close_notify",
@@ -63,7 +63,7 @@ impl Stream {
             self.broken = Some(error);
         }
         self.look();
-        // After an error, too: the alert that says why.
+        // After an error too: the alert tells the peer the reason.
         self.put_records()
     }
 
@@ -133,7 +133,7 @@ impl Engine for Stream {
 
     fn close_notify(&mut self) {
         self.connection.send_close_notify();
-        // To memory: it cannot fail.
+        // Writing to memory cannot fail.
         let _ = self.put_records();
     }
 
@@ -142,7 +142,8 @@ impl Engine for Stream {
         shown.iter().map(|shown| shown.to_vec()).collect()
     }
 
-    /// A suite of TLS 1.2 has one key a connection; with TLS 1.3 rustls renews it by itself.
+    /// Returns the limit of TLS 1.2's suite, which has one key for each connection. With TLS 1.3
+    /// rustls renews the key by itself.
     fn record_limit(&self) -> Option<u64> {
         match self.connection.negotiated_cipher_suite() {
             Some(SupportedCipherSuite::Tls12(suite)) => Some(suite.common.confidentiality_limit),

@@ -23,13 +23,13 @@ pub(super) fn client_verifier(
         .map_err(|error| unreadable("the roots of clients", error))
 }
 
-/// Returns rustls's own verifier, or one for the options that are dangerous.
+/// Returns rustls's own verifier, or one for the dangerous options.
 pub(super) fn server_verifier(
     options: &TlsOptions,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     if options.accept_invalid_certs {
-        return Ok(Arc::new(Credulous));
+        return Ok(Arc::new(AnyCertificate));
     }
     let roots = trusted_roots(options)?;
     if options.accept_invalid_hostnames {
@@ -52,13 +52,13 @@ fn trusted_roots(options: &TlsOptions) -> Result<RootCertStore, Error> {
     }
 }
 
-/// A verifier that accepts every certificate. It does not check the server's key either: with a
-/// certificate that anybody can make that proves nothing, and some devices have certificates that
-/// rustls cannot read at all.
+/// A verifier that accepts every certificate. It does not check that the server has the key either:
+/// for a certificate that anyone can make this proves nothing, and some devices have certificates
+/// that rustls cannot read at all.
 #[derive(Debug)]
-struct Credulous;
+struct AnyCertificate;
 
-impl ServerCertVerifier for Credulous {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -107,7 +107,7 @@ impl ServerCertVerifier for Credulous {
     }
 }
 
-/// A verifier that accepts a good certificate for any host.
+/// A verifier that accepts a valid certificate for any host.
 #[derive(Debug)]
 struct AnyHost {
     roots: RootCertStore,

@@ -132,16 +132,16 @@ fn would_block<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
 fn what_is_owed_leaves_before_the_next_read() {
     let session = session(false);
     let (_, received) = recv(&session, &["?"]);
-    assert!(would_block(received) && session.owes());
+    assert!(would_block(received) && session.needs_flush());
     // A caller that cannot write it now reads on: nothing spins.
     assert_eq!(recv(&session, &["."]).1.unwrap(), 1);
     let (left, flushed) = flush(&session, 100);
     flushed.unwrap();
     assert_eq!(left, ANSWER);
-    assert!(!session.owes());
+    assert!(!session.needs_flush());
     // It stands behind what has come with it, too.
     assert_eq!(recv(&session, &[".?"]).0, b".");
-    assert!(session.owes());
+    assert!(session.needs_flush());
 }
 
 /// What is owed leaves piece by piece through a full socket, before the plain bytes that wait, which
@@ -177,7 +177,7 @@ fn what_is_owed_is_bounded() {
     let flood = "?".repeat(1000);
     let asked = (0..1000).find(|_| !would_block(recv(&session, &[&flood]).1));
     let asked = asked.expect("it is bounded") * flood.len() * ANSWER.len();
-    assert!(asked > MAX_OWED && asked < 2 * MAX_OWED, "{asked}");
+    assert!(asked > MAX_OUTGOING && asked < 2 * MAX_OUTGOING, "{asked}");
 }
 
 /// A write that meets a handshake begun anew waits for input, says so, and may be tried again once
@@ -190,15 +190,15 @@ fn renegotiation_lets_a_write_wait_for_input() {
     for _ in 0..2 {
         let (left, sent) = send(&session, b"abc", 100);
         assert!(left.is_empty() && wants_input(&sent.unwrap_err()));
-        assert!(!session.owes());
+        assert!(!session.needs_flush());
         // Data of the peer's from before it, which is delivered, ends nothing yet.
         assert_eq!(recv(&session, &["."]).0, b".");
-        assert!(session.owes());
+        assert!(session.needs_flush());
     }
     let (_, received) = recv(&session, &["f?"]);
-    assert!(would_block(received) && session.owes());
+    assert!(would_block(received) && session.needs_flush());
     assert_eq!(send(&session, b"abc", 100).1.unwrap(), 3);
-    assert!(!session.owes());
+    assert!(!session.needs_flush());
 }
 
 /// A retry that nobody has anything for ends with a flush.
@@ -208,14 +208,14 @@ fn flush_ends_a_retry() {
     let _ = recv(&session, &["n."]);
     let _ = send(&session, b"abc", 100);
     let _ = recv(&session, &["f."]);
-    assert!(session.owes());
+    assert!(session.needs_flush());
     flush(&session, 100).1.unwrap();
-    assert!(!session.owes());
+    assert!(!session.needs_flush());
 }
 
 /// Bytes that an engine takes without a record are an error, and do not count as sent.
 #[test]
-fn swallowed_bytes_are_an_error() {
+fn discarded_bytes_are_an_error() {
     let session = session(true);
     let (_, sent) = send(&session, b"abc", 100);
     assert!(sent.unwrap_err().to_string().contains("used up its keys"));

@@ -81,7 +81,7 @@ fn wear_out(limit: u64) {
         };
         let pipe = near.pipe.clone();
         let session = Session::new(near.engine, near.pipe, MAX_RECORD_SIZE);
-        let (mut sent, mut worn_at, mut arrived) = (0, None, 0);
+        let (mut sent, mut limit_at, mut arrived) = (0, None, 0);
         let error = loop {
             let left = RefCell::new(Vec::new());
             let outcome = session.try_send(&[IoSlice::new(b"12345678")], |bytes| {
@@ -95,15 +95,15 @@ fn wear_out(limit: u64) {
             }
             arrived += far.read().len();
             assert_eq!(arrived, sent);
-            if session.is_worn_out() {
-                worn_at.get_or_insert(sent as u64 / 8);
+            if session.nears_key_limit() {
+                limit_at.get_or_insert(sent as u64 / 8);
             }
         };
-        let (sent, worn_at) = (sent as u64 / 8, worn_at.expect("it said so before"));
-        assert_eq!(worn_at, limit - limit / 64, "{role:?}");
-        assert!(worn_at < sent && sent < limit, "{role:?}: {sent}");
+        let (sent, limit_at) = (sent as u64 / 8, limit_at.expect("it said so before"));
+        assert_eq!(limit_at, limit - limit / 64, "{role:?}");
+        assert!(limit_at < sent && sent < limit, "{role:?}: {sent}");
         assert!(error.to_string().contains("used up its keys"), "{error}");
-        assert!(!wants_input(&error) && pipe.owed() == 0);
+        assert!(!wants_input(&error) && pipe.outgoing_len() == 0);
     }
 }
 
