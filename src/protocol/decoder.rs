@@ -120,6 +120,13 @@ impl Decoder {
             .flatten()
     }
 
+    /// Returns how many bytes of the frame that comes have not been received.
+    pub(crate) fn missing(&self) -> usize {
+        let assembly = self.assembly.as_ref();
+        let missing = assembly.map_or(0, Assembly::missing);
+        missing.saturating_sub(self.input.unread().len())
+    }
+
     /// Gives the message that comes the memory that it [wants](Self::wanted).
     ///
     /// # Errors

@@ -46,6 +46,10 @@ const MAX_OWED: usize = 64 << 10;
 /// The fewest and the most bytes that the socket is asked for at once.
 pub(super) const APPETITE: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
 
+/// The most bytes that have left the socket and were not received yet: one read, and a record that was not
+/// whole before it.
+pub(in crate::transport) const MOST_HELD: u64 = (*APPETITE.end() + 2 * MAX_RECORD_SIZE) as u64;
+
 /// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1): it
 /// goes on once more has been received, and does not wait for room.
 #[derive(Debug)]
