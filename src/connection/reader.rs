@@ -243,7 +243,7 @@ impl Reader {
                     }
                 }
                 Ok(None) if self.wants_memory() => match self.make_room(patience) {
-                    Ok(Room::Made | Room::Cut) => {}
+                    Ok(Room::Made | Room::Cut | Room::Lost) => {}
                     Ok(Room::Late) => return Ok(None),
                     Ok(Room::Refused) => return Err(self.end_violated(Violation::NO_ROOM)),
                     Err(violation) => return Err(self.end_violated(violation)),
@@ -265,20 +265,30 @@ impl Reader {
     }
 
     /// Reserves the memory that the next message needs, for which it may have to wait. Meanwhile
-    /// nothing is read from the peer, and the peer's silence does not count.
+    /// nothing is read from the peer, and the peer's silence does not count. If the peer is gone and the
+    /// rest of the message can never come, nothing of it is kept, and the next read finds the end.
     fn make_room(&mut self, patience: &Patience) -> Result<Room, Violation> {
         let Some(bytes) = self.decoder.wanted() else {
             return Ok(Room::Made);
         };
         if !self.share.try_grow(bytes) {
             self.uncork();
-            let outbox = &self.connection.outbox;
+            let (outbox, socket) = (&self.connection.outbox, &self.socket);
+            let missing = self.decoder.missing();
+            let is_lost = || {
+                let socket = socket.as_ref();
+                socket.is_some_and(|socket| socket.ends_before(missing))
+            };
             let room = self.share.grow(
                 bytes,
                 self.connection.config.message_timeout,
                 patience.deadline(),
                 || outbox.is_cut(),
+                is_lost,
             );
+            if room == Room::Lost {
+                self.give_up_message();
+            }
             if room != Room::Made {
                 return Ok(room);
             }

@@ -32,14 +32,17 @@ pub(crate) const FREE: usize = 64 << 10;
 /// [`message_timeout`](crate::Config::message_timeout) passes and nobody has got any room, the largest
 /// of the paused messages is given up: its connection closes with 1009. A request whose body would
 /// grow gets 503. The first 64 KiB of a message or a body are not counted and never refused, so whoever
-/// sends little notices nothing. A message larger than the whole budget gets 1009 at once.
+/// sends little notices nothing. A peer that has broken off leaves its place within moments; one whose end
+/// lies behind what is not read does so when its system answers the next
+/// [ping](crate::Config::ping_interval) with a reset. A message larger than the whole budget gets 1009 at once.
 ///
 /// Where the address space is bounded (`RLIMIT_AS`), the budget is not all there is to find room in:
 /// beside it stand the stacks of the threads, 2 MiB each, and on glibc 64 MiB for each of the first threads,
 /// eight a core, whether they use them or not. So there a message also waits, and newcomers get 503, as
-/// long as less than 8 MiB and 192 KiB for each thread would stay free; newcomers leave 24 MiB more, so
-/// that a message can come through. Below some 300 MiB that leaves a server few connections. With the
-/// environment variable `MALLOC_ARENA_MAX=1` a process has far more room, and needs no other change.
+/// long as less than 8 MiB and 192 KiB for each thread would stay free; a newcomer leaves 24 MiB more, unless
+/// it takes the place of a thread that has ended. What the program allocates itself is not held back. On
+/// glibc 512 MiB may be too little for more than a few connections and for any large message; with the
+/// environment variable `MALLOC_ARENA_MAX=1` it is enough for many, as a thread takes no 64 MiB then.
 ///
 /// ```
 /// landline::set_memory_budget(256 << 20);
@@ -111,6 +114,8 @@ pub(crate) enum Room {
     Made,
     /// The connection was cut.
     Cut,
+    /// The peer is gone, and the rest of the message with it.
+    Lost,
     /// The caller had no more time.
     Late,
     /// The message is given up.
@@ -149,15 +154,16 @@ impl Share {
         self.claim = None;
     }
 
-    /// Waits until it holds so many bytes in all, until the connection `is_cut` or the caller's
-    /// deadline has passed; or until the message is given up for others, which happens when nobody has
-    /// got room within `patience`.
+    /// Waits until it holds so many bytes in all, until the connection `is_cut`, the rest of the message
+    /// `is_lost` or the caller's deadline has passed; or until the message is given up for others, which
+    /// happens when nobody has got room within `patience`.
     pub(crate) fn grow(
         &mut self,
         bytes: usize,
         patience: Duration,
         deadline: Option<Instant>,
         is_cut: impl Fn() -> bool,
+        is_lost: impl Fn() -> bool,
     ) -> Room {
         if bytes <= FREE.max(self.bytes) {
             return Room::Made;
@@ -176,7 +182,7 @@ impl Share {
             patience,
             deadline,
         };
-        let (room, claim) = waiting.wait(self.bytes, bytes, is_cut);
+        let (room, claim) = waiting.wait(self.bytes, bytes, is_cut, is_lost);
         self.claim = claim;
         match room {
             Room::Late => pause.waited += now.elapsed(),
@@ -211,6 +217,9 @@ impl Drop for Share {
 /// the program frees it.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// The time after which a thread looks again whether its peer is gone, which it does not read meanwhile.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// A thread that waits for room.
 struct Waiting {
     place: Place,
@@ -222,27 +231,44 @@ struct Waiting {
 
 impl Waiting {
     /// Waits for `bytes` in place of those that are `held`, and for the address space for them.
-    fn wait(&self, held: usize, bytes: usize, is_cut: impl Fn() -> bool) -> (Room, Option<Claim>) {
+    fn wait(
+        &self,
+        held: usize,
+        bytes: usize,
+        is_cut: impl Fn() -> bool,
+        is_lost: impl Fn() -> bool,
+    ) -> (Room, Option<Claim>) {
         let limit = memory_budget();
         if bytes > limit {
             return (Room::Refused, None);
         }
         let woken = Arc::new(Condvar::new());
         lock(ledger()).join(self.place, held, bytes - held, &woken);
+        let mut next_look = Instant::now();
         let (room, claim) = loop {
-            // Asks the system, so not under the lock.
+            // Both ask the system, so not under the lock.
+            let is_due = next_look <= Instant::now();
+            if is_due {
+                next_look = Instant::now() + LOOK;
+            }
+            let is_lost = is_due && is_lost();
             let claim = Claim::new(bytes);
             let mut ledger = lock(ledger());
             ledger.set_stuck(self.place, claim.is_none());
             ledger.serve(limit);
             let now = Instant::now();
-            let until = match self.look(&mut ledger, now, is_cut()) {
+            let over = if is_cut() {
+                Some(Room::Cut)
+            } else {
+                is_lost.then_some(Room::Lost)
+            };
+            let until = match self.look(&mut ledger, now, over) {
                 Ok(room) => break (room, claim),
                 Err(until) if claim.is_none() => until.min(now + RETRY),
                 Err(until) => until,
             };
             drop(claim);
-            drop(wait(&woken, ledger, Some(until)));
+            drop(wait(&woken, ledger, Some(until.min(next_look))));
         };
         let mut ledger = lock(ledger());
         if room == Room::Made {
@@ -253,21 +279,23 @@ impl Waiting {
         (room, claim.filter(|_| room == Room::Made))
     }
 
-    /// Tells how the wait has ended, or when to look again.
-    fn look(&self, ledger: &mut Ledger, now: Instant, is_cut: bool) -> Result<Room, Instant> {
+    /// Tells how the wait has ended, or when to look again; `over` is how it ends without room.
+    fn look(&self, ledger: &mut Ledger, now: Instant, over: Option<Room>) -> Result<Room, Instant> {
         let due = ledger
             .moved()
             .map_or(self.since, |moved| moved.max(self.since))
             + self.patience;
-        if due <= now && !is_cut {
+        if due <= now && over.is_none() {
             ledger.give_up_largest(now);
         }
-        match ledger.fate(self.place) {
-            Fate::Served => Ok(Room::Made),
-            _ if is_cut => Ok(Room::Cut),
-            Fate::GivenUp => Ok(Room::Refused),
-            Fate::Waits if self.deadline.is_some_and(|deadline| deadline <= now) => Ok(Room::Late),
-            Fate::Waits => {
+        match (ledger.fate(self.place), over) {
+            (Fate::Served, _) => Ok(Room::Made),
+            (_, Some(room)) => Ok(room),
+            (Fate::GivenUp, None) => Ok(Room::Refused),
+            (Fate::Waits, None) if self.deadline.is_some_and(|deadline| deadline <= now) => {
+                Ok(Room::Late)
+            }
+            (Fate::Waits, None) => {
                 // Who is given up has to leave first.
                 let next = if due <= now { now + self.patience } else { due };
                 Err(self.deadline.map_or(next, |deadline| deadline.min(next)))

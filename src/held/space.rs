@@ -24,6 +24,10 @@ const ARENAS_AT_ONCE: usize = 4;
 static PROMISED: PerProcess<AtomicUsize> =
     PerProcess::new(AtomicUsize::new(0), AtomicUsize::default);
 
+/// The most threads that there have been together with a newcomer's. What those have taken that have ended
+/// since is kept for the next ones: their stacks, and on glibc their arenas.
+static MOST_THREADS: AtomicUsize = AtomicUsize::new(0);
+
 /// Address space that is promised to whoever is about to allocate it, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Claim(usize);
@@ -47,22 +51,34 @@ impl Drop for Claim {
     }
 }
 
-/// Tells whether the thread of one more connection leaves the margin, and something for messages.
+/// Tells whether the thread of one more connection leaves the margin; and something for messages, unless
+/// it takes the place of one that has ended.
 pub(super) fn has_room_for_newcomer() -> bool {
+    let Some(space) = AddressSpace::of_this_process() else {
+        return true;
+    };
     let taken = PROMISED
         .get()
         .load(Ordering::SeqCst)
         .saturating_add(NEWCOMER);
-    let after = |space: AddressSpace| AddressSpace {
-        free: space.free.saturating_sub(taken),
-        ..space
-    };
-    let space = AddressSpace::of_this_process().map(after);
-    let rest = space.map(|space| AddressSpace {
-        free: left_by_arenas(space.free),
-        ..space
-    });
-    leaves_margin(space, FOR_MESSAGES) && leaves_margin(rest, 0)
+    let free = space.free.saturating_sub(taken);
+    let threads = space.threads.saturating_add(1);
+    let takes_place = threads <= MOST_THREADS.load(Ordering::SeqCst);
+    let has_room = is_enough_for_newcomer(AddressSpace { free, ..space }, takes_place);
+    if has_room {
+        MOST_THREADS.fetch_max(threads, Ordering::SeqCst);
+    }
+    has_room
+}
+
+/// Tells whether that is enough beside a newcomer's thread, which may take the place of one that has ended.
+fn is_enough_for_newcomer(space: AddressSpace, takes_place: bool) -> bool {
+    if takes_place {
+        return leaves_margin(Some(space), 0);
+    }
+    let free = left_by_arenas(space.free);
+    leaves_margin(Some(space), FOR_MESSAGES)
+        && leaves_margin(Some(AddressSpace { free, ..space }), 0)
 }
 
 fn leaves_margin(space: Option<AddressSpace>, more: usize) -> bool {
@@ -109,6 +125,22 @@ mod tests {
     fn arenas_leave_a_rest() {
         for (free, left) in [(3, 3), (63, 63), (65, 1), (130, 2), (255, 63), (257, 257)] {
             assert_eq!(left_by_arenas(free * MIB), left * MIB, "{free} MiB");
+        }
+    }
+
+    /// A newcomer leaves something for messages and takes an arena, unless a thread has ended before.
+    #[test]
+    fn newcomers_may_take_places() {
+        for (free, new, in_place) in [
+            (9, false, true),
+            (7, false, false),
+            (33, true, true),
+            (65, false, true),
+            (300, true, true),
+        ] {
+            let space = space(free * MIB, 1).unwrap();
+            assert_eq!(is_enough_for_newcomer(space, false), new, "{free} MiB");
+            assert_eq!(is_enough_for_newcomer(space, true), in_place, "{free} MiB");
         }
     }
 

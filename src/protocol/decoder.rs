@@ -121,6 +121,13 @@ impl Decoder {
             .flatten()
     }
 
+    /// Returns how many bytes of the current frame have not been received.
+    pub(crate) fn missing(&self) -> usize {
+        let assembly = self.assembly.as_ref();
+        let missing = assembly.map_or(0, Assembly::missing);
+        missing.saturating_sub(self.input.unread().len())
+    }
+
     /// Gives the next message the memory that it [wants](Self::wanted).
     ///
     /// # Errors

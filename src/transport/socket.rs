@@ -171,6 +171,15 @@ impl Socket {
             .wait(Interest::ReadOrWrite, Some(Instant::now()))
     }
 
+    /// Tells, without reading, whether the peer's input has ended before so many more bytes, which will
+    /// never come then. Bytes that TLS holds or adds count as such bytes: over TLS an end that comes
+    /// a little too early may not be noticed here.
+    pub(crate) fn ends_before(&self, bytes: usize) -> bool {
+        let held = self.tls.get().map_or(0, |_| tls::MOST_HELD);
+        let left = self.stream.left_at_end();
+        left.is_some_and(|left| left.saturating_add(held) < bytes as u64)
+    }
+
     /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking. Without TLS it
     /// does nothing.
     pub(crate) fn send_close_notify(&self) {

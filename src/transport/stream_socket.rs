@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::PollFd;
-use rustix::io::retry_on_intr;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::{ioctl_fionread, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
 use socket2::{SockAddr, SockRef};
 
@@ -115,6 +115,17 @@ impl StreamSocket {
         }
     }
 
+    /// Returns how many bytes are left to read if the peer's input has ended, `None` while more may come.
+    pub(super) fn left_at_end(&self) -> Option<u64> {
+        let mut fds = [PollFd::new(&self.fd, end_of_input())];
+        poll_all(&mut fds, Some(Instant::now())).ok()?;
+        // A reset or a hang-up is told unasked; what came before it can still be read.
+        if fds[0].revents().is_empty() {
+            return None;
+        }
+        ioctl_fionread(&self.fd).ok()
+    }
+
     /// Ends one direction or both. It wakes the threads that wait for the socket.
     pub(super) fn shut_down(&self, how: Shutdown) {
         // It fails for a socket that is no longer connected, whose directions have ended.
@@ -152,6 +163,20 @@ fn address(address: &SockAddr) -> io::Result<Address> {
         name.map(Address::from_abstract_name)
     };
     Ok(path.or_else(name).unwrap_or_else(Address::unnamed))
+}
+
+/// What tells that the peer has ended its direction alone, where the system tells it apart.
+fn end_of_input() -> PollFlags {
+    #[cfg(any(
+        target_os = "freebsd",
+        all(
+            any(target_os = "linux", target_os = "android"),
+            not(any(target_arch = "sparc", target_arch = "sparc64"))
+        )
+    ))]
+    return PollFlags::RDHUP;
+    #[allow(unreachable_code, reason = "the others have a hang-up at most")]
+    PollFlags::empty()
 }
 
 #[cfg(not(target_vendor = "apple"))]

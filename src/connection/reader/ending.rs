@@ -93,7 +93,7 @@ impl Reader {
     }
 
     /// Gives up what has come, with its memory.
-    fn give_up_message(&mut self) {
+    pub(super) fn give_up_message(&mut self) {
         self.decoder.end();
         self.share.give_back();
     }

@@ -105,3 +105,30 @@ fn unix_sockets_tell_their_names() {
     }
     std::fs::remove_file(path).unwrap();
 }
+
+/// Where the peer's input has ended is told without reading it, whether it has left or only has no more to
+/// say; as long as it has not ended, anything may come.
+#[test]
+fn ends_before_what_will_not_come() {
+    let leaves: [fn(Socket) -> Option<Socket>; 2] = [
+        |far| {
+            drop(far);
+            None
+        },
+        |far| {
+            far.finish_writing();
+            Some(far)
+        },
+    ];
+    for leave in leaves {
+        let [near, far] = pair();
+        far.send_all(b"five.").unwrap();
+        assert!(!near.ends_before(usize::MAX));
+        let _rest = leave(far);
+        assert!(near.ends_before(6));
+        assert!(!near.ends_before(5));
+        assert_eq!(received(&near), b"five.");
+        assert!(near.ends_before(1));
+        assert!(!near.ends_before(0));
+    }
+}

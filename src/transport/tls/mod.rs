@@ -24,7 +24,7 @@ pub(super) use self::handshake::BlockingIo;
 use self::handshake::{Step, shake_hands};
 pub(crate) use self::native::{NativeAcceptor, NativeConnector};
 use self::pipe::Pipe;
-pub(super) use self::session::{Session, wants_input};
+pub(super) use self::session::{MOST_HELD, Session, wants_input};
 use crate::tls::MAX_RECORD_SIZE;
 use crate::{Error, ServerTls, TlsEngine, TlsOptions};
 

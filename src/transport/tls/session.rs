@@ -47,6 +47,10 @@ const MAX_OUTGOING: usize = 64 << 10;
 /// The fewest and the most bytes to ask the socket for at once.
 pub(super) const READ_SIZES: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 10;
 
+/// The most bytes that were received from the socket and are not plain bytes yet: one read, and a
+/// record that was not whole before it.
+pub(in crate::transport) const MOST_HELD: u64 = (*READ_SIZES.end() + 2 * MAX_RECORD_SIZE) as u64;
+
 /// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1).
 /// The write continues once more input has been received, and does not wait for room.
 #[derive(Debug)]

@@ -132,13 +132,54 @@ fn messages_wait_for_room_and_nobody_else_does() {
             ws.send(vec![1; 60 * KIB]).unwrap();
             assert_eq!(messages.recv().unwrap().len(), 60 * KIB, "{role:?}");
             drop(first.met.peer);
-            first.met.ws.abort();
             second.complete();
             settled("newcomers are served", || {
                 RawPeer::dial(&server)
                     .try_upgrade()
                     .starts_with("HTTP/1.1 101 ")
             });
+        }
+    });
+}
+
+/// A peer that is gone leaves its place to others, although it is not read while its message waits.
+#[test]
+fn lost_message_waits_no_longer() {
+    let ends: [fn(RawPeer); 2] = [drop, RawPeer::reset];
+    alone(|| {
+        for (role, end) in ROLES.iter().flat_map(|role| ends.map(|end| (*role, end))) {
+            let [first, second] = deadlocked(role);
+            end(first.met.peer);
+            let event = closed_once(&first.events, &first.met.ws);
+            assert_eq!(event.code().as_u16(), 1006, "{role:?} {event:?}");
+            second.complete();
+        }
+    });
+}
+
+/// A message that has come whole waits on when its peer is gone, and is delivered, with what came behind
+/// it.
+#[test]
+fn whole_message_waits_on_without_its_peer() {
+    alone(|| {
+        for role in ROLES {
+            landline::set_memory_budget(512 * KIB);
+            let mut first = Half::of(role, patient(), 296 * KIB, 256 * KIB);
+            let mut second = Half::of(role, patient(), 512 * KIB, 256 * KIB);
+            first.want_more();
+            second.want_more();
+            first.send_unread(first.whole.len() - first.sent);
+            let close = Frame::new(CLOSE, 1000_u16.to_be_bytes());
+            first.met.peer.send(&close);
+            first.met.peer.send_fin();
+            pause(ms(600), "the end is looked for in steps");
+            second.met.ws.abort();
+            let Event::Binary(payload) = first.events.next() else {
+                panic!("no message");
+            };
+            assert_eq!(payload.len(), 296 * KIB, "{role:?}");
+            let event = closed_once(&first.events, &first.met.ws);
+            assert_eq!(event.code().as_u16(), 1000, "{role:?} {event:?}");
         }
     });
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use landline::{Client, Server};
 
@@ -59,11 +60,19 @@ impl Probe {
             "{ECHOES} echoes against {controls}"
         );
     }
+
+    /// Returns how long the longest echo has taken so far, and the control's.
+    pub(crate) fn longest(&self) -> (Duration, Duration) {
+        let longest = |pulse: &Pulse| Duration::from_micros(pulse.longest.load(Ordering::Relaxed));
+        (longest(&self.probe), longest(&self.control))
+    }
 }
 
 /// One connection that echoes, a short message each few milliseconds.
 struct Pulse {
     echoes: Arc<AtomicU64>,
+    /// In microseconds.
+    longest: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -72,22 +81,24 @@ impl Pulse {
     #[track_caller]
     fn of(client: &Client, url: &str) -> Self {
         let (ws, mut messages) = client.open(url).unwrap();
-        let (echoes, over) = (
-            Arc::new(AtomicU64::new(0)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (count, end) = (Arc::clone(&echoes), Arc::clone(&over));
+        let (echoes, longest) = (Arc::default(), Arc::default());
+        let over = Arc::new(AtomicBool::new(false));
+        let (count, most, end): (Arc<AtomicU64>, Arc<AtomicU64>, _) =
+            (Arc::clone(&echoes), Arc::clone(&longest), Arc::clone(&over));
         let thread = thread::spawn(move || {
-            while !end.load(Ordering::Relaxed) && ws.send("tick").is_ok() {
-                if messages.recv().is_err() {
+            while !end.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                if ws.send("tick").is_err() || messages.recv().is_err() {
                     return;
                 }
+                most.fetch_max(start.elapsed().as_micros() as u64, Ordering::Relaxed);
                 count.fetch_add(1, Ordering::Relaxed);
                 thread::sleep(ms(2));
             }
         });
         Self {
             echoes,
+            longest,
             over,
             thread: Some(thread),
         }
