@@ -10,7 +10,7 @@ use crate::transport::AddressSpace;
 const RESERVE: usize = 8 << 20;
 /// What each thread may take of that beside it, in bytes: what its connection holds uncounted.
 const EACH: usize = 192 << 10;
-/// What a newcomer leaves to messages, in bytes: enough for one of 16 MiB that moves as it doubles.
+/// What a newcomer whose thread takes no place of another leaves to messages, in bytes.
 const FOR_MESSAGES: usize = 24 << 20;
 /// What a newcomer's thread takes, in bytes: its stack, the one for signals and their guards.
 const NEWCOMER: usize = (2 << 20) + (64 << 10);
