@@ -477,7 +477,7 @@
 //! ```text
 //! sync, process                      locks and atomics; the identity of this process
 //! record, random                     log records; random numbers
-//! read_buffers                       the large buffers into which connections read bursts
+//! buffer_pool                        the large buffers into which connections read bursts
 //! address, timeout                   the address of one end of a connection; the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
 //! time_limit, config                 the settings
@@ -522,6 +522,7 @@ pub mod peers {}
 
 mod address;
 mod background;
+mod buffer_pool;
 mod client;
 mod close;
 mod config;
@@ -545,7 +546,6 @@ mod outbox;
 mod process;
 mod protocol;
 mod random;
-mod read_buffers;
 mod record;
 mod server;
 mod sync;

@@ -1,4 +1,22 @@
-//! The state of a connection, from its opening to its [`CloseEvent`]: [`Life`].
+//! Where a connection stands: [`Life`], from its opening to its [`CloseEvent`].
+//!
+//! An end that the reading end finds goes one way: `Reader::end_*` -> `Connection::fail_violated` or
+//! `answer_close` -> `Outbox` -> `Queue` -> [`Life`]. A loss and a cut go straight to the `Outbox`, and
+//! what the program or a deadline does begins at `Connection` or there.
+//!
+//! | code | is chosen in | for |
+//! |---|---|---|
+//! | 1002, 1007, 1009 | `protocol`, as a `Violation` | what the peer may not send, or what is too large |
+//! | 1009 | `connection/reader`, as `Violation::NO_ROOM` | a message that there is no memory for |
+//! | 1011 | `connection/closing` | what fails in the program, or a message that it leaves unfinished |
+//! | 1011 | `outbox/ending` | a silence after a ping, before the cut |
+//! | 1008 | `outbox/ending` | a peer that reads too slowly |
+//! | 1001 | `outbox/queue/ending` | a TLS connection whose keys are used up |
+//! | 1001 | `server/connections`, `time_limit` | a server that stops; a limit of the program's, if it names no other |
+//! | 1000 | `websocket`, `messages`, `server/session`, `connection/waiting` | an ordinary end |
+//! | 1005 | `connection/closing` | a Close of the peer's without a code |
+//!
+//! Which of them the program is told, or else 1006, is chosen here, in `End::code`.
 
 use std::io;
 use std::thread::{self, ThreadId};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::connection::reader::{Reader, on_connection_thread};
+use crate::connection::reader::Reader;
+use crate::connection::thread::on_connection_thread;
 use crate::connection::{CloseOnDrop, Connection, Patience};
 use crate::outbox::uncork_thread;
 use crate::{

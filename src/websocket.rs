@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Response;
 
-use crate::connection::reader::on_connection_thread;
+use crate::connection::thread::on_connection_thread;
 use crate::connection::{CloseOnDrop, Connection};
 use crate::error::Unsendable;
 use crate::outbox::{Leaving, uncork_thread};

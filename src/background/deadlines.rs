@@ -1,12 +1,13 @@
-//! The deadlines of a connection: decisions about time, without a clock and without a socket.
+//! What is due on an open connection, and on a server's answer: decisions about time, without a clock
+//! and without a socket. The handshake's own deadline is in `connection/handshake`.
 
-mod limits;
+mod time_limits;
 
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::limits::Limits;
+use self::time_limits::TimeLimits;
 use crate::transport::Ready;
 use crate::{Config, Timeout};
 
@@ -35,7 +36,7 @@ pub(crate) struct Deadlines {
     message: Option<(u64, Watch)>,
     pong: Option<Watch>,
     /// The program's own limits, until they have closed the connection.
-    limits: Option<Box<Limits>>,
+    limits: Option<Box<TimeLimits>>,
 }
 
 /// The facts about a connection at one moment.
@@ -138,7 +139,7 @@ impl Deadlines {
             silence: None,
             message: None,
             pong: None,
-            limits: Limits::new(config, now),
+            limits: TimeLimits::new(config, now),
         }
     }
 

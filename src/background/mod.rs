@@ -117,7 +117,7 @@ impl Timer {
     }
 
     /// Asks for a check at this time at the latest.
-    pub(crate) fn expect(&self, by: Instant) {
+    pub(crate) fn wake_by(&self, by: Instant) {
         if self.next.load(Ordering::Acquire) <= since_epoch(by) {
             return;
         }

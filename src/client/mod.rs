@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::connecting::Connecting;
 use crate::connection::callbacks::named;
-use crate::connection::reader::{Reader, as_connection_thread};
+use crate::connection::reader::Reader;
+use crate::connection::thread::as_connection_thread;
 use crate::error::about;
 use crate::header;
 use crate::transport::Connector;

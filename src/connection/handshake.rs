@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answering::Answering;
+use super::answer_deadline::AnswerDeadline;
 use crate::background::{STEPS, Timed, Timer, Verdict};
 use crate::error::about;
 use crate::random::renew_after_fork;
@@ -35,8 +35,8 @@ struct Progress {
     was_late: bool,
     /// The time by which the handshake must have ended, once the server stops.
     stop_by: Option<Instant>,
-    /// The deadline of the answer. Made with the answer.
-    answering: Option<Box<Answering>>,
+    /// Made once the socket refuses a part of the answer.
+    answering: Option<Box<AnswerDeadline>>,
 }
 
 /// The stage that a handshake has reached.
@@ -167,30 +167,31 @@ impl Opening {
         if waits {
             self.socket.stop_reading();
         }
-        self.timer.expect(by);
+        self.timer.wake_by(by);
     }
 
     /// Begins to write the answer: from now on only the write deadline and a stop count.
-    pub(crate) fn begin_writing(&self, config: &Arc<Config>) {
-        let answering = Box::new(Answering::new(config));
-        let mut progress = lock(&self.progress);
-        progress.stage = Stage::Answering;
-        progress.answering = Some(answering);
+    pub(crate) fn begin_writing(&self) {
+        lock(&self.progress).stage = Stage::Answering;
     }
 
     /// Notes the progress of writing the answer.
-    pub(crate) fn note<R>(&self, note: impl FnOnce(&mut Answering) -> R) -> Option<R> {
+    pub(crate) fn note<R>(&self, note: impl FnOnce(&mut AnswerDeadline) -> R) -> Option<R> {
         lock(&self.progress).answering.as_deref_mut().map(note)
     }
 
-    /// Waits until the socket takes more of the answer, or is cut. It returns from time to time,
-    /// because a socket takes more before the system reports it: see `Outbox::retry`.
-    pub(crate) fn wait_for_room(&self) {
-        let look = self.note(|answering| answering.note_refused(Instant::now()));
-        if let Some(by) = look {
-            self.timer.expect(by);
-        }
-        self.socket.wait(Interest::Write, look);
+    /// Waits until the socket takes more of the answer, or is cut. It comes back now and then, as a
+    /// socket takes more before the system says so: see `Outbox::retry`.
+    #[inline(never)]
+    pub(crate) fn wait_for_room(&self, config: &Arc<Config>) {
+        let mut progress = lock(&self.progress);
+        let answering = progress
+            .answering
+            .get_or_insert_with(|| Box::new(AnswerDeadline::new(config)));
+        let look = answering.note_refused(Instant::now());
+        drop(progress);
+        self.timer.wake_by(look);
+        self.socket.wait(Interest::Write, Some(look));
     }
 
     /// Goes on to a stage, unless the handshake was cut or interrupted.

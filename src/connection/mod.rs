@@ -3,20 +3,23 @@
 //! Its files, from the top down: each names only those behind it.
 //!
 //! - `waiting`: waiting for the end of a connection, and for sent messages to arrive
-//! - `reader`: the loop that reads, decodes and calls back
+//! - `reader`: the loop that reads, decodes and calls back; its parts are its `input`, its `calls` of
+//!   callbacks and its `ending`
 //! - `closing`: how a connection fails and ends
-//! - `mod`, this file: the connection itself
+//! - `thread`: the threads that drive connections
+//! - `mod`, this one: the connection itself
 //! - `callbacks`: the slots that hold callbacks
 //! - `handshake`: the opening handshake under its deadlines, before there is a connection
-//! - `answering`: the deadline of a server's answer
-//! - `patience`: how long a read waits for a message
+//! - `answer_deadline`: the deadline of a server's answer
+//! - `recv_patience`: how long a read waits for a message
 
-pub(crate) mod answering;
+pub(crate) mod answer_deadline;
 pub(crate) mod callbacks;
 mod closing;
 pub(crate) mod handshake;
-mod patience;
 pub(crate) mod reader;
+mod recv_patience;
+pub(crate) mod thread;
 mod waiting;
 
 use std::sync::{Arc, Weak};
@@ -24,7 +27,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use self::callbacks::Callbacks;
-pub(crate) use self::patience::Patience;
+pub(crate) use self::recv_patience::Patience;
 pub(crate) use self::waiting::CloseOnDrop;
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::close::CloseEvent;
@@ -50,7 +53,7 @@ pub(crate) struct Connection {
     /// Boxed, and so are the deadlines: a large value that is built on a stack and then moved
     /// touches stack pages that the thread never gives back.
     pub(crate) callbacks: Box<Callbacks>,
-    pub(crate) reading: Reading,
+    pub(crate) reading: ReadingFacts,
     pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
     /// A weak reference, for looks: a handle that the program keeps does not keep the socket.
@@ -77,7 +80,7 @@ struct ReadingEnd {
 
 /// The facts that the reading end tells the background.
 #[derive(Default)]
-pub(crate) struct Reading {
+pub(crate) struct ReadingFacts {
     /// The flag that the thread sleeps in `recv`, and nothing in the program keeps it from reading.
     pub(crate) asleep: AtomicBool,
     /// The number of bytes received.
@@ -95,7 +98,7 @@ pub(crate) struct Reading {
     stays: AtomicBool,
 }
 
-impl Reading {
+impl ReadingFacts {
     /// Notes that a thread begins to ask for a message, or leaves again.
     pub(crate) fn count_visit(&self) {
         // One thread at a time has the reading end, so no atomic addition is needed.
@@ -148,7 +151,7 @@ impl Connection {
             local_addr: socket.local_addr().clone(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
             callbacks: Box::default(),
-            reading: Reading::default(),
+            reading: ReadingFacts::default(),
             config: Arc::clone(config),
             timer,
             socket: Arc::downgrade(socket),
@@ -201,7 +204,7 @@ impl Connection {
             *end_by = Some((by, timeout));
         }
         drop(end_by);
-        self.timer.expect(by);
+        self.timer.wake_by(by);
     }
 
     /// Bounds the closing handshake by `close_timeout`, whatever the program does. Returns the

@@ -1,24 +1,23 @@
 //! The reading end of a connection: the loop that sleeps in `recv`, decodes and calls back.
 
-use std::cell::Cell;
+mod calls;
+mod ending;
+mod input;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::thread::ThreadId;
 
-use bytes::Bytes;
-
-use super::callbacks::{Borrowed, catch};
+use self::calls::BorrowedCallbacks;
+use super::thread::{as_connection_thread, start, this_thread};
 use super::{Connection, Patience};
 use crate::held::{Room, Share};
-use crate::life::CloseCause;
 use crate::outbox::{Cork, SocketWire, drive_with};
-use crate::protocol::{Chunk, Decoder, Event, Limits, Opcode, Role, Violation};
-use crate::record::warn;
+use crate::protocol::{Chunk, Decoder, Event, Limits, Violation};
 use crate::sync::Ordering;
-use crate::transport::{Interest, SILENCE, Socket};
-use crate::{CloseEvent, Config, Failure, Message, Outcome, Text, WebSocket};
+use crate::transport::Socket;
+use crate::{CloseEvent, Config, Message, WebSocket};
 
 /// The reading end of one connection (L2), driven by one thread at a time.
 pub(crate) struct Reader {
@@ -34,7 +33,7 @@ pub(crate) struct Reader {
     borrowed: BorrowedCallbacks,
     driver: Option<ThreadId>,
     /// The flag that the cork may hold something.
-    corked: bool,
+    cork_may_hold: bool,
     /// The flag that input is not delivered any more, after a failure of the program.
     discarding: bool,
     /// The number of decoded events, by which the background tells one message from the next.
@@ -45,61 +44,10 @@ pub(crate) struct Reader {
     home: Option<SyncSender<Box<Reader>>>,
 }
 
-/// The callbacks that are out of their slots while a burst comes.
-#[derive(Default)]
-struct BorrowedCallbacks {
-    message: Borrowed<Message>,
-    text: Borrowed<Text>,
-    binary: Borrowed<Bytes>,
-}
-
 /// An event for the program.
 enum Incoming {
     Message(Message),
     Chunk(Chunk),
-}
-
-/// The time in which a server may end its side before a client does. The side that ends first keeps
-/// the pair of ports busy for a while, which a client that connects again has to avoid.
-const PRECEDENCE: Duration = Duration::from_millis(5);
-
-thread_local! {
-    static ON_CONNECTION_THREAD: Cell<bool> = const { Cell::new(false) };
-    /// The id of this thread, cached because each `recv` asks for it.
-    static THREAD: Cell<Option<ThreadId>> = const { Cell::new(None) };
-}
-
-fn this_thread() -> ThreadId {
-    let known = THREAD.try_with(Cell::get).ok().flatten();
-    known.unwrap_or_else(|| {
-        let thread = thread::current().id();
-        let _ = THREAD.try_with(|known| known.set(Some(thread)));
-        thread
-    })
-}
-
-/// Tells whether the calling thread is a connection's own, or runs a callback of one.
-pub(crate) fn on_connection_thread() -> bool {
-    ON_CONNECTION_THREAD.try_with(Cell::get).unwrap_or_default()
-}
-
-/// Sets whether the calling thread is a connection's own, and returns whether it was.
-fn set_connection_thread(is_own: bool) -> bool {
-    ON_CONNECTION_THREAD
-        .try_with(|own| own.replace(is_own))
-        .unwrap_or_default()
-}
-
-/// Marks the calling thread as a connection's own while `run` runs.
-pub(crate) fn as_connection_thread<R>(run: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            set_connection_thread(self.0);
-        }
-    }
-    let _restore = Restore(set_connection_thread(true));
-    run()
 }
 
 impl Reader {
@@ -124,7 +72,7 @@ impl Reader {
             ws: WebSocket::for_callbacks(connection),
             borrowed: BorrowedCallbacks::default(),
             driver: None,
-            corked: false,
+            cork_may_hold: false,
             discarding: false,
             events: 0,
             warned: false,
@@ -176,11 +124,9 @@ impl Reader {
         self.connection.reading.stay();
         as_connection_thread(|| {
             loop {
-                while let Some(message) = self.next_of_burst() {
-                    self.deliver(message);
-                }
+                self.deliver_burst();
                 match self.next_message(&Patience::Endless) {
-                    Ok(Some(message)) => self.deliver(message),
+                    Ok(Some(message)) => self.deliver_alone(message),
                     Ok(None) => {}
                     Err(event) => return event,
                 }
@@ -188,7 +134,20 @@ impl Reader {
         })
     }
 
-    /// Drives the connection to its end, and discards all input.
+    // Not inlined, and so is what follows: it would take stack from every connection that sleeps.
+    #[inline(never)]
+    fn deliver_burst(&mut self) {
+        while let Some(message) = self.next_of_burst() {
+            self.deliver(message);
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_alone(&mut self, message: Message) {
+        self.deliver(message);
+    }
+
+    /// Drives the connection to its end, discarding what comes.
     pub(crate) fn discard_until_closed(&mut self) -> CloseEvent {
         self.discarding = true;
         self.dispatch()
@@ -197,14 +156,7 @@ impl Reader {
     /// Drives the connection on a thread of its own.
     pub(crate) fn spawn(mut self: Box<Self>, drive: fn(&mut Self) -> CloseEvent) -> io::Result<()> {
         let connection = Arc::clone(&self.connection);
-        // Set before the thread starts: if no thread can be had, the connection ends.
-        connection.reading.stay();
-        let name = format!("landline-{}", connection.id);
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || drop(drive(&mut self)))?;
-        connection.set_driver(Some(thread.thread().id()));
-        Ok(())
+        start(&connection, move || drop(drive(&mut self)))
     }
 
     /// Returns the next message, `None` once the patience has ended, or how the connection ended.
@@ -217,8 +169,8 @@ impl Reader {
         }
     }
 
-    /// Returns the next message if it lies whole in the buffer, in a few steps. All other cases are
-    /// left to [`next_message`](Self::next_message).
+    /// Returns the next message of a burst, from the second of one `recv` on, in a few steps. The first
+    /// comes by [`next_message`](Self::next_message), and so does whatever is not there as most are.
     #[inline(always)]
     fn next_of_burst(&mut self) -> Option<Message> {
         if self.discarding || self.connection.outbox.is_cut() {
@@ -298,7 +250,7 @@ impl Reader {
                 },
                 // Input that has come is looked at once, however late it is.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
-                Ok(None) => match self.read(patience) {
+                Ok(None) => match self.receive(patience) {
                     Ok(true) => looked = true,
                     Ok(false) => return Ok(None),
                     Err(error) => return Err(self.end_lost(error)),
@@ -378,39 +330,8 @@ impl Reader {
     fn note_event(&mut self) {
         let more = self.decoder.has_whole_frame() || self.decoder.is_full();
         self.cork.set_active(more);
-        self.corked |= more;
+        self.cork_may_hold |= more;
         self.events += 1;
-    }
-
-    #[inline(never)]
-    fn handle_control(&mut self, event: Event) -> Result<(), CloseEvent> {
-        match event {
-            Event::Ping(payload) => {
-                self.connection
-                    .outbox
-                    .send_control(Opcode::Pong, payload.clone());
-                self.call(|reader| {
-                    let slot = &reader.connection.callbacks.ping;
-                    slot.run_once("on_ping", &reader.ws, payload)
-                });
-            }
-            Event::Pong(payload) => {
-                self.connection.outbox.note_pong(&payload);
-                self.call(|reader| {
-                    let slot = &reader.connection.callbacks.pong;
-                    slot.run_once("on_pong", &reader.ws, payload)
-                });
-            }
-            Event::Close(close) => {
-                // Our Close overtakes the queue. It must not overtake the messages that wait only
-                // because of the cork.
-                self.uncork();
-                self.connection.answer_close(close);
-                return Err(self.end_closed());
-            }
-            Event::Message(_) | Event::Chunk(_) => {}
-        }
-        Ok(())
     }
 
     fn count_message(&mut self) {
@@ -419,286 +340,10 @@ impl Reader {
         messages.store(messages.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Gives a message to the callback of its kind, or else to the callback for both kinds.
-    #[inline(always)]
-    fn deliver(&mut self, message: Message) {
-        let slots = &self.connection.callbacks;
-        let (ws, borrowed) = (&self.ws, &mut self.borrowed);
-        let outcome = match message {
-            Message::Text(text) if slots.text.is_set() => {
-                slots.text.run(&mut borrowed.text, "on_text", ws, text)
-            }
-            Message::Binary(bytes) if slots.binary.is_set() => {
-                slots
-                    .binary
-                    .run(&mut borrowed.binary, "on_binary", ws, bytes)
-            }
-            message if slots.message.is_set() => {
-                slots
-                    .message
-                    .run(&mut borrowed.message, "on_message", ws, message)
-            }
-            _ => {
-                self.warn_unheard();
-                Ok(())
-            }
-        };
-        if let Err(failure) = outcome {
-            self.fail(failure);
-        }
-        // The callback may have driven another connection.
-        drive_with(Some(&self.cork));
-    }
-
-    #[inline(never)]
-    fn warn_unheard(&mut self) {
-        if !std::mem::replace(&mut self.warned, true) {
-            warn!(
-                "connection {}: a message came that no callback is set for",
-                self.connection.id
-            );
-        }
-    }
-
-    /// Runs a callback. Its failure closes only this connection.
-    fn call(&mut self, callback: impl FnOnce(&mut Self) -> Outcome) {
-        if let Err(failure) = as_connection_thread(|| callback(self)) {
-            self.fail(failure);
-        }
-    }
-
-    /// Puts back the callbacks that were borrowed for a burst.
-    fn put_callbacks_back(&mut self) {
-        let slots = &self.connection.callbacks;
-        let borrowed = &mut self.borrowed;
-        let message = slots.message.put_back(&mut borrowed.message);
-        let text = slots.text.put_back(&mut borrowed.text);
-        let binary = slots.binary.put_back(&mut borrowed.binary);
-        if let Err(failure) = message.and(text).and(binary) {
-            self.fail(failure);
-        }
-    }
-
-    /// Fails the connection with 1011. Later input is not delivered.
-    pub(crate) fn fail(&mut self, failure: Failure) {
-        self.discarding |= !self.connection.outbox.is_closing();
-        // The Close overtakes the queue. It must not overtake the messages that wait only because
-        // of the cork.
-        self.uncork();
-        self.connection.fail_callback(failure);
-    }
-
-    /// Reads once. Returns false if the patience ended first. An error is the end of the stream.
-    fn read(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
-        if !self.connection.reading.stays() {
-            self.leave_to_owner();
-        }
-        let Some(socket) = self.socket.clone() else {
-            return Err(Some(io::ErrorKind::NotConnected.into()));
-        };
-        if self.decoder.is_full() {
-            // More input is likely, and what the callbacks have sent may wait for the answers to
-            // it.
-            let received = socket.try_recv(self.decoder.spare());
-            if self.note_received(&socket, received)? {
-                return Ok(true);
-            }
-        }
-        self.uncork();
-        self.put_callbacks_back();
-        self.report_progress();
-        let asleep = &self.connection.reading.asleep;
-        asleep.store(true, Ordering::Release);
-        let received = self.recv(&socket, patience.deadline());
-        let has_come = self.note_received(&socket, received);
-        let asleep = &self.connection.reading.asleep;
-        asleep.store(false, Ordering::Release);
-        Ok(has_come? || patience.outlasts_silence())
-    }
-
-    /// Counts received bytes. Returns false if there are none.
-    fn note_received(
-        &mut self,
-        socket: &Socket,
-        received: io::Result<usize>,
-    ) -> Result<bool, Option<io::Error>> {
-        if socket.needs_flush() {
-            self.connection.outbox.flush_wire();
-        }
-        match received {
-            Ok(0) => Err(None),
-            Ok(length) => {
-                let counted = &self.connection.reading.received;
-                let before = counted.load(Ordering::Relaxed);
-                counted.store(before + length as u64, Ordering::Release);
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(Some(error)),
-        }
-    }
-
-    /// Gives up a socket of another process, to which its input belongs. A thread that reads to the
-    /// end checks once, as a forked child does not have that thread.
-    fn leave_to_owner(&mut self) {
-        if !self.connection.is_own() {
-            drop(self.socket.take());
-        }
-    }
-
-    /// Sleeps in `recv`, or in `poll` if a write is unfinished or there is a deadline.
-    fn recv(&mut self, socket: &Socket, deadline: Option<Instant>) -> io::Result<usize> {
-        let outbox = &self.connection.outbox;
-        if outbox.is_stalled() && outbox.begin_polling().is_some() {
-            let ready = socket.wait(Interest::ReadOrWrite, deadline);
-            outbox.end_polling(ready.writable);
-            return socket.try_recv(self.decoder.spare());
-        }
-        if deadline.is_some() {
-            socket.wait(Interest::Read, deadline);
-            return socket.try_recv(self.decoder.spare());
-        }
-        socket.recv(self.decoder.spare())
-    }
-
-    /// Tells the background once that something has begun to come, and how far a message has come.
-    fn report_progress(&self) {
-        let reading = &self.connection.reading;
-        let number = match (
-            self.decoder.has_begun_message(),
-            self.decoder.is_mid_message(),
-        ) {
-            (true, _) => 2 * (reading.messages.load(Ordering::Relaxed) + 1),
-            // Half a header or control frame: the next bytes are another event.
-            (false, true) => 2 * self.events + 1,
-            (false, false) => 0,
-        };
-        if number != 0 {
-            reading
-                .payload
-                .store(self.decoder.payload(), Ordering::Release);
-        }
-        if reading.mid_message.load(Ordering::Relaxed) != number {
-            reading.mid_message.store(number, Ordering::Release);
-            if number != 0 {
-                self.connection
-                    .timer
-                    .expect(Instant::now() + self.connection.config.message_timeout);
-            }
-        }
-    }
-
     fn uncork(&mut self) {
-        if std::mem::take(&mut self.corked) {
+        if std::mem::take(&mut self.cork_may_hold) {
             self.cork.set_active(false);
             self.cork.uncork();
-        }
-    }
-
-    /// Ends the connection after the peer's Close: sends ours, and lets the server close first (RFC
-    /// 6455, section 7.1.1).
-    fn end_closed(&mut self) -> CloseEvent {
-        self.uncork();
-        self.connection.outbox.note_end();
-        self.connection.outbox.flush();
-        if let Some(socket) = &self.socket {
-            let is_client = self.connection.role == Role::Client;
-            let has_ended = is_client && socket.discard_input(PRECEDENCE, PRECEDENCE);
-            // Both Closes were exchanged: a server that waits for our end of the stream need not
-            // wait longer.
-            socket.finish_writing();
-            let patience = if is_client { SILENCE } else { Duration::ZERO };
-            if !has_ended {
-                socket.discard_input(patience, patience);
-            }
-        }
-        self.finish()
-    }
-
-    /// Ends the connection with a failure of the peer. The peer is told, and input is read for a
-    /// moment more, so that a reset over unread input does not destroy the code.
-    fn end_violated(&mut self, violation: Violation) -> CloseEvent {
-        self.uncork();
-        self.give_up_message();
-        self.connection.outbox.note_end();
-        self.connection.fail_violated(violation);
-        self.connection.outbox.flush();
-        if let Some(socket) = &self.socket {
-            socket.finish_and_linger();
-        }
-        self.finish()
-    }
-
-    /// Ends the connection with the end of the peer's input without a Close, or with an error of
-    /// the socket. What was queued leaves, if the peer still takes it.
-    fn end_lost(&mut self, error: Option<io::Error>) -> CloseEvent {
-        self.uncork();
-        self.connection.outbox.note_end();
-        match error {
-            Some(error) => self.connection.outbox.lose(error),
-            None => self.connection.outbox.end_input(),
-        }
-        self.finish()
-    }
-
-    /// Ends the connection after a cut: of the input that has arrived, only a Close still counts.
-    fn end_cut(&mut self) -> CloseEvent {
-        self.uncork();
-        for _ in 0..MAX_LEFTOVER_READS {
-            while let Ok(Some(event)) = self.decoder.next() {
-                if let Event::Close(close) = event {
-                    self.connection.answer_close(close);
-                    return self.finish();
-                }
-            }
-            if let Some(bytes) = self.decoder.wanted() {
-                if self.share.try_grow(bytes) && self.decoder.grow(bytes).is_ok() {
-                    continue;
-                }
-                break;
-            }
-            let Some(socket) = &self.socket else { break };
-            match socket.try_recv(self.decoder.spare()) {
-                Ok(1..) => {}
-                // The bytes that TLS has to send are given up. The input that came with them may be
-                // read.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.needs_flush() => {
-                }
-                _ => break,
-            }
-        }
-        self.finish()
-    }
-
-    /// Gives up the half received message and its memory.
-    fn give_up_message(&mut self) {
-        self.decoder.end();
-        self.share.give_back();
-    }
-
-    /// Gives up the socket and runs the last callbacks.
-    fn finish(&mut self) -> CloseEvent {
-        self.put_callbacks_back();
-        self.give_up_message();
-        drop(self.socket.take());
-        let event = as_connection_thread(|| self.connection.finish(&self.ws));
-        drop(self.home.take());
-        event
-    }
-}
-
-/// The number of reads that look for the peer's Close in the unread input of a cut connection.
-const MAX_LEFTOVER_READS: usize = 64;
-
-impl Drop for Reader {
-    /// Ends a connection that no thread can drive any more. `on_close` runs even then.
-    fn drop(&mut self) {
-        if self.socket.is_some() && self.connection.is_own() {
-            self.connection.outbox.cut(CloseCause::Aborted);
-            let _ = catch(|| {
-                self.finish();
-                Ok(())
-            });
         }
     }
 }

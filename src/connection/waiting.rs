@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::reader::on_connection_thread;
-use super::{Connection, Reading};
+use super::thread::on_connection_thread;
+use super::{Connection, ReadingFacts};
 use crate::protocol::Role;
 use crate::sync::{Ordering, lock, wait};
 use crate::{CloseCode, CloseEvent, WaitError};
@@ -87,7 +87,7 @@ struct ReadingWatch {
 
 impl ReadingWatch {
     /// Returns when to look again, or `None` if no thread has read for too long.
-    fn look(&mut self, reading: &Reading, now: Instant) -> Option<Instant> {
+    fn look(&mut self, reading: &ReadingFacts, now: Instant) -> Option<Instant> {
         let visits = reading.visits.load(Ordering::Relaxed);
         let is_inside = visits % 2 == 1;
         if is_inside || visits != self.visits {

@@ -1,6 +1,6 @@
 //! The errors: one small type per operation.
 
-mod about;
+mod context;
 mod delivery;
 mod failure;
 mod receive;
@@ -11,7 +11,7 @@ mod wait;
 use std::fmt;
 use std::io;
 
-pub(crate) use self::about::about;
+pub(crate) use self::context::about;
 pub use self::delivery::DeliveryError;
 pub use self::failure::{Failure, IntoOutcome, Outcome};
 pub use self::receive::{RecvError, RecvTimeoutError, TryRecvError};

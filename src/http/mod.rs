@@ -29,4 +29,4 @@ pub use request::Request;
 pub use router::Router;
 pub(crate) use subprotocols::Subprotocols;
 pub use upgrade::Upgrade;
-pub(crate) use upgrade::{Attach, Handler};
+pub(crate) use upgrade::{Attach, Handler, SetUp, StraightLine};

@@ -208,9 +208,11 @@ impl Reply {
 
 impl From<Upgrade> for Reply {
     fn from(upgrade: Upgrade) -> Self {
+        // Moved once: a copy on the stack would stay with every connection's thread.
+        let upgrade = Some(Box::new(upgrade));
         let mut reply = Self::new(StatusCode::OK);
         reply.status = StatusCode::SWITCHING_PROTOCOLS;
-        reply.upgrade = Some(Box::new(upgrade));
+        reply.upgrade = upgrade;
         reply
     }
 }

@@ -41,8 +41,8 @@ pub(crate) enum Handler {
     StraightLine(StraightLine),
 }
 
-type SetUp = Box<dyn FnOnce(&WebSocket, Request) -> Outcome + Send>;
-type StraightLine = Box<dyn FnOnce(WebSocket, Messages, Request) -> Outcome + Send>;
+pub(crate) type SetUp = Box<dyn FnOnce(&WebSocket, Request) -> Outcome + Send>;
+pub(crate) type StraightLine = Box<dyn FnOnce(WebSocket, Messages, Request) -> Outcome + Send>;
 
 impl Upgrade {
     /// Makes a plain upgrade.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::aftermath::Aftermath;
+use super::after_unlock::AfterUnlock;
 use super::frame::Written;
 use super::queue::{Queue, Seat};
 use super::sync::{MutexGuard, Ordering, lock, wait};
@@ -30,9 +30,9 @@ impl<W: Wire> Outbox<W> {
     /// Takes the lock for a rule of the queue, and does the rule's tasks after unlocking.
     pub(super) fn with_queue<R>(
         self: &Arc<Self>,
-        rule: impl FnOnce(&mut Queue<W>, &mut Aftermath<W>) -> R,
+        rule: impl FnOnce(&mut Queue<W>, &mut AfterUnlock<W>) -> R,
     ) -> R {
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let mut queue = lock(&self.queue);
         let result = rule(&mut queue, &mut after);
         self.unlock(queue, after);
@@ -47,7 +47,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Unlocks, and does the remaining tasks.
     #[inline]
-    pub(super) fn unlock(self: &Arc<Self>, queue: MutexGuard<'_, Queue<W>>, after: Aftermath<W>) {
+    pub(super) fn unlock(self: &Arc<Self>, queue: MutexGuard<'_, Queue<W>>, after: AfterUnlock<W>) {
         self.publish(&queue);
         let observed = queue.observers > 0;
         drop(queue);
@@ -70,16 +70,16 @@ impl<W: Wire> Outbox<W> {
     /// Takes the writer by a rule of the queue, and writes with it.
     pub(super) fn write_by(
         self: &Arc<Self>,
-        rule: impl FnOnce(&mut Queue<W>, &mut Aftermath<W>) -> Option<Box<Writer<W>>>,
+        rule: impl FnOnce(&mut Queue<W>, &mut AfterUnlock<W>) -> Option<Box<Writer<W>>>,
     ) {
         if let Some(writer) = self.with_queue(rule) {
             self.drive(writer, FAIR_SHARE);
         }
     }
 
-    /// Writes with the writer until it has nothing left, the socket is full, or `share` bytes are
+    /// Writes with the writer until it has nothing left, the socket is full, or `turn_left` bytes are
     /// written.
-    pub(super) fn drive(self: &Arc<Self>, mut writer: Box<Writer<W>>, mut share: u64) {
+    pub(super) fn drive(self: &Arc<Self>, mut writer: Box<Writer<W>>, mut turn_left: u64) {
         // Dropped when the writer is back in its place: the payloads' owners may send here, too.
         let mut spent = Vec::new();
         loop {
@@ -95,7 +95,7 @@ impl<W: Wire> Outbox<W> {
             };
             writer.take_spent(&mut spent);
             let queue = lock(&self.queue);
-            match self.settle(queue, writer, result, written, &mut share) {
+            match self.settle(queue, writer, result, written, &mut turn_left) {
                 Some(kept) => writer = kept,
                 None => break,
             }
@@ -145,9 +145,9 @@ impl<W: Wire> Outbox<W> {
         written: Written,
         weight: u64,
     ) {
-        let mut share = weight + FAIR_SHARE;
-        if let Some(writer) = self.settle(queue, writer, result, written, &mut share) {
-            self.drive(writer, share);
+        let mut turn_left = weight + FAIR_SHARE;
+        if let Some(writer) = self.settle(queue, writer, result, written, &mut turn_left) {
+            self.drive(writer, turn_left);
         }
     }
 
@@ -158,10 +158,10 @@ impl<W: Wire> Outbox<W> {
         writer: Box<Writer<W>>,
         result: io::Result<()>,
         written: Written,
-        share: &mut u64,
+        turn_left: &mut u64,
     ) -> Option<Box<Writer<W>>> {
-        let mut after = Aftermath::new();
-        let kept = queue.settle(writer, result, written, share, &mut after);
+        let mut after = AfterUnlock::new();
+        let kept = queue.settle(writer, result, written, turn_left, &mut after);
         self.unlock(queue, after);
         kept
     }

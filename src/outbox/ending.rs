@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use super::aftermath::Aftermath;
-use super::queue::{Queue, Seat};
+use super::after_unlock::AfterUnlock;
+use super::queue::Seat;
 use super::sync::lock;
 use super::{Outbox, Urgency, Wire};
 use crate::life::{CloseCause, TOO_SLOW};
 use crate::protocol::CloseFrame;
-use crate::{CloseCode, CloseEvent, DeliveryError, Error, Initiator, Timeout};
+use crate::{CloseCode, CloseEvent, Error, Initiator, Timeout};
 
 /// The close reason after a keepalive timeout.
 const PING_TIMEOUT: &str = "keepalive ping timeout";
@@ -95,7 +95,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Ends the sending and the reading, and cuts the socket. Returns whether this call ended them.
     pub(crate) fn cut(self: &Arc<Self>, cause: CloseCause) -> bool {
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let mut queue = lock(&self.queue);
         // A Close that is with the kernel is the last frame there, and may still arrive.
         let all_sent = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
@@ -128,7 +128,7 @@ impl<W: Wire> Outbox<W> {
     /// Gives up the socket, waits for a thread that still writes, and makes the close event.
     /// Nothing may be read afterwards.
     pub(crate) fn tell(self: &Arc<Self>) -> (CloseEvent, Option<Error>) {
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let mut queue = lock(&self.queue);
         queue.end(CloseCause::Finished, &mut after);
         let wire = queue.wire.take();
@@ -165,32 +165,4 @@ pub(crate) enum Rest {
     Sent,
     /// They are thrown away, so that the kernel keeps nothing for a peer that does not read.
     Discarded,
-}
-
-impl<W: Wire> Queue<W> {
-    fn fail(&mut self, close: CloseFrame, error: Error, after: &mut Aftermath<W>) {
-        self.close(Initiator::Local, after);
-        self.life.fail(error);
-        self.overtake(close, after);
-    }
-
-    /// Queues a Close that overtakes the waiting messages. They are discarded at once, as the Close
-    /// may have to wait for the socket.
-    pub(super) fn overtake(&mut self, close: CloseFrame, after: &mut Aftermath<W>) {
-        if !self.life.is_closed() {
-            let code = close.code;
-            self.control.close(close, Urgency::Overtaking);
-            self.discard(DeliveryError::Closed(code), after);
-        }
-    }
-
-    fn cut(&mut self, cause: CloseCause, after: &mut Aftermath<W>) -> bool {
-        let why = cause.undelivered();
-        let was_over = self.life.is_sending_over();
-        let cut = self.life.cut(cause);
-        if cut && !was_over {
-            self.end_unsent(why, after);
-        }
-        cut
-    }
 }

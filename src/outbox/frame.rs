@@ -13,12 +13,12 @@ pub(super) struct Frame {
     pub(super) opcode: Opcode,
     pub(super) fin: Fin,
     pub(super) payload: Bytes,
-    pub(super) role: Role,
+    pub(super) kind: FrameKind,
 }
 
 /// The meaning of a frame, which decides what its end releases.
 #[derive(Default)]
-pub(super) enum Role {
+pub(super) enum FrameKind {
     /// A message. Its end releases its room, and resolves its delivery.
     Message {
         weight: u64,
@@ -59,17 +59,17 @@ impl Frame {
             opcode: Opcode::of(&message),
             fin: Fin::Last,
             payload: message.into_bytes(),
-            role: Role::Message { weight, promise },
+            kind: FrameKind::Message { weight, promise },
         }
     }
 
     /// Makes a control frame.
-    pub(super) fn control(opcode: Opcode, payload: Bytes, role: Role) -> Self {
+    pub(super) fn control(opcode: Opcode, payload: Bytes, kind: FrameKind) -> Self {
         Self {
             opcode,
             fin: Fin::Last,
             payload,
-            role,
+            kind,
         }
     }
 }
@@ -99,29 +99,29 @@ impl Written {
             ..Self::default()
         };
         let promise = None;
-        written.add(Role::Message { weight, promise });
+        written.add(FrameKind::Message { weight, promise });
         written
     }
 
     /// Counts a frame that has left whole.
     #[inline]
-    pub(super) fn add(&mut self, role: Role) {
-        match role {
-            Role::Message { weight, promise } => {
+    pub(super) fn add(&mut self, kind: FrameKind) {
+        match kind {
+            FrameKind::Message { weight, promise } => {
                 self.bytes += weight;
                 self.end_message();
                 self.promises.extend(promise);
             }
-            Role::Fragment { weight, fin } => {
+            FrameKind::Fragment { weight, fin } => {
                 self.fragment_bytes += weight;
                 self.fragments += 1;
                 if fin == Fin::Last {
                     self.end_message();
                 }
             }
-            Role::Barrier => self.places += 1,
-            Role::Close => self.close = true,
-            Role::Part | Role::Control => {}
+            FrameKind::Barrier => self.places += 1,
+            FrameKind::Close => self.close = true,
+            FrameKind::Part | FrameKind::Control => {}
         }
     }
 

@@ -5,26 +5,30 @@
 //! *writer* is a value: an encoder, a write buffer and a wire. A sender takes the lock, is
 //! admitted, queues its message, takes the writer if it is there, and unlocks. It writes without
 //! blocking. It takes the lock again, counts what has left, and takes more or puts the writer back.
-//! A message that is the only one is passed to the writer without being queued. If the writer is
-//! not there, another thread is writing, and looks into the queue under the same lock before
-//! putting the writer back, so no message is left behind. There is no writer thread, no hand-over
-//! and no context switch.
+//! If the writer is not there, another thread is writing, and looks into the queue under the same
+//! lock before putting the writer back, so no message is left behind. There is no writer thread, no
+//! hand-over and no context switch.
 //!
-//! A socket that takes no more leaves the queue *stalled*. One thread then waits for the socket.
-//! Which one is decided under the lock: the connection's own thread if it has nothing else to do, a
-//! sender that waits for room, or else the background.
+//! A message that finds nothing before it, and that no cork is to hold, never enters the queue:
+//! `send_message` -> `take_writer_for` -> `write_message` -> `Writer::write_whole` -> `settle_alone`.
+//! All others go `admit_or_wait` -> `drive` -> `Writer::write` -> `settle`.
+//!
+//! An unfinished write leaves the queue *stalled*: the socket takes no more, or the turn of the writing
+//! thread is over. One thread then waits for the socket and writes on. Which one is decided under the
+//! lock: the connection's own thread if it has nothing else to do, a sender that waits for room, or
+//! else the background.
 //!
 //! | files | about |
 //! |---|---|
 //! | `send`, `stream` | how a message is admitted, and what a full queue does to it |
-//! | `queue`, of `budget`, `channel`, `control`, `lane`, `line`, `outgoing`, `pings`, `split` | the waiting messages and frames, and the rules for them |
+//! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | the waiting messages and frames, and the rules for them |
 //! | `drive`, `writer`, `frame` | writing them |
-//! | `aftermath` | the tasks of a rule for after the lock |
+//! | `after_unlock` | the tasks of a rule for after the lock |
 //! | `cork` | holding messages back for the rest of a burst |
 //! | `delivery` | the outcome of a message |
 //! | `ending` | the end of the sending |
 
-mod aftermath;
+mod after_unlock;
 mod budget;
 mod channel;
 mod control;
@@ -33,8 +37,6 @@ mod delivery;
 mod drive;
 mod ending;
 mod frame;
-mod lane;
-mod line;
 #[cfg(all(test, loom))]
 mod models;
 mod outgoing;
@@ -43,7 +45,9 @@ mod queue;
 mod send;
 mod split;
 mod stream;
+mod stream_lane;
 mod sync;
+mod waiting_senders;
 mod wire;
 mod writer;
 
@@ -58,9 +62,9 @@ pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
 use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
-pub(crate) use self::lane::Stream;
 pub(crate) use self::pings::EndBehindPing;
 use self::queue::Queue;
+pub(crate) use self::stream_lane::Stream;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{Leaving, SocketWire, drive_with, uncork_thread};
 use self::writer::Writer;
@@ -90,12 +94,12 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Asks the background to resume this outbox when more may be taken.
     fn watch(&self, outbox: &Arc<Outbox<Self>>);
     /// Asks the background to look at this connection by this time.
-    fn expect(&self, by: Instant);
+    fn wake_by(&self, by: Instant);
     /// Asks the background to empty this cork in about a millisecond.
     fn tick(cork: &Arc<Cork<Self>>);
     /// Tells whether the reading end that this thread drives has more input at hand, so that
     /// messages may wait for those that it leads to.
-    fn is_corked() -> bool;
+    fn is_gathering() -> bool;
     /// Holds an outbox back by a cork of this thread: that of the reading end if it is active, or
     /// else one for the messages that the program is about to give.
     fn hold(outbox: &Arc<Outbox<Self>>);
@@ -128,10 +132,10 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues a ping or a pong, which overtakes the messages, and lets it leave.
     pub(crate) fn send_control(self: &Arc<Self>, opcode: Opcode, payload: Bytes) {
-        let corked = W::is_corked();
+        let gathering = W::is_gathering();
         let mut queue = lock(&self.queue);
         queue.push_control(opcode, payload);
-        if corked {
+        if gathering {
             return self.hold(queue);
         }
         drop(queue);
@@ -216,8 +220,8 @@ impl<W: Wire> Outbox<W> {
         self.has(CUT)
     }
 
-    /// Tells whether the socket takes no more just now. It is a hint for a thread that is about to
-    /// sleep.
+    /// Tells whether an unfinished write waits, as the socket takes no more or a turn is over. It is a
+    /// hint for a thread that is about to sleep, and then has to write on.
     pub(crate) fn is_stalled(&self) -> bool {
         self.has(STALLED)
     }

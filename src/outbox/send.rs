@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::aftermath::Aftermath;
+use super::after_unlock::AfterUnlock;
 use super::budget::weight;
 use super::delivery::{Delivery, delivery};
 use super::drive::FAIR_SHARE;
@@ -23,13 +23,13 @@ type Rejected = (SendErrorKind, Outgoing);
 impl<W: Wire> Outbox<W> {
     /// Queues an entry and lets it leave. If the queue is full, the policy is `overflow`, or else
     /// that of the connection.
-    pub(super) fn send(
+    pub(super) fn send_outgoing(
         self: &Arc<Self>,
         outgoing: Outgoing,
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
-        let corked = W::is_corked();
-        self.queue(lock(&self.queue), outgoing, overflow, corked)
+        let gathering = W::is_gathering();
+        self.admit_or_wait(lock(&self.queue), outgoing, overflow, gathering)
     }
 
     /// Sends a message likewise. If it is the only one, it is written directly, past the queue.
@@ -39,10 +39,10 @@ impl<W: Wire> Outbox<W> {
         message: Message,
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
-        let corked = W::is_corked();
+        let gathering = W::is_gathering();
         let mut queue = lock(&self.queue);
-        if corked {
-            return self.queue(queue, Outgoing::Message(message), overflow, true);
+        if gathering {
+            return self.admit_or_wait(queue, Outgoing::Message(message), overflow, true);
         }
         let weight = weight(&message);
         match queue.take_writer_for(weight) {
@@ -51,7 +51,7 @@ impl<W: Wire> Outbox<W> {
                 self.write_message(writer, message, weight);
                 Ok(())
             }
-            None => self.queue(queue, Outgoing::Message(message), overflow, false),
+            None => self.admit_or_wait(queue, Outgoing::Message(message), overflow, false),
         }
     }
 
@@ -61,7 +61,7 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
         let mut queue = lock(&self.queue);
         if !queue.encode_held(&message) {
-            return self.queue(queue, Outgoing::Message(message), None, true);
+            return self.admit_or_wait(queue, Outgoing::Message(message), None, true);
         }
         self.hold(queue);
         dispose(message);
@@ -70,7 +70,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues an entry, and lets it leave unless a cork is to hold it.
     #[inline(never)]
-    fn queue(
+    fn admit_or_wait(
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue<W>>,
         outgoing: Outgoing,
@@ -89,7 +89,7 @@ impl<W: Wire> Outbox<W> {
             return Ok(());
         }
         queue.push(outgoing);
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let writer = queue.take_to_write(&mut after);
         self.unlock(queue, after);
         if let Some(writer) = writer {
@@ -98,11 +98,11 @@ impl<W: Wire> Outbox<W> {
         Ok(())
     }
 
-    /// Queues a message as [`send`](Self::send) does, and returns its delivery.
+    /// Queues a message as [`send_outgoing`](Self::send_outgoing) does, and returns its delivery.
     pub(crate) fn send_tracked(self: &Arc<Self>, message: Message) -> Result<Delivery, SendError> {
         let (promise, delivery) = delivery();
         let outgoing = Outgoing::Tracked(Box::new((message, promise)));
-        self.send(outgoing, None)?;
+        self.send_outgoing(outgoing, None)?;
         Ok(delivery)
     }
 
@@ -117,7 +117,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     /// Makes room by writing, and queues an entry that found the queue full.
-    // Not inlined: see `Aftermath::run_tasks`.
+    // Not inlined: see `AfterUnlock::run_tasks`.
     #[inline(never)]
     fn retry_full(
         self: &Arc<Self>,
@@ -211,7 +211,7 @@ impl<W: Wire> Outbox<W> {
             }
             queue = wait(&bell, queue, deadline);
         }
-        let mut after = Aftermath::new();
+        let mut after = AfterUnlock::new();
         let turned_away = queue.leave_line(ticket, &mut after);
         let kind = if queue.life.is_open() {
             SendErrorKind::Timeout

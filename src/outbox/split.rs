@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::delivery::Promise;
-use super::frame::{Frame, Role};
+use super::frame::{Frame, FrameKind};
 use super::outgoing::Outgoing;
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
@@ -21,8 +21,8 @@ pub(super) struct Split {
 impl Split {
     /// Begins with a frame that is too large.
     pub(super) fn of(frame: Frame) -> Self {
-        let (weight, promise) = match frame.role {
-            Role::Message { weight, promise } => (weight, promise),
+        let (weight, promise) = match frame.kind {
+            FrameKind::Message { weight, promise } => (weight, promise),
             _ => (frame.payload.len() as u64, None),
         };
         Self {
@@ -37,17 +37,17 @@ impl Split {
     pub(super) fn take(&mut self, max_frame: usize) -> Frame {
         let payload = self.rest.split_to(self.rest.len().min(max_frame));
         let opcode = std::mem::replace(&mut self.opcode, Opcode::Continuation);
-        let (fin, role) = if self.rest.is_empty() {
+        let (fin, kind) = if self.rest.is_empty() {
             let (weight, promise) = (self.weight, self.promise.take());
-            (Fin::Last, Role::Message { weight, promise })
+            (Fin::Last, FrameKind::Message { weight, promise })
         } else {
-            (Fin::More, Role::Part)
+            (Fin::More, FrameKind::Part)
         };
         Frame {
             opcode,
             fin,
             payload,
-            role,
+            kind,
         }
     }
 

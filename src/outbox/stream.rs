@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::lane::{Lane, Stream};
 use super::outgoing::Outgoing;
 use super::queue::Queue;
+use super::stream_lane::{Stream, StreamLane};
 use super::sync::{has_passed, lock, wait};
 use super::{Outbox, Wire};
 use crate::protocol::{Fin, Opcode};
@@ -17,7 +17,9 @@ impl<W: Wire> Outbox<W> {
     /// `write_timeout`. There is one streamed message at a time.
     pub(crate) fn begin_stream(self: &Arc<Self>, opcode: Opcode) -> Result<Stream, SendErrorKind> {
         let begun = self.with_queue(|queue, _| {
-            let lane = queue.lane.get_or_insert_with(|| Box::new(Lane::new()));
+            let lane = queue
+                .lane
+                .get_or_insert_with(|| Box::new(StreamLane::new()));
             // A message that is unfinished now may never end: a caller that tries again must learn
             // of the connection's end.
             lane.begin(opcode).ok_or(if queue.life.is_open() {
@@ -27,9 +29,9 @@ impl<W: Wire> Outbox<W> {
             })
         });
         let stream = begun?;
-        match self.send(Outgoing::Stream, Some(Overflow::Wait)) {
+        match self.send_outgoing(Outgoing::Stream, Some(Overflow::Wait)) {
             Ok(()) => {
-                self.with_lane(Lane::take_over);
+                self.with_lane(StreamLane::take_over);
                 Ok(stream)
             }
             Err(error) => {
@@ -46,15 +48,15 @@ impl<W: Wire> Outbox<W> {
 
     /// Records that this thread writes the streamed message from now on.
     pub(crate) fn take_over_stream(&self) {
-        self.with_lane(Lane::take_over);
+        self.with_lane(StreamLane::take_over);
     }
 
     /// Records that no thread writes the streamed message any more.
     pub(crate) fn leave_stream(&self) {
-        self.with_lane(Lane::clear_author);
+        self.with_lane(StreamLane::clear_author);
     }
 
-    fn with_lane(&self, change: impl FnOnce(&mut Lane)) {
+    fn with_lane(&self, change: impl FnOnce(&mut StreamLane)) {
         if let Some(lane) = &mut lock(&self.queue).lane {
             change(lane);
         }
@@ -71,14 +73,14 @@ impl<W: Wire> Outbox<W> {
             self.write_all_held();
             self.wait_for_lane(&payload)?;
         }
-        let corked = W::is_corked();
+        let gathering = W::is_gathering();
         let mut queue = lock(&self.queue);
         let is_open = queue.life.is_open();
         let lane = queue.lane.as_mut().filter(|_| is_open);
         if !lane.is_some_and(|lane| lane.push(stream, payload, fin)) {
             return Err(SendErrorKind::Closed);
         }
-        if corked && queue.buffered() < super::send::CORK_FULL {
+        if gathering && queue.buffered() < super::send::CORK_FULL {
             self.hold(queue);
         } else {
             drop(queue);

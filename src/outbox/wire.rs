@@ -65,7 +65,7 @@ pub(crate) struct Leaving;
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if !SocketWire::is_corked() {
+        if !SocketWire::is_gathering() {
             SocketWire::uncork();
         }
     }
@@ -115,15 +115,15 @@ impl Wire for SocketWire {
         }
     }
 
-    fn expect(&self, by: Instant) {
-        self.timer.expect(by);
+    fn wake_by(&self, by: Instant) {
+        self.timer.wake_by(by);
     }
 
     fn tick(cork: &Arc<Cork<Self>>) {
         background::tick(Arc::clone(cork) as Arc<dyn Ticking>);
     }
 
-    fn is_corked() -> bool {
+    fn is_gathering() -> bool {
         CORK.try_with(|cork| cork.borrow().as_ref().is_some_and(|cork| cork.is_active()))
             .unwrap_or(false)
     }

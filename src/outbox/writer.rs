@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Wire;
-use super::frame::{Frame, Role, Written};
+use super::frame::{Frame, FrameKind, Written};
 use crate::Message;
 use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 use crate::record::error;
@@ -35,12 +35,12 @@ pub(super) struct Writer<W> {
 }
 
 /// The length from which on a payload is not copied behind its header.
-pub(super) const LARGE: usize = 16 << 10;
+pub(super) const MIN_UNCOPIED: usize = 16 << 10;
 /// The number of bytes that are masked at a time of a large payload.
 const STEP: usize = 64 << 10;
 
 /// The most bytes that are kept for the next message.
-const SHORT: usize = 64;
+const MAX_KEPT_CAPACITY: usize = 64;
 
 /// A payload that leaves without a copy or, if it must be masked, in steps.
 struct Large {
@@ -52,14 +52,14 @@ struct Large {
 /// The rest of a frame, and what its end releases.
 struct Unsent {
     left: usize,
-    role: Role,
+    kind: FrameKind,
 }
 
 impl Unsent {
     fn message(left: usize, weight: u64) -> Self {
         let promise = None;
-        let role = Role::Message { weight, promise };
-        Self { left, role }
+        let kind = FrameKind::Message { weight, promise };
+        Self { left, kind }
     }
 }
 
@@ -87,7 +87,7 @@ impl<W: Wire> Writer<W> {
     }
 
     /// Makes room for this number of frames.
-    pub(super) fn expect(&mut self, frames: usize) {
+    pub(super) fn reserve(&mut self, frames: usize) {
         self.batch.reserve(frames);
         self.unsent.reserve(frames);
         self.spent.reserve(frames);
@@ -241,8 +241,8 @@ impl<W: Wire> Writer<W> {
     fn encode_batch(&mut self) {
         while let Some(mut frame) = self.batch.pop_front() {
             let left = self.encode(frame.opcode, frame.fin, &mut frame.payload);
-            let role = frame.role;
-            self.unsent.push_back(Unsent { left, role });
+            let kind = frame.kind;
+            self.unsent.push_back(Unsent { left, kind });
             self.spent.push(frame.payload);
         }
     }
@@ -251,7 +251,7 @@ impl<W: Wire> Writer<W> {
     #[inline]
     fn encode(&mut self, opcode: Opcode, fin: Fin, payload: &mut Bytes) -> usize {
         let start = self.encoded.len();
-        if payload.len() < LARGE || (self.encoder.masks() && payload.len() <= STEP) {
+        if payload.len() < MIN_UNCOPIED || (self.encoder.masks() && payload.len() <= STEP) {
             self.encoder.encode(opcode, fin, payload, &mut self.encoded);
             return self.encoded.len() - start;
         }
@@ -294,7 +294,7 @@ impl<W: Wire> Writer<W> {
                 return self.unsent.push_front(frame);
             }
             length -= frame.left;
-            written.add(frame.role);
+            written.add(frame.kind);
         }
     }
 
@@ -303,7 +303,7 @@ impl<W: Wire> Writer<W> {
     /// near in the caches.
     #[inline]
     pub(super) fn rest(&mut self) {
-        if self.encoded.capacity() > SHORT {
+        if self.encoded.capacity() > MAX_KEPT_CAPACITY {
             self.encoded = Vec::new();
         }
         if self.unsent.capacity() > 0 {
@@ -318,7 +318,7 @@ impl<W: Wire> Writer<W> {
         self.count_off(usize::MAX, &mut discarded);
         discarded.length = 0;
         for frame in mem::take(&mut self.batch) {
-            discarded.add(frame.role);
+            discarded.add(frame.kind);
             self.spent.push(frame.payload);
         }
         let large = self.large.take();

@@ -5,7 +5,7 @@ use super::mask::MaskKey;
 use super::read_buffer::{AT_REST, ReadBuffer};
 use super::utf8::Utf8Progress;
 use super::{Chunk, Violation};
-use crate::read_buffers::LARGE;
+use crate::buffer_pool::LARGE;
 
 /// The first step in which a payload grows that is received directly, in bytes. Later ones double
 /// it, unless what came is taken out in chunks. Up to this a payload has room without asking.

@@ -9,7 +9,7 @@ use super::read_buffer::ReadBuffer;
 use super::utf8::{self, Utf8Progress};
 use super::{CloseFrame, Event, Limits, Role, Violation};
 use crate::Message;
-use crate::read_buffers::LARGE;
+use crate::buffer_pool::LARGE;
 
 /// The length from which on a payload is not copied, in bytes. Such a payload keeps its whole read
 /// buffer in use, which is four times as long at most.
@@ -219,7 +219,7 @@ impl Decoder {
         self.input = ReadBuffer::new(Vec::new());
     }
 
-    /// Decodes frames that are not of the usual form.
+    /// Decodes anything; the short way for bursts is [`next_whole_message`](Self::next_whole_message).
     #[inline(never)]
     fn decode(&mut self) -> Result<Option<Event>, Violation> {
         if self.has_ended {

@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::read_buffers::{self, Keep, LARGE};
+use crate::buffer_pool::{self, Keep, LARGE};
 
 /// The capacity of the read buffer of a connection at rest, in bytes.
 pub(super) const AT_REST: usize = 4 << 10;
@@ -97,7 +97,7 @@ impl ReadBuffer {
     pub(super) fn release(&mut self) {
         self.clear();
         if self.bytes.capacity() > AT_REST && self.keep.is_none() {
-            read_buffers::give_back(mem::take(&mut self.bytes));
+            buffer_pool::give_back(mem::take(&mut self.bytes));
         }
     }
 
@@ -162,7 +162,7 @@ impl ReadBuffer {
                     None => mem::take(&mut self.bytes),
                     Some(rest) => reclaim(rest),
                 };
-                read_buffers::give_back(before);
+                buffer_pool::give_back(before);
                 self.bytes = bytes;
             }
             None => {
@@ -179,7 +179,7 @@ impl ReadBuffer {
 /// Returns an empty buffer, or none if there is no memory.
 fn buffer(capacity: usize) -> Option<Vec<u8>> {
     if capacity == LARGE {
-        return read_buffers::take();
+        return buffer_pool::take();
     }
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(capacity).ok()?;

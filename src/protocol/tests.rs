@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::read_buffer::AT_REST;
 use super::{CloseFrame, Decoder, Encoder, Event, Fin, Limits, Opcode, Role, Violation};
-use crate::read_buffers::LARGE;
+use crate::buffer_pool::LARGE;
 use crate::{CloseCode, Config, Message, Text};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 
+use super::accept_trouble::AcceptTrouble;
 use super::lingering::Lingering;
-use super::trouble::Trouble;
 use super::{Shared, session};
 use crate::connection::Connection;
 use crate::error::about;
@@ -30,7 +30,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
     let mut accepting = Accepting {
         shared,
         lingering: Lingering::new(shared.max_lingering),
-        trouble: Trouble::default(),
+        trouble: AcceptTrouble::default(),
     };
     let mut is_ready = false;
     while !shared.connections.is_stopping() {
@@ -62,7 +62,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
 struct Accepting<'a> {
     shared: &'a Arc<Shared>,
     lingering: Lingering,
-    trouble: Trouble,
+    trouble: AcceptTrouble,
 }
 
 impl Accepting<'_> {
@@ -91,7 +91,7 @@ impl Accepting<'_> {
     /// connection gets 503 at once, as long as that lasts.
     fn admit(&mut self, socket: Socket) {
         self.trouble.accept();
-        let quota = self.shared.admission.quota(&socket);
+        let quota = self.shared.access.quota(&socket);
         if let Some(limit) = reached(quota, self.shared) {
             debug!("a connection was refused: {limit}");
             return self.refuse(socket);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, OnceLock};
 
-use super::admission::Admission;
+use super::access::Access;
 use super::connections::Connections;
 use super::{Server, Shared, start};
 use crate::error::about;
@@ -29,7 +29,7 @@ pub struct ServerBuilder {
     config: Config,
     max_connections: Option<usize>,
     max_handshakes: usize,
-    pub(super) admission: Admission,
+    pub(super) access: Access,
     tls: Option<ServerTls>,
     decide: Option<Decide>,
     attach: Vec<Attach>,
@@ -48,7 +48,7 @@ impl ServerBuilder {
             config: Config::new(),
             max_connections: None,
             max_handshakes: 256,
-            admission: Admission::default(),
+            access: Access::default(),
             tls: None,
             decide: None,
             attach: Vec::new(),
@@ -218,7 +218,7 @@ impl ServerBuilder {
             config.check_for_route(&self.config)?;
         }
         let hook = self.hook()?;
-        let admission = self.admission.checked()?;
+        let access = self.access.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;
         let listener = listen(address)?;
         let limits = Limits::find();
@@ -230,7 +230,7 @@ impl ServerBuilder {
                 .unwrap_or_else(|| limits.max_connections(memory_budget())),
             max_handshakes: self.max_handshakes,
             max_lingering: limits.max_lingering(),
-            admission,
+            access,
             tls: Mutex::new(tls.map(Arc::new)),
             hook,
             connections: Connections::default(),

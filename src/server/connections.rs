@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::report::StuckThread;
+use super::stop_report::StuckThread;
 use crate::connection::Connection;
 use crate::connection::handshake::Opening;
 use crate::sync::lock;

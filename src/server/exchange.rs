@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::Config;
-use crate::connection::answering::Answering;
+use crate::connection::answer_deadline::AnswerDeadline;
 use crate::connection::handshake::{Opening, READ_STEP};
 use crate::handshake::{BadRequest, CONTINUE, RequestBody, RequestHead, wants_upgrade};
 use crate::held::{self, Share};
@@ -111,10 +111,10 @@ impl Exchange<'_> {
     /// Writes a whole answer, blocking, under the write deadline: a peer that reads slowly gets all of
     /// it, however long that takes.
     pub(super) fn answer(&self, bytes: &[u8], config: &Arc<Config>) -> io::Result<()> {
-        self.0.begin_writing(config);
+        self.0.begin_writing();
         let mut left = bytes;
-        let written = self.write_answer(&mut left);
-        self.0.note(Answering::note_end);
+        let written = self.write_answer(&mut left, config);
+        self.0.note(AnswerDeadline::note_end);
         if let Err(error) = &written {
             let peer = self.0.peer_addr();
             let status = bytes
@@ -135,7 +135,7 @@ impl Exchange<'_> {
         written
     }
 
-    fn write_answer(&self, left: &mut &[u8]) -> io::Result<()> {
+    fn write_answer(&self, left: &mut &[u8], config: &Arc<Config>) -> io::Result<()> {
         let opening = &self.0;
         while !left.is_empty() {
             match opening.socket().try_send(&[IoSlice::new(left)]) {
@@ -143,7 +143,9 @@ impl Exchange<'_> {
                     *left = &left[length..];
                     opening.note(|answering| answering.note_taken(length, Instant::now()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => opening.wait_for_room(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    opening.wait_for_room(config);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -1,15 +1,15 @@
 //! A server: it accepts connections, and gives each a thread of its own.
 
 mod accept;
-mod admission;
+mod accept_trouble;
+mod access;
 mod builder;
 mod connections;
 mod exchange;
 mod lingering;
 mod rejection;
-mod report;
 mod session;
-mod trouble;
+mod stop_report;
 
 use std::fmt;
 use std::io;
@@ -18,11 +18,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::admission::Admission;
+use self::access::Access;
 pub use self::builder::ServerBuilder;
 use self::connections::Connections;
-pub use self::report::{Stage, StopReport, StuckThread};
-use crate::connection::reader::on_connection_thread;
+pub use self::stop_report::{Stage, StopReport, StuckThread};
+use crate::connection::thread::on_connection_thread;
 use crate::error::about;
 use crate::group::{SlowPeers, send_to_each};
 use crate::http::{Hook, TrustedProxies};
@@ -77,7 +77,7 @@ impl Server {
             max_connections: 0,
             max_handshakes: 0,
             max_lingering: 0,
-            admission: Admission::default(),
+            access: Access::default(),
             tls: Mutex::default(),
             hook: Box::new(|_| Reply::forbidden()),
             connections: Connections::default(),
@@ -90,7 +90,7 @@ impl Server {
     }
 
     pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
-        &self.shared.admission.proxies
+        &self.shared.access.proxies
     }
 
     /// Returns the address that the server listens on, the first of several, with the port that the
@@ -218,7 +218,7 @@ struct Shared {
     max_handshakes: usize,
     /// The number of refused connections that may wait to be closed.
     max_lingering: usize,
-    admission: Admission,
+    access: Access,
     /// The TLS settings, which can be replaced while the server runs.
     tls: Mutex<Option<Arc<Acceptor>>>,
     hook: Hook,

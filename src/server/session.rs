@@ -16,9 +16,10 @@ use crate::background::Timer;
 use crate::connection::Connection;
 use crate::connection::callbacks::{catch, named};
 use crate::connection::handshake::{Opening, OpeningGuard};
-use crate::connection::reader::{Reader, as_connection_thread};
+use crate::connection::reader::Reader;
+use crate::connection::thread::as_connection_thread;
 use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
-use crate::http::Handler;
+use crate::http::{Handler, SetUp, StraightLine};
 use crate::protocol::Role;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
@@ -120,10 +121,18 @@ fn accept(
     let (peer, local) = (socket.peer_addr().clone(), socket.local_addr().clone());
     let mut request = Box::new(Request::new(head, peer, local, server));
     request.set_peer_certificates(socket.peer_certificates());
+    judge(&request, shared)?;
     decide(opening, request, pipelined, shared)
 }
 
-/// Lets the request in, asks the program, and writes the 101.
+/// Judges a request before the program sees it.
+#[inline(never)]
+fn judge(request: &Request, shared: &Shared) -> Result<(), Rejection> {
+    let judged = shared.access.judge(request);
+    judged.map_err(|reply| Rejection::Answered(reply, request.method().clone()))
+}
+
+/// Asks the program, and answers 101.
 #[inline(never)]
 fn decide(
     opening: &OpeningGuard,
@@ -131,9 +140,6 @@ fn decide(
     pipelined: Vec<u8>,
     shared: &Shared,
 ) -> Result<Accepted, Rejection> {
-    if let Err(reply) = shared.admission.judge(&request) {
-        return Err(Rejection::Answered(reply, request.method().clone()));
-    }
     let asked = asked_upgrade(&request)?;
     let mut reply = answer(shared, &mut request);
     let Some(mut upgrade) = reply.upgrade.take() else {
@@ -204,7 +210,7 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
 fn answer(shared: &Shared, request: &mut Request) -> Reply {
     let reply = catch(|| {
         let reply = (shared.hook)(request);
-        Ok(shared.admission.subprotocols.settle(reply, request))
+        Ok(shared.access.subprotocols.settle(reply, request))
     });
     let checked = reply
         .map_err(|failure| Error::Callback(failure.into_text()))
@@ -221,32 +227,39 @@ fn failed(request: &Request, error: &Error) -> Reply {
 /// Runs the program's handler, and then the connection.
 #[inline(never)]
 fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
-    let connection = Arc::clone(reader.connection());
-    let ws = WebSocket::for_callbacks(&connection);
     reader.begin_driving();
     match handler {
         Handler::Callbacks(set_up) => {
-            // Moved into this block, so that the request's memory is free before the connection is
-            // read.
-            let ws = &ws;
-            if let Err(failure) = named("on_upgrade", move || set_up(ws, *request)) {
-                reader.fail(failure);
-            }
+            set_up_callbacks(&mut reader, request, set_up);
             reader.dispatch();
         }
-        Handler::StraightLine(handler) => {
-            let (home, returned) = sync_channel(1);
-            reader.set_home(home);
-            let messages = Messages::new(reader, None);
-            let outcome = named("serve", move || handler(ws, messages, *request));
-            end(&connection, outcome, &returned);
-        }
+        Handler::StraightLine(handler) => serve_straight_line(reader, request, handler),
     }
 }
 
-/// Ends a connection after its handler: with 1000, or with the handler's failure. If the handler
-/// has given the reading end to another thread, it is driven to its end there, or here once that
-/// thread has dropped it.
+/// Has the program set its callbacks. The request is moved in, so that its memory is free before the
+/// connection is read.
+#[inline(never)]
+fn set_up_callbacks(reader: &mut Reader, request: Box<Request>, set_up: SetUp) {
+    let ws = WebSocket::for_callbacks(reader.connection());
+    if let Err(failure) = named("on_upgrade", || set_up(&ws, *request)) {
+        reader.fail(failure);
+    }
+}
+
+#[inline(never)]
+fn serve_straight_line(mut reader: Box<Reader>, request: Box<Request>, handler: StraightLine) {
+    let connection = Arc::clone(reader.connection());
+    let ws = WebSocket::for_callbacks(&connection);
+    let (home, returned) = sync_channel(1);
+    reader.set_home(home);
+    let messages = Messages::new(reader, None);
+    let outcome = named("serve", move || handler(ws, messages, *request));
+    end(&connection, outcome, &returned);
+}
+
+/// Ends a connection after its handler: with 1000, or with the handler's failure. A reading end that the
+/// handler has given to another thread is driven to its end there, or here once that has dropped it.
 fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader>>) {
     match outcome {
         Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),

@@ -2,8 +2,8 @@
 
 use super::*;
 
-mod limits;
 mod simulation;
+mod time_limits;
 
 const SECOND: Duration = Duration::from_secs(1);
 

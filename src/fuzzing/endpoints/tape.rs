@@ -104,9 +104,9 @@ impl Wire for Tape {
         lock(&self.0).is_watched = true;
     }
 
-    fn expect(&self, _: Instant) {}
+    fn wake_by(&self, _: Instant) {}
     fn tick(_: &Arc<Cork<Self>>) {}
-    fn is_corked() -> bool {
+    fn is_gathering() -> bool {
         false
     }
     fn hold(_: &Arc<Outbox<Self>>) {}

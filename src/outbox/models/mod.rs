@@ -8,7 +8,7 @@
 mod cork;
 mod ending;
 mod handing;
-mod line;
 mod splitting;
 mod streaming;
+mod waiting_senders;
 mod world;

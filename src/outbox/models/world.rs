@@ -204,13 +204,13 @@ impl Wire for FakeWire {
         self.change(|state| state.watched.push(Arc::clone(outbox)));
     }
 
-    fn expect(&self, _: Instant) {}
+    fn wake_by(&self, _: Instant) {}
 
     fn tick(cork: &Arc<Cork<Self>>) {
         lock(&TICKING).push(Arc::clone(cork));
     }
 
-    fn is_corked() -> bool {
+    fn is_gathering() -> bool {
         driven().is_some_and(|cork| cork.is_active())
     }
 

@@ -6,25 +6,25 @@ use std::time::Instant;
 use super::{Queue, Seat, Stall};
 use crate::background::PROGRESS;
 use crate::outbox::Wire;
-use crate::outbox::aftermath::Aftermath;
+use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::frame::Written;
 use crate::outbox::writer::Writer;
 use crate::transport::wants_input;
 
 impl<W: Wire> Queue<W> {
     /// Counts the results of a write, and gives the writer the next frames, or puts it back.
-    /// Returns the writer if the turn, which has `share` bytes left, goes on.
+    /// Returns the writer if the turn, which has `turn_left` bytes left, goes on.
     #[inline]
     pub(in crate::outbox) fn settle(
         &mut self,
         mut writer: Box<Writer<W>>,
         result: io::Result<()>,
         written: Written,
-        share: &mut u64,
-        after: &mut Aftermath<W>,
+        turn_left: &mut u64,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
         if result.is_ok() {
-            *share = share.saturating_sub(written.length);
+            *turn_left = turn_left.saturating_sub(written.length);
             self.account(written, after);
             if writer.nears_key_limit() {
                 self.retire(after);
@@ -38,7 +38,7 @@ impl<W: Wire> Queue<W> {
                 self.lose(error, after);
                 self.discard_writer(writer, after);
             }
-            None if *share == 0 && !(writer.is_done() && self.has_nothing_before()) => {
+            None if *turn_left == 0 && !(writer.is_done() && self.has_nothing_before()) => {
                 self.stall(writer, after);
             }
             None if writer.is_done()
@@ -81,7 +81,7 @@ impl<W: Wire> Queue<W> {
 
     /// Counts the bytes and frames that have left.
     #[inline]
-    pub(in crate::outbox) fn account(&mut self, written: Written, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn account(&mut self, written: Written, after: &mut AfterUnlock<W>) {
         self.note_taken(written.length);
         self.delivered += written.messages;
         self.release(&written, after);
@@ -104,7 +104,7 @@ impl<W: Wire> Queue<W> {
         self.grant(after);
     }
 
-    pub(in crate::outbox) fn release(&mut self, written: &Written, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn release(&mut self, written: &Written, after: &mut AfterUnlock<W>) {
         if written.places > 0 {
             self.budget.release(written.bytes, written.places);
             self.barriers -= written.barriers();
@@ -119,7 +119,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Puts the writer back with the bytes that the socket has refused.
-    pub(in crate::outbox) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn refuse(&mut self, writer: Box<Writer<W>>, after: &mut AfterUnlock<W>) {
         self.refused = true;
         self.stall(writer, after);
         if self.life.is_open() {
@@ -134,7 +134,7 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn await_input(
         &mut self,
         mut writer: Box<Writer<W>>,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
         if std::mem::take(&mut self.needs_flush) {
             writer.flush_wire();
@@ -149,7 +149,7 @@ impl<W: Wire> Queue<W> {
     /// Returns the writer if there is something to be written.
     pub(in crate::outbox) fn request_flush(
         &mut self,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
         self.needs_flush = !self.life.is_sending_over();
         if std::mem::take(&mut self.keepers.input) {
@@ -158,7 +158,8 @@ impl<W: Wire> Queue<W> {
         self.take_to_write(after)
     }
 
-    /// Tells whether an unfinished write waits for room in the socket.
+    /// Tells whether an unfinished write waits: for room in the socket, or, as a turn is over, for whoever
+    /// waits for the socket to write on.
     pub(in crate::outbox) fn is_stalled(&self) -> bool {
         let waits = self.stall.is_some() && matches!(self.writer, Seat::Here(_));
         waits && !self.keepers.input
@@ -175,7 +176,7 @@ impl<W: Wire> Queue<W> {
 
     /// Puts the writer back with its unwritten bytes. There is always a keeper that waits for the
     /// socket.
-    pub(in crate::outbox) fn stall(&mut self, writer: Box<Writer<W>>, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn stall(&mut self, writer: Box<Writer<W>>, after: &mut AfterUnlock<W>) {
         self.writer = Seat::Here(writer);
         let (taken, wire) = (self.taken, &self.wire);
         self.stall.get_or_insert_with(|| {
@@ -187,7 +188,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Makes the background wait for the socket, if no thread does.
-    pub(in crate::outbox) fn find_keeper(&mut self, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn find_keeper(&mut self, after: &mut AfterUnlock<W>) {
         if self.is_stalled() && self.keepers.is_empty() {
             if let Some(wire) = &self.wire {
                 self.keepers.background = true;
@@ -206,7 +207,7 @@ impl<W: Wire> Queue<W> {
 
     /// Calls a sender that waits for room to write on, because the socket takes more. Returns false
     /// if none waits.
-    pub(in crate::outbox) fn call_sender(&mut self, after: &mut Aftermath<W>) -> bool {
+    pub(in crate::outbox) fn call_sender(&mut self, after: &mut AfterUnlock<W>) -> bool {
         let lane = self.lane.as_ref();
         let bell = self.line.first_bell();
         let bell = bell.or_else(|| lane.and_then(|lane| lane.bell()));

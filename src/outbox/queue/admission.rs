@@ -2,14 +2,15 @@
 
 use super::{Queue, Seat};
 use crate::outbox::Wire;
-use crate::outbox::aftermath::Aftermath;
+use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::budget::weight;
-use crate::outbox::line::Bell;
 use crate::outbox::outgoing::Outgoing;
+use crate::outbox::waiting_senders::Bell;
+use crate::outbox::writer::Writer;
 use crate::{Message, SendErrorKind};
 
 /// The most bytes of a message that is encoded under the lock, for which others wait.
-const SHORT: u64 = 4 << 10;
+const MAX_ENCODED_UNDER_LOCK: u64 = 4 << 10;
 
 impl<W: Wire> Queue<W> {
     /// Tells whether a message of this weight is admitted. A sender that would wait for room comes
@@ -26,7 +27,29 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    /// Queues an entry, whether it fits or not.
+    /// Takes the writer for a message of one frame, if nothing else waits or is being written: then
+    /// there is room for it, too. Any other has to queue.
+    #[inline]
+    pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
+        let is_alone = self.budget.places() == 0 && self.is_quiet();
+        if !is_alone || weight > self.max_frame as u64 {
+            return None;
+        }
+        let writer = self.take_writer()?;
+        self.budget.take(weight);
+        Some(writer)
+    }
+
+    /// Tells whether the connection is open, and nothing but messages has to be thought of: nothing is to
+    /// overtake them, and nobody waits for room or for whatever happens.
+    #[inline]
+    pub(in crate::outbox) fn is_quiet(&self) -> bool {
+        let nothing_overtakes = self.control.is_empty() && !self.needs_flush;
+        let nobody_waits = self.line.is_empty() && self.observers == 0;
+        self.life.is_open() && nothing_overtakes && nobody_waits
+    }
+
+    /// Queues something, whether it fits or not.
     pub(in crate::outbox) fn push(&mut self, outgoing: Outgoing) {
         self.budget.take(outgoing.weight());
         self.barriers += u64::from(!outgoing.is_message());
@@ -45,7 +68,7 @@ impl<W: Wire> Queue<W> {
     #[inline]
     pub(in crate::outbox) fn encode_held(&mut self, message: &Message) -> bool {
         let weight = weight(message);
-        let is_short = weight <= SHORT.min(self.max_frame as u64);
+        let is_short = weight <= MAX_ENCODED_UNDER_LOCK.min(self.max_frame as u64);
         let is_full = self.budget.bytes() + weight >= self.batch;
         let waits = self.stall.is_some() || !self.has_nothing_before();
         if !is_short || is_full || waits || self.admits(weight, true).is_err() {
@@ -73,7 +96,7 @@ impl<W: Wire> Queue<W> {
     pub(in crate::outbox) fn leave_line(
         &mut self,
         ticket: u64,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Outgoing> {
         let left = self.line.leave(ticket);
         self.grant(after);
@@ -83,7 +106,7 @@ impl<W: Wire> Queue<W> {
     /// Admits senders that wait for room, as many as fit, once the queue is half empty: so not each
     /// message that leaves wakes a sender. It also admits the first one, beyond the limits, if that
     /// has waited for a whole queue's worth of writing.
-    pub(in crate::outbox) fn grant(&mut self, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn grant(&mut self, after: &mut AfterUnlock<W>) {
         if self.line.is_empty() || !self.life.is_open() {
             return;
         }
@@ -92,7 +115,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    pub(in crate::outbox) fn grant_room(&mut self, after: &mut Aftermath<W>) {
+    pub(in crate::outbox) fn grant_room(&mut self, after: &mut AfterUnlock<W>) {
         while let Some((outgoing, bell)) = self.line.grant(&self.budget) {
             self.push(outgoing);
             after.ring(bell);

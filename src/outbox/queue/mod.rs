@@ -1,5 +1,5 @@
 //! The state that a connection's senders share, behind one short lock: [`Queue`]. Its rules are
-//! functions on the value. Their tasks for after the lock gather in an [`Aftermath`].
+//! functions on the value. Their tasks for after the lock gather in an [`AfterUnlock`].
 
 mod accounting;
 mod admission;
@@ -12,12 +12,12 @@ use super::Wire;
 use super::budget::Budget;
 use super::channel::Channel;
 use super::control::Control;
-use super::lane::Lane;
-use super::line::{Bell, Line};
 use super::pings::Pings;
 use super::split::Split;
+use super::stream_lane::StreamLane;
 use super::sync::Arc;
-use super::writer::{LARGE, Writer};
+use super::waiting_senders::{Bell, Line};
+use super::writer::{MIN_UNCOPIED, Writer};
 use crate::life::Life;
 use crate::protocol::Opcode;
 use crate::{Config, DeliveryError, Overflow};
@@ -28,7 +28,7 @@ pub(super) struct Queue<W> {
     channel: Channel,
     pub(super) control: Control,
     /// The lane. Made with the first streamed message.
-    pub(super) lane: Option<Box<Lane>>,
+    pub(super) lane: Option<Box<StreamLane>>,
     /// The flag that a streamed message is being written: the messages in the channel wait for its
     /// end.
     streaming: bool,
@@ -123,7 +123,7 @@ impl<W: Wire> Queue<W> {
             split: None,
             max_frame,
             // A program that sets short frames wants its control frames soon.
-            batch: max_frame.clamp(LARGE, BATCH) as u64,
+            batch: max_frame.clamp(MIN_UNCOPIED, BATCH) as u64,
             budget: Budget::new(config),
             barriers: 0,
             line: Line::default(),

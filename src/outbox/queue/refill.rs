@@ -5,11 +5,11 @@ use super::{Queue, Seat};
 use bytes::Bytes;
 
 use crate::outbox::Wire;
-use crate::outbox::aftermath::Aftermath;
-use crate::outbox::frame::{Frame, Role};
+use crate::outbox::after_unlock::AfterUnlock;
+use crate::outbox::frame::{Frame, FrameKind};
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::split::Split;
-use crate::outbox::writer::{LARGE, Writer};
+use crate::outbox::writer::{MIN_UNCOPIED, Writer};
 use crate::protocol::{CloseFrame, Fin, Opcode};
 use crate::{CloseCode, DeliveryError};
 
@@ -41,7 +41,7 @@ impl<W: Wire> Queue<W> {
     /// Takes the writer with the waiting frames, if it is there and there are any.
     pub(in crate::outbox) fn take_to_write(
         &mut self,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> Option<Box<Writer<W>>> {
         let mut writer = self.take_writer()?;
         if self.refill(&mut writer, after) {
@@ -49,19 +49,6 @@ impl<W: Wire> Queue<W> {
         }
         self.writer = Seat::Here(writer);
         None
-    }
-
-    /// Takes the writer for a message of one frame, if nothing else waits or is being written: then
-    /// there is room for the message, too. Any other message has to queue.
-    #[inline]
-    pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
-        let is_alone = self.budget.places() == 0 && self.is_quiet();
-        if !is_alone || weight > self.max_frame as u64 {
-            return None;
-        }
-        let writer = self.take_writer()?;
-        self.budget.take(weight);
-        Some(writer)
     }
 
     /// Tells whether the writer is there and does not wait for the socket.
@@ -75,20 +62,11 @@ impl<W: Wire> Queue<W> {
         no_message && self.control.is_empty() && !self.needs_flush
     }
 
-    /// Tells whether the connection is open and there are only messages: nothing is to overtake
-    /// them, and no thread waits for room or for a change.
-    #[inline]
-    pub(in crate::outbox) fn is_quiet(&self) -> bool {
-        let nothing_overtakes = self.control.is_empty() && !self.needs_flush;
-        let nobody_waits = self.line.is_empty() && self.observers == 0;
-        self.life.is_open() && nothing_overtakes && nobody_waits
-    }
-
-    /// Gives the writer the next frames, at a frame boundary. Returns false if there are none.
+    /// Gives the writer what leaves next, at a frame boundary. Returns false if there is nothing.
     pub(in crate::outbox) fn refill(
         &mut self,
         writer: &mut Writer<W>,
-        after: &mut Aftermath<W>,
+        after: &mut AfterUnlock<W>,
     ) -> bool {
         if std::mem::take(&mut self.needs_flush) {
             writer.flush_wire();
@@ -99,7 +77,7 @@ impl<W: Wire> Queue<W> {
         }
         if !self.control.is_empty() {
             for (opcode, payload) in self.control.take_frames() {
-                writer.push(Frame::control(opcode, payload, Role::Control));
+                writer.push(Frame::control(opcode, payload, FrameKind::Control));
             }
             self.refill_close(writer, false, after);
         }
@@ -109,9 +87,9 @@ impl<W: Wire> Queue<W> {
         !writer.is_done()
     }
 
-    fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) {
+    fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) {
         let (mut bytes, mut messages) = (0, 0);
-        writer.expect(self.channel.len().min(BATCH_MESSAGES));
+        writer.reserve(self.channel.len().min(BATCH_MESSAGES));
         while bytes < self.batch && messages < BATCH_MESSAGES {
             let Some(frame) = self.next_frame(writer, after) else {
                 // Everything that was admitted before our Close has left, or never will.
@@ -122,7 +100,7 @@ impl<W: Wire> Queue<W> {
             writer.push(frame);
             bytes += length;
             messages += 1;
-            if length >= LARGE as u64 {
+            if length >= MIN_UNCOPIED as u64 {
                 // The payload leaves without a copy. Frames that are encoded now would come inside
                 // it.
                 return;
@@ -130,7 +108,7 @@ impl<W: Wire> Queue<W> {
         }
     }
 
-    fn next_frame(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<Frame> {
+    fn next_frame(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) -> Option<Frame> {
         loop {
             if self.streaming {
                 if let Some(fragment) = self.lane.as_mut()?.take() {
@@ -154,7 +132,7 @@ impl<W: Wire> Queue<W> {
                 Err(Outgoing::Barrier(promise)) => {
                     let payload = self.pings.as_mut()?.next(Some(promise));
                     let payload = Bytes::copy_from_slice(&payload);
-                    return Some(Frame::control(Opcode::Ping, payload, Role::Barrier));
+                    return Some(Frame::control(Opcode::Ping, payload, FrameKind::Barrier));
                 }
                 Err(_) => self.streaming = true,
             }
@@ -164,7 +142,7 @@ impl<W: Wire> Queue<W> {
     /// Gives up a streamed message whose end will not come, because the connection is closing. If
     /// it has begun, nothing may follow it: the Close goes in its middle (RFC 6455, section 5.4).
     /// Returns `None` if nothing may be written behind it for now.
-    fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut Aftermath<W>) -> Option<()> {
+    fn abandon_stream(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) -> Option<()> {
         if self.life.is_open() {
             return None;
         }
@@ -182,11 +160,11 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Gives the writer our Close, if it may leave now.
-    fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut Aftermath<W>) {
+    fn refill_close(&mut self, writer: &mut Writer<W>, drained: bool, after: &mut AfterUnlock<W>) {
         if let Some(close) = self.control.take_close(drained) {
             let code = close.code;
             let payload = payload_of(&close).into();
-            writer.push(Frame::control(Opcode::Close, payload, Role::Close));
+            writer.push(Frame::control(Opcode::Close, payload, FrameKind::Close));
             self.life.encode_close(close);
             self.discard(DeliveryError::Closed(code), after);
         }

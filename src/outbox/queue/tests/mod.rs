@@ -16,12 +16,12 @@ use super::refill::BATCH_MESSAGES;
 use super::*;
 use crate::background::PROGRESS;
 use crate::life::CloseCause;
-use crate::outbox::aftermath::Aftermath;
+use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::delivery::{Delivery, delivery};
 use crate::outbox::frame::Written;
-use crate::outbox::lane::Stream;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
+use crate::outbox::stream_lane::Stream;
 use crate::outbox::{Cork, Outbox, Rest, Urgency};
 use crate::protocol::{CloseFrame, Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
@@ -117,9 +117,9 @@ impl Wire for Tape {
     fn wait_writable(&self) {}
     fn cut(&self, _: Rest) {}
     fn watch(&self, _: &std::sync::Arc<Outbox<Self>>) {}
-    fn expect(&self, _: Instant) {}
+    fn wake_by(&self, _: Instant) {}
     fn tick(_: &std::sync::Arc<Cork<Self>>) {}
-    fn is_corked() -> bool {
+    fn is_gathering() -> bool {
         false
     }
     fn hold(_: &std::sync::Arc<Outbox<Self>>) {}
@@ -132,7 +132,7 @@ impl Wire for Tape {
 /// A queue by itself, as the one thread finds it that has the lock.
 struct Fixture {
     queue: Queue<Tape>,
-    after: Aftermath<Tape>,
+    after: AfterUnlock<Tape>,
     tape: std::sync::Arc<Tape>,
 }
 
@@ -149,7 +149,7 @@ impl Fixture {
         let writer = Writer::new(Encoder::new(Role::Server), tape.clone());
         Self {
             queue: Queue::new(config, writer, tape.clone()),
-            after: Aftermath::new(),
+            after: AfterUnlock::new(),
             tape,
         }
     }
@@ -194,7 +194,10 @@ impl Fixture {
     }
 
     fn begin_stream(&mut self) -> Stream {
-        let lane = self.queue.lane.get_or_insert_with(|| Box::new(Lane::new()));
+        let lane = self
+            .queue
+            .lane
+            .get_or_insert_with(|| Box::new(StreamLane::new()));
         let stream = lane.begin(Opcode::Text).expect("nobody streams");
         self.queue.push(Outgoing::Stream);
         stream

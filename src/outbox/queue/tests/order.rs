@@ -52,8 +52,8 @@ fn nothing_follows_a_close() {
 #[test]
 fn a_batch_ends_for_control_frames() {
     let mut fixture = Fixture::fast(1 << 30, 1 << 20);
-    let medium = "m".repeat(LARGE - 1);
-    let large = "l".repeat(LARGE);
+    let medium = "m".repeat(MIN_UNCOPIED - 1);
+    let large = "l".repeat(MIN_UNCOPIED);
     for text in [&medium, &medium, &medium, &medium, &medium, &large] {
         fixture.push(text);
     }

@@ -64,15 +64,15 @@ fn messages_are_split_at_the_largest_frame() {
 /// Then control frames have their turn.
 #[test]
 fn control_frames_come_between_fragments() {
-    let mut fixture = splitting(LARGE);
-    fixture.push(&long(3 * LARGE));
-    let large = LARGE.to_string();
+    let mut fixture = splitting(MIN_UNCOPIED);
+    fixture.push(&long(3 * MIN_UNCOPIED));
+    let large = MIN_UNCOPIED.to_string();
     assert_eq!(fixture.write(), [format!("{large}-")]);
     fixture.ping("1");
     assert_eq!(fixture.write(), ["ping 1".to_owned(), format!("+{large}-")]);
     assert_eq!(fixture.write(), [format!("+{large}")]);
-    let mut fixture = splitting(LARGE / 4);
-    fixture.push(&long(2 * LARGE));
+    let mut fixture = splitting(MIN_UNCOPIED / 4);
+    fixture.push(&long(2 * MIN_UNCOPIED));
     assert_eq!(fixture.write().len(), 4);
     fixture.ping("1");
     assert_eq!(fixture.write().len(), 1 + 4);
@@ -82,8 +82,8 @@ fn control_frames_come_between_fragments() {
 /// Behind it everything waits for the last fragment, whoever sends it.
 #[test]
 fn nothing_passes_a_split_message() {
-    let mut fixture = splitting(LARGE);
-    fixture.push(&long(2 * LARGE));
+    let mut fixture = splitting(MIN_UNCOPIED);
+    fixture.push(&long(2 * MIN_UNCOPIED));
     fixture.write();
     assert!(!fixture.queue.is_flushed() && !fixture.queue.has_nothing_before());
     assert!(fixture.queue.take_writer_for(3).is_none());
@@ -91,7 +91,7 @@ fn nothing_passes_a_split_message() {
     let stream = fixture.begin_stream();
     assert!(fixture.push_fragment(stream, "s", Fin::Last));
     fixture.close(1000, Urgency::AfterMessages);
-    let last = format!("+{LARGE}");
+    let last = format!("+{MIN_UNCOPIED}");
     assert_eq!(fixture.write(), [last]);
     assert_eq!(fixture.write(), ["s", "close 1000"]);
 }
@@ -110,14 +110,14 @@ fn only_messages_of_one_frame_pass_the_channel_by() {
 /// It counts once, and keeps its room until the last fragment has left; then its sender is told.
 #[test]
 fn a_split_message_is_released_with_its_last_fragment() {
-    let mut fixture = splitting(LARGE);
-    let delivery = fixture.push_tracked(&long(3 * LARGE));
+    let mut fixture = splitting(MIN_UNCOPIED);
+    let delivery = fixture.push_tracked(&long(3 * MIN_UNCOPIED));
     for left in [2, 1, 0] {
         fixture.write();
         let room = if left == 0 {
             (0, 0)
         } else {
-            (1, 3 * LARGE as u64)
+            (1, 3 * MIN_UNCOPIED as u64)
         };
         assert_eq!((fixture.queue.messages(), fixture.queue.buffered()), room);
         assert_eq!(fixture.queue.delivered, u64::from(left == 0));
@@ -129,21 +129,21 @@ fn a_split_message_is_released_with_its_last_fragment() {
 /// No policy drops a message of which a fragment has left.
 #[test]
 fn what_has_begun_to_leave_is_not_dropped() {
-    let mut fixture = splitting(LARGE);
-    fixture.push(&long(2 * LARGE));
+    let mut fixture = splitting(MIN_UNCOPIED);
+    fixture.push(&long(2 * MIN_UNCOPIED));
     fixture.push("droppable");
     fixture.write();
     let droppable = |outgoing: Outgoing| outgoing.weight() == "droppable".len() as u64;
     assert!(fixture.queue.drop_oldest().is_some_and(droppable));
     assert!(fixture.queue.drop_oldest().is_none());
-    assert_eq!(fixture.write(), [format!("+{LARGE}")]);
+    assert_eq!(fixture.write(), [format!("+{MIN_UNCOPIED}")]);
 }
 
 /// A Close that overtakes goes into the middle: the message is given up at once, and counted once.
 #[test]
 fn an_overtaking_close_tears_a_split_message() {
-    let mut fixture = splitting(LARGE);
-    let torn = fixture.push_tracked(&long(3 * LARGE));
+    let mut fixture = splitting(MIN_UNCOPIED);
+    let torn = fixture.push_tracked(&long(3 * MIN_UNCOPIED));
     fixture.push("behind");
     fixture.write();
     fixture.close(1002, Urgency::Overtaking);
@@ -157,10 +157,10 @@ fn an_overtaking_close_tears_a_split_message() {
 /// The end of the sending counts it once, wherever its fragments are.
 #[test]
 fn the_end_counts_a_split_message_once() {
-    for taken in [0, 1, LARGE + 10, 2 * LARGE + 10] {
-        let config = Config::new().max_outgoing_frame(LARGE);
+    for taken in [0, 1, MIN_UNCOPIED + 10, 2 * MIN_UNCOPIED + 10] {
+        let config = Config::new().max_outgoing_frame(MIN_UNCOPIED);
         let mut fixture = Fixture::of(&config);
-        let delivery = fixture.push_tracked(&long(2 * LARGE));
+        let delivery = fixture.push_tracked(&long(2 * MIN_UNCOPIED));
         fixture.tape.make_room(taken);
         fixture.write();
         for _ in 0..4 {
@@ -168,7 +168,7 @@ fn the_end_counts_a_split_message_once() {
             fixture.write();
         }
         assert!(fixture.end());
-        let whole = taken > 2 * LARGE;
+        let whole = taken > 2 * MIN_UNCOPIED;
         let queue = &fixture.queue;
         let counted = (queue.delivered, queue.undelivered);
         assert_eq!(counted, (u64::from(whole), u64::from(!whole)), "{taken}");

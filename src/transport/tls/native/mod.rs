@@ -1,8 +1,8 @@
 //! The engine of the system, by native-tls: the only folder that names it.
 
+mod error_words;
+mod key_check;
 mod pkcs8;
-mod proof;
-mod words;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,10 +11,10 @@ use native_tls::{
     HandshakeError, MidHandshakeTlsStream, Protocol, TlsAcceptor, TlsConnector, TlsStream,
 };
 
+pub(super) use self::error_words::explain_name;
+use self::error_words::{explain, tls};
+use self::key_check::prove;
 use self::pkcs8::{chain_pem, key_pem};
-use self::proof::prove;
-pub(super) use self::words::explain_name;
-use self::words::{explain, tls};
 use super::handshake::{Handshake, Step};
 use super::{Engine, Pipe, pem};
 use crate::tls::IdentitySource;

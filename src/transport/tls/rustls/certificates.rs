@@ -7,8 +7,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::error_words::tls;
 use super::identity;
-use super::words::tls;
 use crate::{Error, Identity, ServerTls};
 
 /// A server's certificates, by the name that the client asks for.

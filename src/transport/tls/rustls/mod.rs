@@ -1,11 +1,11 @@
 //! The engine by rustls: the only folder that names it.
 
 mod certificates;
+mod error_words;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod verifier;
-mod words;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use rustls::{
 };
 
 use self::certificates::Certificates;
+use self::error_words::tls;
 use self::stream::{Stream, step};
 use self::verifier::{client_verifier, server_verifier};
-use self::words::tls;
 use super::handshake::Step;
 use super::{Pipe, pem};
 use crate::tls::IdentitySource;

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use rustls::{Connection, SupportedCipherSuite};
 
-use super::words::{describe, tls};
+use super::error_words::{describe, tls};
 use crate::Error;
 use crate::transport::tls::handshake::{Handshake, Step};
 use crate::transport::tls::{Engine, Pipe};

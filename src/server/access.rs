@@ -12,7 +12,7 @@ use crate::{Error, Reply, Request};
 
 /// The settings of the checks, and of the subprotocol.
 #[derive(Debug, Default)]
-pub(super) struct Admission {
+pub(super) struct Access {
     guard: Guard,
     pub(super) subprotocols: Subprotocols,
     pub(super) proxies: TrustedProxies,
@@ -21,7 +21,7 @@ pub(super) struct Admission {
     invalid: Option<String>,
 }
 
-impl Admission {
+impl Access {
     /// Returns the settings, or the error of one that cannot be used.
     pub(super) fn checked(mut self) -> Result<Self, Error> {
         self.invalid
@@ -90,15 +90,13 @@ impl ServerBuilder {
     /// # let _ = builder;
     /// ```
     pub fn allow_origins(self, origins: impl IntoIterator<Item = impl ToString>) -> Self {
-        self.admit_each(origins, |admission, origin| {
-            admission.guard.allow_origin(origin)
-        })
+        self.admit_each(origins, |access, origin| access.guard.allow_origin(origin))
     }
 
     /// Lets the pages of every origin open connections: any website that a user visits can then
     /// speak to the server with that user's cookies and from within that user's network.
     pub fn danger_allow_any_origin(mut self) -> Self {
-        self.admission.guard.allow_any_origin();
+        self.access.guard.allow_any_origin();
         self
     }
 
@@ -106,7 +104,7 @@ impl ServerBuilder {
     /// sandboxed frame, so this lets in as many pages as
     /// [`danger_allow_any_origin`](Self::danger_allow_any_origin) does.
     pub fn danger_allow_null_origin(mut self) -> Self {
-        self.admission.guard.allow_null_origin();
+        self.access.guard.allow_null_origin();
         self
     }
 
@@ -124,7 +122,7 @@ impl ServerBuilder {
     /// are named here. `*.example.com` stands for all subdomains; ports are not compared. A further
     /// call adds hosts.
     pub fn allow_hosts(self, hosts: impl IntoIterator<Item = impl ToString>) -> Self {
-        self.admit_each(hosts, |admission, host| admission.guard.allow_host(host))
+        self.admit_each(hosts, |access, host| access.guard.allow_host(host))
     }
 
     /// Trusts these proxies, addresses or networks such as `10.0.0.0/8`, to name their clients in
@@ -134,7 +132,7 @@ impl ServerBuilder {
     /// A trusted loopback address covers every program of this machine, browsers too: name the
     /// hosts that the proxy serves by [`allow_hosts`](Self::allow_hosts) as well.
     pub fn trusted_proxies(self, proxies: impl IntoIterator<Item = impl ToString>) -> Self {
-        self.admit_each(proxies, |admission, proxy| admission.proxies.add(proxy))
+        self.admit_each(proxies, |access, proxy| access.proxies.add(proxy))
     }
 
     /// Names the one header in which the [trusted proxies](Self::trusted_proxies) name their
@@ -160,8 +158,8 @@ impl ServerBuilder {
         N: TryInto<HeaderName, Error: fmt::Display>,
     {
         let named = name.try_into();
-        let set = named.map(|name| self.admission.proxies.set_header(name));
-        self.admission
+        let set = named.map(|name| self.access.proxies.set_header(name));
+        self.access
             .note(set.map_err(|error| format!("client_addr_header: {error}")));
         self
     }
@@ -171,7 +169,7 @@ impl ServerBuilder {
     /// as one. Unlimited by default. [Trusted proxies](Self::trusted_proxies) and the peers of Unix
     /// sockets do not count.
     pub fn max_connections_per_ip(mut self, connections: usize) -> Self {
-        self.admission.max_connections_per_ip = Some(connections);
+        self.access.max_connections_per_ip = Some(connections);
         self
     }
 
@@ -192,8 +190,8 @@ impl ServerBuilder {
     /// ```
     pub fn subprotocols(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
-        let preferred = self.admission.subprotocols.prefer(names);
-        self.admission.note(preferred);
+        let preferred = self.access.subprotocols.prefer(names);
+        self.access.note(preferred);
         self
     }
 
@@ -205,24 +203,24 @@ impl ServerBuilder {
         mut self,
         choose: impl Fn(&Request) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.admission.subprotocols.choose_by(choose);
+        self.access.subprotocols.choose_by(choose);
         self
     }
 
     /// Answers 400 to upgrades for which no subprotocol is chosen.
     pub fn require_subprotocol(mut self) -> Self {
-        self.admission.subprotocols.require();
+        self.access.subprotocols.require();
         self
     }
 
     fn admit_each(
         mut self,
         items: impl IntoIterator<Item = impl ToString>,
-        admit: fn(&mut Admission, &str) -> Result<(), String>,
+        admit: fn(&mut Access, &str) -> Result<(), String>,
     ) -> Self {
         for item in items {
-            let admitted = admit(&mut self.admission, &item.to_string());
-            self.admission.note(admitted);
+            let admitted = admit(&mut self.access, &item.to_string());
+            self.access.note(admitted);
         }
         self
     }
@@ -250,8 +248,8 @@ mod tests {
     /// hosts are named.
     #[test]
     fn hosts_are_judged_by_the_way_they_came() {
-        let mut admission = Admission::default();
-        admission.proxies.add("127.0.0.7").unwrap();
+        let mut access = Access::default();
+        access.proxies.add("127.0.0.7").unwrap();
         let unix = Address::unnamed();
         for (local, peer, is_let_in) in [
             (ip("127.0.0.1:80"), ip("127.0.0.1:9"), false),
@@ -269,12 +267,12 @@ mod tests {
             (unix.clone(), unix.clone(), true),
         ] {
             let request = request(local, peer.clone(), "example.com");
-            assert_eq!(admission.judge(&request).is_ok(), is_let_in, "{peer}");
+            assert_eq!(access.judge(&request).is_ok(), is_let_in, "{peer}");
         }
-        admission.guard.allow_host("example.org").unwrap();
+        access.guard.allow_host("example.org").unwrap();
         for (host, is_let_in) in [("example.org", true), ("example.com", false)] {
             let request = request(unix.clone(), unix.clone(), host);
-            assert_eq!(admission.judge(&request).is_ok(), is_let_in, "{host}");
+            assert_eq!(access.judge(&request).is_ok(), is_let_in, "{host}");
         }
     }
 
@@ -282,11 +280,11 @@ mod tests {
     #[test]
     fn peers_of_unix_sockets_count_for_nobody() {
         let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
-        let admission = Admission {
+        let access = Access {
             max_connections_per_ip: Some(1),
-            ..Admission::default()
+            ..Access::default()
         };
-        assert_eq!(admission.quota(&Socket::new(near).unwrap()), None);
+        assert_eq!(access.quota(&Socket::new(near).unwrap()), None);
         let request = request(Address::unnamed(), Address::unnamed(), "localhost");
         assert_eq!(request.client_addr(), None);
     }

@@ -1,4 +1,4 @@
-//! The failures that keep a server from accepting: [`Trouble`].
+//! The failures that keep a server from accepting: [`AcceptTrouble`].
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::record::{debug, info, warn};
 /// The failures that keep the accept thread from accepting, and the pauses after them. It logs when
 /// they begin and when they are over.
 #[derive(Default)]
-pub(super) struct Trouble {
+pub(super) struct AcceptTrouble {
     /// The last pause after a failure of the system.
     pause: Option<Duration>,
     /// The number of newcomers in a row that were lost, and the time of the first.
@@ -31,7 +31,7 @@ const ROW_TIME: Duration = Duration::from_secs(1);
 /// The time in which a failure that comes and goes is logged once.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
-impl Trouble {
+impl AcceptTrouble {
     /// Notes a failure of the process or the system, and returns how long to pause for it.
     pub(super) fn fail(&mut self, error: &dyn Display) -> Duration {
         self.tell(error);
@@ -107,7 +107,7 @@ mod tests {
     /// Pauses double up to a second, and begin anew once a connection was accepted.
     #[test]
     fn pauses_double() {
-        let mut trouble = Trouble::default();
+        let mut trouble = AcceptTrouble::default();
         let pauses: Vec<_> = (0..9).map(|_| trouble.fail(&WHY).as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000]);
         trouble.accept();
@@ -119,7 +119,7 @@ mod tests {
     /// Sixteen lost in a row are paused for, over and over; one accepted ends the row.
     #[test]
     fn rows_of_the_lost_are_paused_for() {
-        let mut trouble = Trouble::default();
+        let mut trouble = AcceptTrouble::default();
         let mut paused_at = |number| trouble.lose(&WHY).map(|_| number);
         let paused: Vec<_> = (1..=40).filter_map(&mut paused_at).collect();
         assert_eq!(paused, [16, 32]);
@@ -133,7 +133,7 @@ mod tests {
     /// Trouble is over when a connection is served, unless waiting still fails.
     #[test]
     fn trouble_ends_when_somebody_is_served() {
-        let mut trouble = Trouble::default();
+        let mut trouble = AcceptTrouble::default();
         trouble.fail(&WHY);
         trouble.accept();
         assert!(trouble.is_told);
@@ -143,7 +143,7 @@ mod tests {
         trouble.tell(&WHY);
         assert!(!trouble.is_told);
 
-        let mut trouble = Trouble::default();
+        let mut trouble = AcceptTrouble::default();
         trouble.wait(Some(&WHY));
         trouble.serve();
         assert!(trouble.is_told);

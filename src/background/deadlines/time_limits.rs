@@ -1,4 +1,4 @@
-//! The limits that a program sets to the time of its own connections: [`Limits`].
+//! The limits that a program sets to the time of its own connections: [`TimeLimits`].
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::{Config, Timeout};
 
 /// The limits to a connection's idle time and to its lifetime. Both end it in the ordinary way,
 /// whatever the program does meanwhile.
-pub(super) struct Limits {
+pub(super) struct TimeLimits {
     idle: Option<Idle>,
     end: Option<Instant>,
 }
@@ -20,7 +20,7 @@ struct Idle {
     watch: Option<Watch>,
 }
 
-impl Limits {
+impl TimeLimits {
     /// Makes the limits of these settings, if there are any. Boxed, as most connections have none.
     pub(super) fn new(config: &Config, now: Instant) -> Option<Box<Self>> {
         let idle = config.idle_timeout.as_ref().map(|limit| Idle {

@@ -1,4 +1,4 @@
-//! The deadline for writing a server's answer: [`Answering`].
+//! The deadline for writing a server's answer: [`AnswerDeadline`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::{Config, Timeout};
 
 /// The writing of an answer. It has the deadline of a message: once the socket has refused bytes,
 /// the peer must take 64 KiB within each `write_timeout`.
-pub(crate) struct Answering {
+pub(crate) struct AnswerDeadline {
     deadlines: Deadlines,
     taken: u64,
     stall: Option<Stall>,
@@ -26,7 +26,7 @@ struct Stall {
 /// The shortest time between two looks at the socket.
 const SHORTEST: Duration = Duration::from_millis(5);
 
-impl Answering {
+impl AnswerDeadline {
     pub(crate) fn new(config: &Arc<Config>) -> Self {
         Self {
             deadlines: Deadlines::of_answer(config),

@@ -1,4 +1,4 @@
-//! The subject of a system's error.
+//! The context of a system's error: what it was about.
 
 use std::fmt;
 use std::io;

@@ -1,11 +1,11 @@
-//! The tasks to be done once a queue is unlocked: [`Aftermath`].
+//! The tasks to be done once a queue is unlocked: [`AfterUnlock`].
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::delivery::{Awaited, Promise};
-use super::line::Bell;
 use super::outgoing::Outgoing;
+use super::waiting_senders::Bell;
 use super::writer::{Writer, dispose, dispose_all};
 use super::{Outbox, Wire};
 use crate::background::STEPS;
@@ -13,7 +13,7 @@ use crate::{DeliveryError, Message};
 
 /// The tasks that a rule of the queue asks for and may not do under the lock: wake threads, take
 /// other locks, run foreign code (L1). It is usually empty.
-pub(super) struct Aftermath<W>(Vec<Task<W>>);
+pub(super) struct AfterUnlock<W>(Vec<Task<W>>);
 
 enum Task<W> {
     Ring(Bell),
@@ -26,7 +26,7 @@ enum Task<W> {
     Bury(Box<Writer<W>>),
 }
 
-impl<W: Wire> Aftermath<W> {
+impl<W: Wire> AfterUnlock<W> {
     pub(super) fn new() -> Self {
         Self(Vec::new())
     }
@@ -98,10 +98,10 @@ impl<W: Wire> Aftermath<W> {
                 Task::Ring(bell) => bell.notify_all(),
                 Task::Wake(awaited) => awaited.wake(),
                 Task::Dispose(payload) => dispose(payload),
-                Task::Look(wire) => wire.expect(Instant::now()),
-                Task::ExpectClose(wire, since) => wire.expect(since + config.close_timeout),
+                Task::Look(wire) => wire.wake_by(Instant::now()),
+                Task::ExpectClose(wire, since) => wire.wake_by(since + config.close_timeout),
                 Task::ExpectProgress(wire, since) => {
-                    wire.expect(since + config.write_timeout / STEPS);
+                    wire.wake_by(since + config.write_timeout / STEPS);
                 }
                 Task::Watch(wire) => wire.watch(outbox),
                 Task::Bury(mut writer) => {

@@ -1,4 +1,4 @@
-//! The messages that leave in fragments while they are written: [`Lane`].
+//! The messages that leave in fragments while they are written: [`StreamLane`].
 
 use std::collections::VecDeque;
 use std::mem;
@@ -7,14 +7,14 @@ use std::thread::{self, ThreadId};
 use bytes::Bytes;
 
 use super::budget::Budget;
-use super::frame::{Frame, Role};
-use super::line::Bell;
+use super::frame::{Frame, FrameKind};
+use super::waiting_senders::Bell;
 use crate::protocol::{Fin, Opcode};
 
 /// The streamed messages of a connection, of which at most one is still written by the program. The
 /// place of each among the others is in the channel. Its fragments wait here, within a budget of
 /// their own, because the queue may be full of the messages behind it.
-pub(super) struct Lane {
+pub(super) struct StreamLane {
     /// The messages whose last fragment has not been taken, in the order of their places.
     streams: VecDeque<Fragments>,
     budget: Budget,
@@ -52,7 +52,7 @@ const BYTES: usize = 64 << 10;
 /// The most waiting fragments: more than that many bytes usually make.
 const FRAGMENTS: usize = 1 << 10;
 
-impl Lane {
+impl StreamLane {
     pub(super) fn new() -> Self {
         Self {
             streams: VecDeque::new(),
@@ -145,7 +145,7 @@ impl Lane {
             opcode,
             fin,
             payload,
-            role: Role::Fragment { weight, fin },
+            kind: FrameKind::Fragment { weight, fin },
         })
     }
 

@@ -1,5 +1,4 @@
-//! The check that a server's settings can be used: native-tls itself does not compare a key with
-//! its certificate.
+//! The check that a server's key fits its certificate: native-tls itself does not compare them.
 
 use std::sync::LazyLock;
 
