@@ -180,8 +180,8 @@ impl Opening {
         lock(&self.progress).answering.as_deref_mut().map(note)
     }
 
-    /// Waits until the socket takes more of the answer, or is cut. It comes back now and then, as a
-    /// socket takes more before the system says so: see `Outbox::retry`.
+    /// Waits until the socket takes more of the answer, or is cut. It returns from time to time,
+    /// because a socket takes more before the system reports it: see `Outbox::retry`.
     #[inline(never)]
     pub(crate) fn wait_for_room(&self, config: &Arc<Config>) {
         let mut progress = lock(&self.progress);

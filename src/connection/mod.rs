@@ -7,7 +7,7 @@
 //!   callbacks and its `ending`
 //! - `closing`: how a connection fails and ends
 //! - `thread`: the threads that drive connections
-//! - `mod`, this one: the connection itself
+//! - `mod`, this file: the connection itself
 //! - `callbacks`: the slots that hold callbacks
 //! - `handshake`: the opening handshake under its deadlines, before there is a connection
 //! - `answer_deadline`: the deadline of a server's answer

@@ -147,7 +147,7 @@ impl Reader {
         self.deliver(message);
     }
 
-    /// Drives the connection to its end, discarding what comes.
+    /// Drives the connection to its end, and discards all input.
     pub(crate) fn discard_until_closed(&mut self) -> CloseEvent {
         self.discarding = true;
         self.dispatch()

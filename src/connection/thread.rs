@@ -9,7 +9,7 @@ use super::Connection;
 
 thread_local! {
     static ON_CONNECTION_THREAD: Cell<bool> = const { Cell::new(false) };
-    /// The thread's own number, which is asked for with each message that is pulled.
+    /// The id of this thread, cached because each `recv` asks for it.
     static THREAD: Cell<Option<ThreadId>> = const { Cell::new(None) };
 }
 
@@ -23,7 +23,7 @@ pub(super) fn this_thread() -> ThreadId {
     })
 }
 
-/// Tells whether the calling thread is a connection's own, or runs one of its callbacks.
+/// Tells whether the calling thread is a connection's own, or runs a callback of one.
 pub(crate) fn on_connection_thread() -> bool {
     ON_CONNECTION_THREAD.try_with(Cell::get).unwrap_or_default()
 }
@@ -35,7 +35,7 @@ fn set_connection_thread(is_own: bool) -> bool {
         .unwrap_or_default()
 }
 
-/// Says that the calling thread is a connection's own while `run` runs.
+/// Marks the calling thread as a connection's own while `run` runs.
 pub(crate) fn as_connection_thread<R>(run: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -52,7 +52,7 @@ pub(super) fn start(
     connection: &Arc<Connection>,
     drive: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    // Before the thread has begun: if it cannot be had, this is the end.
+    // Set before the thread starts: if no thread can be had, the connection ends.
     connection.reading.stay();
     let name = format!("landline-{}", connection.id);
     let thread = thread::Builder::new().name(name).spawn(drive)?;

@@ -317,9 +317,9 @@ impl Router {
 impl Router {
     /// Tells whether the router can be used, as `bind` does.
     ///
+    /// # Errors
     /// [`Error::Invalid`] for a path that is malformed or can never match, a scope that cannot be
     /// used, and two routes for the same requests.
-    /// two routes for the same.
     pub fn check(&self) -> Result<(), Error> {
         self.paths()
             .map(|_| ())

@@ -258,8 +258,9 @@ fn serve_straight_line(mut reader: Box<Reader>, request: Box<Request>, handler: 
     end(&connection, outcome, &returned);
 }
 
-/// Ends a connection after its handler: with 1000, or with the handler's failure. A reading end that the
-/// handler has given to another thread is driven to its end there, or here once that has dropped it.
+/// Ends a connection after its handler: with 1000, or with the handler's failure. If the handler
+/// has given the reading end to another thread, it is driven to its end there, or here once that
+/// thread has dropped it.
 fn end(connection: &Connection, outcome: Outcome, returned: &Receiver<Box<Reader>>) {
     match outcome {
         Ok(()) => drop(connection.close(CloseCode::NORMAL, "")),

@@ -39,7 +39,8 @@ impl Reader {
                 });
             }
             Event::Close(close) => {
-                // Our Close overtakes what is queued; what only the cork holds is not to be.
+                // Our Close overtakes the queue. It must not overtake the messages that wait only
+                // because of the cork.
                 self.uncork();
                 self.connection.answer_close(close);
                 return Err(self.end_closed());
@@ -49,7 +50,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives a message to its callback: the one of its kind, or else the one for both.
+    /// Gives a message to the callback of its kind, or else to the callback for both kinds.
     #[inline(always)]
     pub(super) fn deliver(&mut self, message: Message) {
         let slots = &self.connection.callbacks;
@@ -90,14 +91,14 @@ impl Reader {
         }
     }
 
-    /// Runs a callback; its failure closes this connection and nothing else.
+    /// Runs a callback. Its failure closes only this connection.
     fn call(&mut self, callback: impl FnOnce(&mut Self) -> Outcome) {
         if let Err(failure) = as_connection_thread(|| callback(self)) {
             self.fail(failure);
         }
     }
 
-    /// Puts back the callbacks that the burst has kept out of their slots.
+    /// Puts back the callbacks that were borrowed for a burst.
     pub(super) fn put_callbacks_back(&mut self) {
         let slots = &self.connection.callbacks;
         let borrowed = &mut self.borrowed;
@@ -109,10 +110,11 @@ impl Reader {
         }
     }
 
-    /// Fails the connection with 1011; what still comes is not delivered.
+    /// Fails the connection with 1011. Later input is not delivered.
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.discarding |= !self.connection.outbox.is_closing();
-        // The Close overtakes what is queued; what only the cork holds is not to be.
+        // The Close overtakes the queue. It must not overtake the messages that wait only because
+        // of the cork.
         self.uncork();
         self.connection.fail_callback(failure);
     }

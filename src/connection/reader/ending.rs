@@ -11,16 +11,16 @@ use crate::life::CloseCause;
 use crate::protocol::{Event, Role, Violation};
 use crate::transport::SILENCE;
 
-/// The time in which a server may end its side before a client does: who ends first keeps the pair of
-/// ports busy for a while, which a client that connects again has to look past.
+/// The time in which a server may end its side before a client does. The side that ends first keeps
+/// the pair of ports busy for a while, which a client that connects again has to avoid.
 const PRECEDENCE: Duration = Duration::from_millis(5);
 
-/// The number of reads for which the peer's Close is searched in what a cut connection still holds.
+/// The number of reads that look for the peer's Close in the unread input of a cut connection.
 const MAX_LEFTOVER_READS: usize = 64;
 
 impl Reader {
-    /// Ends after the peer's Close: ours goes out, and the server closes first (RFC 6455, section
-    /// 7.1.1).
+    /// Ends the connection after the peer's Close: sends ours, and lets the server close first (RFC
+    /// 6455, section 7.1.1).
     pub(super) fn end_closed(&mut self) -> CloseEvent {
         self.uncork();
         self.connection.outbox.note_end();
@@ -28,7 +28,8 @@ impl Reader {
         if let Some(socket) = &self.socket {
             let is_client = self.connection.role == Role::Client;
             let has_ended = is_client && socket.discard_input(PRECEDENCE, PRECEDENCE);
-            // Both Closes are there: servers that wait for our end of the stream need not any more.
+            // Both Closes were exchanged: a server that waits for our end of the stream need not
+            // wait longer.
             socket.finish_writing();
             let patience = if is_client { SILENCE } else { Duration::ZERO };
             if !has_ended {
@@ -38,8 +39,8 @@ impl Reader {
         self.finish()
     }
 
-    /// Ends with a failure of the peer's: it is told, and we read on a little, so that a reset over
-    /// unread input does not destroy the code.
+    /// Ends the connection with a failure of the peer. The peer is told, and input is read for a
+    /// moment more, so that a reset over unread input does not destroy the code.
     pub(super) fn end_violated(&mut self, violation: Violation) -> CloseEvent {
         self.uncork();
         self.give_up_message();
@@ -52,8 +53,8 @@ impl Reader {
         self.finish()
     }
 
-    /// Ends with the peer's input, without a Close, or with an error of the socket's. What was queued
-    /// leaves, if the peer still takes it.
+    /// Ends the connection with the end of the peer's input without a Close, or with an error of
+    /// the socket. What was queued leaves, if the peer still takes it.
     pub(super) fn end_lost(&mut self, error: Option<io::Error>) -> CloseEvent {
         self.uncork();
         self.connection.outbox.note_end();
@@ -64,7 +65,7 @@ impl Reader {
         self.finish()
     }
 
-    /// Ends after a cut: of what has arrived by then, only a Close still counts.
+    /// Ends the connection after a cut: of the input that has arrived, only a Close still counts.
     pub(super) fn end_cut(&mut self) -> CloseEvent {
         self.uncork();
         for _ in 0..MAX_LEFTOVER_READS {
@@ -83,7 +84,8 @@ impl Reader {
             let Some(socket) = &self.socket else { break };
             match socket.try_recv(self.decoder.spare()) {
                 Ok(1..) => {}
-                // What TLS owes goes nowhere any more; what came with it may be read.
+                // The bytes that TLS has to send are given up. The input that came with them may be
+                // read.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && socket.needs_flush() => {
                 }
                 _ => break,
@@ -92,13 +94,13 @@ impl Reader {
         self.finish()
     }
 
-    /// Gives up what has come, with its memory.
+    /// Gives up the half received message and its memory.
     pub(super) fn give_up_message(&mut self) {
         self.decoder.end();
         self.share.give_back();
     }
 
-    /// Gives up the socket and tells the program.
+    /// Gives up the socket and runs the last callbacks.
     fn finish(&mut self) -> CloseEvent {
         self.put_callbacks_back();
         self.give_up_message();
@@ -110,7 +112,7 @@ impl Reader {
 }
 
 impl Drop for Reader {
-    /// Ends a connection that nobody can drive any more: even so, `on_close` runs.
+    /// Ends a connection that no thread can drive any more. `on_close` runs even then.
     fn drop(&mut self) {
         if self.socket.is_some() && self.connection.is_own() {
             self.connection.outbox.cut(CloseCause::Aborted);

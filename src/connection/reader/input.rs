@@ -18,7 +18,8 @@ impl Reader {
             return Err(Some(io::ErrorKind::NotConnected.into()));
         };
         if self.decoder.is_full() {
-            // There is probably more, and what the callbacks have sent may wait for what that leads to.
+            // More input is likely, and what the callbacks have sent may wait for the answers to
+            // it.
             let received = socket.try_recv(self.decoder.spare());
             if self.note_received(&socket, received)? {
                 return Ok(true);
@@ -36,7 +37,7 @@ impl Reader {
         Ok(has_come? || patience.outlasts_silence())
     }
 
-    /// Counts what has come; false if nothing has.
+    /// Counts received bytes. Returns false if there are none.
     fn note_received(
         &mut self,
         socket: &Socket,
@@ -58,15 +59,15 @@ impl Reader {
         }
     }
 
-    /// Gives up a socket that is another process's: what comes is for that one. A thread that reads to the
-    /// end asks once, as a forked child does not have it.
+    /// Gives up a socket of another process, to which its input belongs. A thread that reads to the
+    /// end checks once, as a forked child does not have that thread.
     pub(super) fn leave_to_owner(&mut self) {
         if !self.connection.is_own() {
             drop(self.socket.take());
         }
     }
 
-    /// Sleeps in `recv`; or in `poll`, over an unfinished write or under a deadline.
+    /// Sleeps in `recv`, or in `poll` if a write is unfinished or there is a deadline.
     fn sleep_and_receive(
         &mut self,
         socket: &Socket,
@@ -85,7 +86,7 @@ impl Reader {
         socket.recv(self.decoder.spare())
     }
 
-    /// Tells the background of what has begun to come, once for each, and how far a message is.
+    /// Tells the background once that something has begun to come, and how far a message has come.
     fn report_progress(&self) {
         let reading = &self.connection.reading;
         let number = match (
@@ -93,7 +94,7 @@ impl Reader {
             self.decoder.is_mid_message(),
         ) {
             (true, _) => 2 * (reading.messages.load(Ordering::Relaxed) + 1),
-            // Half a header or control frame: whatever comes then is something else.
+            // Half a header or control frame: the next bytes are another event.
             (false, true) => 2 * self.events + 1,
             (false, false) => 0,
         };

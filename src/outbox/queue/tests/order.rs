@@ -173,9 +173,9 @@ fn what_is_encoded_at_once_is_bounded() {
     assert_eq!(admitted.count(), 63, "less than 64 KiB");
 }
 
-/// What the wire needs_flush is reason enough to write.
+/// The bytes of the wire itself are reason enough to write.
 #[test]
-fn what_the_wire_owes_is_written_alone() {
+fn the_wires_own_bytes_are_written_alone() {
     let mut fixture = Fixture::fast(1 << 20, 8);
     assert!(fixture.queue.take_to_write(&mut fixture.after).is_none());
     fixture.queue.needs_flush = true;
