@@ -135,7 +135,7 @@ impl Scene {
             let sending: Vec<_> = sending.collect();
             while sending.iter().any(|peer| !peer.is_finished()) {
                 self.serves_who_holds_little();
-                thread::sleep(ms(100));
+                pause(ms(100), "they are served in between");
             }
             let endings = sending.into_iter().map(|peer| peer.join().unwrap());
             endings.collect()
@@ -199,7 +199,7 @@ fn crowd_aborts_nothing() {
             }
             settled("all that there is room for has come", || {
                 let before = sent.load(Ordering::Relaxed);
-                thread::sleep(ms(500));
+                pause(ms(500), "whoever sends no more meanwhile waits");
                 before > 0 && sent.load(Ordering::Relaxed) == before
             });
             println!("{} MiB sent", sent.load(Ordering::Relaxed) / MIB);
