@@ -1,4 +1,4 @@
-//! Who holds how much of the budget, and who waits for room: without a lock and without a clock.
+//! The shares of the budget and the line of those that wait for room: without a lock and without a clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -262,7 +262,7 @@ mod tests {
         assert!(scene.ledger.is_exhausted(LIMIT));
     }
 
-    /// Who leaves the line makes way, and who comes back has the old place.
+    /// A waiter that leaves the line makes way, and one that comes back has its old place.
     #[test]
     fn leaving_makes_way_and_keeps_the_place() {
         let mut scene = Scene::new(80, &[(40, 40), (10, 30)]);
@@ -305,7 +305,7 @@ mod tests {
         scene.assert_fates("gw");
     }
 
-    /// Who cannot allocate what it was given waits at its place, and nobody passes; it tries again when
+    /// A waiter that cannot allocate what it was given waits at its place, and none passes it; it tries again when
     /// something is given back.
     #[test]
     fn who_is_stuck_keeps_the_place() {

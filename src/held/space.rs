@@ -17,7 +17,7 @@ const NEWCOMER: usize = (2 << 20) + (64 << 10);
 /// What glibc takes for the allocations of a new thread if it can, in bytes; a thread for which it cannot
 /// has a map of its own for each allocation.
 const ARENA: usize = 64 << 20;
-/// So many arenas may be taken at once by threads that have begun together.
+/// The most arenas that threads which have begun together may take at once.
 const ARENAS_AT_ONCE: usize = 4;
 
 /// What was promised and is not allocated yet, in bytes.
