@@ -113,9 +113,12 @@ impl<W: Wire> Outbox<W> {
     ) {
         let opcode = Opcode::of(&message);
         let mut payload = message.into_bytes();
+        let mut spent = Vec::new();
         let attempt = || writer.write_whole(opcode, &mut payload, weight);
         match catch_unwind(AssertUnwindSafe(attempt)) {
             Ok(Ok(length)) => {
+                // A large payload was written where it is, and must not stay with the writer.
+                writer.take_spent(&mut spent);
                 let mut queue = lock(&self.queue);
                 if let Some(writer) = queue.settle_alone(writer, length, weight) {
                     let written = Written::message(length, weight);
@@ -133,6 +136,7 @@ impl<W: Wire> Outbox<W> {
         }
         // After the writer is back in its place: the payload's owner may send here, too.
         dispose(payload);
+        dispose_all(spent);
     }
 
     /// Counts the result of writing a message of this weight, and writes on if there is more.
