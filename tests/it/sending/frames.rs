@@ -1,5 +1,8 @@
 //! Messages arrive whole, in frames as RFC 6455, section 5, has them.
 
+use std::sync::mpsc;
+
+use bytes::Bytes;
 use landline::Message;
 
 use super::Line;
@@ -98,4 +101,30 @@ fn payloads_are_never_touched() {
         }
     }
     assert!(message.as_text() == Some(&*copy));
+}
+
+/// A payload is given up once it has left, whatever its size: an idle connection keeps none.
+#[test]
+fn sent_payloads_are_given_up() {
+    struct Owner(Vec<u8>, mpsc::Sender<usize>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.len());
+        }
+    }
+    let line = Line::open(&quiet());
+    for (ws, heard) in line.ways() {
+        for size in [1, 5_000, 64 << 10, 1 << 20] {
+            let (gone, dropped) = mpsc::channel();
+            ws.send(Bytes::from_owner(Owner(vec![7; size], gone)))
+                .unwrap();
+            assert_eq!(next(heard).len(), size);
+            assert_eq!(dropped.recv_timeout(PATIENCE), Ok(size));
+        }
+    }
 }
