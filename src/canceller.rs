@@ -107,7 +107,6 @@ impl Canceller {
     }
 
     /// Waits until the deadline. Fails at once when cancelled.
-    #[allow(dead_code, reason = "a back-off waits so")]
     pub(crate) fn wait_until(&self, deadline: Instant) -> Result<(), Error> {
         let mut state = lock(&self.shared.state);
         while !state.is_cancelled {

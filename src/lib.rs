@@ -560,7 +560,7 @@ mod websocket;
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
 pub use canceller::Canceller;
-pub use client::{Client, connect, open};
+pub use client::{Backoff, Client, SessionState, Sessions, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};

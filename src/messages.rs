@@ -29,12 +29,15 @@ use crate::{
 /// If the thread that reads panics, the connection is closed with 1011.
 ///
 /// Iterating ends after 1000, 1001, no code, or a close that the program began and the peer
-/// answered. Any other end is one `Err`, then `None`.
+/// answered. Any other end is one `Err`, then `None`; but the messages of
+/// [`Sessions`](crate::Sessions) end without an `Err` always.
 pub struct Messages {
     /// The reader. Taken out by the drop.
     reader: Option<Box<Reader>>,
     connection: Arc<Connection>,
     told: bool,
+    /// The flag that iterating ends without an error, however the connection ends.
+    is_quiet: bool,
     /// The token that keeps a client open.
     open: Option<Arc<CloseOnDrop>>,
 }
@@ -46,8 +49,15 @@ impl Messages {
             reader: Some(reader),
             connection,
             told: false,
+            is_quiet: false,
             open,
         }
+    }
+
+    /// Makes the messages of a client's session: iterating them ends without an error.
+    pub(crate) fn ending_quietly(mut self) -> Self {
+        self.is_quiet = true;
+        self
     }
 
     /// Waits for the next message, however long the peer takes. The messages that this thread has
@@ -207,7 +217,8 @@ impl Iterator for Messages {
             Ok(message) => Some(Ok(message)),
             Err(error) => {
                 self.told = true;
-                (!error.0.is_ordinary()).then_some(Err(error))
+                let is_told = !self.is_quiet && !error.0.is_ordinary();
+                is_told.then_some(Err(error))
             }
         }
     }

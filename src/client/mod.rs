@@ -2,7 +2,11 @@
 
 mod asking;
 mod attempt;
+mod backoff;
 mod connecting;
+mod retry_after;
+mod session_state;
+mod sessions;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -11,7 +15,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub use self::backoff::Backoff;
 use self::connecting::Connecting;
+pub use self::session_state::SessionState;
+pub use self::sessions::Sessions;
 use crate::connection::callbacks::named;
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
@@ -230,6 +237,12 @@ impl Client {
         let reader = self.establish(url.as_ref())?;
         let (ws, open) = WebSocket::for_client(reader.connection());
         Ok((ws, Messages::new(reader, Some(open))))
+    }
+
+    /// Returns an iterator of one connection after the other, for a client that stays connected.
+    /// Nothing is connected before it is iterated. See [`Sessions`].
+    pub fn sessions(&self, url: impl AsRef<str>) -> Sessions {
+        Sessions::new(self.clone(), url.as_ref().to_owned())
     }
 
     fn establish(&self, url: &str) -> Result<Box<Reader>, Error> {
