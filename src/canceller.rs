@@ -119,7 +119,6 @@ impl Canceller {
     }
 
     /// Makes a canceller that is cancelled with this one, and can be cancelled alone.
-    #[allow(dead_code, reason = "a client that stays is stopped so")]
     pub(crate) fn child(&self) -> Self {
         let shared = Arc::new_cyclic(|child: &Weak<Shared>| {
             let child = Weak::clone(child);

@@ -496,7 +496,8 @@
 //! connection/                        one connection: its state, opening handshake, reader, callbacks,
 //!                                    waits and end
 //! message_reader, message_writer     a message that is read or written piece by piece
-//! messages, websocket                the reading and the sending handle of a connection
+//! websocket, messages                the sending and the reading handle of a connection
+//! pair                               two ends in one process
 //! group                              one message to many connections
 //! http/                              requests, replies, routes, and the checks before them
 //! client/, server/                   connecting; accepting, serving, stopping
@@ -545,6 +546,7 @@ mod message_reader;
 mod message_writer;
 mod messages;
 mod outbox;
+mod pair;
 mod process;
 mod protocol;
 mod random;
@@ -560,7 +562,7 @@ mod websocket;
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
 pub use canceller::Canceller;
-pub use client::{Backoff, Client, SessionState, Sessions, connect, open};
+pub use client::{Backoff, Client, Kept, SessionState, Sessions, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
@@ -575,6 +577,7 @@ pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
+pub use pair::pair;
 pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;

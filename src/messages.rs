@@ -1,17 +1,20 @@
 //! The reading end of a connection, for the program.
 
+mod receiver;
+
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::connection::callbacks::named;
 use crate::connection::reader::Reader;
-use crate::connection::thread::on_connection_thread;
+use crate::connection::thread::{as_connection_thread, on_connection_thread};
 use crate::connection::{CloseOnDrop, Connection, Patience};
 use crate::outbox::uncork_thread;
 use crate::{
-    CloseCode, CloseEvent, Failure, Message, MessageReader, RecvError, RecvTimeoutError,
-    TryRecvError,
+    CloseCode, CloseEvent, Failure, Message, MessageReader, Outcome, RecvError, RecvTimeoutError,
+    TryRecvError, WebSocket,
 };
 
 /// The reading end of a connection: the thread that iterates it drives the connection.
@@ -24,7 +27,8 @@ use crate::{
 /// that is too large to hold is read by [`recv_reader`](Self::recv_reader).
 ///
 /// Between two `recv`s no thread reads the connection and answers the peer's pings. A program that
-/// computes for long uses [`connect`](crate::connect), and a channel that a callback fills.
+/// computes for long, or waits for something else too, turns the messages into a channel:
+/// [`into_receiver`](Self::into_receiver).
 ///
 /// If the thread that reads panics, the connection is closed with 1011.
 ///
@@ -168,6 +172,23 @@ impl Messages {
     /// [`on_upgrade`](crate::ServerBuilder::on_upgrade).
     pub fn dispatch(mut self) -> CloseEvent {
         self.until_ended(Reader::dispatch)
+    }
+
+    /// Has the program set its callbacks, and then dispatches. `begin` runs in between, unless that
+    /// failed.
+    pub(crate) fn dispatch_with(
+        mut self,
+        set_up: impl FnOnce(&WebSocket) -> Outcome,
+        begin: impl FnOnce(),
+    ) -> CloseEvent {
+        let reader = self.reader();
+        reader.begin_driving();
+        let ws = WebSocket::for_callbacks(reader.connection());
+        match as_connection_thread(|| named("set_up", || set_up(&ws))) {
+            Ok(()) => begin(),
+            Err(failure) => reader.fail(failure),
+        }
+        self.dispatch()
     }
 
     /// Closes with 1000, discards further input, and waits for the end, at most for

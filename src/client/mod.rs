@@ -4,9 +4,12 @@ mod asking;
 mod attempt;
 mod backoff;
 mod connecting;
+mod keeping;
+mod kept;
 mod retry_after;
 mod session_state;
 mod sessions;
+mod state_board;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -17,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::backoff::Backoff;
 use self::connecting::Connecting;
+pub use self::kept::Kept;
 pub use self::session_state::SessionState;
 pub use self::sessions::Sessions;
 use crate::connection::callbacks::named;
@@ -246,14 +250,19 @@ impl Client {
     }
 
     fn establish(&self, url: &str) -> Result<Box<Reader>, Error> {
+        let connecting = self.connecting(url)?;
+        self.canceller.check()?;
+        let established = connecting.establish();
+        established.map_err(|error| self.canceller.explain(error))
+    }
+
+    /// Begins to connect, unless a setting cannot be used.
+    fn connecting(&self, url: &str) -> Result<Connecting<'_>, Error> {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }
         self.config.check()?;
-        let connecting = Connecting::new(self, url)?;
-        self.canceller.check()?;
-        let established = connecting.establish();
-        established.map_err(|error| self.canceller.explain(error))
+        Connecting::new(self, url)
     }
 
     fn connector(&self) -> Result<&Connector, Error> {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Client;
+use super::attempt::Attempt;
 use super::backoff::{Attempts, Backoff};
 use super::retry_after::retry_after;
 use super::session_state::SessionState;
-use crate::canceller::Watch;
+use super::state_board::StateBoard;
+use crate::canceller::{Canceller, Watch};
 use crate::connection::Connection;
 use crate::outbox::uncork_thread;
 use crate::record::{debug, warn};
@@ -65,6 +67,8 @@ pub struct Sessions {
     final_codes: Vec<CloseCode>,
     retry_if: Box<dyn FnMut(&Error) -> bool + Send>,
     on_state: Box<dyn FnMut(SessionState) + Send>,
+    /// Told first, if the sessions are those of a kept client.
+    board: Option<Arc<StateBoard>>,
     /// The session that was begun last.
     open: Option<Open>,
     /// The number of attempts that have failed in a row.
@@ -82,6 +86,7 @@ impl Sessions {
             final_codes: Vec::new(),
             retry_if: Box::new(Error::is_transient),
             on_state: Box::new(|_| ()),
+            board: None,
             open: None,
             failed: 0,
             is_over: false,
@@ -254,8 +259,35 @@ impl Sessions {
         self.tell(SessionState::Connected(ws));
     }
 
-    pub(super) fn tell(&mut self, state: SessionState) {
+    fn tell(&mut self, state: SessionState) {
+        if let Some(board) = &self.board {
+            board.set(state.clone());
+        }
+        self.tell_program(state);
+    }
+
+    pub(super) fn tell_program(&mut self, state: SessionState) {
         (self.on_state)(state);
+    }
+}
+
+/// # For a kept client
+impl Sessions {
+    /// Fails for settings that cannot be used.
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        std::mem::replace(&mut self.settings, Ok(()))?;
+        Attempt::new(&self.client.connecting(&self.url)?).map(drop)
+    }
+
+    /// Tells the board each state from now on. Returns what cancels these sessions alone.
+    pub(super) fn be_kept(&mut self, board: &Arc<StateBoard>) -> Canceller {
+        self.board = Some(Arc::clone(board));
+        self.client.canceller = self.client.canceller.child();
+        self.client.canceller.clone()
+    }
+
+    pub(super) fn close_timeout(&self) -> Duration {
+        self.client.config.close_timeout
     }
 }
 

@@ -158,6 +158,11 @@ impl<W: Wire> Outbox<W> {
         lock(&self.queue).life.event().cloned()
     }
 
+    /// Returns the wire, until the socket is given up.
+    pub(super) fn wire(&self) -> Option<Arc<W>> {
+        lock(&self.queue).wire.clone()
+    }
+
     /// Returns when the program had been told how the connection ended.
     pub(crate) fn finished_at(&self) -> Option<Instant> {
         lock(&self.queue).life.finished_at()

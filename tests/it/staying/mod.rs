@@ -1,6 +1,9 @@
 //! Clients that stay connected.
 
 mod attempts;
+mod cancelled;
+mod kept;
+mod servers;
 mod sessions;
 
 use landline::Backoff;
