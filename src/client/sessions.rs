@@ -28,7 +28,9 @@ use crate::{CloseCode, CloseEvent, Error, Initiator, Messages, Timeout, WebSocke
 /// let client = landline::Client::new();
 /// for session in client.sessions("wss://feed.example.com") {
 ///     let (ws, messages) = session?; // an error here is there to stay
-///     ws.send(r#"{"subscribe": "EURUSD"}"#)?;
+///     if ws.send("subscribe EURUSD").is_err() {
+///         continue; // it is lost already
+///     }
 ///     for message in messages {
 ///         handle(message?)?;
 ///     }
@@ -43,11 +45,8 @@ use crate::{CloseCode, CloseEvent, Error, Initiator, Messages, Timeout, WebSocke
 /// one. [`WebSocket::close_event`] tells how it was. A step closes the session before it, if that is
 /// still open, with 1000.
 ///
-/// A `send` on a connection that has been lost fails with
-/// [`Closed`](crate::SendErrorKind::Closed), and a `?` behind it leaves the outer loop. The first
-/// one of a session does not fail for that: nothing has been read yet that could tell of a loss.
-/// Send several messages at once by [`send_all`](WebSocket::send_all), and leave only the inner loop
-/// (`break`) if a later send fails.
+/// A `send` on a connection that has been lost is an error, and a `?` behind it would leave the outer
+/// loop too: leave the inner one (`break`), or go on with the next session (`continue`).
 ///
 /// # How the loop ends
 /// - With an `Err` that will not pass by itself, as [`Error::is_transient`] tells: a bad URL, a

@@ -10,8 +10,9 @@ use crate::connection::reader::Reader;
 use crate::sync::{Mutex, lock};
 
 impl Messages {
-    /// Turns the messages into a channel that holds up to `capacity` of them, for `select!` over
-    /// several connections, timers and whatever else is a channel. A thread of the connection's own
+    /// Turns the messages into a channel that holds up to `capacity` of them, one of the crate
+    /// `crossbeam-channel` 0.5, for `select!` over several connections, timers and whatever else is a
+    /// channel. A thread of the connection's own
     /// reads from now on, and calls back `on_ping`, `on_pong`, `on_error` and `on_close`.
     ///
     /// - **A full channel slows the peer down**: nothing is read meanwhile, so the peer's pings are
