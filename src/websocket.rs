@@ -270,6 +270,12 @@ impl WebSocket {
         self.connection.event().map(|event| event.code())
     }
 
+    /// Returns how the connection has ended, or `None` until `on_close` has returned.
+    #[must_use]
+    pub fn close_event(&self) -> Option<CloseEvent> {
+        self.connection.event()
+    }
+
     /// Waits until the connection has ended and `on_close` has returned, and returns how it ended.
     /// The wait has no limit, and does not begin the end.
     ///

@@ -2,7 +2,14 @@
 
 mod asking;
 mod attempt;
+mod backoff;
 mod connecting;
+mod keeping;
+mod kept;
+mod retry_after;
+mod session_state;
+mod sessions;
+mod state_board;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -11,14 +18,18 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub use self::backoff::Backoff;
 use self::connecting::Connecting;
+pub use self::kept::Kept;
+pub use self::session_state::SessionState;
+pub use self::sessions::Sessions;
 use crate::connection::callbacks::named;
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
 use crate::error::about;
 use crate::header;
 use crate::transport::Connector;
-use crate::{Config, Error, IntoOutcome, Messages, TlsOptions, WebSocket};
+use crate::{Canceller, Config, Error, IntoOutcome, Messages, TlsOptions, WebSocket};
 
 /// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
 /// calls them. Blocks until the handshake is done. Short for [`Client::connect`] with the defaults.
@@ -85,6 +96,8 @@ pub struct Client {
     /// Made for the first `wss://`, and shared with clones: reading the system's roots takes longer
     /// than a handshake.
     connector: Arc<OnceLock<Connector>>,
+    /// Shared with clones.
+    canceller: Canceller,
     /// The first setting that cannot be used. Setters never fail; connecting reports it.
     invalid: Option<String>,
 }
@@ -170,6 +183,20 @@ impl Client {
         self
     }
 
+    /// Gives the client another canceller, instead of the one that it shares with its clones and with
+    /// the client that it was cloned from.
+    #[must_use]
+    pub fn with_canceller(mut self, canceller: Canceller) -> Self {
+        self.canceller = canceller;
+        self
+    }
+
+    /// Returns the handle that ends whatever this client and its clones wait for, from another thread.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
     /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`,
     /// `wss`, `http` or `https`. Its user and password are sent as Basic credentials (RFC 7617), and its
@@ -216,12 +243,26 @@ impl Client {
         Ok((ws, Messages::new(reader, Some(open))))
     }
 
+    /// Returns an iterator of one connection after the other, for a client that stays connected.
+    /// Nothing is connected before it is iterated. See [`Sessions`].
+    pub fn sessions(&self, url: impl AsRef<str>) -> Sessions {
+        Sessions::new(self.clone(), url.as_ref().to_owned())
+    }
+
     fn establish(&self, url: &str) -> Result<Box<Reader>, Error> {
+        let connecting = self.connecting(url)?;
+        self.canceller.check()?;
+        let established = connecting.establish();
+        established.map_err(|error| self.canceller.explain(error))
+    }
+
+    /// Begins to connect, unless a setting cannot be used.
+    fn connecting(&self, url: &str) -> Result<Connecting<'_>, Error> {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }
         self.config.check()?;
-        Connecting::new(self, url)?.establish()
+        Connecting::new(self, url)
     }
 
     fn connector(&self) -> Result<&Connector, Error> {

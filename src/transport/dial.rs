@@ -1,30 +1,71 @@
 //! Connecting to one of several addresses, under one deadline.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use rustix::net::sockopt;
+use socket2::{Domain, Type};
 
-use super::Socket;
+use super::{Socket, Wake, poll_all};
+use crate::canceller::Canceller;
 use crate::error::about;
 
 /// Connects to the first address that answers. Each gets the time that is left, divided by the
 /// addresses that are left.
 ///
 /// # Errors
-/// The error of the last address, which it names; `TimedOut` at the deadline.
-pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Socket> {
+/// The error of the last address, which it names; `TimedOut` at the deadline; any error once
+/// cancelled.
+pub(crate) fn dial(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+    canceller: &Canceller,
+) -> io::Result<Socket> {
+    let (wake, _watch) = Wake::on_cancel(canceller)?;
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (position, address) in addresses.iter().enumerate() {
         let share = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
-        let reached = TcpStream::connect_timeout(address, left(deadline)? / share);
-        match reached.and_then(Socket::new).and_then(reject_itself) {
+        let until = Instant::now() + left(deadline)? / share;
+        match reach(*address, until, &wake)
+            .and_then(Socket::new)
+            .and_then(reject_itself)
+        {
             Ok(socket) => return Ok(socket),
             Err(error) => failure = about(address, error),
         }
+        if canceller.is_cancelled() {
+            break;
+        }
     }
     Err(failure)
+}
+
+/// Connects to an address, until the deadline or the wake-up.
+fn reach(address: SocketAddr, deadline: Instant, wake: &Wake) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+        connected => connected?,
+    }
+    let mut fds = [
+        PollFd::new(&socket, PollFlags::OUT),
+        PollFd::new(wake, PollFlags::IN),
+    ];
+    while fds.iter().all(|fd| fd.revents().is_empty()) {
+        left(deadline)?;
+        // A wait that has failed is tried again.
+        let _ = poll_all(&mut fds, Some(deadline));
+    }
+    if !fds[1].revents().is_empty() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    socket.take_error()?.map_or(Ok(()), Err)?;
+    socket.set_nonblocking(false)?;
+    Ok(socket)
 }
 
 /// Fails for a socket that has connected to itself. A client that tries a local port again and
@@ -71,7 +112,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [closed, listener.local_addr().unwrap()];
         let deadline = Instant::now() + Duration::from_secs(30);
-        let socket = dial(&addresses, deadline).unwrap();
+        let socket = dial(&addresses, deadline, &Canceller::new()).unwrap();
         assert_eq!(socket.peer_addr().socket_addr(), Some(addresses[1]));
     }
 
@@ -94,7 +135,7 @@ mod tests {
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let closed = listeners.map(|listener| listener.local_addr().unwrap());
         let deadline = Instant::now() + Duration::from_secs(30);
-        let error = dial(&closed, deadline).unwrap_err();
+        let error = dial(&closed, deadline, &Canceller::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(
             error.to_string().starts_with(&closed[1].to_string()),
@@ -106,7 +147,12 @@ mod tests {
     #[test]
     fn reports_a_passed_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = dial(&[listener.local_addr().unwrap()], Instant::now()).unwrap_err();
+        let error = dial(
+            &[listener.local_addr().unwrap()],
+            Instant::now(),
+            &Canceller::new(),
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
