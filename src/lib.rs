@@ -478,7 +478,8 @@
 //! sync, process                      locks and atomics; the identity of this process
 //! record, random                     log records; random numbers
 //! buffer_pool                        the large buffers into which connections read bursts
-//! address, timeout                   the address of one end of a connection; the deadlines by name
+//! address, network, timeout          the address of one end of a connection; networks of addresses;
+//!                                    the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
 //! time_limit, config                 the settings
 //! counters                           the counters of connections and servers
@@ -542,6 +543,7 @@ mod message;
 mod message_reader;
 mod message_writer;
 mod messages;
+mod network;
 mod outbox;
 mod process;
 mod protocol;

@@ -22,7 +22,7 @@ pub(crate) use address_space::AddressSpace;
 pub(crate) use dial::dial;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{AcceptError, Listener};
-pub(crate) use lookup::look_up;
+pub(crate) use lookup::{is_own_name, look_up, look_up_zone};
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};
