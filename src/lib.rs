@@ -481,6 +481,7 @@
 //! address, network, timeout          the address of one end of a connection; networks of addresses;
 //!                                    the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
+//! canceller                          the handle that ends the waits of a client
 //! time_limit, config                 the settings
 //! counters                           the counters of connections and servers
 //! tls                                the settings of TLS: identities and trust
@@ -524,6 +525,7 @@ pub mod peers {}
 mod address;
 mod background;
 mod buffer_pool;
+mod canceller;
 mod client;
 mod close;
 mod config;
@@ -559,6 +561,7 @@ mod websocket;
 
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
+pub use canceller::Canceller;
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};

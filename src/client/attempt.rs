@@ -69,24 +69,28 @@ impl<'a> Attempt<'a> {
 
     /// Finds the addresses of the host.
     fn look_up(&self) -> Result<Vec<SocketAddr>, Error> {
-        look_up(&self.host, self.port, self.dialled_by).map_err(|error| self.unreachable(error))
+        let canceller = &self.connecting.client.canceller;
+        look_up(&self.host, self.port, self.dialled_by, canceller)
+            .map_err(|error| self.unreachable(error))
     }
 
     /// Connects to one of the addresses.
     fn dial(&self, addresses: &[SocketAddr]) -> Result<Arc<Socket>, Error> {
-        let socket = dial(addresses, self.dialled_by);
+        let canceller = &self.connecting.client.canceller;
+        let socket = dial(addresses, self.dialled_by, canceller);
         socket
             .map(Arc::new)
             .map_err(|error| self.unreachable(error))
     }
 
-    /// Begins the handshake, whose deadline cuts the socket in all further steps.
+    /// Begins the handshake, whose deadline, or a cancel, cuts the socket in all further steps.
     fn open(&self, socket: &Arc<Socket>) -> Result<OpeningGuard, Error> {
         let Connecting {
             client, deadline, ..
         } = self.connecting;
-        Opening::begin(socket, &client.config, *deadline)
-            .map_err(|error| Error::Io(about("setting up the connection", error)))
+        let opening = Opening::begin(socket, &client.config, *deadline)
+            .map_err(|error| Error::Io(about("setting up the connection", error)))?;
+        Ok(opening.cut_by_cancel(&client.canceller))
     }
 
     /// Does the TLS handshake, if the URL asks for TLS.

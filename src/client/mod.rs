@@ -18,7 +18,7 @@ use crate::connection::thread::as_connection_thread;
 use crate::error::about;
 use crate::header;
 use crate::transport::Connector;
-use crate::{Config, Error, IntoOutcome, Messages, TlsOptions, WebSocket};
+use crate::{Canceller, Config, Error, IntoOutcome, Messages, TlsOptions, WebSocket};
 
 /// Connects with callbacks: `set_up` sets them, then a thread of the connection's own reads and
 /// calls them. Blocks until the handshake is done. Short for [`Client::connect`] with the defaults.
@@ -85,6 +85,8 @@ pub struct Client {
     /// Made for the first `wss://`, and shared with clones: reading the system's roots takes longer
     /// than a handshake.
     connector: Arc<OnceLock<Connector>>,
+    /// Shared with clones.
+    canceller: Canceller,
     /// The first setting that cannot be used. Setters never fail; connecting reports it.
     invalid: Option<String>,
 }
@@ -170,6 +172,20 @@ impl Client {
         self
     }
 
+    /// Gives the client another canceller, instead of the one that it shares with its clones and with
+    /// the client that it was cloned from.
+    #[must_use]
+    pub fn with_canceller(mut self, canceller: Canceller) -> Self {
+        self.canceller = canceller;
+        self
+    }
+
+    /// Returns the handle that ends whatever this client and its clones wait for, from another thread.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
     /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`,
     /// `wss`, `http` or `https`. Its user and password are sent as Basic credentials (RFC 7617), and its
@@ -221,7 +237,10 @@ impl Client {
             return Err(Error::Invalid(invalid.clone()));
         }
         self.config.check()?;
-        Connecting::new(self, url)?.establish()
+        let connecting = Connecting::new(self, url)?;
+        self.canceller.check()?;
+        let established = connecting.establish();
+        established.map_err(|error| self.canceller.explain(error))
     }
 
     fn connector(&self) -> Result<&Connector, Error> {

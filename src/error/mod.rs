@@ -48,6 +48,9 @@ pub enum Error {
     Handshake(String),
     /// A deadline passed; the connection was cut.
     Timeout(Timeout),
+    /// A [`Canceller`](crate::Canceller) ended the wait. If a handshake was under way, its socket was
+    /// cut.
+    Cancelled,
     /// The peer broke the protocol. It was told by a Close frame with this code, unless our Close had
     /// left before: then it cannot be told any more, and the connection ends with 1006.
     Protocol {
@@ -84,6 +87,7 @@ impl Error {
     /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
     /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
     /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |
+    /// | | a [`Canceller`](crate::Canceller) ended the wait |
     ///
     /// Of an open connection that has failed, only a deadline and a failed system call are transient.
     #[must_use]
@@ -107,6 +111,7 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Handshake(what) => write!(f, "handshake failed: {}", Foreign(what)),
             Self::Timeout(timeout) => timeout.fmt(f),
+            Self::Cancelled => f.write_str("cancelled"),
             Self::Protocol { code, what } => {
                 write!(f, "protocol violation: {}, {code}", Foreign(what))
             }
@@ -128,6 +133,7 @@ impl fmt::Debug for Error {
             Self::Refused(refusal) => ("Refused", refusal),
             Self::Handshake(what) => ("Handshake", &Foreign(what)),
             Self::Timeout(timeout) => ("Timeout", timeout),
+            Self::Cancelled => return f.write_str("Cancelled"),
             Self::Protocol { code, what } => ("Protocol", &(code, Foreign(what))),
             Self::Callback(what) => ("Callback", &Foreign(what)),
             Self::TooSlow => return f.write_str("TooSlow"),

@@ -9,7 +9,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt;
 use socket2::{Domain, Type};
 
-use super::{Socket, poll_all};
+use super::{Socket, Wake, poll_all};
+use crate::canceller::Canceller;
 use crate::error::about;
 
 /// Connects to the address that answers first. The addresses are tried in turn, each 250 ms after the
@@ -17,21 +18,30 @@ use crate::error::about;
 /// its wait for further look-ups).
 ///
 /// # Errors
-/// The error of the address that failed last, which it names; `TimedOut` at the deadline.
-pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Socket> {
+/// The error of the address that failed last, which it names; `TimedOut` at the deadline; any error once
+/// cancelled.
+pub(crate) fn dial(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+    canceller: &Canceller,
+) -> io::Result<Socket> {
+    let (wake, _watch) = Wake::on_cancel(canceller)?;
     let race = Race {
+        wake: &wake,
         waiting: in_turns(addresses),
         running: Vec::new(),
         failure: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
     };
-    race.run(deadline)
+    race.run(deadline, canceller)
 }
 
 /// The time after which the next address is tried too. RFC 8305 8: 250 ms is recommended.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Attempts to connect that run side by side.
-struct Race {
+struct Race<'a> {
+    /// The wake-up by a cancel.
+    wake: &'a Wake,
     waiting: VecDeque<SocketAddr>,
     running: Vec<Running>,
     /// The error of the address that failed last.
@@ -44,10 +54,10 @@ struct Running {
     socket: socket2::Socket,
 }
 
-impl Race {
-    fn run(mut self, deadline: Instant) -> io::Result<Socket> {
+impl Race<'_> {
+    fn run(mut self, deadline: Instant, canceller: &Canceller) -> io::Result<Socket> {
         let mut next_start = Instant::now();
-        while Instant::now() < deadline {
+        while Instant::now() < deadline && !canceller.is_cancelled() {
             if self.running.is_empty() || next_start <= Instant::now() {
                 match self.waiting.pop_front() {
                     Some(address) => {
@@ -87,13 +97,14 @@ impl Race {
         let running = self.running.iter();
         let mut fds: Vec<_> = running
             .map(|running| PollFd::new(&running.socket, PollFlags::OUT))
+            .chain([PollFd::new(self.wake, PollFlags::IN)])
             .collect();
         if poll_all(&mut fds, Some(until)).is_err() {
             // The caller looks again.
             return None;
         }
         let ended: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        for at in (0..ended.len()).rev().filter(|at| ended[*at]) {
+        for at in (0..self.running.len()).rev().filter(|at| ended[*at]) {
             let Running { address, socket } = self.running.swap_remove(at);
             match finish(socket) {
                 Ok(socket) => return Some(socket),
@@ -194,7 +205,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let begun = Instant::now();
-        let socket = dial(&[silent, silent, address], begun + PATIENCE).unwrap();
+        let socket = dial(
+            &[silent, silent, address],
+            begun + PATIENCE,
+            &Canceller::new(),
+        )
+        .unwrap();
         assert_eq!(socket.peer_addr().socket_addr(), Some(address));
         let took = begun.elapsed();
         assert!(took >= 2 * STAGGER && took < PATIENCE / 3, "{took:?}");
@@ -205,7 +221,7 @@ mod tests {
     fn silent_addresses_share_the_deadline() {
         let (silent, _held) = silent();
         let begun = Instant::now();
-        let error = dial(&[silent; 3], begun + 3 * STAGGER).unwrap_err();
+        let error = dial(&[silent; 3], begun + 3 * STAGGER, &Canceller::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < PATIENCE / 3);
     }
@@ -237,7 +253,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [closed, listener.local_addr().unwrap()];
         let deadline = Instant::now() + Duration::from_secs(30);
-        let socket = dial(&addresses, deadline).unwrap();
+        let socket = dial(&addresses, deadline, &Canceller::new()).unwrap();
         assert_eq!(socket.peer_addr().socket_addr(), Some(addresses[1]));
     }
 
@@ -260,7 +276,7 @@ mod tests {
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let closed = listeners.map(|listener| listener.local_addr().unwrap());
         let deadline = Instant::now() + Duration::from_secs(30);
-        let error = dial(&closed, deadline).unwrap_err();
+        let error = dial(&closed, deadline, &Canceller::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(
             error.to_string().starts_with(&closed[1].to_string()),
@@ -272,7 +288,12 @@ mod tests {
     #[test]
     fn reports_a_passed_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = dial(&[listener.local_addr().unwrap()], Instant::now()).unwrap_err();
+        let error = dial(
+            &[listener.local_addr().unwrap()],
+            Instant::now(),
+            &Canceller::new(),
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
