@@ -438,6 +438,7 @@
 //! | `landline-<id>` | one a connection; clients of [`open`] only once their [`Messages`] are dropped | the handshake on servers; reads, calls back |
 //! | `landline-background` | one a process, while there are connections or handshakes | deadlines, pings, full sockets that no other thread waits for |
 //! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
+//! | `landline-dial` | one a call of [`Client::dial_with`]'s closure | may be left behind too |
 //!
 //! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open` and
 //! [`serve`](ServerBuilder::serve), on the thread that drives the [`Messages`]. The closure given
@@ -562,7 +563,7 @@ mod websocket;
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
 pub use canceller::Canceller;
-pub use client::{Client, connect, open};
+pub use client::{Client, Socket, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
