@@ -38,7 +38,6 @@ pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
-#[cfg(all(feature = "tls", feature = "rustls"))]
 pub(crate) use self::process::alone_with;
 pub(crate) use self::process::{
     Resources, alone, alone_within, cpu_time, open_fds, resident_kib, settle_asleep,
