@@ -4,6 +4,9 @@
 mod environment;
 mod given_streams;
 mod proxies;
+#[cfg(feature = "tls")]
+mod real_proxies;
+mod real_unix_servers;
 mod relay;
 #[cfg(feature = "tls")]
 mod secure_proxies;

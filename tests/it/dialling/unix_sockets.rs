@@ -19,12 +19,19 @@ pub(super) struct Bound {
 
 impl Bound {
     pub(super) fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("landline {}:{count}.sock", process::id());
-        let path = env::temp_dir().join(name);
+        // A colon and a space, which URLs write otherwise.
+        let path = Self::free_path().with_extension("a:b c");
         let listener = UnixListener::bind(&path).unwrap();
         Self { listener, path }
+    }
+
+    /// Returns a path where no socket is.
+    pub(super) fn free_path() -> PathBuf {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("landline-{}-{count}.sock", process::id()));
+        let _ = fs::remove_file(&path);
+        path
     }
 
     /// Returns the path as a URL has it.
