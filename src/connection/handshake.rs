@@ -150,6 +150,15 @@ impl Opening {
         true
     }
 
+    /// Gives the peer another time for its part.
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        let mut progress = lock(&self.progress);
+        progress.deadline = deadline;
+        progress.patience = deadline.saturating_duration_since(Instant::now());
+        drop(progress);
+        self.timer.wake_by(deadline);
+    }
+
     pub(crate) fn set_waiting(&self, is_waiting: bool) {
         lock(&self.progress).is_waiting = is_waiting;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -15,12 +15,12 @@ use crate::error::about;
 use crate::process::PerProcess;
 use crate::sync::{Condvar, Mutex, lock, wait};
 
-/// Returns the addresses of a host, with this port. A name is looked up.
+/// Returns the addresses of a host, with this port. A name is looked up, unless it always means this
+/// machine.
 ///
 /// # Errors
 /// The system's error; `NotFound` for a name without an address; `TimedOut` at the deadline;
-/// `ResourceBusy` while too many abandoned look-ups still run; any
-/// error once cancelled.
+/// `ResourceBusy` while too many abandoned look-ups still run; any error once cancelled.
 pub(crate) fn look_up(
     host: &Host<&str>,
     port: u16,
@@ -30,6 +30,7 @@ pub(crate) fn look_up(
     let mut addresses = match host {
         Host::Ipv4(ip) => return Ok(vec![(*ip, port).into()]),
         Host::Ipv6(ip) => return Ok(vec![(*ip, port).into()]),
+        Host::Domain(name) if is_own_name(name) => OWN.map(|ip| (ip, 0).into()).to_vec(),
         Host::Domain(name) => RESOLVER.get().look_up(name, deadline, canceller)?,
     };
     for address in &mut addresses {
@@ -37,6 +38,40 @@ pub(crate) fn look_up(
     }
     Ok(addresses)
 }
+
+/// Returns the one address of a link-local IPv6 address and its zone (RFC 4007, section 11), such as
+/// `eth0`, with this port.
+///
+/// # Errors
+/// As [`look_up`]: a zone that is not there counts as an unknown name.
+pub(crate) fn look_up_zone(
+    ip: Ipv6Addr,
+    zone: &str,
+    port: u16,
+    deadline: Instant,
+    canceller: &Canceller,
+) -> io::Result<Vec<SocketAddr>> {
+    let numeric = format!("{ip}%{zone}");
+    let addresses = RESOLVER.get().look_up(&numeric, deadline, canceller)?;
+    let with_port = |mut address: SocketAddr| {
+        address.set_port(port);
+        address
+    };
+    Ok(addresses.into_iter().map(with_port).collect())
+}
+
+/// Tells whether a name, in lower case, always means this machine. RFC 6761 6.3: `localhost` and the
+/// names below it resolve to loopback addresses, and no query for them is sent.
+pub(crate) fn is_own_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// The addresses of this machine's own names.
+const OWN: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+];
 
 static RESOLVER: PerProcess<Resolver> =
     PerProcess::new(Resolver::new(resolve), || Resolver::new(resolve));
@@ -153,6 +188,34 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// The machine's own names are looked up nowhere: even a passed deadline does not matter.
+    #[test]
+    fn own_names_are_not_looked_up() {
+        for name in ["localhost", "localhost.", "a.b.localhost"] {
+            let addresses =
+                look_up(&Host::Domain(name), 80, Instant::now(), &Canceller::new()).unwrap();
+            assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+            assert_eq!(addresses.len(), 2);
+        }
+        for name in ["localhost.example", "notlocalhost", "local"] {
+            assert!(!is_own_name(name), "{name}");
+        }
+    }
+
+    /// A zone becomes the number of its interface, by name or number; one that is not there is an error.
+    #[test]
+    fn zones_are_found() {
+        let ip = "fe80::1".parse().unwrap();
+        let find =
+            |zone: &str| look_up_zone(ip, zone, 80, Instant::now() + PATIENCE, &Canceller::new());
+        let addresses = find("1").unwrap();
+        let [SocketAddr::V6(address)] = addresses[..] else {
+            panic!("{addresses:?}")
+        };
+        assert_eq!((address.scope_id(), address.port()), (1, 80));
+        find("no-such-zone").unwrap_err();
+    }
 
     /// A resolver that is dead until it is told to answer: one look-up at each word.
     static DEAD: LazyLock<(Mutex<Sender<()>>, Mutex<Receiver<()>>)> = LazyLock::new(|| {
