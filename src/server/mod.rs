@@ -3,6 +3,7 @@
 mod accept;
 mod accept_trouble;
 mod access;
+mod bind_to;
 mod builder;
 mod connections;
 mod exchange;
@@ -19,6 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::access::Access;
+pub use self::bind_to::BindTo;
 pub use self::builder::ServerBuilder;
 use self::connections::Connections;
 pub use self::stop_report::{Stage, StopReport, StuckThread};
@@ -109,11 +111,17 @@ impl Server {
     }
 
     /// Returns the URL that reaches the server, such as `ws://127.0.0.1:9001`: the
-    /// [address](Self::local_addr) as it was bound, so on all interfaces `ws://0.0.0.0:9001`.
+    /// [address](Self::local_addr) as it was bound, so on all interfaces `ws://0.0.0.0:9001`. That
+    /// of a Unix socket is `ws+unix:/run/app.sock`; a path of the URL goes behind another colon,
+    /// `ws+unix:/run/app.sock:/chat`.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.is_tls() { "wss" } else { "ws" };
-        format!("{scheme}://{}", self.local_addr())
+        let address = self.local_addr();
+        if address.is_unix() {
+            return format!("{scheme}+{address}");
+        }
+        format!("{scheme}://{address}")
     }
 
     pub(crate) fn is_tls(&self) -> bool {

@@ -148,7 +148,7 @@ impl AsFd for StreamSocket {
 ///
 /// # Errors
 /// Returns `Unsupported` for an address that is neither IP's nor a Unix socket's.
-fn address(address: &SockAddr) -> io::Result<Address> {
+pub(super) fn address(address: &SockAddr) -> io::Result<Address> {
     if let Some(address) = address.as_socket() {
         return Ok(address.into());
     }

@@ -11,3 +11,4 @@ mod route_settings;
 mod routing;
 mod serving;
 mod stopping;
+mod unix_sockets;
