@@ -8,6 +8,7 @@
 //! - `closing`: how a connection fails and ends
 //! - `thread`: the threads that drive connections
 //! - `mod`, this file: the connection itself
+//! - `data`: the values that the program has given it
 //! - `callbacks`: the slots that hold callbacks
 //! - `handshake`: the opening handshake under its deadlines, before there is a connection
 //! - `answer_deadline`: the deadline of a server's answer
@@ -16,6 +17,7 @@
 pub(crate) mod answer_deadline;
 pub(crate) mod callbacks;
 mod closing;
+mod data;
 pub(crate) mod handshake;
 pub(crate) mod reader;
 mod recv_patience;
@@ -27,6 +29,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use self::callbacks::Callbacks;
+use self::data::Data;
 pub(crate) use self::recv_patience::Patience;
 pub(crate) use self::waiting::CloseOnDrop;
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
@@ -53,6 +56,7 @@ pub(crate) struct Connection {
     /// Boxed, and so are the deadlines: a large value that is built on a stack and then moved
     /// touches stack pages that the thread never gives back.
     pub(crate) callbacks: Box<Callbacks>,
+    pub(crate) data: Data,
     pub(crate) reading: ReadingFacts,
     pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
@@ -151,6 +155,7 @@ impl Connection {
             local_addr: socket.local_addr().clone(),
             outbox: Outbox::new(role, config, Arc::new(wire)),
             callbacks: Box::default(),
+            data: Data::default(),
             reading: ReadingFacts::default(),
             config: Arc::clone(config),
             timer,

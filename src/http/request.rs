@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use http::header::COOKIE;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 
@@ -149,6 +150,22 @@ impl Request {
         });
         let found = texts.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, text)| text.as_str())
+    }
+
+    /// Returns the value of a cookie (RFC 6265, section 4.2), or `None` if the client sent none of
+    /// this name. Of several the first counts, which browsers send for the longest path. Quotes
+    /// around the value are left out; it is not decoded further. The name's case matters.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let lines = self.headers().get_all(COOKIE).iter();
+        let texts = lines.filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
+        let pairs = texts.flat_map(|text| text.split(';'));
+        let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(key, _)| key.trim_ascii() == name)?;
+        let value = value.trim_ascii();
+        let quoted = value.strip_prefix('"');
+        let unquoted = quoted.and_then(|value| value.strip_suffix('"'));
+        Some(unquoted.unwrap_or(value))
     }
 
     /// Returns the origin of the page that asks, or `None` if the client names none: browsers

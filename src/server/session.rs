@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Extensions, Method, StatusCode};
 
 use super::connections::Registration;
 use super::exchange::{Exchange, RequestError};
@@ -45,8 +45,10 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         pipelined,
         handler,
         config,
+        data,
     } = accepted;
     let connection = Connection::open(id, Role::Server, &socket, &config, negotiated, timer);
+    connection.data.fill(data);
     registration.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, &config, pipelined);
     drop(connection);
@@ -60,6 +62,8 @@ struct Accepted {
     pipelined: Vec<u8>,
     handler: Handler,
     config: Arc<Config>,
+    /// The values that the program has put into the request.
+    data: Extensions,
 }
 
 /// Does the handshake. Returns `None` if there will be no connection.
@@ -149,8 +153,13 @@ fn decide(
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
     })?;
     let chosen = upgrade.subprotocol.take();
-    let (negotiated, response) = asked
+    let (mut negotiated, response) = asked
         .accept(request.subprotocols(), chosen, &upgrade.headers)
+        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    negotiated.path = request.path().into();
+    // The program's code clones them.
+    let data = catch(|| Ok(request.extensions().clone()))
+        .map_err(|failure| Error::Callback(failure.into_text()))
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let config = settings(opening, &upgrade, shared)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
@@ -163,6 +172,7 @@ fn decide(
         pipelined,
         handler: upgrade.handler.take().unwrap_or_else(nothing),
         config,
+        data,
     })
 }
 

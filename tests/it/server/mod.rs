@@ -2,6 +2,7 @@
 
 mod accepting;
 mod building;
+mod data;
 mod forwarded;
 mod limits;
 mod listening;
