@@ -438,6 +438,7 @@
 //! | `landline-<id>` | one a connection; clients of [`open`] only once their [`Messages`] are dropped | the handshake on servers; reads, calls back |
 //! | `landline-background` | one a process, while there are connections or handshakes | deadlines, pings, full sockets that no other thread waits for |
 //! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
+//! | `landline-dial` | one a call of [`Client::dial_with`]'s closure | may be left behind too |
 //!
 //! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open` and
 //! [`serve`](ServerBuilder::serve), on the thread that drives the [`Messages`]. The closure given
@@ -478,8 +479,10 @@
 //! sync, process                      locks and atomics; the identity of this process
 //! record, random                     log records; random numbers
 //! buffer_pool                        the large buffers into which connections read bursts
-//! address, timeout                   the address of one end of a connection; the deadlines by name
+//! address, network, timeout          the address of one end of a connection; networks of addresses;
+//!                                    the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
+//! canceller                          the handle that ends the waits of a client
 //! time_limit, config                 the settings
 //! counters                           the counters of connections and servers
 //! tls                                the settings of TLS: identities and trust
@@ -523,6 +526,7 @@ pub mod peers {}
 mod address;
 mod background;
 mod buffer_pool;
+mod canceller;
 mod client;
 mod close;
 mod config;
@@ -542,6 +546,7 @@ mod message;
 mod message_reader;
 mod message_writer;
 mod messages;
+mod network;
 mod outbox;
 mod process;
 mod protocol;
@@ -557,7 +562,8 @@ mod websocket;
 
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
-pub use client::{Client, connect, open};
+pub use canceller::Canceller;
+pub use client::{Client, Socket, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};

@@ -62,7 +62,12 @@ impl Asking<'_> {
     /// Makes the error of an answer, with the beginning of its body. A body whose end is known has
     /// the handshake's deadline. Any other body ends with the connection, which many servers keep
     /// open: it has a moment.
-    pub(super) fn refused(&self, response: Response<()>, mut received: Vec<u8>) -> Error {
+    pub(super) fn refused(&self, response: Response<()>, received: Vec<u8>) -> Error {
+        Error::Refused(Box::new(self.refusal(response, received)))
+    }
+
+    /// Reads the beginning of a refusal's body.
+    pub(super) fn refusal(&self, response: Response<()>, mut received: Vec<u8>) -> Refusal {
         let mut body = ResponseBody::announced_by(&response);
         body.take(&received);
         let until = (!body.has_known_end()).then(|| Instant::now() + ENDLESS_BODY);
@@ -74,11 +79,12 @@ impl Asking<'_> {
             body.take(&received);
         }
         let (head, ()) = response.into_parts();
-        Error::Refused(Box::new(Refusal {
+        Refusal {
             status: head.status,
             headers: head.headers,
             body: body.into_bytes(),
-        }))
+            proxy: None,
+        }
     }
 
     /// Receives until `until`, or until the handshake's own deadline.

@@ -1,18 +1,22 @@
 //! The steps to one server.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use url::Host;
 
+use super::Client;
 use super::asking::{Answer, Asking};
 use super::connecting::Connecting;
+use super::dialling::{Destination, Dialling, bare, reach_unix};
+use super::proxy::{Proxy, ProxySetting, Tunnel, from_environment};
+use super::target::Target;
 use crate::connection::handshake::{Opening, OpeningGuard};
 use crate::error::about;
 use crate::handshake::{ClientHandshake, is_secure};
-use crate::transport::{Connector, Socket, dial, look_up};
+use crate::transport::{Connector, Socket, look_up};
 use crate::{Error, Timeout};
 
 /// An attempt to connect to one server.
@@ -20,6 +24,8 @@ pub(super) struct Attempt<'a> {
     connecting: &'a Connecting<'a>,
     host: Host<&'a str>,
     port: u16,
+    /// The proxy before the server, and the settings of TLS if that is spoken to by TLS.
+    proxy: Option<(Proxy, Option<&'a Connector>)>,
     /// The TLS settings, if the URL asks for TLS.
     connector: Option<&'a Connector>,
     request: ClientHandshake,
@@ -32,14 +38,20 @@ impl<'a> Attempt<'a> {
     pub(super) fn new(connecting: &'a Connecting<'a>) -> Result<Self, Error> {
         let Connecting {
             client,
-            url,
+            target,
             deadline,
             ..
         } = connecting;
-        let connector = is_secure(url)?.then(|| client.connector()).transpose()?;
+        let url = &target.url;
+        let secure = is_secure(url)?;
+        let connector = secure.then(|| client.connector()).transpose()?;
         let request = ClientHandshake::new(url, &connecting.headers, &connecting.subprotocols)?;
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return Err(Error::Invalid("the URL has no host".into()));
+        };
+        let proxy = match proxy(client, target, secure, &host, port)? {
+            Some(proxy) if proxy.is_secure() => Some((proxy, Some(client.proxy_connector()?))),
+            proxy => proxy.map(|proxy| (proxy, None)),
         };
         let now = Instant::now();
         let timeout = client.connect_timeout;
@@ -48,6 +60,7 @@ impl<'a> Attempt<'a> {
             connecting,
             host,
             port,
+            proxy,
             connector,
             request,
             dialled_by: dialled_by.map_or(*deadline, |by| by.min(*deadline)),
@@ -59,34 +72,107 @@ impl<'a> Attempt<'a> {
     /// Each step takes the results of the steps before it, blocks until its deadline at most, and
     /// says in its error what has failed and where. A new step is a line here and a function below.
     pub(super) fn take_steps(&self) -> Result<(Arc<Socket>, OpeningGuard, Answer), Error> {
-        let addresses = self.look_up()?;
-        let socket = self.dial(&addresses)?;
-        let opening = self.open(&socket)?;
+        let (socket, opening) = match &self.proxy {
+            None => self.reach()?,
+            Some((proxy, connector)) => self.reach_through(proxy, *connector)?,
+        };
         self.secure(&opening)?;
         let answer = self.ask(&opening)?;
         Ok((socket, opening, answer))
     }
 
-    /// Finds the addresses of the host.
-    fn look_up(&self) -> Result<Vec<SocketAddr>, Error> {
-        look_up(&self.host, self.port, self.dialled_by).map_err(|error| self.unreachable(error))
+    /// Connects to the server, and begins the handshake.
+    fn reach(&self) -> Result<(Arc<Socket>, OpeningGuard), Error> {
+        let Client {
+            dialling,
+            canceller,
+            ..
+        } = self.connecting.client;
+        let dialled = match self.connecting.target.unix() {
+            Some(path) => reach_unix(path, self.dialled_by, canceller),
+            None => dialling.reach(self.destination(), self.dialled_by, canceller),
+        };
+        let socket = dialled.map_err(|error| self.unreachable(error))?;
+        self.open(socket, self.connecting.deadline)
     }
 
-    /// Connects to one of the addresses.
-    fn dial(&self, addresses: &[SocketAddr]) -> Result<Arc<Socket>, Error> {
-        let socket = dial(addresses, self.dialled_by);
-        socket
-            .map(Arc::new)
-            .map_err(|error| self.unreachable(error))
+    /// Connects to the proxy, begins the handshake, and has the proxy connect to the server. Of several
+    /// addresses that were looked up here, it tries one after the other.
+    fn reach_through(
+        &self,
+        proxy: &Proxy,
+        connector: Option<&Connector>,
+    ) -> Result<(Arc<Socket>, OpeningGuard), Error> {
+        let hosts = self.hosts_for(proxy)?;
+        let (last, others) = hosts.split_last().unwrap_or((&self.host, &[]));
+        for host in others {
+            match self.tunnel(proxy, connector, host) {
+                Err(Error::Proxy(error)) if another_may_do(&error) => {}
+                outcome => return outcome,
+            }
+        }
+        self.tunnel(proxy, connector, last)
     }
 
-    /// Begins the handshake, whose deadline cuts the socket in all further steps.
-    fn open(&self, socket: &Arc<Socket>) -> Result<OpeningGuard, Error> {
-        let Connecting {
-            client, deadline, ..
-        } = self.connecting;
-        Opening::begin(socket, &client.config, *deadline)
-            .map_err(|error| Error::Io(about("setting up the connection", error)))
+    fn tunnel(
+        &self,
+        proxy: &Proxy,
+        connector: Option<&Connector>,
+        host: &Host<&str>,
+    ) -> Result<(Arc<Socket>, OpeningGuard), Error> {
+        let Client {
+            dialling,
+            canceller,
+            ..
+        } = self.connecting.client;
+        let proxy_host = proxy.host();
+        let dialled = dialling.reach(proxy.destination(&proxy_host), self.dialled_by, canceller);
+        let socket = dialled.map_err(|error| {
+            let what = format!("cannot connect to the proxy {error}");
+            Error::Proxy(io::Error::new(error.kind(), what))
+        })?;
+        let (socket, opening) = self.open(socket, self.dialled_by)?;
+        let tunnel = Tunnel {
+            proxy,
+            opening: &opening,
+            connector,
+        };
+        tunnel.lead_to(Destination {
+            host,
+            zone: None,
+            port: self.port,
+        })?;
+        opening.set_deadline(self.connecting.deadline);
+        Ok((socket, opening))
+    }
+
+    /// Returns what the proxy is asked to connect to: the URL's host, or each of its addresses.
+    fn hosts_for(&self, proxy: &Proxy) -> Result<Vec<Host<&'a str>>, Error> {
+        if !proxy.wants_addresses() {
+            return Ok(vec![self.host.clone()]);
+        }
+        let canceller = &self.connecting.client.canceller;
+        let addresses = look_up(&self.host, self.port, self.dialled_by, canceller);
+        let addresses =
+            addresses.map_err(|error| self.unreachable(about(self.destination(), error)))?;
+        let host = |address: SocketAddr| match address.ip() {
+            IpAddr::V4(ip) => Host::Ipv4(ip),
+            IpAddr::V6(ip) => Host::Ipv6(ip),
+        };
+        Ok(addresses.into_iter().map(host).collect())
+    }
+
+    /// Begins the handshake, whose deadline, or a cancel, cuts the socket in all further steps.
+    fn open(
+        &self,
+        socket: Socket,
+        deadline: Instant,
+    ) -> Result<(Arc<Socket>, OpeningGuard), Error> {
+        let client = self.connecting.client;
+        let socket = Arc::new(socket);
+        let opening = Opening::begin(&socket, &client.config, deadline)
+            .map_err(|error| Error::Io(about("setting up the connection", error)))?;
+        Ok((socket, opening.cut_by_cancel(&client.canceller)))
     }
 
     /// Does the TLS handshake, if the URL asks for TLS.
@@ -94,13 +180,7 @@ impl<'a> Attempt<'a> {
         let Some(connector) = self.connector else {
             return Ok(());
         };
-        let host = match &self.host {
-            Host::Domain(name) => (*name).to_owned(),
-            // An IPv6 address is in brackets only in URLs.
-            Host::Ipv4(ip) => ip.to_string(),
-            Host::Ipv6(ip) => ip.to_string(),
-        };
-        opening.connect_tls(connector, &host)
+        opening.connect_tls(connector, &bare(&self.host))
     }
 
     /// Asks for the upgrade.
@@ -108,57 +188,46 @@ impl<'a> Attempt<'a> {
         Asking(opening).ask(&self.request)
     }
 
-    fn unreachable(&self, error: io::Error) -> Error {
-        if error.kind() == io::ErrorKind::TimedOut {
-            return Error::Timeout(Timeout::Handshake);
+    fn destination(&self) -> Destination<'_> {
+        Destination {
+            host: &self.host,
+            zone: self.connecting.target.zone(),
+            port: self.port,
         }
-        Error::Connect(match &self.host {
-            Host::Domain(name) => about(format_args!("{name}:{}", self.port), error),
-            // The error begins with the address already.
-            Host::Ipv4(_) | Host::Ipv6(_) => error,
-        })
+    }
+
+    fn unreachable(&self, error: io::Error) -> Error {
+        // A program's own dialling may have deadlines of its own.
+        let in_time = Instant::now() < self.dialled_by;
+        match error.kind() {
+            io::ErrorKind::TimedOut if !in_time => Error::Timeout(Timeout::Handshake),
+            _ => Error::Connect(error),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixStream;
-    use std::thread;
-
-    use super::*;
-    use crate::{Client, Messages, WebSocket};
-
-    /// The steps behind dialling take any connected socket, and so does the connection that they make.
-    #[test]
-    fn connections_run_over_unix_sockets() {
-        let (near, far) = UnixStream::pair().unwrap();
-        let peer = thread::spawn(move || {
-            let mut peer = tungstenite::accept(far).unwrap();
-            let message = peer.read().unwrap();
-            peer.send(message).unwrap();
-            while peer.read().is_ok() {}
-        });
-        let client = Client::new();
-        let connecting = Connecting::new(&client, "ws://localhost/").unwrap();
-        let attempt = Attempt::new(&connecting).unwrap();
-        let socket = Arc::new(Socket::new(near).unwrap());
-        let opening = attempt.open(&socket).unwrap();
-        attempt.secure(&opening).unwrap();
-        let Answer::Upgraded {
-            negotiated,
-            pipelined,
-        } = attempt.ask(&opening).unwrap()
-        else {
-            panic!("it is not upgraded")
-        };
-        let reader = connecting.open_connection(socket, opening, negotiated, pipelined);
-        let reader = reader.unwrap();
-        let (ws, open) = WebSocket::for_client(reader.connection());
-        let mut messages = Messages::new(reader, Some(open));
-        assert_eq!(ws.peer_addr().to_string(), "unix");
-        ws.send("hello").unwrap();
-        assert_eq!(messages.recv().unwrap().as_text(), Some("hello"));
-        assert!(messages.close().is_clean());
-        peer.join().unwrap();
+/// Returns the proxy before a server, if there is one. One that the environment names is for what the
+/// system dials: who dials by other means has chosen the way.
+fn proxy(
+    client: &Client,
+    target: &Target,
+    secure: bool,
+    host: &Host<&str>,
+    port: u16,
+) -> Result<Option<Proxy>, Error> {
+    let by_system = matches!(client.dialling, Dialling::System) && target.zone().is_none();
+    match &client.proxy {
+        _ if target.unix().is_some() => Ok(None),
+        ProxySetting::Given(proxy) => Ok(Some(Proxy::clone(proxy))),
+        ProxySetting::Environment if by_system => from_environment(secure, host, port),
+        _ => Ok(None),
     }
+}
+
+/// Tells whether a proxy that could not connect to one address may connect to another.
+fn another_may_do(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut
+    )
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, Response};
-use url::{ParseError, Url};
 
 use super::Client;
 use super::asking::{Answer, Asking};
 use super::attempt::Attempt;
+use super::target::Target;
 use crate::Error;
 use crate::connection::Connection;
 use crate::connection::handshake::OpeningGuard;
@@ -20,7 +20,7 @@ use crate::transport::Socket;
 /// A connection that is being made: the server to ask next, the request, and the deadline.
 pub(super) struct Connecting<'a> {
     pub(super) client: &'a Client,
-    pub(super) url: Url,
+    pub(super) target: Target,
     pub(super) headers: HeaderMap,
     pub(super) subprotocols: Vec<String>,
     redirects_left: usize,
@@ -32,7 +32,7 @@ impl<'a> Connecting<'a> {
     pub(super) fn new(client: &'a Client, url: &str) -> Result<Self, Error> {
         Ok(Self {
             client,
-            url: parse_url(url)?,
+            target: Target::parse(url)?,
             headers: client.headers.clone(),
             subprotocols: [&client.subprotocols[..], &client.sensitive_subprotocols].concat(),
             redirects_left: client.redirects,
@@ -65,16 +65,16 @@ impl<'a> Connecting<'a> {
         if self.redirects_left == 0 {
             return Ok(false);
         }
-        let Some(next) = redirect::target(&self.url, response)? else {
+        let Some(next) = redirect::target(&self.target.url, response)? else {
             return Ok(false);
         };
         self.redirects_left -= 1;
-        if !redirect::is_same_origin(&self.url, &next) {
+        if !redirect::is_same_origin(&self.target.url, &next) {
             // The headers stay left out, even if a later redirect leads back to the first origin.
             self.headers = redirect::for_other_origin(&self.headers);
             self.subprotocols.clone_from(&self.client.subprotocols);
         }
-        self.url = next;
+        self.target.redirect(next);
         Ok(true)
     }
 
@@ -86,22 +86,10 @@ impl<'a> Connecting<'a> {
         mut negotiated: Negotiated,
         pipelined: Vec<u8>,
     ) -> Result<Box<Reader>, Error> {
-        negotiated.path = self.url.path().into();
+        negotiated.path = self.target.url.path().into();
         let timer = opening.finish()?;
         let (id, config) = (Connection::next_id(), &self.client.config);
         let connection = Connection::open(id, Role::Client, &socket, config, negotiated, timer);
         Ok(Reader::new(&connection, socket, config, pipelined))
     }
-}
-
-/// Parses a URL. The error does not show it: it may hold credentials.
-fn parse_url(url: &str) -> Result<Url, Error> {
-    Url::parse(url).map_err(|error| {
-        Error::Invalid(match error {
-            ParseError::RelativeUrlWithoutBase => {
-                "the URL has no scheme: write ws:// or wss:// before it".into()
-            }
-            error => format!("the URL cannot be used: {error}"),
-        })
-    })
 }

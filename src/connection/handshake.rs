@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::answer_deadline::AnswerDeadline;
 use crate::background::{STEPS, Timed, Timer, Verdict};
+use crate::canceller::{Canceller, Watch};
 use crate::error::about;
 use crate::random::renew_after_fork;
 use crate::sync::{Mutex, lock};
@@ -59,8 +60,8 @@ enum Hindrance {
     Interrupted,
 }
 
-/// A handshake under way. Its drop ends the deadline's watch.
-pub(crate) struct OpeningGuard(Arc<Opening>);
+/// A handshake under way. Its drop ends the watch of its deadline, and of a cancel.
+pub(crate) struct OpeningGuard(Arc<Opening>, Watch);
 
 impl Opening {
     /// Begins a handshake. Everything that can fail in opening a connection fails here, before
@@ -89,7 +90,7 @@ impl Opening {
         opening
             .timer
             .enroll(Arc::clone(&opening) as Arc<dyn Timed>, deadline)?;
-        Ok(OpeningGuard(opening))
+        Ok(OpeningGuard(opening, Watch::default()))
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -147,6 +148,15 @@ impl Opening {
         drop(progress);
         self.socket.cut();
         true
+    }
+
+    /// Gives the peer another time for its part.
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        let mut progress = lock(&self.progress);
+        progress.deadline = deadline;
+        progress.patience = deadline.saturating_duration_since(Instant::now());
+        drop(progress);
+        self.timer.wake_by(deadline);
     }
 
     pub(crate) fn set_waiting(&self, is_waiting: bool) {
@@ -307,6 +317,13 @@ impl Timed for Opening {
 impl OpeningGuard {
     pub(crate) fn opening(&self) -> &Arc<Opening> {
         &self.0
+    }
+
+    /// Lets a cancel cut the handshake.
+    pub(crate) fn cut_by_cancel(mut self, canceller: &Canceller) -> Self {
+        let opening = Arc::clone(&self.0);
+        self.1 = canceller.on_cancel(move || opening.cut_for(Timeout::Handshake));
+        self
     }
 
     /// Ends the handshake in time, or fails if it was cut. Returns its timer, for the connection.

@@ -41,6 +41,13 @@ pub enum Error {
     Connect(io::Error),
     /// The address could not be bound. The error begins with it.
     Bind(io::Error),
+    /// The proxy could not be connected to, or did not connect to the server. The error says which, and
+    /// names the proxy. Its kind is `TimedOut` at the deadline, and `PermissionDenied` if a SOCKS5
+    /// proxy does not accept the user, or its rules do not allow the connection.
+    Proxy(io::Error),
+    /// The proxy answered CONNECT with a status other than 2xx: with 407, if it wants a user and a
+    /// password, or others than those in its URL.
+    ProxyRefused(Box<Refusal>),
     /// The server answered the upgrade request with a status other than 101.
     Refused(Box<Refusal>),
     /// The peer does not speak the WebSocket handshake (RFC 6455, section 4); the connection was
@@ -48,6 +55,9 @@ pub enum Error {
     Handshake(String),
     /// A deadline passed; the connection was cut.
     Timeout(Timeout),
+    /// A [`Canceller`](crate::Canceller) ended the wait. If a handshake was under way, its socket was
+    /// cut.
+    Cancelled,
     /// The peer broke the protocol. It was told by a Close frame with this code, unless our Close had
     /// left before: then it cannot be told any more, and the connection ends with 1006.
     Protocol {
@@ -84,13 +94,23 @@ impl Error {
     /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
     /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
     /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |
+    /// | the proxy is not there, does not answer, or cannot reach the server; it answered with one of these statuses | the proxy does not accept the user, does not allow the connection, or speaks another protocol |
+    /// | | a [`Canceller`](crate::Canceller) ended the wait |
     ///
     /// Of an open connection that has failed, only a deadline and a failed system call are transient.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Timeout(_) | Self::Io(_) => true,
-            Self::Refused(refusal) => {
+            Self::Connect(error) => error.kind() != io::ErrorKind::InvalidInput,
+            Self::Proxy(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData
+                    | io::ErrorKind::InvalidInput
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::Unsupported
+            ),
+            Self::Timeout(_) | Self::Io(_) => true,
+            Self::Refused(refusal) | Self::ProxyRefused(refusal) => {
                 matches!(refusal.status.as_u16(), 408 | 429 | 500 | 502..=504)
             }
             _ => false,
@@ -103,10 +123,13 @@ impl fmt::Display for Error {
         match self {
             Self::Invalid(what) => Foreign(what).fmt(f),
             Self::Connect(error) => write!(f, "cannot connect to {}", Foreign(error)),
+            Self::Proxy(error) => Foreign(error).fmt(f),
+            Self::ProxyRefused(refusal) => refusal.fmt(f),
             Self::Bind(error) => write!(f, "cannot listen on {}", Foreign(error)),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Handshake(what) => write!(f, "handshake failed: {}", Foreign(what)),
             Self::Timeout(timeout) => timeout.fmt(f),
+            Self::Cancelled => f.write_str("cancelled"),
             Self::Protocol { code, what } => {
                 write!(f, "protocol violation: {}, {code}", Foreign(what))
             }
@@ -124,10 +147,13 @@ impl fmt::Debug for Error {
         let (name, shown): (_, &dyn fmt::Debug) = match self {
             Self::Invalid(what) => ("Invalid", &Foreign(what)),
             Self::Connect(error) => ("Connect", &Foreign(error)),
+            Self::Proxy(error) => ("Proxy", &Foreign(error)),
+            Self::ProxyRefused(refusal) => ("ProxyRefused", refusal),
             Self::Bind(error) => ("Bind", &Foreign(error)),
             Self::Refused(refusal) => ("Refused", refusal),
             Self::Handshake(what) => ("Handshake", &Foreign(what)),
             Self::Timeout(timeout) => ("Timeout", timeout),
+            Self::Cancelled => return f.write_str("Cancelled"),
             Self::Protocol { code, what } => ("Protocol", &(code, Foreign(what))),
             Self::Callback(what) => ("Callback", &Foreign(what)),
             Self::TooSlow => return f.write_str("TooSlow"),
@@ -142,7 +168,9 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Connect(error) | Self::Bind(error) | Self::Io(error) => Some(error),
+            Self::Connect(error) | Self::Proxy(error) | Self::Bind(error) | Self::Io(error) => {
+                Some(error)
+            }
             _ => None,
         }
     }

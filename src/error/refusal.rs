@@ -1,4 +1,4 @@
-//! A server's answer instead of 101: [`Refusal`].
+//! An answer instead of 101 or of a tunnel: [`Refusal`].
 
 use std::fmt;
 
@@ -7,22 +7,29 @@ use http::{HeaderMap, StatusCode};
 
 use crate::record::Foreign;
 
-/// A server's answer to an upgrade request, other than 101.
+/// A server's answer to an upgrade request, other than 101; or a proxy's answer to CONNECT, other than
+/// 2xx.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The status, such as 401.
+    /// The status, such as 401, or 407 of a proxy.
     pub status: StatusCode,
-    /// The headers, such as `Location` or `WWW-Authenticate`.
+    /// The headers, such as `Location`, `WWW-Authenticate` or `Proxy-Authenticate`.
     pub headers: HeaderMap,
     /// The body, its first 16 KiB at most.
     pub body: Bytes,
+    /// The proxy whose answer it is, by host and port.
+    pub(crate) proxy: Option<String>,
 }
 
 impl fmt::Display for Refusal {
     /// Shows the status, and the first line of the body, which often gives the reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server refused the upgrade: {}", self.status)?;
+        match &self.proxy {
+            None => f.write_str("the server refused the upgrade")?,
+            Some(proxy) => write!(f, "the proxy {} refused to connect", Foreign(proxy))?,
+        }
+        write!(f, ": {}", self.status)?;
         let mut lines = self.body.split(|byte| b"\r\n".contains(byte));
         match lines.find(|line| !line.trim_ascii().is_empty()) {
             Some(line) => write!(f, ", {:?}", Foreign(String::from_utf8_lossy(line))),

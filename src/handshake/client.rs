@@ -223,22 +223,24 @@ fn write_defaults(out: &mut Vec<u8>, url: &Url, headers: &HeaderMap) -> Result<(
     }
     let has_user = !url.username().is_empty() || url.password().is_some();
     if has_user && !headers.contains_key(AUTHORIZATION) {
-        fields::write(out, "Authorization", basic_credentials(url)?);
+        let user: Vec<u8> = percent_decode_str(url.username()).collect();
+        let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
+        let credentials = basic_credentials(&user, &password).ok_or_else(|| {
+            let what = "the URL's user or password cannot be sent as Basic credentials";
+            Error::Invalid(what.to_owned())
+        })?;
+        fields::write(out, "Authorization", credentials);
     }
     Ok(())
 }
 
-/// Makes the credentials. RFC 7617 2: `Basic` and base64 of user, colon and password. The user has
-/// no colon, and neither has control characters.
-fn basic_credentials(url: &Url) -> Result<String, Error> {
-    let user: Vec<u8> = percent_decode_str(url.username()).collect();
-    let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
-    let controls = user.iter().chain(&password).any(u8::is_ascii_control);
-    if controls || user.contains(&b':') {
-        return Err(Error::Invalid(
-            "the URL's user or password cannot be sent as Basic credentials".to_owned(),
-        ));
+/// Makes Basic credentials. RFC 7617 2: `Basic` and base64 of user, colon and password. The user has no
+/// colon, and neither has control characters: for such there are none.
+pub(crate) fn basic_credentials(user: &[u8], password: &[u8]) -> Option<String> {
+    let mut bytes = user.iter().chain(password);
+    if bytes.any(u8::is_ascii_control) || user.contains(&b':') {
+        return None;
     }
     let pair = [user, password].join(&b':');
-    Ok(format!("Basic {}", BASE64.encode(&pair)))
+    Some(format!("Basic {}", BASE64.encode(&pair)))
 }

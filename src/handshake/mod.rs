@@ -29,7 +29,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use client::{ClientHandshake, check_subprotocols, is_secure};
+pub(crate) use client::{ClientHandshake, basic_credentials, check_subprotocols, is_secure};
 pub(crate) use head::is_tls_record;
 pub(crate) use negotiated::Negotiated;
 pub(crate) use reply::BadRequest;

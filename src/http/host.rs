@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use url::Host;
 
+use crate::transport::is_own_name;
+
 /// A host and perhaps a port, as Host and Origin name them (RFC 9110, section 7.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostPort {
@@ -76,10 +78,7 @@ fn port_number(text: &str) -> Option<Option<u16>> {
 /// that listens on all interfaces.
 pub(super) fn is_this_machine(host: &Host) -> bool {
     match host {
-        Host::Domain(name) => {
-            let name = name.strip_suffix('.').unwrap_or(name);
-            name == "localhost" || name.ends_with(".localhost")
-        }
+        Host::Domain(name) => is_own_name(name),
         Host::Ipv4(address) => is_own(IpAddr::from(*address)),
         Host::Ipv6(address) => is_own(IpAddr::from(*address).to_canonical()),
     }

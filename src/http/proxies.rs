@@ -6,6 +6,7 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::forwarded::{MAX_HOPS, forwarded_hops, x_forwarded_for_hops};
+use crate::network::Network;
 
 /// The proxies that are trusted to name their clients, and the header in which they do.
 #[derive(Debug, Default)]
@@ -62,43 +63,6 @@ impl TrustedProxies {
             }
         }
         None
-    }
-}
-
-/// An address, or all addresses that share its first bits.
-#[derive(Clone, Copy, Debug)]
-struct Network {
-    address: IpAddr,
-    /// The number of bits at the end that may differ.
-    free: u32,
-}
-
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let Some((address, prefix)) = text.split_once('/') else {
-            let address = text.parse::<IpAddr>().ok()?.to_canonical();
-            return Some(Self { address, free: 0 });
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let all_digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
-        // An IPv4 network written as IPv6 would match no address.
-        if !all_digits || address.to_canonical() != address {
-            return None;
-        }
-        let width: u32 = if address.is_ipv4() { 32 } else { 128 };
-        Some(Self {
-            address,
-            free: width.checked_sub(prefix.parse().ok()?)?,
-        })
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        let differing = match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => u128::from(own.to_bits() ^ other.to_bits()),
-            (IpAddr::V6(own), IpAddr::V6(other)) => own.to_bits() ^ other.to_bits(),
-            _ => return false,
-        };
-        differing.checked_shr(self.free).unwrap_or(0) == 0
     }
 }
 

@@ -1,30 +1,163 @@
 //! Connecting to one of several addresses, under one deadline.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt;
+use socket2::{Domain, Type};
 
-use super::Socket;
+use super::{Socket, Wake, poll_all};
+use crate::canceller::Canceller;
 use crate::error::about;
 
-/// Connects to the first address that answers. Each gets the time that is left, divided by the
-/// addresses that are left.
+/// Connects to the address that answers first. The addresses are tried in turn, each 250 ms after the
+/// one before or as soon as that has failed, and those under way go on (RFC 8305, section 5, without
+/// its wait for further look-ups).
 ///
 /// # Errors
-/// The error of the last address, which it names; `TimedOut` at the deadline.
-pub(crate) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Socket> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for (position, address) in addresses.iter().enumerate() {
-        let share = u32::try_from(addresses.len() - position).unwrap_or(u32::MAX);
-        let reached = TcpStream::connect_timeout(address, left(deadline)? / share);
-        match reached.and_then(Socket::new).and_then(reject_itself) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failure = about(address, error),
+/// The error of the address that failed last, which it names; `TimedOut` at the deadline; any error once
+/// cancelled.
+pub(crate) fn dial(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+    canceller: &Canceller,
+) -> io::Result<Socket> {
+    let (wake, _watch) = Wake::on_cancel(canceller)?;
+    let race = Race {
+        wake: &wake,
+        waiting: in_turns(addresses),
+        running: Vec::new(),
+        failure: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
+    };
+    race.run(deadline, canceller)
+}
+
+/// The time after which the next address is tried too. RFC 8305 8: 250 ms is recommended.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Attempts to connect that run side by side.
+struct Race<'a> {
+    /// The wake-up by a cancel.
+    wake: &'a Wake,
+    waiting: VecDeque<SocketAddr>,
+    running: Vec<Running>,
+    /// The error of the address that failed last.
+    failure: io::Error,
+}
+
+/// An attempt to connect that is under way.
+struct Running {
+    address: SocketAddr,
+    socket: socket2::Socket,
+}
+
+impl Race<'_> {
+    fn run(mut self, deadline: Instant, canceller: &Canceller) -> io::Result<Socket> {
+        let mut next_start = Instant::now();
+        while Instant::now() < deadline && !canceller.is_cancelled() {
+            if self.running.is_empty() || next_start <= Instant::now() {
+                match self.waiting.pop_front() {
+                    Some(address) => {
+                        self.start(address);
+                        next_start = Instant::now() + STAGGER;
+                    }
+                    None if self.running.is_empty() => return Err(self.failure),
+                    None => {}
+                }
+            }
+            let until = match self.waiting.is_empty() {
+                true => deadline,
+                false => deadline.min(next_start),
+            };
+            let before = self.running.len();
+            if let Some(socket) = self.wait(until) {
+                return Ok(socket);
+            }
+            if self.running.len() < before {
+                // RFC 8305 5: a failure starts the next attempt at once.
+                next_start = Instant::now();
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    fn start(&mut self, address: SocketAddr) {
+        match begin(address) {
+            Ok(socket) => self.running.push(Running { address, socket }),
+            Err(error) => self.failure = about(address, error),
         }
     }
-    Err(failure)
+
+    /// Waits until attempts have ended, at most until the deadline. Returns the socket of one that has
+    /// succeeded, and drops those that have failed.
+    fn wait(&mut self, until: Instant) -> Option<Socket> {
+        let running = self.running.iter();
+        let mut fds: Vec<_> = running
+            .map(|running| PollFd::new(&running.socket, PollFlags::OUT))
+            .chain([PollFd::new(self.wake, PollFlags::IN)])
+            .collect();
+        if poll_all(&mut fds, Some(until)).is_err() {
+            // The caller looks again.
+            return None;
+        }
+        let ended: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        for at in (0..self.running.len()).rev().filter(|at| ended[*at]) {
+            let Running { address, socket } = self.running.swap_remove(at);
+            match finish(socket) {
+                Ok(socket) => return Some(socket),
+                Err(error) => self.failure = about(address, error),
+            }
+        }
+        None
+    }
+}
+
+/// Orders addresses so that the two families take turns, beginning with the first address's own (RFC
+/// 8305, section 4): a network that has only one of them costs one step.
+fn in_turns(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
+    let is_first_family = |address: &SocketAddr| address.is_ipv6() == addresses[0].is_ipv6();
+    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first_family);
+    let mut ordered = VecDeque::with_capacity(addresses.len());
+    for at in 0..first.len().max(second.len()) {
+        ordered.extend(
+            [&first, &second]
+                .into_iter()
+                .filter_map(|family| family.get(at).copied()),
+        );
+    }
+    ordered
+}
+
+/// Begins to connect, without blocking.
+fn begin(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+/// Tells whether the system goes on connecting. POSIX: it does so after a signal too.
+fn is_under_way(error: &io::Error) -> bool {
+    let in_progress = Some(rustix::io::Errno::INPROGRESS.raw_os_error());
+    error.raw_os_error() == in_progress
+        || matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        )
+}
+
+/// Takes the outcome of an attempt that has ended.
+fn finish(socket: socket2::Socket) -> io::Result<Socket> {
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    socket.set_nonblocking(false)?;
+    reject_itself(Socket::new(socket)?)
 }
 
 /// Fails for a socket that has connected to itself. A client that tries a local port again and
@@ -40,26 +173,75 @@ fn reject_itself(socket: Socket) -> io::Result<Socket> {
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }
 
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        Err(timed_out())
-    } else {
-        Ok(left)
-    }
-}
-
-fn timed_out() -> io::Error {
-    io::ErrorKind::TimedOut.into()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use rustix::net::{AddressFamily, SocketType};
 
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// An address that answers nothing: its queue of connections is full.
+    fn silent() -> (SocketAddr, impl Sized) {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut filling = Vec::new();
+        let moment = Duration::from_millis(100);
+        while let Ok(stream) = TcpStream::connect_timeout(&address, moment) {
+            filling.push(stream);
+        }
+        (address, (socket, filling))
+    }
+
+    /// A silent address costs a quarter of a second, and not its share of the whole time.
+    #[test]
+    fn silent_addresses_cost_a_moment() {
+        let (silent, _held) = silent();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let begun = Instant::now();
+        let socket = dial(
+            &[silent, silent, address],
+            begun + PATIENCE,
+            &Canceller::new(),
+        )
+        .unwrap();
+        assert_eq!(socket.peer_addr().socket_addr(), Some(address));
+        let took = begun.elapsed();
+        assert!(took >= 2 * STAGGER && took < PATIENCE / 3, "{took:?}");
+    }
+
+    /// All addresses share the deadline, and those that were tried are given up with it.
+    #[test]
+    fn silent_addresses_share_the_deadline() {
+        let (silent, _held) = silent();
+        let begun = Instant::now();
+        let error = dial(&[silent; 3], begun + 3 * STAGGER, &Canceller::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() < PATIENCE / 3);
+    }
+
+    /// The two families take turns, and each keeps its order.
+    #[test]
+    fn families_take_turns() {
+        let all = |text: &str| -> Vec<SocketAddr> {
+            let address = |text| SocketAddr::new(str::parse(text).unwrap(), 1);
+            text.split_whitespace().map(address).collect()
+        };
+        for (given, ordered) in [
+            ("", ""),
+            ("::1", "::1"),
+            ("::1 ::2 ::3 1.1.1.1 2.2.2.2", "::1 1.1.1.1 ::2 2.2.2.2 ::3"),
+            ("1.1.1.1 ::1 ::2", "1.1.1.1 ::1 ::2"),
+        ] {
+            assert_eq!(in_turns(&all(given)), all(ordered));
+        }
+    }
 
     /// An address that does not answer does not keep the next from being tried.
     #[test]
@@ -71,7 +253,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [closed, listener.local_addr().unwrap()];
         let deadline = Instant::now() + Duration::from_secs(30);
-        let socket = dial(&addresses, deadline).unwrap();
+        let socket = dial(&addresses, deadline, &Canceller::new()).unwrap();
         assert_eq!(socket.peer_addr().socket_addr(), Some(addresses[1]));
     }
 
@@ -94,7 +276,7 @@ mod tests {
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let closed = listeners.map(|listener| listener.local_addr().unwrap());
         let deadline = Instant::now() + Duration::from_secs(30);
-        let error = dial(&closed, deadline).unwrap_err();
+        let error = dial(&closed, deadline, &Canceller::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(
             error.to_string().starts_with(&closed[1].to_string()),
@@ -106,7 +288,12 @@ mod tests {
     #[test]
     fn reports_a_passed_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = dial(&[listener.local_addr().unwrap()], Instant::now()).unwrap_err();
+        let error = dial(
+            &[listener.local_addr().unwrap()],
+            Instant::now(),
+            &Canceller::new(),
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,30 +10,68 @@ use std::time::Instant;
 
 use url::Host;
 
+use crate::canceller::Canceller;
 use crate::error::about;
 use crate::process::PerProcess;
 use crate::sync::{Condvar, Mutex, lock, wait};
 
-/// Returns the addresses of a host, with this port. A name is looked up.
+/// Returns the addresses of a host, with this port. A name is looked up, unless it always means this
+/// machine.
 ///
 /// # Errors
 /// The system's error; `NotFound` for a name without an address; `TimedOut` at the deadline;
-/// `ResourceBusy` while too many abandoned look-ups still run.
+/// `ResourceBusy` while too many abandoned look-ups still run; any error once cancelled.
 pub(crate) fn look_up(
     host: &Host<&str>,
     port: u16,
     deadline: Instant,
+    canceller: &Canceller,
 ) -> io::Result<Vec<SocketAddr>> {
     let mut addresses = match host {
         Host::Ipv4(ip) => return Ok(vec![(*ip, port).into()]),
         Host::Ipv6(ip) => return Ok(vec![(*ip, port).into()]),
-        Host::Domain(name) => RESOLVER.get().look_up(name, deadline)?,
+        Host::Domain(name) if is_own_name(name) => OWN.map(|ip| (ip, 0).into()).to_vec(),
+        Host::Domain(name) => RESOLVER.get().look_up(name, deadline, canceller)?,
     };
     for address in &mut addresses {
         address.set_port(port);
     }
     Ok(addresses)
 }
+
+/// Returns the one address of a link-local IPv6 address and its zone (RFC 4007, section 11), such as
+/// `eth0`, with this port.
+///
+/// # Errors
+/// As [`look_up`]: a zone that is not there counts as an unknown name.
+pub(crate) fn look_up_zone(
+    ip: Ipv6Addr,
+    zone: &str,
+    port: u16,
+    deadline: Instant,
+    canceller: &Canceller,
+) -> io::Result<Vec<SocketAddr>> {
+    let numeric = format!("{ip}%{zone}");
+    let addresses = RESOLVER.get().look_up(&numeric, deadline, canceller)?;
+    let with_port = |mut address: SocketAddr| {
+        address.set_port(port);
+        address
+    };
+    Ok(addresses.into_iter().map(with_port).collect())
+}
+
+/// Tells whether a name, in lower case, always means this machine. RFC 6761 6.3: `localhost` and the
+/// names below it resolve to loopback addresses, and no query for them is sent.
+pub(crate) fn is_own_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// The addresses of this machine's own names.
+const OWN: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+];
 
 static RESOLVER: PerProcess<Resolver> =
     PerProcess::new(Resolver::new(resolve), || Resolver::new(resolve));
@@ -71,9 +109,14 @@ impl Resolver {
         }
     }
 
-    fn look_up(&'static self, name: &str, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    fn look_up(
+        &'static self,
+        name: &str,
+        deadline: Instant,
+        canceller: &Canceller,
+    ) -> io::Result<Vec<SocketAddr>> {
         let lookup = self.join(name)?;
-        let answer = lookup.wait(deadline);
+        let answer = lookup.wait(deadline, canceller);
         lookup.waiting.fetch_sub(1, Ordering::Relaxed);
         let answer = answer.ok_or(io::ErrorKind::TimedOut)?;
         answer.map_err(|error| io::Error::new(error.kind(), error))
@@ -120,9 +163,16 @@ impl Resolver {
 }
 
 impl Lookup {
-    fn wait(&self, deadline: Instant) -> Option<Answer> {
+    /// Waits for the answer, until the deadline or a cancel.
+    fn wait(self: &Arc<Self>, deadline: Instant, canceller: &Canceller) -> Option<Answer> {
+        let lookup = Arc::clone(self);
+        let _watch = canceller.on_cancel(move || {
+            // A thread that looked before this statement is waiting by now.
+            drop(lock(&lookup.answer));
+            lookup.answered.notify_all();
+        });
         let mut answer = lock(&self.answer);
-        while answer.is_none() && Instant::now() < deadline {
+        while answer.is_none() && Instant::now() < deadline && !canceller.is_cancelled() {
             answer = wait(&self.answered, answer, Some(deadline));
         }
         answer.clone()
@@ -138,6 +188,34 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// The machine's own names are looked up nowhere: even a passed deadline does not matter.
+    #[test]
+    fn own_names_are_not_looked_up() {
+        for name in ["localhost", "localhost.", "a.b.localhost"] {
+            let addresses =
+                look_up(&Host::Domain(name), 80, Instant::now(), &Canceller::new()).unwrap();
+            assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+            assert_eq!(addresses.len(), 2);
+        }
+        for name in ["localhost.example", "notlocalhost", "local"] {
+            assert!(!is_own_name(name), "{name}");
+        }
+    }
+
+    /// A zone becomes the number of its interface, by name or number; one that is not there is an error.
+    #[test]
+    fn zones_are_found() {
+        let ip = "fe80::1".parse().unwrap();
+        let find =
+            |zone: &str| look_up_zone(ip, zone, 80, Instant::now() + PATIENCE, &Canceller::new());
+        let addresses = find("1").unwrap();
+        let [SocketAddr::V6(address)] = addresses[..] else {
+            panic!("{addresses:?}")
+        };
+        assert_eq!((address.scope_id(), address.port()), (1, 80));
+        find("no-such-zone").unwrap_err();
+    }
 
     /// A resolver that is dead until it is told to answer: one look-up at each word.
     static DEAD: LazyLock<(Mutex<Sender<()>>, Mutex<Receiver<()>>)> = LazyLock::new(|| {
@@ -188,11 +266,17 @@ mod tests {
         for (name, found) in [("somewhere", true), ("nowhere", false)] {
             let before = LOOKED_UP.load(Ordering::SeqCst);
             for _ in 0..30 {
-                let error = resolver.look_up(name, soon()).unwrap_err();
+                let error = resolver
+                    .look_up(name, soon(), &Canceller::new())
+                    .unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             }
             let asking: Vec<_> = (0..3)
-                .map(|_| thread::spawn(move || resolver.look_up(name, Instant::now() + PATIENCE)))
+                .map(|_| {
+                    thread::spawn(move || {
+                        resolver.look_up(name, Instant::now() + PATIENCE, &Canceller::new())
+                    })
+                })
                 .collect();
             let waiting = || {
                 let running = lock(&resolver.running);
@@ -210,9 +294,31 @@ mod tests {
             }
             assert!(lock(&resolver.running).is_empty());
             revive(1);
-            let again = resolver.look_up(name, Instant::now() + PATIENCE);
+            let again = resolver.look_up(name, Instant::now() + PATIENCE, &Canceller::new());
             assert_eq!(again.is_ok(), found);
         }
+    }
+
+    /// A cancel ends a wait for the resolver, and leaves the look-up to those who still wait.
+    #[test]
+    fn cancelled_look_ups_are_left_behind() {
+        let (resolver, _turn) = dead_resolver();
+        let canceller = Canceller::new();
+        let look_up = |canceller: Canceller| {
+            thread::spawn(move || {
+                resolver.look_up("somewhere", Instant::now() + PATIENCE, &canceller)
+            })
+        };
+        let (ends, stays) = (look_up(canceller.clone()), look_up(Canceller::new()));
+        settled("both wait", || {
+            let running = lock(&resolver.running);
+            let lookup = running.get("somewhere");
+            lookup.is_some_and(|lookup| lookup.waiting.load(Ordering::Relaxed) == 2)
+        });
+        canceller.cancel();
+        ends.join().unwrap().unwrap_err();
+        revive(1);
+        stays.join().unwrap().unwrap();
     }
 
     /// With so many look-ups left behind no other begins, and the error says why; once they have their
@@ -220,29 +326,35 @@ mod tests {
     #[test]
     fn few_look_ups_are_left_behind() {
         let (resolver, _turn) = dead_resolver();
-        let waits = thread::spawn(|| resolver.look_up("awaited", Instant::now() + PATIENCE));
+        let waits = thread::spawn(|| {
+            resolver.look_up("awaited", Instant::now() + PATIENCE, &Canceller::new())
+        });
         settled("it runs", || LOOKED_UP.load(Ordering::SeqCst) == 1);
         for number in 0..MOST_LEFT_BEHIND {
             let error = resolver
-                .look_up(&format!("name {number}"), soon())
+                .look_up(&format!("name {number}"), soon(), &Canceller::new())
                 .unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
-        let error = resolver.look_up("one more", soon()).unwrap_err();
+        let error = resolver
+            .look_up("one more", soon(), &Canceller::new())
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         assert!(
             error.to_string().contains("resolver does not answer"),
             "{error}"
         );
         // A call for one of those names waits for its look-up again.
-        let again = resolver.look_up("name 0", soon()).unwrap_err();
+        let again = resolver
+            .look_up("name 0", soon(), &Canceller::new())
+            .unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::TimedOut);
         revive(MOST_LEFT_BEHIND + 1);
         assert!(waits.join().unwrap().is_ok());
         settled("all have ended", || lock(&resolver.running).is_empty());
         revive(1);
         resolver
-            .look_up("one more", Instant::now() + PATIENCE)
+            .look_up("one more", Instant::now() + PATIENCE, &Canceller::new())
             .unwrap();
     }
 }

@@ -6,6 +6,7 @@ mod address_space;
 mod cgroups;
 mod dial;
 mod limits;
+mod link;
 mod listener;
 mod lookup;
 mod poller;
@@ -13,6 +14,7 @@ mod readiness;
 mod socket;
 mod stream_socket;
 mod tls;
+mod unix;
 mod wake;
 
 use std::fs;
@@ -22,7 +24,7 @@ pub(crate) use address_space::AddressSpace;
 pub(crate) use dial::dial;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{AcceptError, ListenOptions, Listener, Place};
-pub(crate) use lookup::look_up;
+pub(crate) use lookup::{is_own_name, look_up, look_up_zone};
 pub(crate) use poller::Poller;
 #[cfg(test)]
 pub(crate) use poller::tests::{Deaf, cpu_time};
@@ -30,6 +32,7 @@ use readiness::poll_all;
 pub(crate) use readiness::{Interest, Ready};
 pub(crate) use socket::{SILENCE, Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
+pub(crate) use unix::{dial_unix, is_socket_path};
 pub(crate) use wake::Wake;
 
 /// Reads a file of the system that holds a number. Returns `None` if there is no such file, or if

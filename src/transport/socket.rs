@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::link::Link;
 use super::stream_socket::StreamSocket;
 use super::tls::{self, Acceptor, Connector, Session};
 use super::{Interest, Ready};
@@ -16,7 +17,7 @@ use crate::{Address, Error};
 /// (L2).
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: StreamSocket,
+    link: Link,
     /// The process that made it. A forked child has a copy of the descriptor, but the connection is
     /// its parent's.
     owner: Process,
@@ -30,41 +31,53 @@ impl Socket {
     /// # Errors
     /// The system's error; `Unsupported` for a socket that is neither TCP nor a Unix socket.
     pub(crate) fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
-        Ok(Self {
-            stream: StreamSocket::new(fd.into())?,
+        StreamSocket::new(fd.into()).map(Self::over)
+    }
+
+    /// Takes over a descriptor that the program has made, whatever its mode and its timeouts.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that is no connected stream socket.
+    pub(crate) fn given(fd: OwnedFd) -> io::Result<Self> {
+        StreamSocket::given(fd).map(Self::over)
+    }
+
+    fn over(stream: StreamSocket) -> Self {
+        Self {
+            link: Link::new(stream),
             owner: Process::this(),
             tls: OnceLock::new(),
-        })
+        }
     }
 
     /// Bounds the data to send that the kernel holds.
     pub(crate) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.stream.set_send_buffer(bytes)
+        self.link.stream.set_send_buffer(bytes)
     }
 
     /// Bounds the data that TCP takes before it has sent what it holds. Other sockets have no such
     /// bound.
     pub(crate) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
-        self.stream.set_notsent_lowat(bytes)
+        self.link.stream.set_notsent_lowat(bytes)
     }
 
     pub(crate) fn peer_addr(&self) -> &Address {
-        self.stream.peer_addr()
+        self.link.stream.peer_addr()
     }
 
     pub(crate) fn local_addr(&self) -> &Address {
-        self.stream.local_addr()
+        self.link.stream.local_addr()
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is input. 0 is the end.
     /// `WouldBlock` means that TLS [has something to write](Self::needs_flush) before the next read.
     pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_by(buffer, |buffer| self.stream.recv(buffer))
+        self.recv_by(buffer, |buffer| self.link.recv(buffer))
     }
 
     /// Reads like [`recv`](Self::recv), or returns `WouldBlock` at once.
     pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.recv_by(buffer, |buffer| self.stream.try_recv(buffer))
+        self.recv_by(buffer, |buffer| self.link.try_recv(buffer))
     }
 
     /// Reads by a call of the system's, and decrypts the bytes.
@@ -110,7 +123,7 @@ impl Socket {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(error);
             }
-            self.stream.wait(Interest::Write, None);
+            self.link.stream.wait(Interest::Write, None);
         }
         Ok(())
     }
@@ -129,7 +142,7 @@ impl Socket {
 
     #[inline]
     fn try_send_raw(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_send(parts)
+        self.link.try_send(parts)
     }
 
     /// Writes everything, blocking. A cut of the socket ends the wait with an error.
@@ -156,19 +169,24 @@ impl Socket {
 
     /// Waits until the socket is ready, cut or broken, at most until the deadline.
     pub(crate) fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Ready {
-        if interest.reads() && self.tls.get().is_some_and(|tls| tls.has_more()) {
+        if interest.reads() && self.may_hold_input() {
             return Ready {
                 readable: true,
                 writable: false,
             };
         }
-        self.stream.wait(interest, deadline)
+        self.link.stream.wait(interest, deadline)
+    }
+
+    /// Tells whether something may be received without the system's socket.
+    fn may_hold_input(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.has_more()) || self.link.has_more()
     }
 
     /// Tells what the socket is ready for, without waiting.
     pub(crate) fn look(&self) -> Ready {
-        self.stream
-            .wait(Interest::ReadOrWrite, Some(Instant::now()))
+        let stream = &self.link.stream;
+        stream.wait(Interest::ReadOrWrite, Some(Instant::now()))
     }
 
     /// Tells, without reading, whether the peer's input has ended before so many more bytes, which will
@@ -176,16 +194,22 @@ impl Socket {
     /// a little too early may not be noticed here.
     pub(crate) fn ends_before(&self, bytes: usize) -> bool {
         let held = self.tls.get().map_or(0, |_| tls::MOST_HELD);
-        let left = self.stream.left_at_end();
+        let held = held + self.link.most_held();
+        let left = self.link.stream.left_at_end();
         left.is_some_and(|left| left.saturating_add(held) < bytes as u64)
     }
 
     /// Sends the `close_notify` of TLS (RFC 8446, section 6.1), without blocking. Without TLS it
     /// does nothing.
     pub(crate) fn send_close_notify(&self) {
-        if let Some(tls) = self.tls.get().filter(|_| self.is_own()) {
+        let has_tls = self.is_tls() || self.link.is_tls();
+        if !has_tls || !self.is_own() {
+            return;
+        }
+        if let Some(tls) = self.tls.get() {
             tls.send_close_notify(|bytes| self.try_send_bytes(bytes));
         }
+        self.link.send_close_notify();
     }
 
     /// Ends our direction. The peer finds the end behind the bytes already written.
@@ -203,7 +227,7 @@ impl Socket {
     /// with the socket, so that the kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if self.is_own() {
-            self.stream.discard_unsent();
+            self.link.stream.discard_unsent();
         }
         self.shut_down(Shutdown::Both);
     }
@@ -212,7 +236,7 @@ impl Socket {
     /// copy of it.
     fn shut_down(&self, how: Shutdown) {
         if self.is_own() {
-            self.stream.shut_down(how);
+            self.link.stream.shut_down(how);
         }
     }
 
@@ -243,13 +267,18 @@ impl Socket {
         let mut scratch = Vec::with_capacity(16 << 10);
         loop {
             scratch.clear();
-            let received = self.stream.try_recv(&mut scratch);
+            let received = self.link.stream.try_recv(&mut scratch);
             let now = Instant::now();
             match received {
                 Ok(1..) if now <= end => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let patience = end.min(now + silence);
-                    if patience <= now || !self.stream.wait(Interest::Read, Some(patience)).readable
+                    if patience <= now
+                        || !self
+                            .link
+                            .stream
+                            .wait(Interest::Read, Some(patience))
+                            .readable
                     {
                         return false;
                     }
@@ -267,7 +296,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.link.stream.as_fd()
     }
 }
 
@@ -280,25 +309,29 @@ impl Socket {
     /// Returns how many bytes of ciphertext have been received since the handshake. A record may
     /// take long until it is whole, and is a sign of life before that.
     pub(crate) fn ciphertext_received(&self) -> u64 {
-        self.tls.get().map_or(0, |tls| tls.received())
+        let tls = || self.tls.get().map_or(0, |tls| tls.received());
+        self.link.ciphertext_received().unwrap_or_else(tls)
     }
 
     /// Tells whether [`flush`](Self::flush) has something to write, or a write that waits for input
     /// may be tried again. The caller asks after every read.
     pub(crate) fn needs_flush(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.needs_flush())
+        self.tls.get().is_some_and(|tls| tls.needs_flush()) || self.link.needs_flush()
     }
 
     /// Writes TLS's own records, such as answers to key updates, without blocking. The rest of an
     /// earlier write goes first.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        let tls = self.tls.get();
-        tls.map_or(Ok(()), |tls| tls.flush(|bytes| self.try_send_bytes(bytes)))
+        if let Some(tls) = self.tls.get() {
+            tls.flush(|bytes| self.try_send_bytes(bytes))?;
+        }
+        self.link.flush()
     }
 
     /// Tells whether the keys of TLS are nearly used up, so that the connection must be closed.
     pub(crate) fn nears_key_limit(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.nears_key_limit())
+        let tls = self.tls.get();
+        tls.is_some_and(|tls| tls.nears_key_limit()) || self.link.nears_key_limit()
     }
 
     /// Returns the certificates that the peer has shown, in DER, its own first.
@@ -311,6 +344,13 @@ impl Socket {
     /// Does the TLS handshake with a server of this name or address, blocking.
     pub(crate) fn connect_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
         self.begin_tls(connector.connect(host, self)?);
+        Ok(())
+    }
+
+    /// Does the TLS handshake with a proxy of this name or address, blocking. All that follows, TLS
+    /// with the server too, goes through it.
+    pub(crate) fn connect_proxy_tls(&self, connector: &Connector, host: &str) -> Result<(), Error> {
+        self.link.begin_tls(connector.connect(host, self)?);
         Ok(())
     }
 
@@ -336,7 +376,12 @@ impl tls::BlockingIo for Socket {
     }
 
     fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.stream.recv(buffer)
+        loop {
+            match self.answer(self.link.recv(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return received,
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{ioctl_fionread, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
-use socket2::{SockAddr, SockRef};
+use socket2::{SockAddr, SockRef, Type};
 
 use super::{Interest, Ready, poll_all};
 use crate::Address;
@@ -40,6 +40,30 @@ impl StreamSocket {
             peer_addr,
             local_addr,
         })
+    }
+
+    /// Takes over a descriptor that the program has made. It must block, have no timeouts, and not pass
+    /// to other programs.
+    ///
+    /// # Errors
+    /// `InvalidInput` for one that is no connected stream socket.
+    pub(super) fn given(fd: OwnedFd) -> io::Result<Self> {
+        let made = Self::prepare(&fd).and_then(|()| Self::new(fd));
+        made.map_err(|error| {
+            let what = format!("the descriptor is no connected stream socket: {error}");
+            io::Error::new(io::ErrorKind::InvalidInput, what)
+        })
+    }
+
+    fn prepare(fd: &OwnedFd) -> io::Result<()> {
+        let socket = SockRef::from(fd);
+        if socket.r#type()? != Type::STREAM {
+            return Err(io::Error::other("it does not carry a stream"));
+        }
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(None)?;
+        socket.set_write_timeout(None)
     }
 
     pub(super) fn peer_addr(&self) -> &Address {

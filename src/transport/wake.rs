@@ -3,6 +3,9 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use crate::canceller::{Canceller, Watch};
 
 /// The wake-up of a thread that polls it: a pair of sockets, which every Unix has.
 #[derive(Debug)]
@@ -17,6 +20,13 @@ impl Wake {
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
         Ok(Self { sender, receiver })
+    }
+
+    /// Makes a wake-up that a cancel sets off, while the watch lives.
+    pub(super) fn on_cancel(canceller: &Canceller) -> io::Result<(Arc<Self>, Watch)> {
+        let wake = Arc::new(Self::new()?);
+        let woken = Arc::clone(&wake);
+        Ok((wake, canceller.on_cancel(move || woken.wake())))
     }
 
     /// Makes the receiver readable. A full pair is readable already.

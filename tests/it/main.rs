@@ -17,6 +17,7 @@
 
 mod client;
 mod cost;
+mod dialling;
 mod ending;
 mod errors;
 mod examples;

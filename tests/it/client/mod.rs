@@ -1,5 +1,6 @@
 //! What a client asks for, and what it makes of the answers.
 
+mod cancelling;
 mod connecting;
 mod redirects;
 mod refusals;
