@@ -578,7 +578,7 @@ pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
-pub use server::{BindTo, Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use server::{BindTo, Incoming, Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};

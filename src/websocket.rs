@@ -34,7 +34,8 @@ use crate::{
 /// handle that callbacks get does not count, and neither do its clones.
 ///
 /// A connection of a server lives until it closes, or until its
-/// [`serve`](crate::ServerBuilder::serve) handler returns.
+/// [`serve`](crate::ServerBuilder::serve) handler returns. One that comes out of
+/// [`Incoming`](crate::Incoming) lives as a client's does, but its drops do not wait.
 ///
 /// # Callbacks
 /// There is one slot of each kind. Setting a callback replaces the one before, from the next event
@@ -43,9 +44,10 @@ use crate::{
 /// can be shown, or never. An error or a panic closes this connection with 1011 and affects no
 /// other. After `on_close` has returned, all slots are emptied.
 #[derive(Clone)]
+#[must_use = "a connection may close when its last handle is dropped"]
 pub struct WebSocket {
     connection: Arc<Connection>,
-    /// The token that keeps a client open.
+    /// The token that keeps a client open, or a connection that the program has taken.
     open: Option<Arc<CloseOnDrop>>,
 }
 
@@ -492,8 +494,8 @@ impl WebSocket {
         &self.connection
     }
 
-    /// Makes the handle that a client gets, and the token that its clones share.
-    pub(crate) fn for_client(connection: &Arc<Connection>) -> (Self, Arc<CloseOnDrop>) {
+    /// Makes a handle that keeps the connection open, and the token that its clones share.
+    pub(crate) fn counted(connection: &Arc<Connection>) -> (Self, Arc<CloseOnDrop>) {
         let open = CloseOnDrop::new(connection);
         let ws = Self {
             connection: Arc::clone(connection),

@@ -100,6 +100,8 @@ pub(crate) struct ReadingFacts {
     visits: AtomicU64,
     /// The flag that a thread reads to the end.
     stays: AtomicBool,
+    /// The flag that a server has left the reading to the program.
+    handed_over: AtomicBool,
 }
 
 impl ReadingFacts {
@@ -113,6 +115,11 @@ impl ReadingFacts {
     /// Notes that from now on a thread reads to the end.
     pub(crate) fn stay(&self) {
         self.stays.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a server leaves the reading to the program.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Relaxed);
     }
 
     /// Tells whether a thread reads to the end.

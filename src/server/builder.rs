@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use super::access::Access;
 use super::bind_to::BindTo;
 use super::connections::Connections;
-use super::{Server, Shared, start};
+use super::incoming::{Incoming, Intake};
+use super::{Server, Shared, counted, start};
 use crate::held::memory_budget;
 use crate::http::{Attach, Hook, hook_of};
 use crate::process::Process;
@@ -15,15 +16,16 @@ use crate::record::debug;
 use crate::sync::Mutex;
 use crate::transport::{Acceptor, Limits, ListenOptions, Listener};
 use crate::{
-    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, ServerTls, Upgrade,
-    WebSocket,
+    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, ServerTls, Socket,
+    Upgrade, WebSocket,
 };
 
 /// The settings of a server; [`bind`](Self::bind) starts it.
 ///
 /// Setters never fail; `bind` reports settings that cannot be used. Exactly one of
 /// [`on_upgrade`](Self::on_upgrade), [`serve`](Self::serve), [`router`](Self::router) and
-/// [`on_request`](Self::on_request) must be set.
+/// [`on_request`](Self::on_request) must be set, and none for
+/// [`bind_incoming`](Self::bind_incoming).
 #[must_use = "a server starts with `bind`"]
 pub struct ServerBuilder {
     config: Config,
@@ -37,6 +39,8 @@ pub struct ServerBuilder {
     hooks: Vec<Hook>,
     /// The settings of routes.
     route_configs: Vec<Arc<Config>>,
+    /// Set if the program takes the connections one by one.
+    intake: Option<Intake>,
     invalid: Option<Error>,
 }
 
@@ -56,6 +60,7 @@ impl ServerBuilder {
             attach: Vec::new(),
             hooks: Vec::new(),
             route_configs: Vec::new(),
+            intake: None,
             invalid: None,
         }
     }
@@ -241,9 +246,72 @@ impl ServerBuilder {
     #[must_use = "the server stops when the last handle is dropped"]
     pub fn bind(self, to: impl BindTo) -> Result<Server, Error> {
         let options = self.listening.clone();
-        let bind = || Listener::bind(to.into_places()?.0, &options);
-        let (shared, listener) = self.share(bind)?;
-        start(listener, Arc::new(shared))
+        self.start(|| Listener::bind(to.into_places()?.0, &options).map(Some))
+    }
+
+    /// Binds like [`bind`](Self::bind), for a program that takes the connections one by one, each open
+    /// already: a test in its own thread, or a program with a loop of its own. [`Incoming`] tells
+    /// the rest.
+    ///
+    /// Of the handlers only [`should_upgrade`](Self::should_upgrade) goes with it; without it every
+    /// valid upgrade is let in.
+    ///
+    /// ```no_run
+    /// let (server, incoming) = landline::Server::builder().bind_incoming("127.0.0.1:9001")?;
+    /// println!("{}", server.url());
+    /// for (ws, messages, request) in incoming {
+    ///     println!("{} asks for {}", request.peer_addr(), request.path());
+    ///     std::thread::spawn(move || -> landline::Outcome {
+    ///         for message in messages {
+    ///             ws.send(message?)?;
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// }
+    /// # Ok::<(), landline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `bind`.
+    pub fn bind_incoming(mut self, to: impl BindTo) -> Result<(Server, Incoming), Error> {
+        let (intake, receiver) = Intake::new();
+        self.intake = Some(intake);
+        let server = self.bind(to)?;
+        Ok((server.clone(), Incoming::new(server, receiver)))
+    }
+
+    /// Serves one connection, and listens nowhere: one that inetd or systemd (`Accept=yes`) has
+    /// accepted, the end of an SSH tunnel, or one end of a socketpair in a test.
+    /// [`Server::wait`] returns once it has ended. More can be handed in by
+    /// [`Server::serve_stream`].
+    ///
+    /// ```
+    /// use landline::{Client, Server};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (near, far) = UnixStream::pair()?;
+    /// let server = Server::builder()
+    ///     .on_upgrade(|ws, _| ws.on_text(|ws, text| ws.send(text)))
+    ///     .serve_stream(far)?;
+    ///
+    /// let client = Client::new().dial_with(move |_, _, _| near.try_clone());
+    /// let (ws, mut messages) = client.open("ws://localhost/")?;
+    /// ws.send("hello")?;
+    /// assert_eq!(messages.recv()?.as_text(), Some("hello"));
+    /// messages.close();
+    /// server.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for settings that cannot be used or contradict each other, [`Error::Io`]
+    /// for a socket that is no connected stream, and if no thread can be had.
+    #[must_use = "the server stops when the last handle is dropped"]
+    pub fn serve_stream(self, stream: impl Into<Socket>) -> Result<Server, Error> {
+        let server = self.start(|| Ok(None))?;
+        server.serve_stream(stream)?;
+        server.stop_accepting();
+        Ok(server)
     }
 }
 
@@ -255,23 +323,22 @@ impl ServerBuilder {
         routes.try_for_each(|config| config.check_for_route(&self.config))
     }
 
-    /// Makes what the server's threads share, once all settings are known to be usable.
-    fn share(
+    /// Starts the server, once all settings are known to be usable, with the listener that `bind`
+    /// gives.
+    fn start(
         mut self,
-        bind: impl FnOnce() -> io::Result<Listener>,
-    ) -> Result<(Shared, Listener), Error> {
+        bind: impl FnOnce() -> io::Result<Option<Listener>>,
+    ) -> Result<Server, Error> {
         self.check()?;
         let hook = self.hook()?;
         let access = self.access.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;
         let listener = bind().map_err(Error::Bind)?;
         let limits = Limits::find();
-        debug!(
-            "the system allows {limits}; peers can make us hold {} bytes",
-            memory_budget()
-        );
-        let shared = Shared {
-            local_addrs: listener.local_addrs(),
+        let shared = Arc::new(Shared {
+            local_addrs: listener
+                .as_ref()
+                .map_or_else(Vec::new, Listener::local_addrs),
             config: Arc::new(self.config),
             max_connections: self
                 .max_connections
@@ -281,12 +348,19 @@ impl ServerBuilder {
             access,
             tls: Mutex::new(tls.map(Arc::new)),
             hook,
-            connections: Connections::default(),
+            connections: Connections::new(self.intake),
             failure: OnceLock::new(),
             owner: Process::this(),
-            wake: Some(listener.wake()),
-        };
-        Ok((shared, listener))
+            wake: listener.as_ref().map(Listener::wake),
+        });
+        if let Some(listener) = listener {
+            start(listener, &shared)?;
+        }
+        debug!(
+            "the system allows {limits}; peers can make us hold {} bytes",
+            memory_budget()
+        );
+        Ok(counted(shared))
     }
 }
 
@@ -298,6 +372,12 @@ impl ServerBuilder {
         }
         let decide = self.decide.take();
         match (self.hooks.pop(), self.attach.pop(), decide) {
+            (None, None, decide) if self.intake.is_some() => {
+                Ok(upgrading(decide, Box::new(|upgrade| upgrade)))
+            }
+            _ if self.intake.is_some() => Err(Error::Invalid(
+                "bind_incoming goes with should_upgrade alone".into(),
+            )),
             (Some(hook), None, None) if self.hooks.is_empty() => Ok(hook),
             (None, Some(attach), decide) if self.attach.is_empty() => Ok(upgrading(decide, attach)),
             (Some(_), None, Some(_)) => Err(Error::Invalid(

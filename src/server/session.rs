@@ -10,6 +10,7 @@ use http::{Extensions, Method, StatusCode};
 
 use super::connections::Registration;
 use super::exchange::{Exchange, RequestError};
+use super::incoming::Place;
 use super::rejection::Rejection;
 use super::{Server, Shared};
 use crate::background::Timer;
@@ -43,7 +44,7 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         request,
         negotiated,
         pipelined,
-        handler,
+        next,
         config,
         data,
     } = accepted;
@@ -52,7 +53,7 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
     registration.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, &config, pipelined);
     drop(connection);
-    as_connection_thread(|| serve(reader, request, handler));
+    as_connection_thread(|| serve(reader, request, next));
 }
 
 /// The result of a successful handshake.
@@ -60,10 +61,17 @@ struct Accepted {
     request: Box<Request>,
     negotiated: Negotiated,
     pipelined: Vec<u8>,
-    handler: Handler,
+    next: Next,
     config: Arc<Config>,
     /// The values that the program has put into the request.
     data: Extensions,
+}
+
+/// What comes after the handshake.
+enum Next {
+    Run(Handler),
+    /// The program takes the connection.
+    HandOver(Place),
 }
 
 /// Does the handshake. Returns `None` if there will be no connection.
@@ -163,16 +171,30 @@ fn decide(
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let config = settings(opening, &upgrade, shared)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    let next = next(&mut upgrade, shared)
+        .map_err(|reply| Rejection::Answered(reply, request.method().clone()))?;
     let written = Exchange(opening).answer(&response, &shared.config);
     written.map_err(|_| Rejection::Lost)?;
-    let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
         request,
         negotiated,
         pipelined,
-        handler: upgrade.handler.take().unwrap_or_else(nothing),
+        next,
         config,
         data,
+    })
+}
+
+/// Returns what comes after the 101. A connection that the program is to take needs a place for that,
+/// before it is told that it is open.
+fn next(upgrade: &mut Upgrade, shared: &Shared) -> Result<Next, Reply> {
+    let Some(intake) = shared.connections.intake() else {
+        let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
+        return Ok(Next::Run(upgrade.handler.take().unwrap_or_else(nothing)));
+    };
+    intake.reserve().map(Next::HandOver).ok_or_else(|| {
+        debug!("a request was refused: too many connections wait to be taken");
+        Reply::error(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", "1")
     })
 }
 
@@ -236,14 +258,33 @@ fn failed(request: &Request, error: &Error) -> Reply {
 
 /// Runs the program's handler, and then the connection.
 #[inline(never)]
-fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
-    reader.begin_driving();
-    match handler {
-        Handler::Callbacks(set_up) => {
+fn serve(mut reader: Box<Reader>, request: Box<Request>, next: Next) {
+    if let Next::Run(_) = next {
+        reader.begin_driving();
+    }
+    match next {
+        Next::Run(Handler::Callbacks(set_up)) => {
             set_up_callbacks(&mut reader, request, set_up);
             reader.dispatch();
         }
-        Handler::StraightLine(handler) => serve_straight_line(reader, request, handler),
+        Next::Run(Handler::StraightLine(handler)) => serve_straight_line(reader, request, handler),
+        Next::HandOver(place) => hand_over(reader, request, place),
+    }
+}
+
+/// Gives the program the connection, and drives it to its end once the program has dropped the
+/// reading end.
+#[inline(never)]
+fn hand_over(mut reader: Box<Reader>, request: Box<Request>, place: Place) {
+    let connection = Arc::clone(reader.connection());
+    connection.reading.hand_over();
+    let (home, returned) = sync_channel(1);
+    reader.set_home(home);
+    let (ws, open) = WebSocket::counted(&connection);
+    drop(connection);
+    place.fill((ws, Messages::new(reader, Some(open)), *request));
+    if let Ok(mut reader) = returned.recv() {
+        reader.discard_until_closed();
     }
 }
 

@@ -203,7 +203,7 @@ fn what_does_not_listen_is_refused() {
         (bound, "does not listen"),
         (
             stream(fs::File::open("/dev/null").map(Into::into)),
-            "not a socket",
+            "non-socket",
         ),
     ] {
         let error = echo().bind(fd).unwrap_err();

@@ -145,8 +145,8 @@ fn one_of_many_gets_a_stale_path() {
 }
 
 /// A name of the abstract namespace has no file, and is free once its server has stopped.
-#[cfg(target_os = "linux")]
 #[test]
+#[cfg(target_os = "linux")]
 fn abstract_names_have_no_file() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::SocketAddr;
