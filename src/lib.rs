@@ -131,6 +131,22 @@
 //! A certificate, key or setting that cannot be used is an error at [`bind`](ServerBuilder::bind),
 //! [`set_tls`](Server::set_tls) or when connecting, and tells what is wrong with it.
 //!
+//! # Getting there
+//!
+//! A client looks the URL's host up and connects by TCP. Of several addresses it tries the next after a
+//! quarter of a second, and takes the one that answers first. Other ways to a server:
+//!
+//! - **Through a proxy**, by HTTP or SOCKS5: [`Client::proxy`] sets one, [`Client::no_proxy`] none. By
+//!   default the environment names it, as with curl; this machine itself is reached directly.
+//! - **Over a Unix socket**: [`Client::unix_socket`], or a URL such as `ws+unix:/run/app.sock:/path`.
+//! - **Over any stream** that the program has or makes, such as a tunnel: [`Client::dial_with`] takes a
+//!   [`Socket`], made of a `TcpStream`, a `UnixStream` or a descriptor.
+//! - **By a link-local address**: `ws://[fe80::1%25eth0]:9001/`.
+//!
+//! All share one deadline, TLS goes over all of them, and an error names the step that failed and the
+//! address. [`Error::Proxy`] and [`Error::ProxyRefused`] tell failures of the proxy from those of the
+//! server.
+//!
 //! # Sending
 //!
 //! How a program learns what has become of a message:
@@ -187,7 +203,7 @@
 //!
 //! | call | waits for | at most |
 //! |---|---|---|
-//! | [`connect`], [`open`] | lookup, TCP, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
+//! | [`connect`], [`open`] | lookup, TCP, the proxy, TLS, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to their writers | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
 //! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`try_recv`](Messages::try_recv) | nothing | |
 //! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
@@ -297,6 +313,9 @@
 //! takes bytes and sends none, as Rustls does once the keys of a TLS 1.2 connection are used up, is
 //! an error.
 //!
+//! TLS to a proxy is a second such codec between the first and the socket, so TLS within TLS needs no
+//! stream that pretends to be a socket.
+//!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
 //! out, and so in the handshake. Neither knows a socket, a clock or a thread, and both roles share
 //! all of it.
@@ -392,6 +411,7 @@
 //! | a proxy's header that does not name the client clearly | nothing | no [`Request::client_addr`] |
 //! | a connection beyond the limit, or while stopping | 503 | a DEBUG record |
 //! | an answer that is no right 101 | an end without a Close | [`Error::Refused`], or [`Error::Handshake`] |
+//! | a proxy's answer that is no tunnel | the end of the connection | [`Error::ProxyRefused`], or [`Error::Proxy`] |
 //! | a peer that falls behind, with [`Overflow::Close`], in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
 //! | a [`MessageWriter`] dropped before its end | Close 1011 | `on_error`, `on_close` 1011 |
 //! | a callback or handler that fails or panics | Close 1011 | a WARN record, `on_error`, `on_close` 1011 |

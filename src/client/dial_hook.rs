@@ -19,10 +19,12 @@ use crate::transport;
 pub(super) struct DialHook(Arc<Shared>);
 
 struct Shared {
-    dial: Box<dyn Fn(&str, u16, Instant) -> io::Result<Socket> + Send + Sync>,
+    dial: Box<Dial>,
     /// The number of running calls that nobody waits for any more.
     left_behind: AtomicUsize,
 }
+
+type Dial = dyn Fn(&str, u16, Instant) -> io::Result<Socket> + Send + Sync;
 
 /// The number of calls that may be left behind. Each is a thread.
 const MOST_LEFT_BEHIND: usize = 16;

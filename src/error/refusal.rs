@@ -41,7 +41,11 @@ impl fmt::Display for Refusal {
 impl fmt::Debug for Refusal {
     /// Shows no header values and no body: they may be secrets, such as a cookie.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
+        let mut shown = f.debug_struct("Refusal");
+        if let Some(proxy) = &self.proxy {
+            shown.field("proxy", &Foreign(proxy));
+        }
+        shown
             .field("status", &self.status)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body", &self.body.len())

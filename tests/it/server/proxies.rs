@@ -1,13 +1,11 @@
 //! Behind real proxies: nginx, HAProxy and Apache, as people set them up, wrongly and rightly. They
 //! must be installed, so `.ci/proxies` asks for these tests by name.
 
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::process::Command;
 
 use landline::{Reply, Request, Router, Server, ServerBuilder};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::*;
 
@@ -16,67 +14,24 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// The name and port under which the proxy is known.
 const PUBLIC: &str = "app.example:8081";
 
-/// A proxy that runs, in a folder of its own; it ends when dropped.
-struct Proxy {
-    child: Child,
-    address: SocketAddr,
-    folder: PathBuf,
-}
+/// A proxy before a server; it ends when dropped.
+struct Proxy(Program);
 
 impl Proxy {
-    /// Starts a proxy before a server. In its settings PORT stands for its own port, SERVER for the
-    /// server's address, and FOLDER for its folder; `start` makes the command.
+    /// Starts a proxy. In its settings PORT stands for its own port, SERVER for the server's address,
+    /// and FOLDER for its folder; `start` makes the command.
     #[track_caller]
     fn start(server: &Server, settings: &str, start: fn(&Path, &Path) -> Command) -> Self {
-        // Somebody else may take the port first.
-        (0..5)
-            .find_map(|_| Self::try_start(server, settings, start))
-            .expect("the proxy does not start")
-    }
-
-    fn try_start(
-        server: &Server,
-        settings: &str,
-        start: fn(&Path, &Path) -> Command,
-    ) -> Option<Self> {
-        let address = dead_port();
-        let folder = std::env::temp_dir().join(format!("landline-proxy-{}", address.port()));
-        fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("settings");
-        let settings = settings
-            .replace("PORT", &address.port().to_string())
-            .replace("SERVER", &server.local_addr().to_string())
-            .replace("FOLDER", &folder.display().to_string());
-        fs::write(&file, settings).unwrap();
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let child = start(&folder, &file)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut proxy = Self {
-            child,
-            address,
-            folder,
-        };
-        let mut ended = false;
-        settled("the proxy accepts, or has ended", || {
-            ended = proxy.child.try_wait().unwrap().is_some();
-            ended || TcpStream::connect(address).is_ok()
-        });
-        if ended {
-            let log = fs::read_to_string(proxy.folder.join("log"));
-            println!("{}", log.unwrap_or_default());
-            return None;
-        }
-        Some(proxy)
+        let settings = settings.replace("SERVER", &server.local_addr().to_string());
+        Self(Program::start(&settings, |folder, file, _| {
+            start(folder, file)
+        }))
     }
 
     /// Connects to it from the client's address.
     #[track_caller]
     fn dial(&self) -> RawPeer {
-        RawPeer::dial_at(self.address, CLIENT)
+        RawPeer::dial_at(self.0.address, CLIENT)
     }
 
     /// Has it answer a plain request of HTTP/1.1 for the public name, with these lines.
@@ -93,8 +48,8 @@ impl Proxy {
     #[track_caller]
     fn upgrade(&self, lines: &str) -> (RawPeer, u16) {
         let mut peer = self.dial();
-        let request = upgrade_request(self.address)
-            .replace(&self.address.to_string(), PUBLIC)
+        let request = upgrade_request(self.0.address)
+            .replace(&self.0.address.to_string(), PUBLIC)
             .replace(
                 "\r\n\r\n",
                 &format!("\r\nOrigin: http://{PUBLIC}\r\n{lines}\r\n"),
@@ -129,16 +84,6 @@ impl Proxy {
         peer.send_close(4001, "bye");
         assert_eq!(peer.read_close(), Some(4001));
         peer.read_end();
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // Not by SIGKILL: it has children of its own to end.
-        let pid = Pid::from_child(&self.child);
-        let _ = kill_process(pid, Signal::TERM);
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -15,6 +15,7 @@ mod peer;
 mod plain;
 mod probe;
 mod process;
+mod program;
 mod pulled;
 mod raw;
 mod segments;
@@ -40,12 +41,12 @@ pub(crate) use self::parts::{Part, part, tell, until_released};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
-#[cfg(all(feature = "tls", feature = "rustls"))]
 pub(crate) use self::process::alone_with;
 pub(crate) use self::process::{
     Resources, alone, alone_within, cpu_time, open_fds, resident_kib, settle_asleep,
     settle_asleep_unless, threads, threads_named,
 };
+pub(crate) use self::program::Program;
 pub(crate) use self::pulled::Pulled;
 pub(crate) use self::raw::{
     End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,

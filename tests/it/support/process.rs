@@ -145,7 +145,6 @@ pub(crate) fn alone_within<F: FnOnce()>(limit: Duration, body: F) {
 
 /// Does as [`alone`] does, in an environment that has these variables too.
 #[track_caller]
-#[cfg(all(feature = "tls", feature = "rustls"))]
 pub(crate) fn alone_with<F: FnOnce()>(variables: &[(&str, &Path)], body: F) {
     alone_as(variables, LIMIT, body);
 }
