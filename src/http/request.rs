@@ -9,6 +9,7 @@ use http::header::COOKIE;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 
+use super::proxies::Proxied;
 use super::query::Query;
 use crate::handshake::{BadRequest, offered_subprotocols, wants_upgrade};
 use crate::{Address, Server};
@@ -31,6 +32,8 @@ pub struct Request {
     peer_addr: Address,
     local_addr: Address,
     peer_certificates: Vec<Bytes>,
+    /// The ends that a proxy has named by the PROXY protocol.
+    proxied: Option<Proxied>,
     server: Server,
     parameters: Vec<(String, String)>,
     is_upgrade: bool,
@@ -55,6 +58,7 @@ impl Request {
             peer_addr,
             local_addr,
             peer_certificates: Vec::new(),
+            proxied: None,
             server,
             parameters: Vec::new(),
             subprotocols: OnceLock::new(),
@@ -214,28 +218,54 @@ impl Request {
         self.head.extensions_mut()
     }
 
-    /// Returns the address of the peer's end of the socket.
+    /// Returns the address of the peer's end of the socket: behind a proxy that proxy's, whatever
+    /// protocol it speaks.
     #[must_use]
     pub fn peer_addr(&self) -> Address {
         self.peer_addr.clone()
     }
 
-    /// Returns the client's IP address: the peer's, or if that is one of the [trusted
+    /// Returns the client's IP address: the peer's, or the one that the peer has named by the [PROXY
+    /// protocol](crate::ServerBuilder::proxy_protocol); or if that is one of the [trusted
     /// proxies](crate::ServerBuilder::trusted_proxies), the right-most address in [their
     /// header](crate::ServerBuilder::client_addr_header) that is none of them. It is never that of
     /// a trusted proxy: `None` if the header is missing, names no other address, or cannot be read
     /// that far.
     ///
     /// An IPv4 address within IPv6, as sockets for both have them, is returned as IPv4. The peer of
-    /// a Unix socket has none.
+    /// a Unix socket has none, unless it is a trusted proxy whose header names one.
     #[must_use]
     pub fn client_addr(&self) -> Option<IpAddr> {
         let client = || {
-            let peer = self.peer_addr.canonical_ip()?;
             let proxies = self.server.trusted_proxies();
-            proxies.client_of(peer, self.headers())
+            match self.client_end() {
+                Some(peer) => proxies.client_of(peer, self.headers()),
+                None if self.proxied.is_none() => proxies.client_of_unix(self.headers()),
+                None => None,
+            }
         };
         *self.client_addr.get_or_init(client)
+    }
+
+    pub(crate) fn set_proxied(&mut self, proxied: Option<Proxied>) {
+        self.proxied = proxied;
+    }
+
+    /// Returns the address at the client's end of the connection, or of the last proxy but those that
+    /// speak the PROXY protocol.
+    pub(crate) fn client_end(&self) -> Option<IpAddr> {
+        match &self.proxied {
+            Some(proxied) => proxied.client(),
+            None => self.peer_addr.canonical_ip(),
+        }
+    }
+
+    /// Returns the address that was connected to at that end.
+    pub(crate) fn server_end(&self) -> Option<IpAddr> {
+        match &self.proxied {
+            Some(proxied) => proxied.server(),
+            None => self.local_addr.canonical_ip(),
+        }
     }
 
     /// Returns the address of our end of the socket.

@@ -9,6 +9,7 @@ mod connections;
 mod exchange;
 mod incoming;
 mod lingering;
+mod proxy_header;
 mod rejection;
 mod session;
 mod stop_report;

@@ -11,16 +11,17 @@ use http::{Extensions, Method, StatusCode};
 use super::connections::Registration;
 use super::exchange::{Exchange, RequestError};
 use super::incoming::Place;
+use super::proxy_header::{self, BadHeader};
 use super::rejection::Rejection;
 use super::{Server, Shared};
 use crate::background::Timer;
 use crate::connection::Connection;
 use crate::connection::callbacks::{catch, named};
-use crate::connection::handshake::{Opening, OpeningGuard};
+use crate::connection::handshake::{Opening, OpeningGuard, READ_STEP};
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
 use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
-use crate::http::{Handler, SetUp, StraightLine};
+use crate::http::{Handler, Proxied, SetUp, StraightLine};
 use crate::protocol::Role;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
@@ -84,12 +85,21 @@ fn shake_hands(
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
     registration.enter_opening(opening.opening(), shared.max_handshakes);
+    let proxied = match read_proxy_header(&opening, shared) {
+        Ok(proxied) => proxied,
+        Err(BadHeader(why)) => {
+            let peer = socket.peer_addr();
+            debug!("the PROXY protocol's header of {peer} was refused: {why}");
+            shared.connections.count_refused();
+            return None;
+        }
+    };
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that gives the reason must not be lost.
         socket.finish_and_linger();
         return None;
     }
-    match accept(&opening, socket, shared) {
+    match accept(&opening, socket, proxied, shared) {
         Ok(accepted) => {
             registration.leave_opening();
             Some((accepted, opening.finish().ok()?))
@@ -111,6 +121,30 @@ fn shake_hands(
     }
 }
 
+/// Reads the header of the PROXY protocol, if the peer has to send one. Nothing behind it is read.
+#[inline(never)]
+fn read_proxy_header(
+    opening: &OpeningGuard,
+    shared: &Shared,
+) -> Result<Option<Proxied>, BadHeader> {
+    if !shared.access.begins_with_header(opening.peer_addr()) {
+        return Ok(None);
+    }
+    let mut header = Vec::new();
+    loop {
+        let missing = proxy_header::missing(&header)?;
+        if missing == 0 {
+            return proxy_header::parse(&header);
+        }
+        let received = opening
+            .socket()
+            .recv_at_most(&mut header, missing.min(READ_STEP));
+        if !matches!(received, Ok(1..)) {
+            return Err(BadHeader("it ends within it"));
+        }
+    }
+}
+
 /// Does the TLS handshake, if the server speaks TLS.
 #[inline(never)]
 fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
@@ -126,6 +160,7 @@ fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
 fn accept(
     opening: &OpeningGuard,
     socket: &Socket,
+    proxied: Option<Proxied>,
     shared: &Arc<Shared>,
 ) -> Result<Accepted, Rejection> {
     let (head, pipelined) = read_request(opening, shared)?;
@@ -133,6 +168,7 @@ fn accept(
     let (peer, local) = (socket.peer_addr().clone(), socket.local_addr().clone());
     let mut request = Box::new(Request::new(head, peer, local, server));
     request.set_peer_certificates(socket.peer_certificates());
+    request.set_proxied(proxied);
     judge(&request, shared)?;
     decide(opening, request, pipelined, shared)
 }

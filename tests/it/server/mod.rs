@@ -8,6 +8,7 @@ mod incoming;
 mod limits;
 mod listening;
 mod proxies;
+mod proxy_protocol;
 mod reply_deadlines;
 mod route_settings;
 mod routing;
