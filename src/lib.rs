@@ -427,7 +427,9 @@
 //! | a malformed request, or an invalid upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and the reason in a line of text | a DEBUG record |
 //! | an upgrade that offers no subprotocol of the server's | 101 without one, or 400 where one is required | a DEBUG record |
 //! | a proxy's header that does not name the client clearly | nothing | no [`Request::client_addr`] |
+//! | a listed proxy's connection that does not begin with the PROXY protocol | the end of the connection | a DEBUG record |
 //! | a connection beyond the limit, or while stopping | 503 | a DEBUG record |
+//! | an upgrade while 128 connections wait to be taken from an [`Incoming`] | 503 | a DEBUG record |
 //! | an answer that is no right 101 | an end without a Close | [`Error::Refused`], or [`Error::Handshake`] |
 //! | a proxy's answer that is no tunnel | the end of the connection | [`Error::ProxyRefused`], or [`Error::Proxy`] |
 //! | a peer that falls behind, with [`Overflow::Close`], in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
@@ -620,7 +622,7 @@ pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
 pub use pair::pair;
-pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use server::{BindTo, Incoming, Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};

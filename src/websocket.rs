@@ -1,5 +1,6 @@
 //! The writing end and the handle of a connection.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,8 @@ use crate::{
 /// handle that callbacks get does not count, and neither do its clones.
 ///
 /// A connection of a server lives until it closes, or until its
-/// [`serve`](crate::ServerBuilder::serve) handler returns.
+/// [`serve`](crate::ServerBuilder::serve) handler returns. One that comes out of
+/// [`Incoming`](crate::Incoming) lives as a client's does, but its drops do not wait.
 ///
 /// # Callbacks
 /// There is one slot of each kind. Setting a callback replaces the one before, from the next event
@@ -42,9 +44,10 @@ use crate::{
 /// can be shown, or never. An error or a panic closes this connection with 1011 and affects no
 /// other. After `on_close` has returned, all slots are emptied.
 #[derive(Clone)]
+#[must_use = "a connection may close when its last handle is dropped"]
 pub struct WebSocket {
     connection: Arc<Connection>,
-    /// The token that keeps a client open.
+    /// The token that keeps a client open, or a connection that the program has taken.
     open: Option<Arc<CloseOnDrop>>,
 }
 
@@ -396,7 +399,59 @@ impl WebSocket {
     }
 }
 
+/// # The program's data
 impl WebSocket {
+    /// Stores a value of the program's with the connection, one of each type: who is at the other
+    /// end, say. It replaces the value of that type. Every handle of the connection
+    /// [gives it back](Self::data), those of [`Server::connections`](crate::Server::connections)
+    /// too.
+    ///
+    /// It is kept until the last handle is dropped, also after the connection has ended. A value
+    /// that holds a handle of its own connection is therefore never dropped, nor the handle.
+    ///
+    /// ```
+    /// use landline::Server;
+    ///
+    /// struct Player {
+    ///     name: String,
+    /// }
+    ///
+    /// let server = Server::builder()
+    ///     .on_upgrade(|ws, request| {
+    ///         let name = request.query("name").unwrap_or("nobody").to_owned();
+    ///         ws.set_data(Player { name });
+    ///         ws.send("welcome")
+    ///     })
+    ///     .bind("127.0.0.1:0")?;
+    ///
+    /// let (_ws, mut messages) = landline::open(server.url() + "/?name=Ada")?;
+    /// messages.recv()?;
+    /// for ws in server.connections() {
+    ///     assert_eq!(ws.data::<Player>().ok_or("no player")?.name, "Ada");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
+        self.connection.data.set(data);
+    }
+
+    /// Returns the [stored](Self::set_data) value of a type. At a server this is at first the value
+    /// that middleware or [`should_upgrade`](crate::ServerBuilder::should_upgrade) has put into the
+    /// request's [`extensions`](crate::Request::extensions_mut).
+    #[must_use]
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.connection.data.get()
+    }
+}
+
+impl WebSocket {
+    /// Returns the path of the request that the connection began with, as it was sent, without the
+    /// query, which may hold credentials. The `Debug` of a handle shows it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.connection.negotiated.path
+    }
+
     /// Returns the subprotocol that both sides agreed on (RFC 6455, section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
@@ -445,8 +500,8 @@ impl WebSocket {
         &self.connection
     }
 
-    /// Makes the handle that a client gets, and the token that its clones share.
-    pub(crate) fn for_client(connection: &Arc<Connection>) -> (Self, Arc<CloseOnDrop>) {
+    /// Makes a handle that keeps the connection open, and the token that its clones share.
+    pub(crate) fn counted(connection: &Arc<Connection>) -> (Self, Arc<CloseOnDrop>) {
         let open = CloseOnDrop::new(connection);
         let ws = Self {
             connection: Arc::clone(connection),
@@ -476,8 +531,8 @@ impl fmt::Debug for WebSocket {
         f.debug_struct("WebSocket")
             .field("id", &self.id())
             .field("peer_addr", &self.peer_addr())
+            .field("path", &self.path())
             .field("open", &self.is_open())
-            .field("counted", &self.open.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

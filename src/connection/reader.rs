@@ -85,6 +85,11 @@ impl Reader {
         self.home = Some(home);
     }
 
+    /// Tells whether a thread waits for the reading end.
+    pub(crate) fn has_home(&self) -> bool {
+        self.home.is_some()
+    }
+
     /// Gives the reading end to the thread that waits for it. If that thread has stopped waiting,
     /// the connection ends here.
     pub(crate) fn leave(mut self: Box<Self>) {

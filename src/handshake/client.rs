@@ -104,6 +104,7 @@ impl ClientHandshake {
             "the server chose an extension that was not offered",
         )?;
         Ok(Negotiated {
+            path: Box::default(),
             subprotocol: self.chosen_subprotocol(headers)?,
             response: Some(Box::new(response)),
         })

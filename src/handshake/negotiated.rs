@@ -7,6 +7,8 @@ use http::Response;
 pub(crate) struct Negotiated {
     /// The subprotocol (RFC 6455, section 1.9).
     pub(crate) subprotocol: Option<String>,
+    /// The path of the request, without its query. A boxed text takes no more than its bytes.
+    pub(crate) path: Box<str>,
     /// The server's 101, at a client. Boxed: a server's connections have none.
     pub(crate) response: Option<Box<Response<()>>>,
 }

@@ -82,6 +82,7 @@ impl UpgradeRequest {
         }
         out.extend_from_slice(b"\r\n");
         let negotiated = Negotiated {
+            path: Box::default(),
             subprotocol,
             response: None,
         };

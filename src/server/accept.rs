@@ -21,7 +21,7 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Connection: close\r\n\
     Content-Length: 0\r\n\r\n";
 
-/// Accepts until the server stops. It neither ends nor spins: after a failure that concerns the
+/// Accepts until the server stops, or only stops accepting. It neither ends nor spins: after a failure that concerns the
 /// whole process, such as having no descriptors left, it tries again after a pause.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
         trouble: AcceptTrouble::default(),
     };
     let mut is_ready = false;
-    while !shared.connections.is_stopping() {
+    while !shared.connections.is_closed() {
         match listener.accept() {
             Ok(socket) => {
                 accepting.admit(socket);
@@ -91,15 +91,13 @@ impl Accepting<'_> {
     /// connection gets 503 at once, as long as that lasts.
     fn admit(&mut self, socket: Socket) {
         self.trouble.accept();
-        let quota = self.shared.access.quota(&socket);
-        if let Some(limit) = reached(quota, self.shared) {
-            debug!("a connection was refused: {limit}");
-            return self.refuse(socket);
-        }
-        let counts_for = quota.map(|(address, _)| address);
-        match spawn(socket, counts_for, self.shared) {
+        match serve(socket, self.shared) {
             Ok(()) => self.trouble.serve(),
-            Err((error, socket)) => {
+            Err(Unserved::Limit(limit, socket)) => {
+                debug!("a connection was refused: {limit}");
+                self.refuse(socket);
+            }
+            Err(Unserved::NoThread(error, socket)) => {
                 self.trouble.tell(&about("starting a thread", error));
                 if let Some(socket) = socket {
                     self.refuse(socket);
@@ -117,7 +115,29 @@ impl Accepting<'_> {
     }
 }
 
-/// Starts a connection's thread, or gives the socket back.
+/// The reason why a connection has no thread, with its socket.
+pub(super) enum Unserved {
+    /// A limit is reached.
+    Limit(String, Socket),
+    NoThread(io::Error, Option<Socket>),
+}
+
+/// Gives a connection its thread, unless a limit is reached.
+pub(super) fn serve(socket: Socket, shared: &Arc<Shared>) -> Result<(), Unserved> {
+    if held::is_exhausted() {
+        let limit = "peers hold all the memory that they may".into();
+        return Err(Unserved::Limit(limit, socket));
+    }
+    let quota = shared.access.quota(&socket);
+    let counted = shared.connections.add_thread(shared.max_connections, quota);
+    if let Err(limit) = counted {
+        return Err(Unserved::Limit(limit, socket));
+    }
+    let counts_for = quota.map(|(address, _)| address);
+    spawn(socket, counts_for, shared).map_err(|(error, socket)| Unserved::NoThread(error, socket))
+}
+
+/// Starts the thread of a connection that is counted, or gives the socket back.
 fn spawn(
     socket: Socket,
     counts_for: Option<IpAddr>,
@@ -126,25 +146,10 @@ fn spawn(
     let socket = Arc::new(socket);
     let id = Connection::next_id();
     let (theirs, sharing) = (Arc::clone(&socket), Arc::clone(shared));
-    shared.connections.add_thread(counts_for);
     let builder = thread::Builder::new().name(format!("landline-{id}"));
     let spawned = builder.spawn(move || session::run(id, theirs, counts_for, &sharing));
     spawned.map(drop).map_err(|error| {
         drop(shared.connections.register(id, counts_for));
         (error, Arc::into_inner(socket))
     })
-}
-
-/// Returns the limit that is reached, for all connections or for one address. Only the accept
-/// thread counts up, so a connection that has room here still has it when it is counted.
-fn reached(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Option<String> {
-    if shared.connections.thread_count() >= shared.max_connections {
-        return Some(format!("{} is the limit", shared.max_connections));
-    }
-    if held::is_exhausted() {
-        return Some("peers hold all the memory that they may".into());
-    }
-    let (address, limit) = quota?;
-    let reached = shared.connections.threads_of(address) >= limit;
-    reached.then(|| format!("{limit} for {address} is the limit"))
 }

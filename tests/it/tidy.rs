@@ -116,6 +116,7 @@ fn dependencies_stay_in_their_rooms() {
                 "messages/receiver.rs",
                 "client/kept.rs",
                 "client/state_board.rs",
+                "server/incoming.rs",
             ],
         ),
         ("tungstenite", &["protocol/frame.rs", "handshake/"]),

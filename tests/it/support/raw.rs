@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -251,13 +253,28 @@ impl RawPeer {
     /// Asks for the upgrade and returns the head of the answer.
     #[track_caller]
     pub(crate) fn try_upgrade(&mut self) -> String {
-        self.send_bytes(upgrade_request(self.stream.peer_addr().unwrap()));
+        // A Unix socket has no such address.
+        let host = self.stream.peer_addr().ok();
+        let host = host.map_or("localhost".to_owned(), |host| host.to_string());
+        self.send_bytes(upgrade_request(host));
         self.read_head()
+    }
+
+    /// Takes a Unix socket that is connected to a server.
+    #[track_caller]
+    pub(crate) fn over_unix(stream: UnixStream) -> Self {
+        // Which calls reach a socket does not depend on its kind.
+        Self::of_any(OwnedFd::from(stream).into(), true)
     }
 
     #[track_caller]
     fn of(stream: TcpStream, masks: bool) -> Self {
         stream.set_nodelay(true).unwrap();
+        Self::of_any(stream, masks)
+    }
+
+    #[track_caller]
+    fn of_any(stream: TcpStream, masks: bool) -> Self {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream,
