@@ -480,7 +480,8 @@
 //! buffer_pool                        the large buffers into which connections read bursts
 //! address, timeout                   the address of one end of a connection; the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
-//! time_limit, config                 the settings
+//! time_limit, compression, config    the settings
+//! send_options                       the options of one message
 //! counters                           the counters of connections and servers
 //! tls                                the settings of TLS: identities and trust
 //! header                             headers that programs give
@@ -525,6 +526,7 @@ mod background;
 mod buffer_pool;
 mod client;
 mod close;
+mod compression;
 mod config;
 mod connection;
 mod counters;
@@ -547,6 +549,7 @@ mod process;
 mod protocol;
 mod random;
 mod record;
+mod send_options;
 mod server;
 mod sync;
 mod time_limit;
@@ -559,6 +562,7 @@ pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
 pub use client::{Client, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
+pub use compression::{AgreedCompression, Compression};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
 pub use error::{
@@ -572,6 +576,7 @@ pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
+pub use send_options::SendOptions;
 pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;

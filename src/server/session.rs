@@ -18,7 +18,7 @@ use crate::connection::callbacks::{catch, named};
 use crate::connection::handshake::{Opening, OpeningGuard};
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
-use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
+use crate::handshake::{BadRequest, Negotiated, UpgradeRequest, answer_offers};
 use crate::http::{Handler, SetUp, StraightLine};
 use crate::protocol::Role;
 use crate::record::{Foreign, debug, warn};
@@ -148,11 +148,14 @@ fn decide(
     let asked = asked.ok_or_else(|| {
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
     })?;
-    let chosen = upgrade.subprotocol.take();
-    let (negotiated, response) = asked
-        .accept(request.subprotocols(), chosen, &upgrade.headers)
-        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let config = settings(opening, &upgrade, shared)
+        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    let chosen = upgrade.subprotocol.take();
+    let (offered, offers) = (request.subprotocols(), request.head().headers());
+    let compression = config.compression.as_ref();
+    let compression = compression.and_then(|settings| answer_offers(offers, settings));
+    let (negotiated, response) = asked
+        .accept(offered, chosen, compression, &upgrade.headers)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let written = Exchange(opening).answer(&response, &shared.config);
     written.map_err(|_| Rejection::Lost)?;

@@ -1,0 +1,40 @@
+//! The deflate streams of permessage-deflate (RFC 7692, section 7.2), one for each direction.
+//!
+//! By zlib-rs: it needs no C, and unlike flate2 it lets a program choose the memory level.
+
+#[cfg(feature = "deflate")]
+mod deflater;
+#[cfg(feature = "deflate")]
+mod inflater;
+#[cfg(not(feature = "deflate"))]
+mod stub;
+#[cfg(all(test, feature = "deflate"))]
+mod tests;
+
+#[cfg(feature = "deflate")]
+pub(crate) use deflater::Deflater;
+#[cfg(feature = "deflate")]
+pub(crate) use inflater::Inflater;
+#[cfg(not(feature = "deflate"))]
+pub(crate) use stub::{Deflater, Inflater};
+
+/// The end of each message's data, which is not sent (RFC 7692, section 7.2.1): an empty stored block.
+#[cfg(feature = "deflate")]
+const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+/// The settings of a compressor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeflateSettings {
+    /// From 0 to 9.
+    pub(crate) level: u8,
+    /// From 9 to 15.
+    pub(crate) window_bits: u8,
+    /// From 1 to 9.
+    pub(crate) memory_level: u8,
+}
+
+/// Tells whether the system has this number of bytes: zlib-rs panics if it has not.
+#[cfg(feature = "deflate")]
+fn has_memory(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}

@@ -1,0 +1,58 @@
+//! What stands for the streams without the feature `deflate`: there are none, as no peer is offered
+//! any.
+
+use super::DeflateSettings;
+use crate::protocol::{Fin, Violation};
+
+/// A compressor that there is none of.
+#[derive(Debug)]
+pub(crate) enum Deflater {}
+
+impl Deflater {
+    pub(crate) fn new(_: DeflateSettings) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn compress(&mut self, _: &[u8]) -> Option<Vec<u8>> {
+        match *self {}
+    }
+
+    pub(crate) fn compress_part(&mut self, _: &[u8], _: Fin) -> Vec<u8> {
+        match *self {}
+    }
+
+    pub(crate) fn forget(&mut self) {
+        match *self {}
+    }
+}
+
+/// A decompressor that there is none of.
+#[derive(Debug)]
+pub(crate) enum Inflater {}
+
+impl Inflater {
+    pub(crate) fn new() -> Result<Self, Violation> {
+        Err(Violation::NO_MEMORY)
+    }
+
+    pub(crate) fn begin(&mut self, _: bool) {
+        match *self {}
+    }
+
+    pub(crate) fn inflate(
+        &mut self,
+        _: &[u8],
+        _: &mut Vec<u8>,
+        _: usize,
+    ) -> Result<usize, Violation> {
+        match *self {}
+    }
+
+    pub(crate) fn has_more(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
+        match *self {}
+    }
+}

@@ -1,0 +1,123 @@
+//! The decompression of the peer's messages: [`Decompression`] of a connection, [`Inflation`] of one
+//! message.
+
+use super::Violation;
+use super::deflate::Inflater;
+use super::mask::MaskKey;
+
+/// The peer's direction of an agreed compression.
+#[derive(Debug)]
+pub(super) struct Decompression {
+    /// The flag that messages may refer back to those before.
+    takeover: bool,
+    /// The decompressor, once there was a compressed message that later ones may refer back to.
+    inflater: Option<Box<Inflater>>,
+}
+
+/// The decompression of a message that comes.
+#[derive(Debug)]
+pub(super) struct Inflation {
+    inflater: Box<Inflater>,
+    /// The most bytes that the message may have.
+    most: usize,
+    /// The number of bytes that are unmasked of those that have come and were not taken.
+    unmasked: usize,
+    /// The number of bytes that the frames have, all together.
+    compressed: u64,
+}
+
+impl Decompression {
+    pub(super) fn new(takeover: bool) -> Self {
+        Self {
+            takeover,
+            inflater: None,
+        }
+    }
+
+    /// Begins a message of at most this many bytes.
+    ///
+    /// # Errors
+    /// 1009 where there is no memory.
+    pub(super) fn begin(&mut self, most: usize) -> Result<Inflation, Violation> {
+        let mut inflater = match self.inflater.take() {
+            Some(inflater) => inflater,
+            None => Box::new(Inflater::new()?),
+        };
+        inflater.begin(!self.takeover);
+        Ok(Inflation {
+            inflater,
+            most,
+            unmasked: 0,
+            compressed: 0,
+        })
+    }
+
+    /// Ends a message. RFC 7692 7.2.2: only with context takeover the next one needs what is left.
+    pub(super) fn end(&mut self, inflation: Inflation) {
+        self.inflater = self.takeover.then_some(inflation.inflater);
+    }
+}
+
+impl Inflation {
+    /// Counts a frame of this length.
+    pub(super) fn begin_frame(&mut self, length: u64) {
+        self.compressed = self.compressed.saturating_add(length);
+    }
+
+    /// Returns how many bytes the frames have, all together.
+    pub(super) fn compressed(&self) -> u64 {
+        self.compressed
+    }
+
+    /// Returns the most bytes that the message may have.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Lifts the limit.
+    pub(super) fn allow_any_size(&mut self) {
+        self.most = usize::MAX;
+    }
+
+    /// Tells whether there may be more output without more input.
+    pub(super) fn has_more(&self) -> bool {
+        self.inflater.has_more()
+    }
+
+    /// Unmasks bytes of a frame, of which so many are `done`, and decompresses them into the spare
+    /// capacity of the output. Returns how many it has taken.
+    ///
+    /// # Errors
+    /// 1007 for bytes that are no deflate stream, 1009 for a message that becomes too long.
+    pub(super) fn absorb(
+        &mut self,
+        input: &mut [u8],
+        key: Option<MaskKey>,
+        done: u64,
+        output: &mut Vec<u8>,
+    ) -> Result<usize, Violation> {
+        if let Some(key) = key {
+            let from = self.unmasked;
+            let offset = (done % 4) as usize + from;
+            key.apply(&mut input[from..], offset % 4);
+        }
+        // One byte more shows that there is too much.
+        let allowed = self.most.saturating_add(1) - output.len();
+        let room = allowed.min(output.capacity() - output.len());
+        let taken = self.inflater.inflate(input, output, room)?;
+        self.unmasked = input.len() - taken;
+        if output.len() > self.most {
+            let what = "the decompressed message is too big, in bytes";
+            return Err(Violation::too_big(what, output.len() as u64, self.most));
+        }
+        Ok(taken)
+    }
+
+    /// Judges the end of the message.
+    ///
+    /// # Errors
+    /// 1007 for a message that breaks off.
+    pub(super) fn finish(&mut self) -> Result<(), Violation> {
+        self.inflater.finish()
+    }
+}
