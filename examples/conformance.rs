@@ -11,7 +11,7 @@
 
 use std::{env, error::Error, fs};
 
-use landline::{Client, Config, Identity, Server, ServerBuilder};
+use landline::{Client, Compression, Config, Identity, Server, ServerBuilder};
 
 const AGENT: &str = "landline";
 
@@ -80,9 +80,13 @@ fn update_reports(client: &Client, base: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Room for the suite's largest message, 16 MiB, and no pings of our own: the suite counts every frame it gets.
+/// Room for the suite's largest message, 16 MiB, compression for the cases that offer it, and no pings of our
+/// own: the suite counts every frame it gets.
 fn config() -> Config {
-    Config::new().max_message_size(64 << 20).ping_interval(None)
+    Config::new()
+        .max_message_size(64 << 20)
+        .compression(Compression::new())
+        .ping_interval(None)
 }
 
 fn base_url(addr: &str) -> String {

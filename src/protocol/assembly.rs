@@ -106,9 +106,10 @@ impl Assembly {
 
     /// Decompresses what has come of the frame, in the read buffer, as far as there is room.
     fn inflate(&mut self, input: &mut ReadBuffer) -> Result<usize, Violation> {
+        let missing = self.missing();
         let mut taken = 0;
         loop {
-            let come = input.unread().len().min(self.missing() - taken);
+            let come = input.unread().len().min(missing - taken);
             let (times, least) = INFLATED;
             self.make_first_room(come.saturating_mul(times).saturating_add(least))?;
             let (key, done) = (self.key, self.frame_done + taken as u64);

@@ -241,6 +241,13 @@ impl Decoder {
         self.input = ReadBuffer::new(Vec::new());
     }
 
+    /// Tells whether a decompressor is kept between messages.
+    #[cfg(test)]
+    pub(super) fn holds_inflater(&self) -> bool {
+        let agreed = self.decompression.as_deref();
+        agreed.is_some_and(Decompression::is_loaded)
+    }
+
     /// Decodes anything; the short way for bursts is [`next_whole_message`](Self::next_whole_message).
     #[inline(never)]
     fn decode(&mut self) -> Result<Option<Event>, Violation> {

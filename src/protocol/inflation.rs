@@ -34,6 +34,12 @@ impl Decompression {
         }
     }
 
+    /// Tells whether a decompressor is kept.
+    #[cfg(test)]
+    pub(super) fn is_loaded(&self) -> bool {
+        self.inflater.is_some()
+    }
+
     /// Begins a message of at most this many bytes.
     ///
     /// # Errors
