@@ -242,7 +242,7 @@ impl Decoder {
     }
 
     /// Tells whether a decompressor is kept between messages.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "deflate"))]
     pub(super) fn holds_inflater(&self) -> bool {
         let agreed = self.decompression.as_deref();
         agreed.is_some_and(Decompression::is_loaded)

@@ -35,7 +35,7 @@ impl Decompression {
     }
 
     /// Tells whether a decompressor is kept.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "deflate"))]
     pub(super) fn is_loaded(&self) -> bool {
         self.inflater.is_some()
     }

@@ -8,7 +8,8 @@ mod deflater;
 mod inflater;
 #[cfg(not(feature = "deflate"))]
 mod stub;
-#[cfg(all(test, feature = "deflate"))]
+#[cfg(feature = "deflate")]
+#[cfg(test)]
 mod tests;
 
 #[cfg(feature = "deflate")]

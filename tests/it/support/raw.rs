@@ -57,6 +57,7 @@ impl Frame {
     }
 
     /// Makes it the first of a compressed message (RFC 7692, section 6).
+    #[cfg(feature = "deflate")]
     pub(crate) fn compressed(self) -> Self {
         Self { rsv1: true, ..self }
     }
