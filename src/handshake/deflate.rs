@@ -116,6 +116,10 @@ pub(super) fn offer(settings: &Compression) -> String {
     if !settings.peer_context_takeover {
         offer = offer + "; " + SERVER_TAKEOVER;
     }
+    // RFC 7692 7.1.1.2: a hint, by which the server may save a decompressor.
+    if settings.context_takeover == Some(false) {
+        offer = offer + "; " + CLIENT_TAKEOVER;
+    }
     offer
 }
 

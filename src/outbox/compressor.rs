@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 
-use super::deflater_pool;
-use crate::protocol::{DeflateSettings, Deflater, Fin, Opcode};
+use crate::deflate::{DeflateSettings, Deflater, Part, give_back_deflater, take_deflater};
+use crate::protocol::{Fin, Opcode};
 use crate::{AgreedCompression, Compression};
 
 /// Our direction of an agreed compression.
@@ -62,7 +62,10 @@ impl Compressor {
 
     /// Returns the settings by which a message of this length may be compressed for this connection
     /// and others at once; `None` if it is to be sent plain, or refers back to messages before.
-    #[expect(dead_code, reason = "for a message to many, which is compressed once")]
+    #[cfg_attr(
+        not(all(test, feature = "deflate")),
+        expect(dead_code, reason = "a message to many is to be compressed once")
+    )]
     pub(super) fn settings_alone(&self, length: usize) -> Option<DeflateSettings> {
         let alone = !self.takeover && length >= self.min_size;
         alone.then_some(self.settings)
@@ -107,7 +110,11 @@ impl Compressor {
 
     fn compress_part(&mut self, part: &[u8], fin: Fin) -> Option<Vec<u8>> {
         self.is_used = true;
-        let compressed = self.deflater()?.compress_part(part, fin);
+        let place = match fin {
+            Fin::More => Part::Inner,
+            Fin::Last => Part::Last,
+        };
+        let compressed = self.deflater()?.compress_part(part, place);
         self.is_in_message = fin == Fin::More;
         if fin == Fin::Last && !self.takeover {
             self.give_back();
@@ -118,14 +125,14 @@ impl Compressor {
     /// Returns the compressor, or `None` if there is no memory for one.
     fn deflater(&mut self) -> Option<&mut Deflater> {
         if self.deflater.is_none() {
-            self.deflater = deflater_pool::take(self.settings);
+            self.deflater = take_deflater(self.settings);
         }
         self.deflater.as_deref_mut()
     }
 
     fn give_back(&mut self) {
         if let Some(deflater) = self.deflater.take() {
-            deflater_pool::give_back(self.settings, deflater);
+            give_back_deflater(self.settings, deflater);
         }
     }
 
@@ -146,8 +153,126 @@ impl Compressor {
 /// is the payload of a frame that is [marked](crate::protocol::Encoder::mark_compressed), for every
 /// connection of these settings without context takeover.
 pub(super) fn compress_alone(settings: DeflateSettings, payload: &[u8]) -> Option<Vec<u8>> {
-    let mut deflater = deflater_pool::take(settings)?;
+    let mut deflater = take_deflater(settings)?;
     let compressed = deflater.compress(payload);
-    deflater_pool::give_back(settings, deflater);
+    give_back_deflater(settings, deflater);
     compressed
+}
+
+#[cfg(feature = "deflate")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compressor(
+        settings: &Compression,
+        takeover: bool,
+        window_bits: u8,
+    ) -> Option<Box<Compressor>> {
+        let agreed = AgreedCompression {
+            context_takeover: takeover,
+            window_bits,
+            peer_context_takeover: true,
+            peer_window_bits: 15,
+        };
+        Compressor::new(settings, &agreed)
+    }
+
+    fn text() -> Vec<u8> {
+        let lines = (0..40).map(|number| format!("line {number} of {}", number * number));
+        lines.collect::<String>().into_bytes()
+    }
+
+    fn length(compressor: &mut Compressor) -> usize {
+        let compressed = compressor.compress(Opcode::Text, Fin::Last, &text());
+        compressed.unwrap().payload.len()
+    }
+
+    /// With takeover a compressor is given up when it was not used between two looks, and the next message
+    /// begins anew. Without, none is held at all.
+    #[test]
+    fn idle_compressors_are_given_up() {
+        let mut compressor = self::compressor(&Compression::new(), true, 15).unwrap();
+        assert!(!compressor.is_loaded() && compressor.rest().is_none());
+        let first = length(&mut compressor);
+        assert!(length(&mut compressor) * 4 < first);
+        assert!(compressor.rest().is_none() && compressor.is_loaded());
+        assert!(compressor.rest().is_some() && !compressor.is_loaded());
+        assert_eq!(length(&mut compressor), first);
+        let mut alone = self::compressor(&Compression::new(), false, 15).unwrap();
+        for _ in 0..3 {
+            assert_eq!(length(&mut alone), first);
+            assert!(!alone.is_loaded());
+        }
+    }
+
+    /// The compressor of a message that is under way in fragments is kept, however long it takes.
+    #[test]
+    fn compressors_outlast_a_message_in_fragments() {
+        for takeover in [true, false] {
+            let settings = Compression::new().streams(true);
+            let mut compressor = self::compressor(&settings, takeover, 15).unwrap();
+            let text = text();
+            assert!(
+                compressor
+                    .compress(Opcode::Text, Fin::More, &text)
+                    .is_some()
+            );
+            for _ in 0..3 {
+                assert!(compressor.rest().is_none() && compressor.is_loaded());
+            }
+            // Control frames come between.
+            assert!(
+                compressor
+                    .compress(Opcode::Ping, Fin::Last, &text)
+                    .is_none()
+            );
+            let last = compressor
+                .compress(Opcode::Continuation, Fin::Last, &text)
+                .unwrap();
+            assert!(!last.begins_message);
+            assert_eq!(compressor.is_loaded(), takeover);
+            // A continuation of a plain message.
+            assert!(
+                compressor
+                    .compress(Opcode::Continuation, Fin::Last, &text)
+                    .is_none()
+            );
+        }
+    }
+
+    /// Only what can gain by it is compressed.
+    #[test]
+    fn what_goes_plain() {
+        assert!(compressor(&Compression::new().level(0), false, 15).is_none());
+        assert!(compressor(&Compression::new(), false, 8).is_none());
+        let mut compressor = self::compressor(&Compression::new(), true, 15).unwrap();
+        for (fin, payload) in [
+            (Fin::Last, &text()[..255]),
+            (Fin::Last, b""),
+            (Fin::More, &text()),
+        ] {
+            assert!(compressor.compress(Opcode::Text, fin, payload).is_none());
+        }
+        let settings = Compression::new().min_size(0);
+        let mut compressor = self::compressor(&settings, true, 15).unwrap();
+        assert!(compressor.compress(Opcode::Text, Fin::Last, b"").is_none());
+        assert!(
+            compressor
+                .compress(Opcode::Text, Fin::Last, &[b'a'; 30])
+                .is_some()
+        );
+    }
+
+    /// A message to many has the settings of connections without takeover, and is what each of them makes.
+    #[test]
+    fn messages_to_many() {
+        let mut alone = compressor(&Compression::new(), false, 12).unwrap();
+        assert_eq!(alone.settings_alone(255), None);
+        let settings = alone.settings_alone(256).unwrap();
+        let own = alone.compress(Opcode::Text, Fin::Last, &text()).unwrap();
+        assert_eq!(compress_alone(settings, &text()).unwrap(), own.payload);
+        let takeover = compressor(&Compression::new(), true, 12).unwrap();
+        assert_eq!(takeover.settings_alone(1_000), None);
+    }
 }

@@ -23,7 +23,7 @@
 //! | `send`, `stream` | how a message is admitted, and what a full queue does to it |
 //! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | the waiting messages and frames, and the rules for them |
 //! | `drive`, `writer`, `frame` | writing them |
-//! | `compressor`, `deflater_pool` | compressing them, by the thread that writes |
+//! | `compressor` | compressing them, by the thread that writes |
 //! | `after_unlock` | the tasks of a rule for after the lock |
 //! | `cork` | holding messages back for the rest of a burst |
 //! | `delivery` | the outcome of a message |
@@ -35,7 +35,6 @@ mod channel;
 mod compressor;
 mod control;
 mod cork;
-mod deflater_pool;
 mod delivery;
 mod drive;
 mod ending;

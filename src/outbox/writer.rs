@@ -14,7 +14,8 @@ use super::Wire;
 use super::compressor::{Compressed, Compressor};
 use super::frame::{Coding, Frame, FrameKind, Written};
 use crate::Message;
-use crate::protocol::{Deflater, Encoder, Fin, MaskKey, Opcode};
+use crate::deflate::Deflater;
+use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 use crate::record::error;
 
 /// The writing end of a wire. It is taken from the queue, used without a lock, and put back.

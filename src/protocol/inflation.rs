@@ -2,8 +2,8 @@
 //! message.
 
 use super::Violation;
-use super::deflate::Inflater;
 use super::mask::MaskKey;
+use crate::deflate::{InflateError, Inflater, give_back_inflater, take_inflater};
 
 /// The peer's direction of an agreed compression.
 #[derive(Debug)]
@@ -45,11 +45,10 @@ impl Decompression {
     /// # Errors
     /// 1009 where there is no memory.
     pub(super) fn begin(&mut self, most: usize) -> Result<Inflation, Violation> {
-        let mut inflater = match self.inflater.take() {
-            Some(inflater) => inflater,
-            None => Box::new(Inflater::new()?),
-        };
-        inflater.begin(!self.takeover);
+        let kept = self.inflater.take();
+        let is_first = kept.is_none();
+        let mut inflater = kept.map_or_else(take_inflater, Ok)?;
+        inflater.begin(is_first);
         Ok(Inflation {
             inflater,
             most,
@@ -60,7 +59,11 @@ impl Decompression {
 
     /// Ends a message. RFC 7692 7.2.2: only with context takeover the next one needs what is left.
     pub(super) fn end(&mut self, inflation: Inflation) {
-        self.inflater = self.takeover.then_some(inflation.inflater);
+        if self.takeover {
+            self.inflater = Some(inflation.inflater);
+        } else {
+            give_back_inflater(inflation.inflater);
+        }
     }
 }
 
@@ -124,6 +127,15 @@ impl Inflation {
     /// # Errors
     /// 1007 for a message that breaks off.
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
-        self.inflater.finish()
+        Ok(self.inflater.finish()?)
+    }
+}
+
+impl From<InflateError> for Violation {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::Data(what) => Self::data(what),
+            InflateError::NoMemory => Self::NO_MEMORY,
+        }
     }
 }

@@ -6,7 +6,6 @@
 mod assembly;
 mod close_frame;
 mod decoder;
-mod deflate;
 mod encoder;
 mod frame;
 mod inflation;
@@ -23,7 +22,6 @@ use bytes::Bytes;
 
 pub(crate) use close_frame::CloseFrame;
 pub(crate) use decoder::Decoder;
-pub(crate) use deflate::{DeflateSettings, Deflater};
 pub(crate) use encoder::Encoder;
 pub(crate) use frame::{Fin, Opcode};
 pub(crate) use mask::MaskKey;
@@ -136,17 +134,11 @@ impl Violation {
         }
     }
 
-    const fn utf8(what: &'static str) -> Self {
+    const fn data(what: &'static str) -> Self {
         Self {
             code: CloseCode::INVALID_PAYLOAD,
             what: Cow::Borrowed(what),
         }
-    }
-
-    /// Makes the violation of a message that cannot be decompressed.
-    #[cfg(feature = "deflate")]
-    const fn deflate(what: &'static str) -> Self {
-        Self::utf8(what)
     }
 
     /// Makes the violation of a limit.

@@ -1,7 +1,7 @@
 //! Messages that come compressed (RFC 7692).
 
 use super::*;
-use crate::protocol::{DeflateSettings, Deflater};
+use crate::deflate::{DeflateSettings, Deflater};
 
 /// The first reserved bit, which marks a compressed message.
 const RSV1: u8 = 0x40;

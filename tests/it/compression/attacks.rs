@@ -10,7 +10,9 @@ use crate::support::opcode::*;
 /// Expects that these bytes fail the connection with this code, and that the program hears it.
 #[track_caller]
 fn fails(mut met: Agreed, bytes: &[u8], code: u16, what: &str) {
-    let Agreed { peer, events, ws, .. } = &mut met;
+    let Agreed {
+        peer, events, ws, ..
+    } = &mut met;
     // It need not take what stands behind the wrong byte.
     let _ = peer.try_send_bytes(bytes);
     assert_eq!(peer.read_close(), Some(code), "{what}");

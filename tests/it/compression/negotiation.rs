@@ -106,6 +106,11 @@ fn clients_offer_one_thing() {
     let met = Agreed::by(Role::Client, compressing(), "permessage-deflate");
     let offer = met.extensions.as_deref();
     assert_eq!(offer, Some("permessage-deflate; client_max_window_bits"));
+    let config = quiet().compression(Compression::new().context_takeover(false));
+    let met = Agreed::by(Role::Client, config, "permessage-deflate");
+    let offer = "permessage-deflate; client_max_window_bits; client_no_context_takeover";
+    assert_eq!(met.extensions.as_deref(), Some(offer));
+    assert!(!met.ws.compression().unwrap().context_takeover);
     let config = quiet().compression(Compression::new().peer_context_takeover(false));
     let met = Agreed::by(Role::Client, config, "permessage-deflate");
     let offer = "permessage-deflate; client_max_window_bits; server_no_context_takeover";

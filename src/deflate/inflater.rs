@@ -1,9 +1,8 @@
 //! The receiving direction: [`Inflater`].
 
-use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::{TAIL, has_memory};
-use crate::protocol::Violation;
+use super::{InflateError, TAIL, has_memory};
 
 /// A decompressor of one connection's messages, in their order, with bounded output.
 pub(crate) struct Inflater {
@@ -31,10 +30,10 @@ impl Inflater {
     /// Makes a decompressor.
     ///
     /// # Errors
-    /// 1009 if there is no memory.
-    pub(crate) fn new() -> Result<Self, Violation> {
+    /// [`NoMemory`](InflateError::NoMemory).
+    pub(crate) fn new() -> Result<Self, InflateError> {
         if !has_memory(MEMORY) {
-            return Err(Violation::NO_MEMORY);
+            return Err(InflateError::NoMemory);
         }
         Ok(Self {
             stream: Inflate::new(false, WINDOW_BITS),
@@ -58,13 +57,13 @@ impl Inflater {
     /// unless the program has taken it already.
     ///
     /// # Errors
-    /// 1007 for input that is no deflate stream, 1009 where there is no memory.
+    /// [`InflateError`] for input that is no deflate stream, and where there is no memory.
     pub(crate) fn inflate(
         &mut self,
         input: &[u8],
         output: &mut Vec<u8>,
         room: usize,
-    ) -> Result<usize, Violation> {
+    ) -> Result<usize, InflateError> {
         self.has_payload |= !input.is_empty();
         let end = output.len().saturating_add(room);
         let mut step = input.len().saturating_mul(4).clamp(LEAST_STEP, STEP);
@@ -87,8 +86,8 @@ impl Inflater {
     /// Ends the message, of which everything has come and is put out.
     ///
     /// # Errors
-    /// 1007 for a message that breaks off.
-    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
+    /// [`InflateError`] for a message that breaks off.
+    pub(crate) fn finish(&mut self) -> Result<(), InflateError> {
         // Some peers send an empty message as no byte at all. A final block is an end as well.
         if !self.has_payload || self.has_ended {
             return Ok(());
@@ -100,7 +99,7 @@ impl Inflater {
         self.decompress(&[a, b, c, d, 0], &mut output, 64, InflateFlush::Block)?;
         let taken = self.stream.total_in() - before;
         if taken != TAIL.len() as u64 || !output.is_empty() {
-            return Err(Violation::deflate("a compressed message breaks off"));
+            return Err(InflateError::Data("a compressed message breaks off"));
         }
         Ok(())
     }
@@ -111,7 +110,7 @@ impl Inflater {
         input: &[u8],
         output: &mut Vec<u8>,
         room: usize,
-    ) -> Result<usize, Violation> {
+    ) -> Result<usize, InflateError> {
         let (before, length) = (self.stream.total_in(), output.len());
         let status = self.decompress(input, output, room, InflateFlush::SyncFlush)?;
         let taken = (self.stream.total_in() - before) as usize;
@@ -119,7 +118,7 @@ impl Inflater {
         self.has_ended = status == Status::StreamEnd;
         self.has_more = put == room && !self.has_ended;
         if taken == 0 && put == 0 && !self.has_ended && !input.is_empty() {
-            return Err(Violation::deflate("a compressed message stands still"));
+            return Err(InflateError::Data("a compressed message stands still"));
         }
         Ok(taken)
     }
@@ -130,24 +129,24 @@ impl Inflater {
         output: &mut Vec<u8>,
         room: usize,
         flush: InflateFlush,
-    ) -> Result<Status, Violation> {
+    ) -> Result<Status, InflateError> {
         let (before, length) = (self.stream.total_out(), output.len());
         output.resize(length + room, 0);
         let result = self.stream.decompress(input, &mut output[length..], flush);
         output.truncate(length + (self.stream.total_out() - before) as usize);
         result.map_err(|error| match error {
-            InflateError::MemError => Violation::NO_MEMORY,
-            _ => Violation::deflate("a compressed message is no deflate stream"),
+            zlib_rs::InflateError::MemError => InflateError::NoMemory,
+            _ => InflateError::Data("a compressed message is no deflate stream"),
         })
     }
 
     /// Goes on behind a final block. RFC 7692, section 7.2.3.5, lets a message consist of several
     /// blocks of any kind. They may refer back to what this message has put out.
-    fn go_on(&mut self, output: &[u8]) -> Result<(), Violation> {
+    fn go_on(&mut self, output: &[u8]) -> Result<(), InflateError> {
         self.restart();
         let window = &output[output.len().saturating_sub(WINDOW)..];
         if !window.is_empty() && self.stream.set_dictionary(window).is_err() {
-            return Err(Violation::deflate("a compressed message cannot go on"));
+            return Err(InflateError::Data("a compressed message cannot go on"));
         }
         Ok(())
     }

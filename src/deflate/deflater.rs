@@ -2,8 +2,7 @@
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};
 
-use super::{DeflateSettings, TAIL, has_memory};
-use crate::protocol::Fin;
+use super::{DeflateSettings, Part, TAIL, has_memory};
 
 /// A compressor of messages.
 pub(crate) struct Deflater {
@@ -52,7 +51,7 @@ impl Deflater {
     }
 
     /// Compresses the next part of a message, which grows by an eighth and some bytes at most.
-    pub(crate) fn compress_part(&mut self, part: &[u8], fin: Fin) -> Vec<u8> {
+    pub(crate) fn compress_part(&mut self, part: &[u8], place: Part) -> Vec<u8> {
         let mut output = Vec::new();
         // For an empty part nothing is put out. If it is the last, the tail that is owed is the
         // message's, which is not sent.
@@ -70,7 +69,7 @@ impl Deflater {
             }
             self.owes_tail = true;
         }
-        self.owes_tail &= fin == Fin::More;
+        self.owes_tail &= place == Part::Inner;
         output
     }
 

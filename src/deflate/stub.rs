@@ -1,8 +1,7 @@
 //! What stands for the streams without the feature `deflate`: there are none, as no peer is offered
 //! any.
 
-use super::DeflateSettings;
-use crate::protocol::{Fin, Violation};
+use super::{DeflateSettings, InflateError, Part};
 
 /// A compressor that there is none of.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ impl Deflater {
         match *self {}
     }
 
-    pub(crate) fn compress_part(&mut self, _: &[u8], _: Fin) -> Vec<u8> {
+    pub(crate) fn compress_part(&mut self, _: &[u8], _: Part) -> Vec<u8> {
         match *self {}
     }
 
@@ -31,8 +30,8 @@ impl Deflater {
 pub(crate) enum Inflater {}
 
 impl Inflater {
-    pub(crate) fn new() -> Result<Self, Violation> {
-        Err(Violation::NO_MEMORY)
+    pub(crate) fn new() -> Result<Self, InflateError> {
+        Err(InflateError::NoMemory)
     }
 
     pub(crate) fn begin(&mut self, _: bool) {
@@ -44,7 +43,7 @@ impl Inflater {
         _: &[u8],
         _: &mut Vec<u8>,
         _: usize,
-    ) -> Result<usize, Violation> {
+    ) -> Result<usize, InflateError> {
         match *self {}
     }
 
@@ -52,7 +51,7 @@ impl Inflater {
         match *self {}
     }
 
-    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
+    pub(crate) fn finish(&mut self) -> Result<(), InflateError> {
         match *self {}
     }
 }

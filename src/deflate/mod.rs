@@ -1,4 +1,5 @@
-//! The deflate streams of permessage-deflate (RFC 7692, section 7.2), one for each direction.
+//! The deflate streams of permessage-deflate (RFC 7692, section 7.2), one for each direction, and the
+//! spare ones of the process.
 //!
 //! By zlib-rs: it needs no C, and unlike flate2 it lets a program choose the memory level.
 
@@ -6,6 +7,7 @@
 mod deflater;
 #[cfg(feature = "deflate")]
 mod inflater;
+mod spare;
 #[cfg(not(feature = "deflate"))]
 mod stub;
 #[cfg(feature = "deflate")]
@@ -16,6 +18,7 @@ mod tests;
 pub(crate) use deflater::Deflater;
 #[cfg(feature = "deflate")]
 pub(crate) use inflater::Inflater;
+pub(crate) use spare::{give_back_deflater, give_back_inflater, take_deflater, take_inflater};
 #[cfg(not(feature = "deflate"))]
 pub(crate) use stub::{Deflater, Inflater};
 
@@ -32,6 +35,24 @@ pub(crate) struct DeflateSettings {
     pub(crate) window_bits: u8,
     /// From 1 to 9.
     pub(crate) memory_level: u8,
+}
+
+/// The reason why a message cannot be decompressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "deflate"), expect(dead_code))]
+pub(crate) enum InflateError {
+    /// It is no deflate stream, in words for people.
+    Data(&'static str),
+    /// There is no memory.
+    NoMemory,
+}
+
+/// The place of a part in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// More parts follow.
+    Inner,
+    Last,
 }
 
 /// Tells whether the system has this number of bytes: zlib-rs panics if it has not.
