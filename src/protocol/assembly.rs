@@ -88,6 +88,10 @@ impl Assembly {
         if self.is_text {
             self.utf8.advance(&self.payload[self.done..])?;
         }
+        // Behind the check of the text: the first violation counts, in whatever pieces it comes.
+        if let Some(inflation) = &self.inflation {
+            inflation.judge_size(self.payload.len())?;
+        }
         self.done = self.payload.len();
         Ok(length)
     }
@@ -121,7 +125,8 @@ impl Assembly {
             input.skip(step);
             taken += step;
             let goes_on = step < come || inflation.has_more();
-            if !goes_on || self.payload.capacity() >= FIRST_STEP {
+            let is_over = inflation.is_over(self.payload.len());
+            if !goes_on || is_over || self.payload.capacity() >= FIRST_STEP {
                 return Ok(taken);
             }
         }

@@ -94,10 +94,11 @@ impl Inflation {
     }
 
     /// Unmasks bytes of a frame, of which so many are `done`, and decompresses them into the spare
-    /// capacity of the output. Returns how many it has taken.
+    /// capacity of the output, up to one byte more than the message may have. Returns how many it has
+    /// taken.
     ///
     /// # Errors
-    /// 1007 for bytes that are no deflate stream, 1009 for a message that becomes too long.
+    /// 1007 for bytes that are no deflate stream, 1009 where there is no memory.
     pub(super) fn absorb(
         &mut self,
         input: &mut [u8],
@@ -110,16 +111,28 @@ impl Inflation {
             let offset = (done % 4) as usize + from;
             key.apply(&mut input[from..], offset % 4);
         }
-        // One byte more shows that there is too much.
-        let allowed = self.most.saturating_add(1) - output.len();
+        let allowed = self.most.saturating_add(1).saturating_sub(output.len());
         let room = allowed.min(output.capacity() - output.len());
         let taken = self.inflater.inflate(input, output, room)?;
         self.unmasked = input.len() - taken;
-        if output.len() > self.most {
-            let what = "the decompressed message is too big, in bytes";
-            return Err(Violation::too_big(what, output.len() as u64, self.most));
-        }
         Ok(taken)
+    }
+
+    /// Tells whether so many bytes are more than the message may have.
+    pub(super) fn is_over(&self, length: usize) -> bool {
+        length > self.most
+    }
+
+    /// Judges how many bytes the message has become.
+    ///
+    /// # Errors
+    /// 1009 for more than it may have.
+    pub(super) fn judge_size(&self, length: usize) -> Result<(), Violation> {
+        if self.is_over(length) {
+            let what = "the decompressed message is too big, in bytes";
+            return Err(Violation::too_big(what, length as u64, self.most));
+        }
+        Ok(())
     }
 
     /// Judges the end of the message.
