@@ -410,6 +410,10 @@
 //! | a frame against the rules (mask, reserved bits, opcode, length, order) | Close 1002, at its header | `on_error`, `on_close` 1002 |
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
+//! | a compressed message that is no deflate stream, or breaks off | Close 1007 | `on_error`, `on_close` 1007 |
+//! | a compressed message that becomes larger than the limit | Close 1009, as soon as it does | `on_error`, `on_close` 1009 |
+//! | a mark of compression where there is none to be | Close 1002 | `on_error`, `on_close` 1002 |
+//! | an offer of compression that cannot be taken | 101 without it, or with the next one | nothing |
 //! | a message for which there is no memory, or no room among those of others for `message_timeout` | Close 1009 | `on_error`, `on_close` 1009 |
 //! | a request for whose body there is no room | 503 | a DEBUG record |
 //! | a Close with a code that may not be sent, or a reason that is not UTF-8 | Close 1002 or 1007 | `on_error`, `on_close` with that code |
@@ -461,9 +465,16 @@
 //!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
 //!   all connections hold of messages half received, each from its second 64 KiB on, shares one
 //!   budget of the process: see [`set_memory_budget`].
+//! - *for compression*, where it is agreed: some 48 KiB for the peer's messages, from its first
+//!   compressed one on, unless the two have agreed that these stand alone; and for our own, if they refer
+//!   back to those before, the compressor whose size [`Compression`] tells, while it is used and up to a
+//!   minute longer. Messages that stand alone take theirs from a few that the process keeps, eight at
+//!   most, beside those in use at the moment. By default a server's messages stand alone and a client's
+//!   do not.
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
-//! So all connections together hold the budget, 192 KiB each beside it, and their queues. The
+//! So all connections together hold the budget, 192 KiB each beside it (240 KiB with compression), and
+//! their queues. The
 //! program bounds the queues by [`max_queue_bytes`](Config::max_queue_bytes) and
 //! [`max_connections`](ServerBuilder::max_connections): twice the one times the other.
 //!
@@ -520,11 +531,13 @@
 //! sync, process                      locks and atomics; the identity of this process
 //! record, random                     log records; random numbers
 //! buffer_pool                        the large buffers into which connections read bursts
+//! deflate/                           streams that compress and decompress
 //! address, network, timeout          the address of one end of a connection; networks of addresses;
 //!                                    the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
 //! canceller                          the handle that ends the waits of a client
-//! time_limit, config                 the settings
+//! time_limit, compression, config    the settings
+//! send_options                       the options of one message
 //! counters                           the counters of connections and servers
 //! tls                                the settings of TLS: identities and trust
 //! header                             headers that programs give
@@ -571,9 +584,11 @@ mod buffer_pool;
 mod canceller;
 mod client;
 mod close;
+mod compression;
 mod config;
 mod connection;
 mod counters;
+mod deflate;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -595,6 +610,7 @@ mod process;
 mod protocol;
 mod random;
 mod record;
+mod send_options;
 mod server;
 mod sync;
 mod time_limit;
@@ -608,6 +624,7 @@ pub use address::Address;
 pub use canceller::Canceller;
 pub use client::{Backoff, Client, Kept, SessionState, Sessions, Socket, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
+pub use compression::{AgreedCompression, Compression};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
 pub use error::{
@@ -622,6 +639,7 @@ pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
 pub use pair::pair;
+pub use send_options::SendOptions;
 pub use server::{BindTo, Incoming, Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;

@@ -14,8 +14,8 @@ use crate::error::Unsendable;
 use crate::outbox::{Leaving, uncork_thread};
 use crate::protocol::Opcode;
 use crate::{
-    Address, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
-    Overflow, SendError, SendErrorKind, Text, WaitError,
+    Address, AgreedCompression, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome,
+    Message, MessageWriter, Overflow, SendError, SendErrorKind, SendOptions, Text, WaitError,
 };
 
 /// The writing end and the handle of one connection: cheap to clone, safe to share, usable from
@@ -81,16 +81,17 @@ impl WebSocket {
         self.send_with(Overflow::HandBack, message)
     }
 
-    /// Queues a message like [`send`](Self::send), with a policy of its own.
+    /// Queues a message like [`send`](Self::send), with options of its own: an [`Overflow`] policy, or
+    /// [`SendOptions`].
     ///
     /// # Errors
     /// Those of `send`.
     pub fn send_with(
         &self,
-        overflow: Overflow,
+        options: impl Into<SendOptions>,
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
-        self.send_message(message.into(), Some(overflow))
+        self.send_message_with(options.into(), message.into())
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
@@ -114,6 +115,13 @@ impl WebSocket {
 
     fn send_message(&self, message: Message, overflow: Option<Overflow>) -> Result<(), SendError> {
         self.connection.outbox.send_message(message, overflow)
+    }
+
+    fn send_message_with(&self, options: SendOptions, message: Message) -> Result<(), SendError> {
+        if options.plain && self.compression().is_some() {
+            return self.connection.outbox.send_plain(message, options.overflow);
+        }
+        self.send_message(message, options.overflow)
     }
 
     fn send_with_next(&self, message: Message) -> Result<(), SendError> {
@@ -456,6 +464,13 @@ impl WebSocket {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.connection.negotiated.subprotocol.as_deref()
+    }
+
+    /// Returns the parameters of compression that both sides agreed on, or `None` if messages go plain
+    /// (RFC 7692). [`Config::compression`](crate::Config::compression) asks for it.
+    #[must_use]
+    pub fn compression(&self) -> Option<AgreedCompression> {
+        self.connection.negotiated.compression
     }
 
     /// Returns the server's answer to a client's request, its 101: for example with a cookie, or

@@ -63,10 +63,14 @@ impl Reader {
             .reading
             .received
             .store(received, Ordering::Release);
+        let mut decoder = Decoder::new(connection.role, Limits::from(config), pipelined);
+        if let Some(agreed) = connection.negotiated.compression {
+            decoder.accept_compressed(agreed.peer_context_takeover);
+        }
         Box::new(Self {
             connection: Arc::clone(connection),
             socket: Some(socket),
-            decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
+            decoder,
             share: Share::new(connection.id),
             cork: Cork::new(),
             ws: WebSocket::for_callbacks(connection),

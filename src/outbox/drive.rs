@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::after_unlock::AfterUnlock;
-use super::frame::Written;
+use super::frame::{Coding, Written};
 use super::queue::{Queue, Seat};
 use super::sync::{MutexGuard, Ordering, lock, wait};
 use super::writer::{Writer, dispose, dispose_all};
@@ -110,11 +110,12 @@ impl<W: Wire> Outbox<W> {
         mut writer: Box<Writer<W>>,
         message: Message,
         weight: u64,
+        coding: Coding,
     ) {
         let opcode = Opcode::of(&message);
         let mut payload = message.into_bytes();
         let mut spent = Vec::new();
-        let attempt = || writer.write_whole(opcode, &mut payload, weight);
+        let attempt = || writer.write_whole(opcode, &mut payload, weight, coding);
         match catch_unwind(AssertUnwindSafe(attempt)) {
             Ok(Ok(length)) => {
                 // A large payload was written where it is, and must not stay with the writer.

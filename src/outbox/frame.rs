@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::budget::weight;
 use super::delivery::Promise;
-use super::outgoing::Outgoing;
+use super::outgoing::{Marked, Outgoing};
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
 
@@ -13,7 +13,17 @@ pub(super) struct Frame {
     pub(super) opcode: Opcode,
     pub(super) fin: Fin,
     pub(super) payload: Bytes,
+    pub(super) coding: Coding,
     pub(super) kind: FrameKind,
+}
+
+/// The coding of a message on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// Compressed, if that is agreed and gains anything.
+    Agreed,
+    /// Plain, whatever is agreed.
+    Plain,
 }
 
 /// The meaning of a frame, which decides what its end releases.
@@ -43,22 +53,27 @@ impl Frame {
     #[inline]
     pub(super) fn of(outgoing: Outgoing) -> Result<Self, Outgoing> {
         match outgoing {
-            Outgoing::Message(message) => Ok(Self::message(message, None)),
-            Outgoing::Tracked(tracked) => {
-                let (message, promise) = *tracked;
-                Ok(Self::message(message, Some(promise)))
+            Outgoing::Message(message) => Ok(Self::message(message, None, Coding::Agreed)),
+            Outgoing::Marked(marked) => {
+                let Marked {
+                    message,
+                    promise,
+                    coding,
+                } = *marked;
+                Ok(Self::message(message, promise, coding))
             }
             other => Err(other),
         }
     }
 
     #[inline]
-    fn message(message: Message, promise: Option<Promise>) -> Self {
+    fn message(message: Message, promise: Option<Promise>, coding: Coding) -> Self {
         let weight = weight(&message);
         Self {
             opcode: Opcode::of(&message),
             fin: Fin::Last,
             payload: message.into_bytes(),
+            coding,
             kind: FrameKind::Message { weight, promise },
         }
     }
@@ -69,6 +84,7 @@ impl Frame {
             opcode,
             fin: Fin::Last,
             payload,
+            coding: Coding::Plain,
             kind,
         }
     }

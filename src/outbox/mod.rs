@@ -23,6 +23,7 @@
 //! | `send`, `stream` | how a message is admitted, and what a full queue does to it |
 //! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | the waiting messages and frames, and the rules for them |
 //! | `drive`, `writer`, `frame` | writing them |
+//! | `compressor` | compressing them, by the thread that writes |
 //! | `after_unlock` | the tasks of a rule for after the lock |
 //! | `cork` | holding messages back for the rest of a burst |
 //! | `delivery` | the outcome of a message |
@@ -31,6 +32,7 @@
 mod after_unlock;
 mod budget;
 mod channel;
+mod compressor;
 mod control;
 mod cork;
 mod delivery;
@@ -57,17 +59,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub(crate) use self::compressor::Compressor;
 use self::control::Urgency;
 pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
 use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
 pub(crate) use self::pings::EndBehindPing;
-use self::queue::Queue;
+use self::queue::{Queue, Seat};
 pub(crate) use self::stream_lane::Stream;
 use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
 pub(crate) use self::wire::{Leaving, SocketWire, drive_with, uncork_thread};
-use self::writer::Writer;
+use self::writer::{COMPRESSOR_REST, Writer};
 use crate::background::Writing;
 use crate::protocol::{Encoder, Opcode, Role};
 use crate::{Config, Counters, Overflow, WaitError};
@@ -120,8 +123,16 @@ pub(crate) struct Outbox<W> {
 }
 
 impl<W: Wire> Outbox<W> {
-    pub(crate) fn new(role: Role, config: &Arc<Config>, wire: Arc<W>) -> Arc<Self> {
-        let writer = Writer::new(Encoder::new(role), Arc::clone(&wire));
+    pub(crate) fn new(
+        role: Role,
+        config: &Arc<Config>,
+        compressor: Option<Box<Compressor>>,
+        wire: Arc<W>,
+    ) -> Arc<Self> {
+        let mut writer = Writer::new(Encoder::new(role), Arc::clone(&wire));
+        if let Some(compressor) = compressor {
+            writer.compress_with(compressor);
+        }
         Arc::new(Self {
             queue: Mutex::new(Queue::new(config, writer, wire)),
             moved: Condvar::new(),
@@ -145,6 +156,20 @@ impl<W: Wire> Outbox<W> {
     /// Lets the wire's own bytes leave, and those that have waited for its input.
     pub(crate) fn flush_wire(self: &Arc<Self>) {
         self.write_by(Queue::request_flush);
+    }
+
+    /// Gives up the compressor if no message has needed it for some time. Returns when to look again.
+    pub(crate) fn rest_compressor(&self, now: Instant) -> Option<Instant> {
+        let mut queue = lock(&self.queue);
+        let (given_up, next) = match &mut queue.writer {
+            Seat::Here(writer) => writer.rest_compressor(now),
+            // It is in use. The thread that has it may have loaded a compressor just now.
+            Seat::Taken if self.config.compression.is_some() => (None, Some(now + COMPRESSOR_REST)),
+            _ => (None, None),
+        };
+        drop(queue);
+        drop(given_up);
+        next
     }
 
     /// Sets the policy of sends for a full queue from now on.

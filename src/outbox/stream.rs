@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::outgoing::Outgoing;
-use super::queue::Queue;
+use super::queue::{Queue, max_fragment};
 use super::stream_lane::{Stream, StreamLane};
 use super::sync::{has_passed, lock, wait};
 use super::{Outbox, Wire};
@@ -41,9 +41,9 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Returns how many bytes of payload a frame may have.
-    pub(crate) fn max_frame(&self) -> Option<usize> {
-        self.config.max_outgoing_frame
+    /// Returns how many bytes of a message a frame may have.
+    pub(crate) fn max_fragment(&self) -> Option<usize> {
+        max_fragment(&self.config)
     }
 
     /// Records that this thread writes the streamed message from now on.

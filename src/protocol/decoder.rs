@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::assembly::Assembly;
-use super::frame::{Header, Opcode};
+use super::frame::{FrameRules, Header, Opcode};
+use super::inflation::{Decompression, Inflation};
 use super::payloads::{Payloads, to_vec};
 use super::read_buffer::ReadBuffer;
 use super::utf8::{self, Utf8Progress};
@@ -34,6 +35,8 @@ pub(crate) struct Decoder {
     payloads: Payloads,
     /// The part that has come of a frame in the read buffer that is a whole message.
     begun: Option<Begun>,
+    /// The decompression of messages, if compression is agreed.
+    decompression: Option<Box<Decompression>>,
     /// The message of which a part has come, unless it is completed in the read buffer.
     assembly: Option<Assembly>,
     /// The number of bytes of payload received of messages that did not come whole at once.
@@ -74,11 +77,18 @@ impl Decoder {
             input: ReadBuffer::new(pipelined),
             payloads: Payloads::default(),
             begun: None,
+            decompression: None,
             assembly: None,
             payload: 0,
             is_streaming: false,
             has_ended: false,
         }
+    }
+
+    /// Takes compressed messages from now on, as agreed: those of the peer may refer back to earlier
+    /// ones if it has context `takeover` (RFC 7692, section 7.1.1).
+    pub(crate) fn accept_compressed(&mut self, takeover: bool) {
+        self.decompression = Some(Box::new(Decompression::new(takeover)));
     }
 
     /// Returns the `Vec` for the next received bytes, with spare capacity for them. The caller
@@ -116,6 +126,7 @@ impl Decoder {
         let assembly = self.assembly.as_ref()?;
         let unread = self.input.unread().len();
         let takes_more = unread > 0 || assembly.is_received_directly(&self.input);
+        let takes_more = takes_more || assembly.has_more();
         (takes_more && !assembly.is_frame_whole())
             .then(|| assembly.wanted(unread))
             .flatten()
@@ -185,6 +196,9 @@ impl Decoder {
     /// without limits of size. A message that has come already may still be returned whole.
     pub(crate) fn stream(&mut self) {
         self.is_streaming = true;
+        if let Some(assembly) = &mut self.assembly {
+            assembly.allow_any_size();
+        }
     }
 
     /// Tells whether a message was asked for in chunks and is not complete.
@@ -221,9 +235,17 @@ impl Decoder {
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
         self.begun = None;
+        self.decompression = None;
         self.assembly = None;
         self.payloads.clear();
         self.input = ReadBuffer::new(Vec::new());
+    }
+
+    /// Tells whether a decompressor is kept between messages.
+    #[cfg(all(test, feature = "deflate"))]
+    pub(super) fn holds_inflater(&self) -> bool {
+        let agreed = self.decompression.as_deref();
+        agreed.is_some_and(Decompression::is_loaded)
     }
 
     /// Decodes anything; the short way for bursts is [`next_whole_message`](Self::next_whole_message).
@@ -254,7 +276,9 @@ impl Decoder {
                     return Ok(None);
                 }
             }
-            if let Some(assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
+            if let Some(mut assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
+                assembly.finish()?;
+                self.end_inflation(&mut assembly);
                 let (is_text, payload) = assembly.into_payload();
                 return message(is_text, payload.into()).map(Some);
             }
@@ -275,13 +299,18 @@ impl Decoder {
                     return Ok(None);
                 }
             }
-            self.begin_frame(&header);
+            self.begin_frame(&header)?;
         }
     }
 
     fn parse_header(&self) -> Result<Option<Header>, Violation> {
         let bytes = self.input.unread();
-        let parsed = Header::parse(bytes, self.role, self.limits.accept_unmasked);
+        let rules = FrameRules {
+            role: self.role,
+            accept_unmasked: self.limits.accept_unmasked,
+            compression: self.decompression.is_some(),
+        };
+        let parsed = Header::parse(bytes, rules);
         parsed.map_err(|violation| {
             if self.role == Role::Client && bytes.starts_with(b"HTTP/1.") {
                 return Violation::protocol(HTTP_RESPONSE);
@@ -297,7 +326,9 @@ impl Decoder {
         };
         let chunk = assembly.take_chunk()?;
         if chunk.is_last {
-            self.assembly = None;
+            if let Some(mut assembly) = self.assembly.take() {
+                self.end_inflation(&mut assembly);
+            }
         }
         Ok(Some(Event::Chunk(Box::new(chunk))))
     }
@@ -346,11 +377,6 @@ impl Decoder {
             let what = "the frame is too big, in bytes";
             return Err(Violation::too_big(what, header.length, max_frame_size));
         }
-        if header.length > (max_message_size - length) as u64 {
-            let size = header.length.saturating_add(length as u64);
-            let what = "the message is too big, in bytes";
-            return Err(Violation::too_big(what, size, max_message_size));
-        }
         if fragments >= max_fragments {
             let what = "the message has too many fragments";
             return Err(Violation::too_big(
@@ -359,12 +385,31 @@ impl Decoder {
                 max_fragments,
             ));
         }
+        let compressed = self.assembly.as_ref().and_then(Assembly::compressed);
+        if let Some(compressed) = compressed.or(header.is_compressed.then_some(0)) {
+            return self.judge_compressed_size(compressed.saturating_add(header.length));
+        }
+        if header.length > (max_message_size - length) as u64 {
+            let size = header.length.saturating_add(length as u64);
+            let what = "the message is too big, in bytes";
+            return Err(Violation::too_big(what, size, max_message_size));
+        }
         Ok(())
     }
 
-    /// Tells whether the frame is a whole message.
+    /// Judges how much of a message comes compressed. What it becomes is judged as it comes out.
+    fn judge_compressed_size(&self, size: u64) -> Result<(), Violation> {
+        let most = self.limits.max_compressed_size();
+        if size > most as u64 {
+            let what = "the compressed message is too big, in bytes";
+            return Err(Violation::too_big(what, size, most));
+        }
+        Ok(())
+    }
+
+    /// Tells whether the frame is a whole message, and not compressed.
     fn is_message(&self, header: &Header) -> bool {
-        self.assembly.is_none() && header.is_final
+        self.assembly.is_none() && header.is_final && !header.is_compressed
     }
 
     fn has_all_of(&self, header: &Header) -> bool {
@@ -433,12 +478,35 @@ impl Decoder {
         to_vec(payload)
     }
 
-    fn begin_frame(&mut self, header: &Header) {
+    fn begin_frame(&mut self, header: &Header) -> Result<(), Violation> {
         self.forget_look(header);
         self.input.take(header.size);
-        self.assembly
-            .get_or_insert_with(|| Assembly::new(header.opcode))
-            .begin_frame(header);
+        let mut assembly = match self.assembly.take() {
+            Some(assembly) => assembly,
+            None => Assembly::new(header.opcode, self.begin_inflation(header)?),
+        };
+        assembly.begin_frame(header);
+        self.assembly = Some(assembly);
+        Ok(())
+    }
+
+    /// Begins to decompress the message whose first frame this is, if it comes compressed.
+    fn begin_inflation(&mut self, header: &Header) -> Result<Option<Inflation>, Violation> {
+        let most = if self.is_streaming {
+            usize::MAX
+        } else {
+            self.limits.max_message_size
+        };
+        let compressed = header.is_compressed.then_some(self.decompression.as_mut());
+        let begun = compressed.flatten().map(|agreed| agreed.begin(most));
+        begun.transpose()
+    }
+
+    fn end_inflation(&mut self, assembly: &mut Assembly) {
+        let ended = self.decompression.as_mut().zip(assembly.take_inflation());
+        if let Some((agreed, inflation)) = ended {
+            agreed.end(inflation);
+        }
     }
 
     /// Masks the bytes again that were unmasked of a message which is now asked for in chunks.

@@ -1,6 +1,8 @@
 //! The rules of the wire, each for both roles and for bytes that come whole or in pieces.
 
 mod chunks;
+#[cfg(feature = "deflate")]
+mod compressed;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;

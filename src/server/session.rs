@@ -20,7 +20,7 @@ use crate::connection::callbacks::{catch, named};
 use crate::connection::handshake::{Opening, OpeningGuard, READ_STEP};
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
-use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
+use crate::handshake::{BadRequest, Negotiated, UpgradeRequest, answer_offers};
 use crate::http::{Handler, Proxied, SetUp, StraightLine};
 use crate::protocol::Role;
 use crate::record::{Foreign, debug, warn};
@@ -196,16 +196,19 @@ fn decide(
     let asked = asked.ok_or_else(|| {
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
     })?;
+    let config = settings(opening, &upgrade, shared)
+        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let chosen = upgrade.subprotocol.take();
+    let (offered, offers) = (request.subprotocols(), request.head().headers());
+    let compression = config.compression.as_ref();
+    let compression = compression.and_then(|settings| answer_offers(offers, settings));
     let (mut negotiated, response) = asked
-        .accept(request.subprotocols(), chosen, &upgrade.headers)
+        .accept(offered, chosen, compression, &upgrade.headers)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     negotiated.path = request.path().into();
     // The program's code clones them.
     let data = catch(|| Ok(request.extensions().clone()))
         .map_err(|failure| Error::Callback(failure.into_text()))
-        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
-    let config = settings(opening, &upgrade, shared)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let next = next(&mut upgrade, shared)
         .map_err(|reply| Rejection::Answered(reply, request.method().clone()))?;

@@ -134,7 +134,7 @@ fn dependencies_stay_in_their_rooms() {
         ("sec1", &["transport/tls/native/pkcs8.rs"]),
         ("httparse", &["handshake/"]),
         ("loom", &["sync.rs", "outbox/"]),
-        ("flate2", &["protocol/"]),
+        ("zlib_rs", &["deflate/"]),
         ("rand", &["random.rs"]),
         ("bytes_utils", &["message.rs", "protocol/payloads.rs"]),
         ("simdutf8", &["message.rs", "protocol/utf8.rs"]),

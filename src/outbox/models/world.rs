@@ -68,7 +68,7 @@ impl FakeWire {
     pub(super) fn configured(room: usize, config: Config) -> World {
         let wire = Arc::new(Self::default());
         wire.make_room(room);
-        let outbox = Outbox::new(Role::Server, &Arc::new(config), Arc::clone(&wire));
+        let outbox = Outbox::new(Role::Server, &Arc::new(config), None, Arc::clone(&wire));
         (wire, outbox)
     }
 

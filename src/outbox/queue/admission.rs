@@ -64,7 +64,7 @@ impl<W: Wire> Queue<W> {
     }
 
     /// Encodes a message that a cork is to hold. It does not if the message has to wait for
-    /// anything.
+    /// anything, nor if it may have to be compressed: nothing is compressed under the lock.
     #[inline]
     pub(in crate::outbox) fn encode_held(&mut self, message: &Message) -> bool {
         let weight = weight(message);
@@ -75,6 +75,9 @@ impl<W: Wire> Queue<W> {
             return false;
         }
         if let Seat::Here(writer) = &mut self.writer {
+            if writer.may_compress(message.len()) {
+                return false;
+            }
             writer.encode_message(message, weight);
             self.budget.take(weight);
             return true;

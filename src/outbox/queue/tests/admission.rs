@@ -183,7 +183,7 @@ fn a_full_queue_is_answered_by_the_policy() {
     let send = |overflows: &[Overflow]| {
         let tape = std::sync::Arc::new(Tape::default());
         let config = std::sync::Arc::new(Config::new().max_queue_messages(1));
-        let outbox = Outbox::new(Role::Server, &config, tape.clone());
+        let outbox = Outbox::new(Role::Server, &config, None, tape.clone());
         outbox
             .send_message(Message::from("held"), None)
             .expect("there is room");

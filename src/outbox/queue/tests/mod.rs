@@ -176,8 +176,8 @@ impl Fixture {
 
     fn push_tracked(&mut self, text: &str) -> Delivery {
         let (promise, delivery) = delivery();
-        let tracked = Box::new((Message::from(text), promise));
-        self.queue.push(Outgoing::Tracked(tracked));
+        self.queue
+            .push(Outgoing::tracked(Message::from(text), promise));
         delivery
     }
 

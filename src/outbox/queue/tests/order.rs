@@ -119,7 +119,12 @@ fn a_message_that_is_alone_is_counted_in_short() {
         let mut fixture = Fixture::fast(1 << 20, 8);
         for alone in [true, false] {
             let mut writer = fixture.queue.take_writer_for(1).expect("free");
-            let sent = writer.write_whole(Opcode::Text, &mut Bytes::from_static(b"a"), 1);
+            let sent = writer.write_whole(
+                Opcode::Text,
+                &mut Bytes::from_static(b"a"),
+                1,
+                crate::outbox::frame::Coding::Agreed,
+            );
             assert_eq!(sent.ok(), Some(3));
             assert_eq!(fixture.tape.frames(), ["a"]);
             if !alone {
