@@ -12,7 +12,9 @@ use crate::sync::{Condvar, Mutex, lock, wait};
 ///
 /// [`Client::canceller`](crate::Client::canceller) returns that of a client, which its clones share.
 /// [`cancel`](Self::cancel) ends whatever they wait for, now and later: looking up a name,
-/// connecting, TLS, the handshake, a back-off. These waits fail with [`Error::Cancelled`].
+/// connecting, TLS, the handshake, a back-off. These waits fail with [`Error::Cancelled`]. It closes
+/// with 1000 what [`Sessions`](crate::Sessions) and [`Kept`](crate::Kept) clients have open, which end
+/// with it. Other connections that are open already go on.
 ///
 /// ```
 /// # let deaf = std::net::TcpListener::bind("127.0.0.1:0")?;

@@ -43,6 +43,28 @@ use crate::{Error, IntoOutcome, Message, SendError, SendErrorKind, WaitError, We
 /// or panics, or a callback does, that connection closes with 1011, and another follows. The handle
 /// that it gets does not keep the connection open.
 ///
+/// To wait for several things at once, have a callback send into a channel, and receive where the
+/// client stands from [`states`](Self::states):
+///
+/// ```no_run
+/// # use crossbeam_channel::{bounded, select};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = landline::Client::new();
+/// let (sender, messages) = bounded(64);
+/// let feed = client.keep("wss://feed.example.com", move |ws| {
+///     let sender = sender.clone();
+///     ws.on_message(move |_, message| sender.send(message));
+/// })?;
+/// let states = feed.states();
+/// loop {
+///     select! {
+///         recv(messages) -> message => println!("{}", message?),
+///         recv(states) -> state => eprintln!("{}", state?),
+///     }
+/// }
+/// # }
+/// ```
+///
 /// Clones are handles of the same. **Dropping the last of them ends it**, as [`stop`](Self::stop)
 /// does, and waits for the closing handshake, at most
 /// [`close_timeout`](crate::Config::close_timeout), but not on a connection's thread.

@@ -1,6 +1,7 @@
 //! Staying connected, as a loop: [`Sessions`].
 
 use std::fmt;
+use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -177,6 +178,8 @@ impl Iterator for Sessions {
         }
     }
 }
+
+impl FusedIterator for Sessions {}
 
 /// # The steps
 impl Sessions {

@@ -237,6 +237,18 @@ fn callbacks_wait_for_nothing() {
     assert_eq!(peer.read_close(), Some(1000));
 }
 
+/// The handles go to any thread.
+#[test]
+fn handles_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    fn moves<T: Send + 'static>() {}
+    crosses::<Kept>();
+    crosses::<SessionState>();
+    crosses::<landline::Canceller>();
+    crosses::<landline::Backoff>();
+    moves::<landline::Sessions>();
+}
+
 /// What can never work is an error of `keep` itself.
 #[test]
 fn unusable_settings_are_errors_at_once() {

@@ -69,8 +69,8 @@ fn sessions_follow_however_the_one_before_ends() {
     });
 }
 
-/// Nothing is connected before the first step, and a step closes the session before with 1000, also
-/// while its messages are held by the very thread.
+/// Nothing is connected before the first step, and a step closes the session before with 1000, whose
+/// handle the program has kept.
 #[test]
 fn steps_close_the_session_before() {
     let raw = RawServer::new();
