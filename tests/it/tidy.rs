@@ -252,12 +252,17 @@ fn is_own_method(code: &str, at: usize) -> bool {
     code[at..].starts_with("sleep(") && (before.ends_with("self.") || before.ends_with("fn "))
 }
 
-/// The README names every example.
+/// The README names every example: each file of its own, and each program of a package.
 #[test]
 fn readme_names_every_example() {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is no README.md");
     let mut missing = Vec::new();
-    for example in files(&root().join("examples")) {
+    let folder = root().join("examples");
+    let is_program = |path: &PathBuf| {
+        let parent = path.parent().unwrap();
+        parent == folder || parent.ends_with("src/bin")
+    };
+    for example in files(&folder).into_iter().filter(is_program) {
         let name = example.file_name().unwrap().to_string_lossy().into_owned();
         let stem = example.file_stem().unwrap().to_string_lossy().into_owned();
         if !readme.contains(&name) && !readme.contains(&format!("--example {stem}")) {
