@@ -258,10 +258,12 @@ fn readme_names_every_example() {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is no README.md");
     let mut missing = Vec::new();
     let folder = root().join("examples");
+    // A package is named by its folder, and so are the programs in it.
     let is_program = |path: &PathBuf| {
         let parent = path.parent().unwrap();
         parent == folder || parent.ends_with("src/bin")
     };
+    assert!(readme.contains("examples/terminal"));
     for example in files(&folder).into_iter().filter(is_program) {
         let name = example.file_name().unwrap().to_string_lossy().into_owned();
         let stem = example.file_stem().unwrap().to_string_lossy().into_owned();

@@ -101,7 +101,6 @@ fn other_descriptors_are_refused() {
             given(|| OwnedFd::from(File::open("/dev/null").unwrap())),
             given(|| OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap())),
             given(|| OwnedFd::from(UnixDatagram::pair().unwrap().0)),
-            given(|| OwnedFd::from(io::pipe().unwrap().0)),
         ];
         error_of(&clients[0], "ws://localhost/");
         let before = Resources::now();

@@ -1,0 +1,29 @@
+//! A terminal client for WebSockets: `landline URL`. What it can do, `landline --help` says.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program of the terminal prints there"
+)]
+
+mod input;
+mod options;
+mod screen;
+mod talk;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::options::Options;
+
+fn main() -> ExitCode {
+    match talk::run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("landline: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

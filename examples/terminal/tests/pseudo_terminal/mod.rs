@@ -1,0 +1,117 @@
+//! A pseudo-terminal, and a program in it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+
+/// A pseudo-terminal with a program in it.
+pub(crate) struct PseudoTerminal {
+    child: Child,
+    /// The keyboard and the screen.
+    ours: File,
+    /// The program's side, kept open so that its settings can be looked at.
+    theirs: File,
+    seen: Vec<u8>,
+    modes: String,
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl PseudoTerminal {
+    #[track_caller]
+    pub(crate) fn run(mut command: Command) -> Self {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+        let theirs = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(name)
+            .unwrap();
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&ours, size).unwrap();
+        let side = || theirs.try_clone().unwrap();
+        command.stdin(side()).stdout(side()).stderr(side());
+        command.env("TERM", "xterm");
+        let modes = modes(&theirs);
+        Self {
+            child: command.spawn().unwrap(),
+            ours: ours.into(),
+            theirs,
+            seen: Vec::new(),
+            modes,
+        }
+    }
+
+    /// Presses keys.
+    #[track_caller]
+    pub(crate) fn write(&mut self, keys: &str) {
+        self.ours.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is on the screen, behind what was waited for before.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = String::from_utf8_lossy(&self.seen).into_owned();
+            if let Some(at) = seen.find(text) {
+                self.seen = seen.as_bytes()[at + text.len()..].to_vec();
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "never came: {text:?} in {seen:?}"
+            );
+            self.read();
+        }
+    }
+
+    /// Reads what comes, for a moment.
+    fn read(&mut self) {
+        let moment = Timespec {
+            tv_sec: 0,
+            tv_nsec: 50_000_000,
+        };
+        let mut fds = [PollFd::new(&self.ours, PollFlags::IN)];
+        if poll(&mut fds, Some(&moment)).unwrap() > 0 {
+            let mut buffer = [0; 4096];
+            let length = self.ours.read(&mut buffer).unwrap();
+            self.seen.extend_from_slice(&buffer[..length]);
+        }
+    }
+
+    /// Waits for the program's end, and returns its status.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> i32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert_eq!(
+                    modes(&self.theirs),
+                    self.modes,
+                    "the terminal is not as it was"
+                );
+                return status.code().unwrap();
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            self.read();
+        }
+    }
+}
+
+fn modes(terminal: &File) -> String {
+    let settings = tcgetattr(terminal).unwrap();
+    format!("{:?} {:?}", settings.local_modes, settings.input_modes)
+}
