@@ -47,6 +47,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
                 continue;
             }
             // The listener was reported ready, and had no connection. This must not go on for ever.
+            Err(AcceptError::NoConnection) if listener.may_be_shared() => accepting.miss(),
             Err(AcceptError::NoConnection) => accepting.lose(&"no connection was there"),
             Err(AcceptError::Newcomer(error)) => accepting.lose(&error),
             Err(AcceptError::Unusable(error)) => debug!("a connection is of no use: {error}"),
@@ -78,6 +79,12 @@ impl Accepting<'_> {
 
     fn lose(&mut self, error: &dyn Display) {
         if let Some(pause) = self.trouble.lose(error) {
+            self.shared.connections.pause(pause);
+        }
+    }
+
+    fn miss(&mut self) {
+        if let Some(pause) = self.trouble.miss() {
             self.shared.connections.pause(pause);
         }
     }
