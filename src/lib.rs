@@ -108,6 +108,67 @@
 //! one reply, and its connection ends. For more, use a web framework, such as axum or actix-web, on
 //! a port of its own.
 //!
+//! Such a proxy is named `unix` on a Unix socket. One that speaks the PROXY protocol is listed by
+//! [`proxy_protocol`](ServerBuilder::proxy_protocol) instead, and each of its connections must begin
+//! with that. [`Request::client_addr`] is the client's address in all of these ways.
+//!
+//! # Running a server
+//!
+//! **Listening.** [`bind`](ServerBuilder::bind) takes one place or several: addresses, `unix:/path`,
+//! and listening sockets that the program has made, or got from systemd or another process
+//! ([`BindTo`]). [`serve_stream`](Server::serve_stream) serves a connection that the program has, and
+//! [`ServerBuilder::serve_stream`] one alone, as a program of inetd's does.
+//!
+//! **Taking.** The handler [`on_upgrade`](ServerBuilder::on_upgrade) or
+//! [`serve`](ServerBuilder::serve) gets each connection on a thread of its own. Or
+//! [`bind_incoming`](ServerBuilder::bind_incoming) gives an iterator, [`Incoming`], for a program
+//! that takes them one by one.
+//!
+//! **Keeping.** What a program knows of a connection goes with it:
+//! [`set_data`](WebSocket::set_data) stores a value, and [`data`](WebSocket::data) returns it by any
+//! handle, those of [`Server::connections`] too. What middleware has put into a request's
+//! [`extensions`](Request::extensions_mut) is there from the beginning. State that connections share
+//! belongs to the handler. With `serve` it needs no clone, because one function runs for the whole
+//! connection; with callbacks, give each connection an [`Arc`](std::sync::Arc) of it as its data:
+//!
+//! ```
+//! use landline::{Group, Messages, Outcome, Request, Server, WebSocket};
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! #[derive(Default)]
+//! struct Hall {
+//!     people: Group,
+//!     said: AtomicUsize,
+//! }
+//!
+//! impl Hall {
+//!     fn visit(&self, ws: WebSocket, messages: Messages, _: Request) -> Outcome {
+//!         self.people.join(&ws);
+//!         for message in messages {
+//!             self.said.fetch_add(1, Ordering::Relaxed);
+//!             self.people.send(message?);
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let hall = Hall::default();
+//! let server = Server::builder()
+//!     .serve(move |ws, messages, request| hall.visit(ws, messages, request))
+//!     .bind("127.0.0.1:0")?;
+//! # Ok::<(), landline::Error>(())
+//! ```
+//!
+//! **Stopping.** [`stop`](Server::stop) and [`stop_within`](Server::stop_within) only begin, from
+//! anywhere, such as a handler of Ctrl-C; [`wait`](Server::wait) returns a [`StopReport`] of the
+//! connections that closed in order, were cut, or are still in the program's code.
+//! [`stop_accepting`](Server::stop_accepting) leaves all but the listening sockets alone.
+//!
+//! **Restarting without refusing anybody.** The new process gets the listening socket of the old one,
+//! from systemd, which keeps it, or over a Unix socket; once it accepts, the old one calls
+//! `stop_accepting` and ends with its last connection. The example `restart` does so. Two sockets with
+//! [`reuse_port`](ServerBuilder::reuse_port) are not seamless: what waits in the old one is reset.
+//!
 //! # TLS
 //!
 //! [`ServerBuilder::tls`] takes an [`Identity`], and the server speaks `wss://` and `https://`. A
@@ -209,7 +270,7 @@
 //! |---|---|---|
 //! | [`connect`], [`open`] | lookup, TCP, the proxy, TLS, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout); a [`Canceller`] ends them |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to their writers | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
-//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`try_recv`](Messages::try_recv), [`Kept::stop`], [`Canceller::cancel`] | nothing | |
+//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`stop_accepting`](Server::stop_accepting), [`serve_stream`](Server::serve_stream), [`try_recv`](Messages::try_recv), [`Kept::stop`], [`Canceller::cancel`] | nothing | |
 //! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
 //! | [`confirm`](WebSocket::confirm), [`wait_drained`](WebSocket::wait_drained), [`Delivery::wait_timeout`] | the peer | the time you give |
 //! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
@@ -220,6 +281,7 @@
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
 //! | [`Messages::close`], dropping the last handle of a client or a [`Kept`] client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
 //! | [`Server::wait`] | a stop of the server | a moment more than that stop's deadline |
+//! | the next of an [`Incoming`] | a client | the server's stop |
 //!
 //! Backpressure needs no code. A `send` waits for a peer that does not read. If the program does
 //! not read, because a callback is busy or no thread calls `recv`, the bytes stay with the kernel,
@@ -492,7 +554,7 @@
 //! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
 //! | `landline-dial` | one a call of [`Client::dial_with`]'s closure | may be left behind too |
 //!
-//! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open` and
+//! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open`, [`Incoming`] and
 //! [`serve`](ServerBuilder::serve), on the thread that drives the [`Messages`]. The closure given
 //! to [`connect`] runs on the caller's thread.
 //!

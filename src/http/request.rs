@@ -295,7 +295,6 @@ impl Request {
     /// Returns the server of this request, to stop it or to list its connections. The value does
     /// not keep the server running. A request that a program has made itself has a server that is
     /// stopped.
-    #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }

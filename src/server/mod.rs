@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-use self::accept::Unserved;
+use self::accept::Why;
 use self::access::Access;
 pub use self::bind_to::BindTo;
 pub use self::builder::ServerBuilder;
@@ -198,9 +198,9 @@ impl Server {
             return Err(Error::Io(io::Error::other("the server has been stopped")));
         }
         accept::serve(socket, &self.shared).map_err(|unserved| {
-            Error::Io(match unserved {
-                Unserved::Limit(limit, _) => io::Error::other(limit),
-                Unserved::NoThread(error, _) => about("starting a thread", error),
+            Error::Io(match unserved.why {
+                Why::Limit(limit) => io::Error::other(limit),
+                Why::NoThread(error) => error,
             })
         })
     }

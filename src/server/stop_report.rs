@@ -28,13 +28,11 @@ impl StopReport {
 
     /// Returns the connections that have closed in order since the stop began: both sides have sent a
     /// Close. Their handles say who they were.
-    #[must_use]
     pub fn closed(&self) -> &[WebSocket] {
         &self.closed
     }
 
     /// Returns the connections that have ended otherwise since then: cut at the deadline, or lost.
-    #[must_use]
     pub fn cut(&self) -> &[WebSocket] {
         &self.cut
     }

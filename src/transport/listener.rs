@@ -55,6 +55,8 @@ pub(crate) struct ListenOptions {
 struct ListeningSocket {
     fd: OwnedFd,
     address: Address,
+    /// The flag that the program has made the socket, or was handed it.
+    is_given: bool,
     // Dropped after the socket is closed.
     _file: Option<SocketFile>,
 }
@@ -108,6 +110,11 @@ impl Listener {
             }
         }
         Err(AcceptError::NoConnection)
+    }
+
+    /// Tells whether another process may accept from one of the sockets.
+    pub(crate) fn may_be_shared(&self) -> bool {
+        self.sockets.iter().any(|socket| socket.is_given)
     }
 
     /// Returns the wake-up of the thread that waits here.
@@ -190,7 +197,7 @@ fn listen(places: Vec<Place>, options: &ListenOptions) -> io::Result<Vec<Listeni
     let addresses: Vec<_> = addresses.collect();
     let mut sockets = Vec::new();
     for (number, fd) in tcp::bind_all(&addresses, options)? {
-        sockets.push((number, ListeningSocket::new(fd, None)?));
+        sockets.push((number, ListeningSocket::new(fd)?));
     }
     for (number, place) in places.into_iter().enumerate() {
         if let Some(socket) = listen_elsewhere(place, options)? {
@@ -207,6 +214,7 @@ fn listen(places: Vec<Place>, options: &ListenOptions) -> io::Result<Vec<Listeni
 
 /// Listens at a place that is no IP address.
 fn listen_elsewhere(place: Place, options: &ListenOptions) -> io::Result<Option<ListeningSocket>> {
+    let is_given = matches!(place, Place::Given(_));
     let (fd, file) = match place {
         Place::Ip(_) => return Ok(None),
         Place::Path(path) => {
@@ -225,7 +233,11 @@ fn listen_elsewhere(place: Place, options: &ListenOptions) -> io::Result<Option<
             (fd, None)
         }
     };
-    ListeningSocket::new(fd, file).map(Some)
+    Ok(Some(ListeningSocket {
+        is_given,
+        _file: file,
+        ..ListeningSocket::new(fd)?
+    }))
 }
 
 /// Checks a socket of the program's. Programs that are started by others get it as a number, which
@@ -245,14 +257,15 @@ fn check_given(fd: &OwnedFd) -> io::Result<()> {
 }
 
 impl ListeningSocket {
-    fn new(fd: OwnedFd, file: Option<SocketFile>) -> io::Result<Self> {
+    fn new(fd: OwnedFd) -> io::Result<Self> {
         let socket = SockRef::from(&fd);
         socket.set_nonblocking(true)?;
         let address = address(&socket.local_addr()?)?;
         Ok(Self {
             fd,
             address,
-            _file: file,
+            is_given: false,
+            _file: None,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 use landline::{Error, Server, ServerBuilder};
 use rustix::io::FdFlags;
@@ -176,7 +177,7 @@ fn own_listeners_close_on_exec() -> bool {
     let fds = fs::read_dir("/proc/self/fdinfo").unwrap();
     fds.flatten().all(|entry| {
         let info = fs::read_to_string(entry.path()).unwrap_or_default();
-        let target = format!("/proc/self/fd/{}", entry.file_name().display());
+        let target = Path::new("/proc/self/fd").join(entry.file_name());
         let is_socket = fs::read_link(target).is_ok_and(|to| to.starts_with("socket:"));
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
         let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());

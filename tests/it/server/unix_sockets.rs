@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
 
@@ -17,7 +17,7 @@ fn echo() -> ServerBuilder {
 
 /// Expects that text is echoed over a path.
 #[track_caller]
-fn assert_echoes(path: &PathBuf) {
+fn assert_echoes(path: &Path) {
     let mut peer = RawPeer::over_unix(UnixStream::connect(path).unwrap());
     peer.upgrade();
     peer.send_text("hello");
@@ -25,7 +25,7 @@ fn assert_echoes(path: &PathBuf) {
 }
 
 #[track_caller]
-fn assert_in_use(path: &PathBuf) {
+fn assert_in_use(path: &Path) {
     let error = echo().bind(format!("unix:{}", path.display())).unwrap_err();
     let text = error.to_string();
     let expected = format!("cannot listen on unix:{}: another server", path.display());
@@ -59,7 +59,7 @@ fn files_come_and_go_with_their_server() {
     let server = TestServer::of(echo().bind(address).unwrap());
     let other = folder.file("b.sock");
     let _other = UnixListener::bind(&other).unwrap();
-    let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&path), mode(&other));
     drop(server);
 }
