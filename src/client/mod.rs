@@ -312,7 +312,7 @@ impl Client {
 
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
     /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`,
-    /// `wss`, `http` or `https`. Its user and password are sent as Basic credentials (RFC 7617), and its
+    /// `wss`, `http` or `https`, or `ws+unix` or `wss+unix` for a [Unix socket](Self::unix_socket). Its user and password are sent as Basic credentials (RFC 7617), and its
     /// fragment is not sent.
     ///
     /// `set_up` runs on the calling thread, as a callback of the connection. Nothing is read before it

@@ -37,7 +37,8 @@ pub enum Error {
     Invalid(String),
     /// The name could not be looked up, or no address could be connected to. The error begins with
     /// the host, and then names the address that failed last. Its kind is `ResourceBusy` while
-    /// sixteen abandoned look-ups of other names still run, because the name servers do not answer.
+    /// sixteen abandoned look-ups of other names still run, because the name servers do not answer. What
+    /// [`dial_with`](crate::Client::dial_with) fails with is here too.
     Connect(io::Error),
     /// The address could not be bound. The error begins with it.
     Bind(io::Error),
@@ -93,7 +94,7 @@ impl Error {
     ///
     /// | it may | it will not |
     /// |---|---|
-    /// | no server listens yet, no route leads there, the name is unknown for now | the URL or a setting cannot be used |
+    /// | no server listens yet, no route leads there, the name is unknown for now | the URL, a setting or a given descriptor cannot be used |
     /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
     /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
     /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |

@@ -3,6 +3,7 @@
 
 mod pseudo_terminal;
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -298,6 +299,28 @@ fn keys_end_it() {
         terminal.write(key);
         terminal.expect("closed by this side: 1000");
         assert_eq!(terminal.finish(), 0);
+    }
+}
+
+/// A piped input shows how far it has come, on a terminal, and standard output stays clean.
+#[test]
+fn piped_inputs_show_their_progress() {
+    let (_server, url) = echo();
+    let folder = std::env::temp_dir();
+    let [input, output] =
+        ["in", "out"].map(|end| folder.join(format!("landline-{}-{end}", std::process::id())));
+    let lines = "a line\n".repeat(20_000);
+    std::fs::write(&input, &lines).unwrap();
+    let mut command = program(&[&url]);
+    let [from, to] = [File::open(&input), File::create(&output)].map(Result::unwrap);
+    let mut terminal = PseudoTerminal::run_with(&mut command, |command| {
+        command.stdin(from).stdout(to);
+    });
+    terminal.expect("20000 messages sent, 140.0 kB of 140.0 kB, 100 %\r\n");
+    assert_eq!(terminal.finish(), 0);
+    assert!(std::fs::read_to_string(&output).unwrap() == lines);
+    for file in [input, output] {
+        std::fs::remove_file(file).unwrap();
     }
 }
 

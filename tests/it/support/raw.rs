@@ -523,6 +523,17 @@ impl RawServer {
         }
     }
 
+    /// Accepts a client, without a word, unless it is over before.
+    #[track_caller]
+    pub(crate) fn accept_unless(&self, is_over: impl Fn() -> bool) -> Option<RawPeer> {
+        let mut peer = None;
+        super::settled("a client connects, or gives up", || {
+            peer = self.try_accept();
+            peer.is_some() || is_over()
+        });
+        peer
+    }
+
     /// Accepts a client and answers its request with 101, and with `behind` in the same segment.
     #[track_caller]
     pub(crate) fn upgrade_with(&self, behind: &[u8]) -> RawPeer {
