@@ -258,7 +258,7 @@ fn is_own_method(code: &str, at: usize) -> bool {
     code[at..].starts_with("sleep(") && (before.ends_with("self.") || before.ends_with("fn "))
 }
 
-/// The README names every example: each file of its own, and each program of a package.
+/// The README names every example.
 #[test]
 fn readme_names_every_example() {
     let readme = fs::read_to_string(root().join("README.md")).expect("there is no README.md");
