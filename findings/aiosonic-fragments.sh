@@ -2,7 +2,7 @@
 # aiosonic gives a message in fragments as its first fragment, without an error, and answers neither Ping nor Close.
 #
 # RFC 6455 5.4: a message is all its fragments; 5.5.1 and 5.5.2: a Ping gets its Pong, a Close its Close. Whoever watches
-# such a client by pings takes it for dead. Its own pings, in intervals of 30 s, look as if it knew them.
+# such a client by pings takes it for dead, though it sends pings itself.
 source "$(dirname "$0")/common.sh"
 install_python aiosonic==1.3.3
 
