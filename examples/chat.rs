@@ -6,7 +6,7 @@ use std::env;
 use std::sync::Mutex;
 
 use landline::{
-    Config, Group, Message, Messages, Outcome, Reply, Request, Router, Server, WebSocket,
+    CloseCode, Config, Group, Message, Messages, Outcome, Reply, Request, Router, Server, WebSocket,
 };
 
 /// Shows what people have typed by `textContent`, which is never read as HTML.
@@ -38,6 +38,7 @@ const PAGE: &str = r#"<!doctype html><title>landline chat</title>
 "#;
 const HISTORY: usize = 20;
 const MAX_NAME: usize = 30;
+const MAX_PEOPLE: usize = 100;
 
 /// Under one lock, so that everybody sees the same order, in the history too. It may be held while
 /// sending, as a group never waits.
@@ -71,8 +72,12 @@ fn visit(ws: WebSocket, messages: Messages, request: Request) -> Outcome {
     // Line breaks are what separates the parts of what is sent.
     let name: String = name.replace('\n', " ").chars().take(MAX_NAME).collect();
     let mut rooms = ROOMS.lock()?;
-    rooms.entry(room.into()).or_default().enter(&ws, &name);
+    let entered = rooms.entry(room.into()).or_default().enter(&ws, &name);
     drop(rooms);
+    if !entered {
+        ws.close_with(CloseCode::TRY_AGAIN_LATER, "the room is full")?;
+        return Ok(());
+    }
     for message in messages.map_while(Result::ok) {
         if let (Some(text), Some(room)) = (message.as_text(), ROOMS.lock()?.get_mut(room)) {
             room.say(format!("said\n{name}\n{text}").into());
@@ -89,12 +94,16 @@ fn visit(ws: WebSocket, messages: Messages, request: Request) -> Outcome {
 }
 
 impl Room {
-    fn enter(&mut self, ws: &WebSocket, name: &str) {
+    /// Returns false if the room is full.
+    fn enter(&mut self, ws: &WebSocket, name: &str) -> bool {
+        if !self.group.join_up_to(ws, MAX_PEOPLE) {
+            return false;
+        }
         // This does not wait either: nothing else is in its queue.
         let _ = ws.send_all(self.history.iter().rev());
-        self.group.join(ws);
         self.names.insert(ws.id(), name.into());
         self.tell(format!("note\n{name} has joined"));
+        true
     }
 
     fn say(&mut self, message: Message) {

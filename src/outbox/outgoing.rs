@@ -2,6 +2,7 @@
 
 use super::budget::weight;
 use super::delivery::{Awaited, Promise};
+use super::frames::Piece;
 use crate::{DeliveryError, Message};
 
 /// A message, or another entry, that waits for its turn to be written. No larger than a message,
@@ -10,6 +11,8 @@ pub(crate) enum Outgoing {
     Message(Message),
     /// A message with a promise for its sender.
     Tracked(Box<(Message, Promise)>),
+    /// Messages to many, framed once.
+    Piece(Piece),
     /// A ping in the order of the messages. Its pong confirms that the peer has taken the messages
     /// before it.
     Barrier(Promise),
@@ -24,11 +27,21 @@ impl Outgoing {
         match self {
             Self::Message(message) => weight(message),
             Self::Tracked(tracked) => weight(&tracked.0),
+            Self::Piece(piece) => piece.weight(),
             Self::Barrier(_) | Self::Stream => 0,
         }
     }
 
-    /// Tells whether it is or will be a message.
+    /// Returns the places that it takes of the budget.
+    #[inline]
+    pub(super) fn places(&self) -> u64 {
+        match self {
+            Self::Piece(piece) => piece.messages(),
+            _ => 1,
+        }
+    }
+
+    /// Tells whether it is or will be a message, or several.
     #[inline]
     pub(super) fn is_message(&self) -> bool {
         !matches!(self, Self::Barrier(_))
@@ -37,7 +50,15 @@ impl Outgoing {
     /// Tells whether an overflow policy may drop it.
     #[inline]
     pub(super) fn is_droppable(&self) -> bool {
-        matches!(self, Self::Message(_) | Self::Tracked(_))
+        matches!(self, Self::Message(_) | Self::Tracked(_) | Self::Piece(_))
+    }
+
+    /// Splits the first of several messages off.
+    pub(super) fn split_first(&mut self) -> Option<Self> {
+        match self {
+            Self::Piece(piece) => piece.split_first().map(Self::Piece),
+            _ => None,
+        }
     }
 
     /// Records why it will not be written. Returns the payload to be dropped and the delivery to be
@@ -50,7 +71,7 @@ impl Outgoing {
                 (Some(message), promise.resolve(Err(why)))
             }
             Self::Barrier(promise) => (None, promise.resolve(Err(why))),
-            Self::Stream => (None, None),
+            Self::Piece(_) | Self::Stream => (None, None),
         }
     }
 }
