@@ -256,6 +256,8 @@
 //! bytes that the kernel holds for it: a program that pushes sets [`Config::send_buffer`].
 //!
 //! **One message to many** goes by a [`Group`], which never waits, or by [`Server::broadcast`].
+//! [`SlowPeers`] decides what becomes of a member that does not keep up: its connection is closed, or
+//! it misses the message, or its oldest one.
 //!
 //! **A message that is too large to hold** is written piece by piece by a [`MessageWriter`]
 //! ([`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer)), and read
@@ -344,7 +346,9 @@
 //! **Bursts leave in one write.** While more complete messages lie in the read buffer, messages
 //! that callbacks send to any connection are only queued. They leave when the buffer is used up,
 //! when enough has gathered, when the thread is about to wait, or within about two milliseconds.
-//! Without more input at hand, a send writes at once.
+//! Without more input at hand, a send writes at once. What they send to a group is gathered once for
+//! all its members, as the same frames, and each member writes the burst as one piece. Its queue has
+//! the place of the burst, so the messages to all and those to it alone keep their order.
 //!
 //! **A streamed message has its place in the channel, and a lane for its fragments.** When its turn
 //! comes, the messages behind it wait for its end; control frames pass. The lane has a budget of
@@ -523,6 +527,7 @@
 //!   its writer is done; some 100 bytes for each of
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
+//!   So is a burst to a group, of at most 48 KiB.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
 //!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
 //!   all connections hold of messages half received, each from its second 64 KiB on, shares one
@@ -598,7 +603,8 @@
 //!                                    the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
 //! canceller                          the handle that ends the waits of a client
-//! time_limit, compression, config    the settings
+//! time_limit, slow_peers             settings of their own types
+//! compression, config                the settings
 //! send_options                       the options of one message
 //! counters                           the counters of connections and servers
 //! tls                                the settings of TLS: identities and trust
@@ -610,7 +616,7 @@
 //! held/                              the memory that peers make the process hold
 //! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: queue, writer, line, cork, deliveries, streams,
-//!                                    pings of our own
+//!                                    bursts to many, pings of our own
 //! connection/                        one connection: its state, opening handshake, reader, callbacks,
 //!                                    waits and end
 //! message_reader, message_writer     a message that is read or written piece by piece
@@ -674,6 +680,7 @@ mod random;
 mod record;
 mod send_options;
 mod server;
+mod slow_peers;
 mod sync;
 mod time_limit;
 mod timeout;
@@ -703,6 +710,7 @@ pub use outbox::Delivery;
 pub use pair::pair;
 pub use send_options::SendOptions;
 pub use server::{BindTo, Incoming, Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use slow_peers::SlowPeers;
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::framing::Framing;
 use crate::deflate::{DeflateSettings, Deflater, Part, give_back_deflater, take_deflater};
 use crate::protocol::{Fin, Opcode};
 use crate::{AgreedCompression, Compression};
@@ -60,15 +61,13 @@ impl Compressor {
         if self.streams { 0 } else { self.min_size }
     }
 
-    /// Returns the settings by which a message of this length may be compressed for this connection
-    /// and others at once; `None` if it is to be sent plain, or refers back to messages before.
-    #[cfg_attr(
-        not(all(test, feature = "deflate")),
-        expect(dead_code, reason = "a message to many is to be compressed once")
-    )]
-    pub(super) fn settings_alone(&self, length: usize) -> Option<DeflateSettings> {
-        let alone = !self.takeover && length >= self.min_size;
-        alone.then_some(self.settings)
+    /// Returns the framing of messages to many.
+    pub(super) fn framing(&self) -> Framing {
+        let (settings, min_size) = (self.settings, self.min_size);
+        match self.takeover {
+            true => Framing::Own,
+            false => Framing::Compressed { settings, min_size },
+        }
     }
 
     /// Compresses the payload of a frame. Returns `None` for one that is to be sent plain: a control
@@ -163,6 +162,7 @@ pub(super) fn compress_alone(settings: DeflateSettings, payload: &[u8]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Message;
 
     fn compressor(
         settings: &Compression,
@@ -268,11 +268,13 @@ mod tests {
     #[test]
     fn messages_to_many() {
         let mut alone = compressor(&Compression::new(), false, 12).unwrap();
-        assert_eq!(alone.settings_alone(255), None);
-        let settings = alone.settings_alone(256).unwrap();
+        let message = Message::from(text());
+        let compressed = alone.framing().compress(&message);
         let own = alone.compress(Opcode::Text, Fin::Last, &text()).unwrap();
-        assert_eq!(compress_alone(settings, &text()).unwrap(), own.payload);
+        assert_eq!(compressed.unwrap(), own.payload);
+        let short = Message::from(&text()[..255]);
+        assert_eq!(alone.framing().compress(&short), None);
         let takeover = compressor(&Compression::new(), true, 12).unwrap();
-        assert_eq!(takeover.settings_alone(1_000), None);
+        assert_eq!(takeover.framing(), Framing::Own);
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::budget::weight;
 use super::delivery::Promise;
+use super::frames::Piece;
 use super::outgoing::{Marked, Outgoing};
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
@@ -34,6 +35,8 @@ pub(super) enum FrameKind {
         weight: u64,
         promise: Option<Promise>,
     },
+    /// Frames of messages to many. The end of each releases its room.
+    Piece(Piece),
     /// A fragment of a split message, but not the last, which stands for the message.
     Part,
     /// A fragment of a streamed message. Its end releases its room in the lane; the end of the last
@@ -62,6 +65,14 @@ impl Frame {
                 } = *marked;
                 Ok(Self::message(message, promise, coding))
             }
+            // The headers are in the payload; this one is not written.
+            Outgoing::Piece(piece) => Ok(Self {
+                opcode: Opcode::Binary,
+                fin: Fin::Last,
+                payload: piece.to_bytes(),
+                coding: Coding::Plain,
+                kind: FrameKind::Piece(piece),
+            }),
             other => Err(other),
         }
     }
@@ -75,6 +86,19 @@ impl Frame {
             payload: message.into_bytes(),
             coding,
             kind: FrameKind::Message { weight, promise },
+        }
+    }
+
+    /// Tells whether the payload is frames already.
+    pub(super) fn is_framed(&self) -> bool {
+        matches!(self.kind, FrameKind::Piece(_))
+    }
+
+    /// Returns how many messages it counts for in a batch.
+    pub(super) fn messages(&self) -> usize {
+        match &self.kind {
+            FrameKind::Piece(piece) => piece.messages() as usize,
+            _ => 1,
         }
     }
 
@@ -119,6 +143,16 @@ impl Written {
         written
     }
 
+    /// Counts messages to many that have left whole.
+    pub(super) fn piece(length: u64, piece: &Piece) -> Self {
+        let mut written = Self {
+            length,
+            ..Self::default()
+        };
+        written.add(FrameKind::Piece(piece.clone()));
+        written
+    }
+
     /// Counts a frame that has left whole.
     #[inline]
     pub(super) fn add(&mut self, kind: FrameKind) {
@@ -127,6 +161,11 @@ impl Written {
                 self.bytes += weight;
                 self.end_message();
                 self.promises.extend(promise);
+            }
+            FrameKind::Piece(piece) => {
+                self.bytes += piece.weight();
+                self.places += piece.messages();
+                self.messages += piece.messages();
             }
             FrameKind::Fragment { weight, fin } => {
                 self.fragment_bytes += weight;

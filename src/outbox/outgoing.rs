@@ -3,6 +3,7 @@
 use super::budget::weight;
 use super::delivery::{Awaited, Promise};
 use super::frame::Coding;
+use super::frames::Piece;
 use crate::{DeliveryError, Message};
 
 /// A message, or another entry, that waits for its turn to be written. No larger than a message,
@@ -11,6 +12,8 @@ pub(crate) enum Outgoing {
     Message(Message),
     /// A message that is more than usual.
     Marked(Box<Marked>),
+    /// Messages to many, framed once.
+    Piece(Piece),
     /// A ping in the order of the messages. Its pong confirms that the peer has taken the messages
     /// before it.
     Barrier(Promise),
@@ -62,11 +65,21 @@ impl Outgoing {
         match self {
             Self::Message(message) => weight(message),
             Self::Marked(marked) => weight(&marked.message),
+            Self::Piece(piece) => piece.weight(),
             Self::Barrier(_) | Self::Stream => 0,
         }
     }
 
-    /// Tells whether it is or will be a message.
+    /// Returns the places that it takes of the budget.
+    #[inline]
+    pub(super) fn places(&self) -> u64 {
+        match self {
+            Self::Piece(piece) => piece.messages(),
+            _ => 1,
+        }
+    }
+
+    /// Tells whether it is or will be a message, or several.
     #[inline]
     pub(super) fn is_message(&self) -> bool {
         !matches!(self, Self::Barrier(_))
@@ -75,7 +88,15 @@ impl Outgoing {
     /// Tells whether an overflow policy may drop it.
     #[inline]
     pub(super) fn is_droppable(&self) -> bool {
-        matches!(self, Self::Message(_) | Self::Marked(_))
+        matches!(self, Self::Message(_) | Self::Marked(_) | Self::Piece(_))
+    }
+
+    /// Splits the first of several messages off.
+    pub(super) fn split_first(&mut self) -> Option<Self> {
+        match self {
+            Self::Piece(piece) => piece.split_first().map(Self::Piece),
+            _ => None,
+        }
     }
 
     /// Records why it will not be written. Returns the payload to be dropped and the delivery to be
@@ -88,7 +109,7 @@ impl Outgoing {
                 (Some(message), awaited)
             }
             Self::Barrier(promise) => (None, promise.resolve(Err(why))),
-            Self::Stream => (None, None),
+            Self::Piece(_) | Self::Stream => (None, None),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::drive::FAIR_SHARE;
 use super::frame::Coding;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
-use super::sync::{MutexGuard, has_passed, lock, wait};
+use super::sync::{MutexGuard, has_passed, wait};
 use super::writer::dispose;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
@@ -30,7 +30,7 @@ impl<W: Wire> Outbox<W> {
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
         let gathering = W::is_gathering();
-        self.admit_or_wait(lock(&self.queue), outgoing, overflow, gathering)
+        self.admit_or_wait(self.lock_queue(), outgoing, overflow, gathering)
     }
 
     /// Sends a message likewise. If it is the only one, it is written directly, past the queue.
@@ -53,14 +53,14 @@ impl<W: Wire> Outbox<W> {
     }
 
     #[inline]
-    fn send_coded(
+    pub(super) fn send_coded(
         self: &Arc<Self>,
         message: Message,
         overflow: Option<Overflow>,
         coding: Coding,
     ) -> Result<(), SendError> {
         let gathering = W::is_gathering();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         if gathering {
             return self.admit_or_wait(queue, Outgoing::of(message, coding), overflow, true);
         }
@@ -79,7 +79,7 @@ impl<W: Wire> Outbox<W> {
     /// of them, but within two milliseconds, however long the next one takes. A short message is
     /// encoded at once, if the writer is idle and it is not to be compressed.
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         if !queue.encode_held(&message) {
             return self.admit_or_wait(queue, Outgoing::Message(message), None, true);
         }
@@ -90,7 +90,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues an entry, and lets it leave unless a cork is to hold it.
     #[inline(never)]
-    fn admit_or_wait(
+    pub(super) fn admit_or_wait(
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue<W>>,
         outgoing: Outgoing,
@@ -210,7 +210,7 @@ impl<W: Wire> Outbox<W> {
         outgoing: Outgoing,
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<(), Rejected> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         match queue.admits(outgoing.weight(), true) {
             Ok(()) => {
                 queue.push(outgoing);

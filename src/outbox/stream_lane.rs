@@ -118,7 +118,7 @@ impl StreamLane {
         if fragments.number != stream.number {
             return false;
         }
-        self.budget.take(payload.len() as u64);
+        self.budget.take(payload.len() as u64, 1);
         fragments.waiting.push_back((payload, fin));
         if fin == Fin::Last {
             self.clear_author();

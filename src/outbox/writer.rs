@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::Wire;
 use super::compressor::{Compressed, Compressor};
 use super::frame::{Coding, Frame, FrameKind, Written};
+use super::frames::Piece;
 use crate::Message;
 use crate::deflate::Deflater;
 use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
@@ -70,6 +71,17 @@ impl Unsent {
         let promise = None;
         let kind = FrameKind::Message { weight, promise };
         Self { left, kind }
+    }
+}
+
+impl Unsent {
+    /// Counts the messages of a piece that have left.
+    fn count_sent(&mut self, written: &mut Written) {
+        if let FrameKind::Piece(piece) = &mut self.kind {
+            let sent = piece.split_sent(self.left);
+            sent.into_iter()
+                .for_each(|sent| written.add(FrameKind::Piece(sent)));
+        }
     }
 }
 
@@ -180,10 +192,47 @@ impl<W: Wire> Writer<W> {
         }
     }
 
+    /// Writes frames that are the only ones, and returns their length.
+    ///
+    /// # Errors
+    /// The result, if they have not left whole.
+    #[inline]
+    pub(super) fn write_framed(&mut self, piece: &Piece) -> Result<u64, Partly> {
+        let bytes = piece.as_bytes();
+        match self.send(&[IoSlice::new(bytes)]) {
+            Ok(length) if length == bytes.len() => {
+                self.needs_flush = false;
+                Ok(length as u64)
+            }
+            result => Err(self.keep_rest_of_piece(result, piece)),
+        }
+    }
+
+    #[inline(never)]
+    fn keep_rest_of_piece(&mut self, result: io::Result<usize>, piece: &Piece) -> Partly {
+        let payload = piece.to_bytes();
+        let left = payload.len();
+        let taken = *result.as_ref().unwrap_or(&0);
+        if taken > 0 {
+            self.needs_flush = false;
+        }
+        self.large = Some(Box::new(Large {
+            payload,
+            taken,
+            key: None,
+        }));
+        let kind = FrameKind::Piece(piece.clone());
+        self.keep(result, Unsent { left, kind })
+    }
+
     /// Keeps the rest of a message of which not all was written.
     #[inline(never)]
     fn keep_rest(&mut self, result: io::Result<usize>, left: usize, weight: u64) -> Partly {
-        self.unsent.push_back(Unsent::message(left, weight));
+        self.keep(result, Unsent::message(left, weight))
+    }
+
+    fn keep(&mut self, result: io::Result<usize>, unsent: Unsent) -> Partly {
+        self.unsent.push_back(unsent);
         let mut written = Written::default();
         let result = result.map(|length| self.count_off(length, &mut written));
         (result, written)
@@ -192,6 +241,12 @@ impl<W: Wire> Writer<W> {
     /// Takes a message whose writing has panicked, to be counted among those that were not sent.
     pub(super) fn take_lost(&mut self, weight: u64) {
         self.unsent.push_back(Unsent::message(0, weight));
+    }
+
+    /// Takes likewise the messages of a piece.
+    pub(super) fn take_lost_piece(&mut self, piece: &Piece) {
+        let (left, kind) = (0, FrameKind::Piece(piece.clone()));
+        self.unsent.push_back(Unsent { left, kind });
     }
 
     /// Writes the encoded bytes, or else the wire's own. Returns how many bytes of frames have
@@ -265,7 +320,11 @@ impl<W: Wire> Writer<W> {
     /// Encodes the frames that were taken from the queue.
     fn encode_batch(&mut self) {
         while let Some(mut frame) = self.batch.pop_front() {
-            let left = self.encode(frame.opcode, frame.fin, &mut frame.payload, frame.coding);
+            let left = if frame.is_framed() {
+                self.append_framed(&mut frame.payload)
+            } else {
+                self.encode(frame.opcode, frame.fin, &mut frame.payload, frame.coding)
+            };
             let kind = frame.kind;
             self.unsent.push_back(Unsent { left, kind });
             self.spent.push(frame.payload);
@@ -343,6 +402,23 @@ impl<W: Wire> Writer<W> {
         self.encode_large(opcode, fin, mem::take(payload))
     }
 
+    /// Appends frames, or takes them if they are large. Returns their length.
+    fn append_framed(&mut self, frames: &mut Bytes) -> usize {
+        let length = frames.len();
+        if length < MIN_UNCOPIED {
+            self.encoded.extend_from_slice(frames);
+        } else {
+            let payload = mem::take(frames);
+            let (taken, key) = (0, None);
+            self.large = Some(Box::new(Large {
+                payload,
+                taken,
+                key,
+            }));
+        }
+        length
+    }
+
     #[inline(never)]
     fn encode_large(&mut self, opcode: Opcode, fin: Fin, payload: Bytes) -> usize {
         let (start, length) = (self.encoded.len(), payload.len());
@@ -376,6 +452,7 @@ impl<W: Wire> Writer<W> {
         while let Some(mut frame) = self.unsent.pop_front() {
             if frame.left > length {
                 frame.left -= length;
+                frame.count_sent(written);
                 return self.unsent.push_front(frame);
             }
             length -= frame.left;

@@ -4,6 +4,7 @@
 mod accounting;
 mod admission;
 mod ending;
+mod following;
 mod refill;
 
 use std::time::Instant;
@@ -12,6 +13,7 @@ use super::Wire;
 use super::budget::Budget;
 use super::channel::Channel;
 use super::control::Control;
+use super::gathered::Following;
 use super::pings::Pings;
 use super::split::Split;
 use super::stream_lane::StreamLane;
@@ -42,6 +44,8 @@ pub(super) struct Queue<W> {
     /// The number of the budget's places that are barriers, and not messages.
     barriers: u64,
     line: Line,
+    /// The place of a burst to many, behind the messages in the channel.
+    pub(super) following: Option<Following>,
     /// The pings. Made with the first ping of our own.
     pub(super) pings: Option<Box<Pings>>,
     pub(super) overflow: Overflow,
@@ -136,6 +140,7 @@ impl<W: Wire> Queue<W> {
             budget: Budget::new(config),
             barriers: 0,
             line: Line::default(),
+            following: None,
             pings: None,
             overflow: config.overflow,
             writer: Seat::Here(Box::new(writer)),

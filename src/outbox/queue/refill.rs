@@ -97,9 +97,10 @@ impl<W: Wire> Queue<W> {
                 return self.refill_close(writer, drained, after);
             };
             let length = frame.payload.len() as u64;
+            let frame_messages = frame.messages();
             writer.push(frame);
             bytes += length;
-            messages += 1;
+            messages += frame_messages;
             if length >= MIN_UNCOPIED as u64 {
                 // The payload leaves without a copy. Frames that are encoded now would come inside
                 // it.
@@ -124,7 +125,7 @@ impl<W: Wire> Queue<W> {
                 return Some(fragment);
             }
             match Frame::of(self.channel.pop()?) {
-                Ok(frame) if frame.payload.len() > self.max_frame => {
+                Ok(frame) if frame.payload.len() > self.max_frame && !frame.is_framed() => {
                     self.split = Some(Box::new(Split::of(frame)));
                 }
                 Ok(frame) => return Some(frame),

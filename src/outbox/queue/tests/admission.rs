@@ -52,7 +52,7 @@ fn the_line_moves_up_in_order_from_half_empty_on() {
         [false, true, true],
         "three and seven are ten"
     );
-    fixture.queue.budget.take(7);
+    fixture.queue.budget.take(7, 1);
     assert_eq!(
         fixture.write_all(),
         ["123456", "7890", "large..", "small", "s"]

@@ -130,7 +130,7 @@ fn a_message_that_is_alone_is_counted_in_short() {
             if !alone {
                 wait(&mut fixture);
             }
-            let kept = fixture.queue.settle_alone(writer, 3, 1);
+            let kept = fixture.queue.settle_alone(writer, 3, 1, 1);
             assert_eq!(kept.is_none(), alone);
         }
         assert_eq!((fixture.queue.delivered, fixture.queue.taken), (1, 3));
