@@ -238,7 +238,9 @@ impl Connections {
             .collect();
         stuck.extend(state.connections.values().map(StuckThread::of_connection));
         stuck.sort_by_key(StuckThread::id);
-        StopReport::new(state.stopped.clone(), stuck)
+        let stopped = state.stopped.clone();
+        drop(state);
+        StopReport::new(stopped, stuck)
     }
 }
 

@@ -103,5 +103,5 @@ fn receive_listener(predecessor: &UnixStream) -> io::Result<TcpListener> {
             "the predecessor sent no socket",
         )
     };
-    Ok(sent.map(|fd: OwnedFd| fd.into()).ok_or_else(none)?)
+    sent.map(|fd: OwnedFd| fd.into()).ok_or_else(none)
 }
