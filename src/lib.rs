@@ -10,6 +10,10 @@
 //!   outside, and is as cheap to clone as the sending half of a channel. [`open`] and `serve` also
 //!   give you [`Messages`]: an iterator that ends with the connection. A [`Group`] sends one
 //!   message to many connections.
+//! - **A client that stays connected** is a loop over [`Client::sessions`], or a handle that outlives
+//!   its connections, [`Client::keep`]. A [`Canceller`] ends their waits from another thread.
+//! - **To wait for several things at once**, turn messages into a channel for `select!`:
+//!   [`Messages::into_receiver`].
 //! - The library does pings, limits and deadlines. Each connection ends with one [`CloseEvent`],
 //!   which tells how.
 //!
@@ -203,15 +207,18 @@
 //!
 //! | call | waits for | at most |
 //! |---|---|---|
-//! | [`connect`], [`open`] | lookup, TCP, the proxy, TLS, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
+//! | [`connect`], [`open`] | lookup, TCP, the proxy, TLS, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout); a [`Canceller`] ends them |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to their writers | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
-//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`try_recv`](Messages::try_recv) | nothing | |
+//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`try_recv`](Messages::try_recv), [`Kept::stop`], [`Canceller::cancel`] | nothing | |
 //! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
 //! | [`confirm`](WebSocket::confirm), [`wait_drained`](WebSocket::wait_drained), [`Delivery::wait_timeout`] | the peer | the time you give |
 //! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
+//! | a step of [`Sessions`], [`Kept::wait`] | the server, for as long as it is away | none; a [`Canceller`] ends them |
+//! | [`Kept::send_timeout`], [`Kept::wait_connected`] | a connection | the time you give |
+//! | receiving from [`into_receiver`](Messages::into_receiver)'s channel | the peer | the connection's end |
 //! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give, whatever else the peer sends |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
-//! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
+//! | [`Messages::close`], dropping the last handle of a client or a [`Kept`] client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
 //! | [`Server::wait`] | a stop of the server | a moment more than that stop's deadline |
 //!
 //! Backpressure needs no code. A `send` waits for a peer that does not read. If the program does
@@ -316,6 +323,16 @@
 //! TLS to a proxy is a second such codec between the first and the socket, so TLS within TLS needs no
 //! stream that pretends to be a socket.
 //!
+//! **A client that stays is one loop.** [`Sessions`] are the only place that decides when to connect
+//! again; a [`Kept`] client is a thread that runs them. No close code ends them by itself, because
+//! none tells a server that fails or restarts from one that means it. A [`Canceller`] is one flag and a
+//! list of what to do: each waiting step of a client puts its own end there. It wakes the wait for
+//! a look-up and for a back-off, and a connect that polls; it cuts the socket of a handshake; and it
+//! closes an open session.
+//!
+//! **A channel of messages is a thread that reads.** While it waits for room in a full channel, it
+//! waits for a second channel too, which a cut disconnects.
+//!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
 //! out, and so in the handshake. Neither knows a socket, a clock or a thread, and both roles share
 //! all of it.
@@ -374,7 +391,8 @@
 //! - **L7** What a connection can cost in memory follows from its [`Config`], whatever the peer
 //!   does. A declared length is never allocated ahead of its bytes.
 //! - **L8** Every wait has a deadline or is ended by a cut, but those that a program asks for by
-//!   name: `recv`, `wait_closed`, `Server::wait`.
+//!   name: `recv`, `wait_closed`, `Server::wait`, `Kept::wait`, and staying connected, which a canceller
+//!   ends.
 //! - **L9** Any method may be called from any callback. What could never return there is an error at
 //!   once.
 //! - **L10** The accept thread accepts, and spawns or refuses without waiting, nothing else. It
@@ -424,7 +442,7 @@
 //! ## Defaults
 //!
 //! Each default stands in the documentation of its setting: in [`Config`], [`ServerBuilder`],
-//! [`Client`], [`TlsOptions`], [`ServerTls`] and [`set_memory_budget`].
+//! [`Client`], [`Backoff`], [`TlsOptions`], [`ServerTls`] and [`set_memory_budget`].
 //!
 //! ## Memory
 //!
@@ -455,8 +473,9 @@
 //! | name | how many | does |
 //! |---|---|---|
 //! | `landline-accept` | one a server | accepts |
-//! | `landline-<id>` | one a connection; clients of [`open`] only once their [`Messages`] are dropped | the handshake on servers; reads, calls back |
+//! | `landline-<id>` | one a connection; clients of [`open`] only once their [`Messages`] are dropped, or a channel | the handshake on servers; reads, calls back |
 //! | `landline-background` | one a process, while there are connections or handshakes | deadlines, pings, full sockets that no other thread waits for |
+//! | `landline-keep` | one a [`Kept`] client | connects, waits to connect again, reads, calls back |
 //! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
 //! | `landline-dial` | one a call of [`Client::dial_with`]'s closure | may be left behind too |
 //!
@@ -470,10 +489,10 @@
 //!
 //! - ERROR: a foreign destructor that panicked; a server that ends because its listening socket is
 //!   dead.
-//! - WARN: a failed callback; a message without a callback (once a connection); a server that
-//!   cannot accept, for example for want of descriptors, threads or memory; a request that the
-//!   program's code failed to answer; each of the first eight Hosts and Origins that a server
-//!   refuses (once).
+//! - WARN: a client that stays connected and cannot connect (the first time in a row, then DEBUG); a
+//!   failed callback; a message without a callback (once a connection); a server that cannot accept,
+//!   for example for want of descriptors, threads or memory; a request that the program's code failed
+//!   to answer; each of the first eight Hosts and Origins that a server refuses (once).
 //! - INFO: a server that can accept again.
 //! - DEBUG: a server's start, and the system's limits that it has found; each connection's begin
 //!   and end; each refused request.
@@ -518,7 +537,8 @@
 //! connection/                        one connection: its state, opening handshake, reader, callbacks,
 //!                                    waits and end
 //! message_reader, message_writer     a message that is read or written piece by piece
-//! messages, websocket                the reading and the sending handle of a connection
+//! websocket, messages                the sending and the reading handle of a connection
+//! pair                               two ends in one process
 //! group                              one message to many connections
 //! http/                              requests, replies, routes, and the checks before them
 //! client/, server/                   connecting; accepting, serving, stopping
@@ -568,6 +588,7 @@ mod message_writer;
 mod messages;
 mod network;
 mod outbox;
+mod pair;
 mod process;
 mod protocol;
 mod random;
@@ -583,7 +604,7 @@ mod websocket;
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
 pub use canceller::Canceller;
-pub use client::{Client, Socket, connect, open};
+pub use client::{Backoff, Client, Kept, SessionState, Sessions, Socket, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
@@ -598,6 +619,7 @@ pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
+pub use pair::pair;
 pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;

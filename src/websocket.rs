@@ -25,7 +25,8 @@ use crate::{
 ///
 /// # How it ends
 /// A connection of a client lives as long as a handle that [`connect`](crate::connect) or
-/// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages). Then it
+/// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages), but not the
+/// channel that they are [turned into](crate::Messages::into_receiver). Then it
 /// closes with 1000, and dropping the last of them waits for that, at most
 /// [`close_timeout`](crate::Config::close_timeout). For `on_close` the drop waits no longer than a
 /// quarter of a second more. While another callback runs, the peer's Close is not read: a program
@@ -268,6 +269,12 @@ impl WebSocket {
     #[must_use]
     pub fn close_code(&self) -> Option<CloseCode> {
         self.connection.event().map(|event| event.code())
+    }
+
+    /// Returns how the connection has ended, or `None` until `on_close` has returned.
+    #[must_use]
+    pub fn close_event(&self) -> Option<CloseEvent> {
+        self.connection.event()
     }
 
     /// Waits until the connection has ended and `on_close` has returned, and returns how it ended.

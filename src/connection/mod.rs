@@ -22,7 +22,7 @@ mod recv_patience;
 pub(crate) mod thread;
 mod waiting;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -76,6 +76,8 @@ struct ReadingEnd {
     has_hung_up: bool,
     /// The flag that a thread has waited for the end. Without it no thread is woken.
     is_awaited: bool,
+    /// The flag that no thread of a server's drives it once the program does not.
+    is_programs: bool,
 }
 
 /// The facts that the reading end tells the background.
@@ -138,6 +140,7 @@ impl Connection {
             id,
             socket: Arc::clone(socket),
             timer: Arc::clone(&timer),
+            on_cut: OnceLock::new(),
         };
         let now = Instant::now();
         let deadlines = Deadlines::new(config, now);
@@ -223,6 +226,11 @@ impl Connection {
     /// Sets the thread that drives the reading end from now on, if there is one.
     pub(crate) fn set_driver(&self, driver: Option<ThreadId>) {
         lock(&self.reading_end).driver = driver;
+    }
+
+    /// Notes that only the program drives the connection: no thread of a server's stands behind it.
+    pub(crate) fn leave_to_program(&self) {
+        lock(&self.reading_end).is_programs = true;
     }
 
     /// Tells whether the socket is given up, and only callbacks are to come. The connection is in

@@ -17,7 +17,7 @@ use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::protocol::{Chunk, Decoder, Event, Limits, Violation};
 use crate::sync::Ordering;
 use crate::transport::Socket;
-use crate::{CloseEvent, Config, Message, WebSocket};
+use crate::{CloseCode, CloseEvent, Config, Message, WebSocket};
 
 /// The reading end of one connection (L2), driven by one thread at a time.
 pub(crate) struct Reader {
@@ -153,8 +153,37 @@ impl Reader {
         self.dispatch()
     }
 
+    /// Gives all messages to `take` until the connection has ended. Once `take` wants no more, and
+    /// returns false, the connection closes with 1000.
+    pub(crate) fn feed(&mut self, mut take: impl FnMut(&mut Self, Message) -> bool) -> CloseEvent {
+        self.leave_to_owner();
+        self.begin_driving();
+        self.connection.reading.stay();
+        loop {
+            let message = match self.next(Patience::Endless) {
+                Ok(Some(message)) => message,
+                Ok(None) => continue,
+                Err(event) => return event,
+            };
+            if !take(self, message) {
+                self.connection.close(CloseCode::NORMAL, "");
+                self.connection.limit_closing();
+                return self.discard_until_closed();
+            }
+        }
+    }
+
+    /// Lets go of what this thread holds, before it waits for something else than the socket.
+    pub(crate) fn pause(&mut self) {
+        self.uncork();
+        self.put_callbacks_back();
+    }
+
     /// Drives the connection on a thread of its own.
-    pub(crate) fn spawn(mut self: Box<Self>, drive: fn(&mut Self) -> CloseEvent) -> io::Result<()> {
+    pub(crate) fn spawn(
+        mut self: Box<Self>,
+        drive: impl FnOnce(&mut Self) -> CloseEvent + Send + 'static,
+    ) -> io::Result<()> {
         let connection = Arc::clone(&self.connection);
         start(&connection, move || drop(drive(&mut self)))
     }

@@ -51,7 +51,7 @@ impl Connection {
             }
             let mut until = deadline;
             // A server's own thread drives its connection after the handler.
-            let may_be_left = ours || self.role == Role::Client;
+            let may_be_left = ours || self.role == Role::Client || end.is_programs;
             if may_be_left && !self.reading.stays() {
                 let Some(next_look) = watch.look(&self.reading, now) else {
                     return Err(WaitError::WouldDeadlock);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::after_unlock::AfterUnlock;
 use super::queue::Seat;
@@ -149,12 +150,22 @@ impl<W: Wire> Outbox<W> {
 
     /// Records that the program has been told.
     pub(crate) fn finish(&self, event: CloseEvent) {
-        lock(&self.queue).life.finish(event);
+        lock(&self.queue).life.finish(event, Instant::now());
     }
 
     /// Returns how the connection ended, once the program has been told.
     pub(crate) fn event(&self) -> Option<CloseEvent> {
         lock(&self.queue).life.event().cloned()
+    }
+
+    /// Returns the wire, until the socket is given up.
+    pub(super) fn wire(&self) -> Option<Arc<W>> {
+        lock(&self.queue).wire.clone()
+    }
+
+    /// Returns when the program had been told how the connection ended.
+    pub(crate) fn finished_at(&self) -> Option<Instant> {
+        lock(&self.queue).life.finished_at()
     }
 }
 

@@ -33,6 +33,7 @@ mod sending;
 mod server;
 mod settings;
 mod smoke;
+mod staying;
 mod support;
 mod tidy;
 #[cfg(feature = "tls")]

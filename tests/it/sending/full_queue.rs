@@ -247,10 +247,12 @@ fn whoever_waits_gets_its_turn_in_a_flood() {
                 // It comes, and nothing is lost.
                 let taken = counters.messages_out + counters.queued_messages;
                 while met.peer.read_frame().payload != vec![b'w'; size] {}
-                while met.ws.counters().queued_messages > 0 {
-                    met.peer.read_frame();
-                }
-                assert!(met.ws.counters().messages_out >= taken, "{way:?} {size}");
+                let last = send_on_thread(&met.ws, "ends", "last".into());
+                while met.peer.read_frame().payload != b"last" {}
+                assert_eq!(last.join().unwrap(), Ok(()), "{way:?} {size}");
+                settled("all are counted", || {
+                    met.ws.counters().messages_out == taken + 1
+                });
                 assert_eq!(met.ws.counters().undelivered, 0, "{way:?} {size}");
             }
         }

@@ -202,6 +202,12 @@ impl RawPeer {
         Self::of(stream, true)
     }
 
+    /// Takes a connection from a client.
+    #[track_caller]
+    pub(crate) fn of_server(stream: TcpStream) -> Self {
+        Self::of(stream, false)
+    }
+
     /// Connects with a receive buffer of about this size, so that little fits in when nobody reads.
     #[track_caller]
     pub(crate) fn dial_with_buffer(server: &Server, bytes: usize) -> Self {
