@@ -395,7 +395,7 @@ impl WebSocket {
         self.connection.id
     }
 
-    /// Returns the address of the peer's end of the socket.
+    /// Returns the address of the peer's end of the socket. Behind a proxy it is the proxy's.
     #[must_use]
     pub fn peer_addr(&self) -> Address {
         self.connection.peer_addr.clone()

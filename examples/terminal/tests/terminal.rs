@@ -251,6 +251,19 @@ fn connections_are_made_again() {
     assert!(child.wait().unwrap().success());
 }
 
+/// Ctrl-C ends the wait for a server that is gone, too.
+#[test]
+fn waits_for_the_next_connection_end() {
+    let (server, url) = echo();
+    let mut terminal = PseudoTerminal::run(program(&[&url, "--reconnect"]));
+    terminal.expect("> ");
+    server.stop();
+    server.wait().unwrap();
+    terminal.expect("waiting for ");
+    terminal.write("\x03");
+    assert_eq!(terminal.finish(), 0);
+}
+
 /// A reader that has seen enough ends it in order.
 #[test]
 fn readers_may_leave() {
