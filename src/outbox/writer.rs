@@ -251,11 +251,17 @@ impl<W: Wire> Writer<W> {
     #[inline]
     fn encode(&mut self, opcode: Opcode, fin: Fin, payload: &mut Bytes) -> usize {
         let start = self.encoded.len();
-        if payload.len() < MIN_UNCOPIED || (self.encoder.masks() && payload.len() <= STEP) {
+        if self.copies(payload.len()) {
             self.encoder.encode(opcode, fin, payload, &mut self.encoded);
             return self.encoded.len() - start;
         }
         self.encode_large(opcode, fin, mem::take(payload))
+    }
+
+    /// Tells whether a payload is copied behind its header. Masking copies it anyway.
+    #[inline]
+    pub(super) fn copies(&self, payload: usize) -> bool {
+        payload < MIN_UNCOPIED || (self.encoder.masks() && payload <= STEP)
     }
 
     #[inline(never)]
