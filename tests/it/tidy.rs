@@ -127,7 +127,10 @@ fn dependencies_stay_in_their_rooms() {
         ("loom", &["sync.rs", "outbox/"]),
         ("flate2", &["protocol/"]),
         ("rand", &["random.rs"]),
-        ("bytes_utils", &["message.rs", "protocol/payloads.rs"]),
+        (
+            "bytes_utils",
+            &["message.rs", "protocol/gathered.rs", "protocol/payloads.rs"],
+        ),
         ("simdutf8", &["message.rs", "protocol/utf8.rs"]),
         ("yoke", &["message.rs"]),
         ("data_encoding", &["handshake/", "transport/", "http/"]),
