@@ -78,19 +78,20 @@ impl Gathered {
         Some((message, frame))
     }
 
-    /// Gathers the next frames of the read buffer, at most a block. Returns false if they are less than
-    /// two short messages of one kind, if a text among them is not UTF-8, or if there is no memory.
+    /// Gathers the next frames of the read buffer, at most a block. Returns false if they do not begin
+    /// with two short messages of one kind, if a text among them is not UTF-8, or if there is no memory.
     #[inline(never)]
     pub(super) fn gather(&mut self, unread: &[u8], role: Role) -> bool {
+        let Some(opcode) = kind_of_two(unread, role) else {
+            return false;
+        };
         self.draft.clear();
         let frames = &unread[..unread.len().min(BLOCK)];
         if self.draft.try_reserve_exact(frames.len()).is_err() {
             return false;
         }
         self.draft.extend_from_slice(frames);
-        let Some((opcode, end)) = prepare(&mut self.draft, role) else {
-            return false;
-        };
+        let end = prepare(&mut self.draft, opcode, role);
         let used_up = std::mem::take(&mut self.frames).into_bytes();
         let copied = copy(opcode, &self.draft[..end], used_up);
         (self.frames, self.passed) = (copied.unwrap_or_default(), 0);
@@ -106,16 +107,27 @@ impl Gathered {
     }
 }
 
-/// Unmasks the frames at the beginning that are whole short messages of one kind, and marks them.
-/// Returns their opcode and their end if they are at least two.
-fn prepare(draft: &mut [u8], role: Role) -> Option<(Opcode, usize)> {
-    let opcode = Header::of_whole_message(draft, role)?.opcode;
-    let (mut count, mut end) = (0, 0);
-    while let Some(header) = Header::of_whole_message(&draft[end..], role) {
-        let length = header.length as usize;
-        if header.opcode != opcode || length > GATHERED {
+/// Returns the opcode of the next two messages, if both are short and of one kind.
+fn kind_of_two(unread: &[u8], role: Role) -> Option<Opcode> {
+    let first = short_message(unread, role)?;
+    let second = short_message(&unread[first.size + first.length as usize..], role)?;
+    (first.opcode == second.opcode).then_some(first.opcode)
+}
+
+#[inline(always)]
+fn short_message(bytes: &[u8], role: Role) -> Option<Header> {
+    Header::of_whole_message(bytes, role).filter(|header| header.length <= GATHERED as u64)
+}
+
+/// Unmasks and marks the frames at the beginning that are whole short messages of this kind. Returns
+/// their end.
+fn prepare(draft: &mut [u8], opcode: Opcode, role: Role) -> usize {
+    let mut end = 0;
+    while let Some(header) = short_message(&draft[end..], role) {
+        if header.opcode != opcode {
             break;
         }
+        let length = header.length as usize;
         let (head, behind) = draft[end..].split_at_mut(header.size);
         if let Some(key) = header.key {
             key.apply(&mut behind[..length], 0);
@@ -124,9 +136,8 @@ fn prepare(draft: &mut [u8], role: Role) -> Option<(Opcode, usize)> {
         first.copy_from_slice(&mark(length));
         rest.fill(0);
         end += header.size + length;
-        count += 1;
     }
-    (count >= 2).then_some((opcode, end))
+    end
 }
 
 /// Writes a length in two bytes of ASCII.
