@@ -201,14 +201,20 @@ impl Reader {
     /// Ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.begin_driving();
-        match self.next_of_burst() {
+        match self.next_at_hand() {
             None => self.next_message(&patience),
             message => Ok(message),
         }
     }
 
-    /// Returns the next message of a burst, from the second of one `recv` on, in a few steps. The first
-    /// comes by [`next_message`](Self::next_message), and so does whatever is not there as most are.
+    // Not inlined: it would take stack from every connection that sleeps.
+    #[inline(never)]
+    fn next_at_hand(&mut self) -> Option<Message> {
+        self.next_of_burst()
+    }
+
+    /// Returns the next message of a burst in a few steps, if it is there as most are. All else comes by
+    /// [`next_message`](Self::next_message).
     #[inline(always)]
     fn next_of_burst(&mut self) -> Option<Message> {
         if self.discarding || self.connection.outbox.is_cut() {
@@ -289,7 +295,12 @@ impl Reader {
                 // Input that has come is looked at once, however late it is.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
                 Ok(None) => match self.receive(patience) {
-                    Ok(true) => looked = true,
+                    Ok(true) => {
+                        if let Some(message) = self.next_at_hand() {
+                            return Ok(Some(Incoming::Message(message)));
+                        }
+                        looked = true;
+                    }
                     Ok(false) => return Ok(None),
                     Err(error) => return Err(self.end_lost(error)),
                 },

@@ -363,7 +363,7 @@ impl<W: Wire> Writer<W> {
     ) -> usize {
         let start = self.encoded.len();
         let payload = &mut compressed.payload;
-        let left = if length < MIN_UNCOPIED {
+        let left = if self.copies(length) {
             // Frames that are encoded next would come inside a payload that is not copied.
             self.encoder.encode(opcode, fin, payload, &mut self.encoded);
             self.encoded.len() - start
@@ -395,17 +395,23 @@ impl<W: Wire> Writer<W> {
     #[inline]
     fn encode_plain(&mut self, opcode: Opcode, fin: Fin, payload: &mut Bytes) -> usize {
         let start = self.encoded.len();
-        if payload.len() < MIN_UNCOPIED || (self.encoder.masks() && payload.len() <= STEP) {
+        if self.copies(payload.len()) {
             self.encoder.encode(opcode, fin, payload, &mut self.encoded);
             return self.encoded.len() - start;
         }
         self.encode_large(opcode, fin, mem::take(payload))
     }
 
+    /// Tells whether a payload is copied behind its header. Masking copies it anyway.
+    #[inline]
+    pub(super) fn copies(&self, payload: usize) -> bool {
+        payload < MIN_UNCOPIED || (self.encoder.masks() && payload <= STEP)
+    }
+
     /// Appends frames, or takes them if they are large. Returns their length.
     fn append_framed(&mut self, frames: &mut Bytes) -> usize {
         let length = frames.len();
-        if length < MIN_UNCOPIED {
+        if self.copies(length) {
             self.encoded.extend_from_slice(frames);
         } else {
             let payload = mem::take(frames);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::frame::{FrameRules, Header, Opcode};
+use super::gathered::{GATHERED, Gathered};
 use super::inflation::{Decompression, Inflation};
 use super::payloads::{Payloads, to_vec};
 use super::read_buffer::ReadBuffer;
@@ -33,6 +34,8 @@ pub(crate) struct Decoder {
     longest_copied: usize,
     input: ReadBuffer,
     payloads: Payloads,
+    /// The next messages of `input`, while they are short.
+    gathered: Gathered,
     /// The part that has come of a frame in the read buffer that is a whole message.
     begun: Option<Begun>,
     /// The decompression of messages, if compression is agreed.
@@ -76,6 +79,7 @@ impl Decoder {
                 .min(SPLIT_OFF as usize - 1),
             input: ReadBuffer::new(pipelined),
             payloads: Payloads::default(),
+            gathered: Gathered::default(),
             begun: None,
             decompression: None,
             assembly: None,
@@ -100,6 +104,7 @@ impl Decoder {
         if self.has_ended {
             self.input.clear();
         }
+        self.gathered.clear();
         if !self.input.is_full() {
             // The wait may be long, and a connection at rest holds no memory that it does not need.
             self.payloads.clear();
@@ -166,35 +171,62 @@ impl Decoder {
     /// whole one, short and legal. All other events are left to [`next`](Self::next).
     #[inline(always)]
     pub(crate) fn next_whole_message(&mut self) -> Option<Message> {
+        if self.gathered.has_next() {
+            return self.next_gathered();
+        }
         let is_special = self.is_streaming | self.has_ended;
         if self.begun.is_some() || self.assembly.is_some() || is_special {
             return None;
         }
-        let unread = self.input.unread_mut();
+        let unread = self.input.unread();
         let header = Header::of_whole_message(unread, self.role)?;
         let length = header.length as usize;
         if length > self.longest_copied {
             return None;
         }
-        let (frame, behind) = unread.split_at_mut(header.size + length);
+        if length <= GATHERED && self.gather() {
+            return self.next_gathered();
+        }
+        self.copy_whole_message(&header)
+    }
+
+    #[inline(always)]
+    fn next_gathered(&mut self) -> Option<Message> {
+        let (message, frame) = self.gathered.next(self.role)?;
+        self.input.skip(frame);
+        Some(message)
+    }
+
+    /// Gathers short messages, unless even they may be longer than allowed.
+    fn gather(&mut self) -> bool {
+        let allows_all = self.longest_copied >= GATHERED;
+        allows_all && self.gathered.gather(self.input.unread(), self.role)
+    }
+
+    #[inline(always)]
+    fn copy_whole_message(&mut self, header: &Header) -> Option<Message> {
+        let end = header.size + header.length as usize;
+        let (frame, behind) = self.input.unread_mut().split_at_mut(end);
         let payload = &mut frame[header.size..];
-        let copied = copy_message(&mut self.payloads, &header, payload, 0, behind.len());
+        let copied = copy_message(&mut self.payloads, header, payload, 0, behind.len());
         match copied {
-            Ok(_) => self.input.skip(header.size + length),
-            Err(_) => self.begun = Some(Begun::all_of(&header)),
+            Ok(_) => self.input.skip(end),
+            Err(_) => self.begun = Some(Begun::all_of(header)),
         }
         copied.ok()
     }
 
     /// Tells whether a whole frame has come, so that `next` probably has an event without more
     /// bytes.
+    #[inline]
     pub(crate) fn has_whole_frame(&self) -> bool {
-        Header::is_whole(self.input.unread())
+        self.gathered.has_next() || Header::is_whole(self.input.unread())
     }
 
     /// Asks for the next message, or for the one that has come in part, in chunks, as they come and
     /// without limits of size. A message that has come already may still be returned whole.
     pub(crate) fn stream(&mut self) {
+        self.gathered.clear();
         self.is_streaming = true;
         if let Some(assembly) = &mut self.assembly {
             assembly.allow_any_size();
@@ -238,6 +270,7 @@ impl Decoder {
         self.decompression = None;
         self.assembly = None;
         self.payloads.clear();
+        self.gathered.clear();
         self.input = ReadBuffer::new(Vec::new());
     }
 
@@ -254,6 +287,8 @@ impl Decoder {
         if self.has_ended {
             return Ok(None);
         }
+        // What is decoded here, the gathered messages would give once more.
+        self.gathered.clear();
         let decoded = self.decode_frames()?;
         match &decoded {
             Some(Event::Close(_)) => self.end(),

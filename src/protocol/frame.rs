@@ -126,6 +126,14 @@ impl Header {
         })
     }
 
+    /// Returns the size of the header of a whole message of the usual form.
+    #[inline(always)]
+    pub(super) fn usual_size(length: usize, role: Role) -> usize {
+        let extended = if length < 126 { 0 } else { 2 };
+        let mask = if role == Role::Server { 4 } else { 0 };
+        2 + extended + mask
+    }
+
     /// Tells whether `bytes` begin with a whole frame, legal or not.
     #[inline]
     pub(super) fn is_whole(bytes: &[u8]) -> bool {
@@ -341,6 +349,10 @@ mod tests {
             is_data && header.is_final && header.length <= 0xFFFF
         };
         let quick = Header::of_whole_message(bytes, role);
+        if let Some(header) = &quick {
+            let size = Header::usual_size(header.length as usize, role);
+            assert_eq!(header.size, size, "{bytes:x?}, {role:?}");
+        }
         assert_eq!(quick, whole.filter(usual), "{bytes:x?}, {role:?}");
     }
 

@@ -8,6 +8,7 @@ mod close_frame;
 mod decoder;
 mod encoder;
 mod frame;
+mod gathered;
 mod inflation;
 mod mask;
 mod payloads;

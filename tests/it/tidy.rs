@@ -136,7 +136,10 @@ fn dependencies_stay_in_their_rooms() {
         ("loom", &["sync.rs", "outbox/"]),
         ("zlib_rs", &["deflate/"]),
         ("rand", &["random.rs"]),
-        ("bytes_utils", &["message.rs", "protocol/payloads.rs"]),
+        (
+            "bytes_utils",
+            &["message.rs", "protocol/gathered.rs", "protocol/payloads.rs"],
+        ),
         ("simdutf8", &["message.rs", "protocol/utf8.rs"]),
         ("yoke", &["message.rs"]),
         ("data_encoding", &["handshake/", "transport/", "http/"]),

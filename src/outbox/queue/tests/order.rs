@@ -72,6 +72,41 @@ fn a_batch_ends_for_control_frames() {
     );
 }
 
+/// A client copies what it masks: payloads of 16 KiB and more share its batches, and one of over
+/// 64 KiB, which is masked in steps, ends them.
+#[test]
+fn a_clients_batch_takes_all_that_is_copied() {
+    let mut fixture = Fixture::fast(1 << 30, 1 << 20);
+    let writer = Writer::new(Encoder::new(Role::Client), fixture.tape.clone());
+    fixture.queue.writer = Seat::Here(Box::new(writer));
+    let copied = "c".repeat(MIN_UNCOPIED);
+    for _ in 0..6 {
+        fixture.push(&copied);
+    }
+    let stepwise = "s".repeat(5 * MIN_UNCOPIED);
+    for text in [&copied, &stepwise, &copied] {
+        fixture.push(text);
+    }
+    let mut waiting = || {
+        let mut writer = fixture.queue.take_to_write(&mut fixture.after)?;
+        while !writer.is_done() {
+            writer.write(&mut Written::default()).ok()?;
+        }
+        fixture.queue.put_back(writer);
+        Some(fixture.queue.channel.len())
+    };
+    assert_eq!(
+        [waiting(), waiting(), waiting()],
+        [Some(5), Some(1), Some(0)]
+    );
+    let header = 2 + 2 + 4;
+    let written = lock(&fixture.tape.written).len();
+    assert_eq!(
+        written,
+        8 * (header + MIN_UNCOPIED) + header + 6 + stepwise.len()
+    );
+}
+
 /// A message for which nothing waits goes straight to the writer; any other has to queue.
 #[test]
 fn a_message_with_nothing_before_it_passes_the_channel() {
