@@ -233,6 +233,11 @@ impl Connection {
         lock(&self.reading_end).is_programs = true;
     }
 
+    /// Tells whether only the program drives the connection.
+    pub(crate) fn is_programs(&self) -> bool {
+        lock(&self.reading_end).is_programs
+    }
+
     /// Tells whether the socket is given up, and only callbacks are to come. The connection is in
     /// no group any more.
     pub(crate) fn has_hung_up(&self) -> bool {

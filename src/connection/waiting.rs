@@ -122,6 +122,10 @@ impl Drop for CloseOnDrop {
         if thread::panicking() || on_connection_thread() || connection.outbox.is_cut() {
             return;
         }
+        // The other end of a pair may be this very thread's, and the process does not end for it.
+        if connection.is_programs() {
+            return;
+        }
         let patience = connection.config.close_timeout + Duration::from_secs(1);
         connection.wait_hung_up(Instant::now() + patience);
         // An `on_close` that waits for this very thread, such as for a lock that it holds, is not
