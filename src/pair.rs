@@ -18,7 +18,8 @@ use crate::{Config, Error, Messages, WebSocket};
 /// [`WebSocket`] or [`Messages`], from either side.
 ///
 /// The first has the role of a client, the second that of a server. All else is as for a client from
-/// [`open`](crate::open), at both ends: each is open as long as its handle or its messages are. They
+/// [`open`](crate::open), at both ends: each is open as long as its handle or its messages are. But a
+/// drop does not wait for the closing handshake: the other end may belong to the same thread. They
 /// speak over a pair of sockets of the system. No pings are sent: an end that a test does not read is
 /// not cut for that.
 ///

@@ -100,7 +100,8 @@ pub(crate) struct ReadingFacts {
     visits: AtomicU64,
     /// The flag that a thread reads to the end.
     stays: AtomicBool,
-    /// The flag that a server's connection is read by the program.
+    /// The flag that the program reads a connection that is no client's by itself: one that a server
+    /// has given it, or an end of a pair.
     handed_over: AtomicBool,
 }
 
@@ -117,9 +118,14 @@ impl ReadingFacts {
         self.stays.store(true, Ordering::Relaxed);
     }
 
-    /// Leaves the reading of a server's connection to the program.
+    /// Leaves the reading to the program.
     pub(crate) fn hand_over(&self) {
         self.handed_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether the reading was left to the program.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Relaxed)
     }
 
     /// Tells whether a thread reads to the end.

@@ -25,8 +25,7 @@ impl Connection {
 
     /// Tells whether the program reads, unless a thread of the connection has taken over.
     fn is_read_by_program(&self) -> bool {
-        let handed_over = &self.reading.handed_over;
-        self.role == Role::Client || handed_over.load(Ordering::Relaxed)
+        self.role == Role::Client || self.reading.is_handed_over()
     }
 
     fn is_driven_here(&self) -> bool {
@@ -127,8 +126,9 @@ impl Drop for CloseOnDrop {
             connection.close(CloseCode::NORMAL, "");
             connection.limit_closing();
         }
-        let is_servers = connection.role == Role::Server;
-        let may_wait = !is_servers && !thread::panicking() && !on_connection_thread();
+        // The other end of a pair may be this very thread's.
+        let is_pairs_or_servers = connection.reading.is_handed_over();
+        let may_wait = !is_pairs_or_servers && !thread::panicking() && !on_connection_thread();
         if !may_wait || connection.outbox.is_cut() {
             return;
         }

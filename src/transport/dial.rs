@@ -99,14 +99,14 @@ impl Race<'_> {
             .map(|running| PollFd::new(&running.socket, PollFlags::OUT))
             .chain([PollFd::new(self.wake, PollFlags::IN)])
             .collect();
-        if poll_all(&mut fds, Some(until)).is_err() {
-            // The caller looks again.
-            return None;
-        }
-        let ended: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        for at in (0..self.running.len()).rev().filter(|at| ended[*at]) {
+        // Where waiting fails, each socket is looked at all the same.
+        let _ = poll_all(&mut fds, Some(until));
+        for at in (0..self.running.len()).rev() {
+            let Some(ended) = outcome(&self.running[at].socket) else {
+                continue;
+            };
             let Running { address, socket } = self.running.swap_remove(at);
-            match finish(socket) {
+            match ended.and_then(|()| finish(socket)) {
                 Ok(socket) => return Some(socket),
                 Err(error) => self.failure = about(address, error),
             }
@@ -151,11 +151,16 @@ fn is_under_way(error: &io::Error) -> bool {
         )
 }
 
-/// Takes the outcome of an attempt that has ended.
-fn finish(socket: socket2::Socket) -> io::Result<Socket> {
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
+/// Returns the outcome of an attempt to connect, once it has ended.
+fn outcome(socket: &socket2::Socket) -> Option<io::Result<()>> {
+    match socket.take_error() {
+        Ok(None) => socket.peer_addr().is_ok().then_some(Ok(())),
+        Ok(Some(error)) | Err(error) => Some(Err(error)),
     }
+}
+
+/// Takes the socket of an attempt that has succeeded.
+fn finish(socket: socket2::Socket) -> io::Result<Socket> {
     socket.set_nonblocking(false)?;
     reject_itself(Socket::new(socket)?)
 }

@@ -46,6 +46,7 @@ fn ends_come_behind_the_messages() {
             let messages = pulled.take_messages().into_receiver(capacity);
             (0..10).for_each(|number| pulled.peer.send_text(&number.to_string()));
             pulled.peer.send_close(4001, "enough");
+            pulled.peer.send_fin();
             for number in 0..10 {
                 assert_eq!(recv(&messages).as_text(), Some(&*number.to_string()));
             }
@@ -61,6 +62,7 @@ fn ends_come_behind_the_messages() {
 fn full_channels_slow_the_peer_down() {
     let (mut pulled, ws, messages) = full(Role::Client);
     pulled.peer.send_close(1001, "");
+    pulled.peer.send_fin();
     at_rest("nothing is read", || ws.counters().messages_in);
     assert_eq!((ws.counters().messages_in, ws.close_event()), (3, None));
     for number in 0..4 {
@@ -131,6 +133,7 @@ fn dropped_receivers_close_the_connection() {
         pulled.peer.send_text("anybody?");
         assert_eq!(pulled.peer.read_close(), Some(1000));
         pulled.peer.send_close(1000, "");
+        pulled.peer.send_fin();
         settled("it has ended", || pulled.ws.close_code().is_some());
         let event = pulled.ws.close_event().unwrap();
         assert_eq!(
@@ -141,6 +144,8 @@ fn dropped_receivers_close_the_connection() {
         let (mut pulled, _ws, messages) = full(role);
         drop(messages);
         assert_eq!(pulled.peer.read_close(), Some(1000));
+        pulled.peer.send_close(1000, "");
+        pulled.peer.send_fin();
     }
 }
 
@@ -251,7 +256,7 @@ fn ends_of_a_pair_are_a_clients() {
 impl Pulled {
     /// Takes the messages out; others take their place, of a connection that nobody uses.
     fn take_messages(&mut self) -> Messages {
-        let (_, messages) = landline::pair().unwrap().0;
+        let ((_ws, messages), _other) = landline::pair().unwrap();
         std::mem::replace(&mut self.messages, messages)
     }
 }

@@ -88,6 +88,7 @@ fn steps_close_the_session_before() {
         assert_eq!(ws.close_code(), Some(CloseCode::NORMAL));
         other.send("goes on").unwrap();
         assert_eq!(peer.read_frame(), Frame::text("goes on"));
+        drop(peer);
     });
 }
 
@@ -102,6 +103,7 @@ fn open_sessions_outlive_the_loop() {
     assert_eq!(messages.recv().unwrap().as_text(), Some("still"));
     ws.send("here").unwrap();
     assert_eq!(peer.read_frame(), Frame::text("here"));
+    drop(peer);
 }
 
 /// What will not pass by itself ends the loop, with its error.
@@ -204,9 +206,11 @@ fn named_codes_end_the_loop() {
         ws.close();
         assert_eq!(peer.read_close(), Some(1000));
         peer.send_close(code, "");
+        peer.send_fin();
         assert_eq!(messages.count(), 0);
         let (mut peer, (_ws, messages)) = next(&mut sessions);
         peer.send_close(code, "enough");
+        peer.send_fin();
         assert_eq!(messages.count(), 0);
         match sessions.next() {
             None => assert!(ordinary, "{code}"),
