@@ -1,6 +1,7 @@
 //! How a client gets to its server: over Unix sockets, by streams of the program's own, through
 //! proxies.
 
+mod addresses;
 mod environment;
 mod given_streams;
 mod proxies;
