@@ -500,7 +500,8 @@ impl<W: Wire> Writer<W> {
     /// Moves the used payloads out, to be [disposed](dispose) of where no lock is held.
     pub(super) fn take_spent(&mut self, spent: &mut Vec<Bytes>) {
         if !self.spent.is_empty() {
-            spent.append(&mut self.spent);
+            // With its memory, which would stay with the connection.
+            spent.append(&mut mem::take(&mut self.spent));
         }
     }
 }
