@@ -77,7 +77,8 @@ async function main([folder, role, url]) {
     });
     return;
   }
-  const flags = [true, false];
+  // For `false` ws takes no server that asks for it.
+  const flags = [true, undefined];
   for (const serverNoContextTakeover of flags) {
     for (const clientNoContextTakeover of flags) {
       for (const serverMaxWindowBits of [9, 15]) {

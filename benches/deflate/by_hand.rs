@@ -38,12 +38,13 @@ impl Streams {
     /// Appends a frame with this payload: compressed, unless it does not shrink.
     pub(crate) fn append(&mut self, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
         self.deflate.reset();
-        let room = &mut self.compressed[..payload.len() + TAIL.len()];
+        // With less room than it needs, zlib-rs panics after some messages.
+        let room = &mut self.compressed[..payload.len() + payload.len() / 8 + 100];
         let flush = DeflateFlush::SyncFlush;
         let status = self.deflate.compress(payload, room, flush);
-        let length = self.deflate.total_out() as usize;
-        if status.is_ok() && length < room.len() {
-            append_frame(&room[..length - TAIL.len()], true, mask, out);
+        let length = self.deflate.total_out() as usize - TAIL.len();
+        if status.is_ok() && length < payload.len() {
+            append_frame(&room[..length], true, mask, out);
         } else {
             append_frame(payload, false, mask, out);
         }

@@ -85,12 +85,6 @@ impl Load {
             }
             streams.push(stream);
         }
-        println!(
-            "{}: {} B on the wire, {} of payload",
-            workload.name,
-            echo.len(),
-            workload.size
-        );
         Ok(Self {
             streams,
             in_flight: workload.in_flight,

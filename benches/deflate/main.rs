@@ -24,7 +24,8 @@
 //!
 //! # How to read it
 //!
-//! As the `echo` bench. *B on the wire* is one answer: the frame with its header.
+//! As the `echo` bench. With these records an answer of 200 B is 100 B on the wire, one of 2,000 B 439 B,
+//! and one of 60,000 B 10,734 B.
 #![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 
 #[cfg(target_os = "linux")]

@@ -6,15 +6,17 @@ use super::{DeflateSettings, Part, TAIL, has_memory};
 
 /// A compressor of messages.
 pub(crate) struct Deflater {
+    settings: DeflateSettings,
     stream: Deflate,
+    /// The flag that the stream holds output that nobody fetched. zlib-rs 0.6.8 keeps the place of that
+    /// when it is reset, and panics after some times: another stream has to be made.
+    is_spoilt: bool,
     /// The flag that it has compressed since it began anew, so that a message could refer back.
     is_used: bool,
     /// The flag that the tail behind the last part of a message is still to be put out.
     owes_tail: bool,
 }
 
-/// The bytes that a flush adds to what its data take: its block's head, and the tail.
-const FLUSH: usize = 11;
 /// A compressed message gives back as much room, where it has more than it needs.
 const SURPLUS: usize = 1 << 10;
 /// The most memory that zlib-rs takes for a stream, in bytes.
@@ -24,16 +26,10 @@ impl Deflater {
     /// Makes a compressor, or returns `None` if there is no memory. A setting out of its range becomes
     /// the nearest one.
     pub(crate) fn new(settings: DeflateSettings) -> Option<Self> {
-        // zlib-rs panics for other settings. A window of 8 would become one of 9, which a peer that
-        // has agreed on 8 need not take.
-        let config = DeflateConfig {
-            level: i32::from(settings.level.min(9)),
-            window_bits: -i32::from(settings.window_bits.clamp(9, 15)),
-            mem_level: i32::from(settings.memory_level.clamp(1, 9)),
-            ..DeflateConfig::default()
-        };
-        has_memory(MEMORY).then(|| Self {
-            stream: Deflate::new_with_config(config),
+        Some(Self {
+            settings,
+            stream: new_stream(settings)?,
+            is_spoilt: false,
             is_used: false,
             owes_tail: false,
         })
@@ -42,7 +38,7 @@ impl Deflater {
     /// Compresses a message, or returns `None` if it would not shrink. Then the message is to be sent
     /// plain, and the next one refers to nothing before, as the peer never sees what was tried.
     pub(crate) fn compress(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
-        let shrunk = self.deflate(payload, payload.len() + FLUSH);
+        let shrunk = self.deflate(payload, room_for(payload));
         let shrunk = shrunk.filter(|shrunk| shrunk.len() < payload.len());
         if shrunk.is_none() {
             self.forget();
@@ -59,8 +55,7 @@ impl Deflater {
             if self.owes_tail {
                 output.extend_from_slice(&TAIL);
             }
-            let room = part.len() + part.len() / 8 + 2 * FLUSH;
-            match self.deflate(part, room) {
+            match self.deflate(part, room_for(part)) {
                 Some(compressed) => output.extend_from_slice(&compressed),
                 None => {
                     self.forget();
@@ -76,13 +71,17 @@ impl Deflater {
     /// Lets the next message refer to nothing before.
     pub(crate) fn forget(&mut self) {
         self.owes_tail = false;
-        if std::mem::replace(&mut self.is_used, false) {
+        if std::mem::replace(&mut self.is_used, false) && !self.is_spoilt {
             self.stream.reset();
         }
     }
 
     /// Compresses into this room, without the tail, if that is enough.
     fn deflate(&mut self, payload: &[u8], room: usize) -> Option<Vec<u8>> {
+        if self.is_spoilt {
+            self.stream = new_stream(self.settings)?;
+            self.is_spoilt = false;
+        }
         self.is_used = true;
         let mut output = Vec::new();
         output.try_reserve_exact(room).ok()?;
@@ -94,6 +93,7 @@ impl Deflater {
         let put = (self.stream.total_out() - put) as usize;
         let is_whole = taken == payload.len() && put < output.len();
         if status != Ok(Status::Ok) || !is_whole {
+            self.is_spoilt = true;
             return None;
         }
         output.truncate(put);
@@ -106,6 +106,24 @@ impl Deflater {
     }
 }
 
+fn new_stream(settings: DeflateSettings) -> Option<Deflate> {
+    // zlib-rs panics for other settings. A window of 8 would become one of 9, which a peer that has
+    // agreed on 8 need not take.
+    let config = DeflateConfig {
+        level: i32::from(settings.level.min(9)),
+        window_bits: -i32::from(settings.window_bits.clamp(9, 15)),
+        mem_level: i32::from(settings.memory_level.clamp(1, 9)),
+        ..DeflateConfig::default()
+    };
+    has_memory(MEMORY).then(|| Deflate::new_with_config(config))
+}
+
+/// Returns the room in which a payload surely is compressed: what does not shrink grows by an eighth at
+/// most, as each byte takes nine bits in a block of fixed codes, and by the heads of blocks.
+fn room_for(payload: &[u8]) -> usize {
+    payload.len() + payload.len() / 8 + 22
+}
+
 /// Puts a part out as it is, in stored blocks and the head of an empty one (RFC 1951, section 3.2.4).
 pub(super) fn store(part: &[u8], output: &mut Vec<u8>) {
     for block in part.chunks(usize::from(u16::MAX)) {
@@ -116,6 +134,15 @@ pub(super) fn store(part: &[u8], output: &mut Vec<u8>) {
         output.extend_from_slice(block);
     }
     output.push(0x00);
+}
+
+#[cfg(test)]
+impl Deflater {
+    /// Compresses into too little room, and begins anew.
+    pub(super) fn abandon_output(&mut self, payload: &[u8]) {
+        assert_eq!(self.deflate(payload, payload.len() / 2), None);
+        self.forget();
+    }
 }
 
 impl std::fmt::Debug for Deflater {
