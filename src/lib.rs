@@ -646,6 +646,9 @@ struct Readme;
 #[doc = include_str!("peers.md")]
 pub mod peers {}
 
+#[doc = include_str!("guide.md")]
+pub mod guide {}
+
 mod address;
 mod background;
 mod buffer_pool;
