@@ -198,17 +198,37 @@ fn decide(
     shared: &Shared,
 ) -> Result<Box<Accepted>, Rejection> {
     let asked = asked_upgrade(&request)?;
-    let upgrade = ask(&mut request, shared)?;
+    let reply = run_hook(&mut request, shared);
+    let upgrade = settle(reply, &request, shared)?;
     let asked = asked.ok_or_else(|| {
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
     })?;
     grant(opening, request, pipelined, &asked, upgrade, shared)
 }
 
-/// Asks the program whether to upgrade.
+/// Runs the program's hook.
 #[inline(never)]
-fn ask(request: &mut Request, shared: &Shared) -> Result<Box<Upgrade>, Rejection> {
-    let mut reply = answer(shared, request);
+fn run_hook(request: &mut Request, shared: &Shared) -> Box<Reply> {
+    let replied = catch(|| Ok(Box::new((shared.hook)(request))));
+    replied.unwrap_or_else(|failure| {
+        let error = Error::Callback(failure.into_text());
+        Box::new(failed(request, &error))
+    })
+}
+
+/// Completes the program's reply by a subprotocol, and checks it. A reply without an upgrade is the
+/// error.
+#[inline(never)]
+fn settle(
+    reply: Box<Reply>,
+    request: &Request,
+    shared: &Shared,
+) -> Result<Box<Upgrade>, Rejection> {
+    let settled = catch(|| Ok(shared.access.subprotocols.settle(*reply, request)));
+    let checked = settled
+        .map_err(|failure| Error::Callback(failure.into_text()))
+        .and_then(Reply::checked);
+    let mut reply = checked.unwrap_or_else(|error| failed(request, &error));
     let upgrade = reply.upgrade.take();
     upgrade.ok_or_else(|| Rejection::Answered(reply, request.method().clone()))
 }
@@ -303,18 +323,6 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
     let asked = UpgradeRequest::of(request.head())?;
     request.offer()?;
     Ok(Some(asked))
-}
-
-/// Asks the program for its answer, and for a subprotocol.
-fn answer(shared: &Shared, request: &mut Request) -> Reply {
-    let reply = catch(|| {
-        let reply = (shared.hook)(request);
-        Ok(shared.access.subprotocols.settle(reply, request))
-    });
-    let checked = reply
-        .map_err(|failure| Error::Callback(failure.into_text()))
-        .and_then(Reply::checked);
-    checked.unwrap_or_else(|error| failed(request, &error))
 }
 
 fn failed(request: &Request, error: &Error) -> Reply {
