@@ -1,6 +1,7 @@
 """What several checks need: an example that serves, and a browser that is steered by the DevTools protocol over a pipe,
 so that every step waits for what the page reports and none for a time."""
 
+import base64
 import json
 import os
 import re
@@ -19,8 +20,11 @@ new Promise((resolve) => {
 })
 """
 TYPE = """
-document.querySelector("input").value = %s;
-document.forms[0].requestSubmit();
+{
+  const form = [...document.forms].find((form) => !form.hidden);
+  form.querySelector("input").value = %s;
+  form.requestSubmit();
+}
 """
 
 
@@ -65,6 +69,7 @@ class Browser:
         self.received = b""
         self.last_id = 0
         self.socket_errors = []
+        self.page_errors = []
 
     @classmethod
     @contextmanager
@@ -104,6 +109,8 @@ class Browser:
         tab = Tab(self, target, self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
         tab.call("Page.enable")
         tab.call("Network.enable")
+        tab.call("Runtime.enable")
+        tab.call("Log.enable")
         tab.call("Page.navigate", url=url)
         tab.wait_for_page()
         return tab
@@ -123,8 +130,21 @@ class Browser:
             message = self.receive()
             if message.get("method") == "Network.webSocketFrameError":
                 self.socket_errors.append(message["params"]["errorMessage"])
+            self.note_page_error(message)
             if is_it(message):
                 return message
+
+    def note_page_error(self, message):
+        """Notes what the browser's console would show in red, except that a server could not be reached."""
+        params = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.exceptionThrown":
+                self.page_errors.append(params["exceptionDetails"])
+            case "Runtime.consoleAPICalled" if params["type"] in ("error", "assert"):
+                self.page_errors.append(params["args"])
+            case "Log.entryAdded" if params["entry"]["level"] == "error":
+                if "ERR_CONNECTION_" not in params["entry"]["text"]:
+                    self.page_errors.append(params["entry"])
 
     def receive(self):
         while b"\0" not in self.received:
@@ -152,6 +172,17 @@ class Tab:
 
     def see(self, *lines):
         self.run(SEE % json.dumps(lines))
+
+    def resize(self, width, height=700):
+        """Gives the page a size in CSS pixels; it must not be wider."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        needed = self.run("document.documentElement.scrollWidth")
+        expect(needed <= width, f"the page is {needed} pixels wide where {width} are there")
+
+    def save_picture(self, path):
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(data))
 
     def type(self, text):
         """Types into the page's form and submits it."""

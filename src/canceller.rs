@@ -12,7 +12,9 @@ use crate::sync::{Condvar, Mutex, lock, wait};
 ///
 /// [`Client::canceller`](crate::Client::canceller) returns that of a client, which its clones share.
 /// [`cancel`](Self::cancel) ends whatever they wait for, now and later: looking up a name,
-/// connecting, TLS, the handshake, a back-off. These waits fail with [`Error::Cancelled`].
+/// connecting, TLS, the handshake, a back-off. These waits fail with [`Error::Cancelled`]. It closes
+/// with 1000 what [`Sessions`](crate::Sessions) and [`Kept`](crate::Kept) clients have open, which end
+/// with it. Other connections that are open already go on.
 ///
 /// ```
 /// # let deaf = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -107,7 +109,6 @@ impl Canceller {
     }
 
     /// Waits until the deadline. Fails at once when cancelled.
-    #[allow(dead_code, reason = "a back-off waits so")]
     pub(crate) fn wait_until(&self, deadline: Instant) -> Result<(), Error> {
         let mut state = lock(&self.shared.state);
         while !state.is_cancelled {
@@ -120,7 +121,6 @@ impl Canceller {
     }
 
     /// Makes a canceller that is cancelled with this one, and can be cancelled alone.
-    #[allow(dead_code, reason = "a client that stays is stopped so")]
     pub(crate) fn child(&self) -> Self {
         let shared = Arc::new_cyclic(|child: &Weak<Shared>| {
             let child = Weak::clone(child);

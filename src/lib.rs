@@ -10,6 +10,10 @@
 //!   outside, and is as cheap to clone as the sending half of a channel. [`open`] and `serve` also
 //!   give you [`Messages`]: an iterator that ends with the connection. A [`Group`] sends one
 //!   message to many connections.
+//! - **A client that stays connected** is a loop over [`Client::sessions`], or a handle that outlives
+//!   its connections, [`Client::keep`]. A [`Canceller`] ends their waits from another thread.
+//! - **To wait for several things at once**, turn messages into a channel for `select!`:
+//!   [`Messages::into_receiver`].
 //! - The library does pings, limits and deadlines. Each connection ends with one [`CloseEvent`],
 //!   which tells how.
 //!
@@ -252,6 +256,8 @@
 //! bytes that the kernel holds for it: a program that pushes sets [`Config::send_buffer`].
 //!
 //! **One message to many** goes by a [`Group`], which never waits, or by [`Server::broadcast`].
+//! [`SlowPeers`] decides what becomes of a member that does not keep up: its connection is closed, or
+//! it misses the message, or its oldest one.
 //!
 //! **A message that is too large to hold** is written piece by piece by a [`MessageWriter`]
 //! ([`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer)), and read
@@ -264,15 +270,18 @@
 //!
 //! | call | waits for | at most |
 //! |---|---|---|
-//! | [`connect`], [`open`] | lookup, TCP, the proxy, TLS, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout) |
+//! | [`connect`], [`open`] | lookup, TCP, the proxy, TLS, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout); a [`Canceller`] ends them |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to their writers | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
-//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`stop_accepting`](Server::stop_accepting), [`serve_stream`](Server::serve_stream), [`try_recv`](Messages::try_recv) | nothing | |
+//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`stop_accepting`](Server::stop_accepting), [`serve_stream`](Server::serve_stream), [`try_recv`](Messages::try_recv), [`Kept::stop`], [`Canceller::cancel`] | nothing | |
 //! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
 //! | [`confirm`](WebSocket::confirm), [`wait_drained`](WebSocket::wait_drained), [`Delivery::wait_timeout`] | the peer | the time you give |
 //! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
+//! | a step of [`Sessions`], [`Kept::wait`] | the server, for as long as it is away | none; a [`Canceller`] ends them |
+//! | [`Kept::send_timeout`], [`Kept::wait_connected`] | a connection | the time you give |
+//! | receiving from [`into_receiver`](Messages::into_receiver)'s channel | the peer | the connection's end |
 //! | [`recv_timeout`](Messages::recv_timeout), [`wait_closed_timeout`](WebSocket::wait_closed_timeout) | the peer | the time you give, whatever else the peer sends |
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
-//! | [`Messages::close`], dropping the last handle of a client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
+//! | [`Messages::close`], dropping the last handle of a client or a [`Kept`] client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
 //! | [`Server::wait`] | a stop of the server | a moment more than that stop's deadline |
 //! | the next of an [`Incoming`] | a client | the server's stop |
 //!
@@ -337,7 +346,9 @@
 //! **Bursts leave in one write.** While more complete messages lie in the read buffer, messages
 //! that callbacks send to any connection are only queued. They leave when the buffer is used up,
 //! when enough has gathered, when the thread is about to wait, or within about two milliseconds.
-//! Without more input at hand, a send writes at once.
+//! Without more input at hand, a send writes at once. What they send to a group is gathered once for
+//! all its members, as the same frames, and each member writes the burst as one piece. Its queue has
+//! the place of the burst, so the messages to all and those to it alone keep their order.
 //!
 //! **A streamed message has its place in the channel, and a lane for its fragments.** When its turn
 //! comes, the messages behind it wait for its end; control frames pass. The lane has a budget of
@@ -377,6 +388,16 @@
 //!
 //! TLS to a proxy is a second such codec between the first and the socket, so TLS within TLS needs no
 //! stream that pretends to be a socket.
+//!
+//! **A client that stays is one loop.** [`Sessions`] are the only place that decides when to connect
+//! again; a [`Kept`] client is a thread that runs them. No close code ends them by itself, because
+//! none tells a server that fails or restarts from one that means it. A [`Canceller`] is one flag and a
+//! list of what to do: each waiting step of a client puts its own end there. It wakes the wait for
+//! a look-up and for a back-off, and a connect that polls; it cuts the socket of a handshake; and it
+//! closes an open session.
+//!
+//! **A channel of messages is a thread that reads.** While it waits for room in a full channel, it
+//! waits for a second channel too, which a cut disconnects.
 //!
 //! **The protocol does no I/O.** Bytes go in and events come out, or messages go in and bytes come
 //! out, and so in the handshake. Neither knows a socket, a clock or a thread, and both roles share
@@ -436,7 +457,8 @@
 //! - **L7** What a connection can cost in memory follows from its [`Config`], whatever the peer
 //!   does. A declared length is never allocated ahead of its bytes.
 //! - **L8** Every wait has a deadline or is ended by a cut, but those that a program asks for by
-//!   name: `recv`, `wait_closed`, `Server::wait`.
+//!   name: `recv`, `wait_closed`, `Server::wait`, `Kept::wait`, and staying connected, which a canceller
+//!   ends.
 //! - **L9** Any method may be called from any callback. What could never return there is an error at
 //!   once.
 //! - **L10** The accept thread accepts, and spawns or refuses without waiting, nothing else. It
@@ -454,6 +476,10 @@
 //! | a frame against the rules (mask, reserved bits, opcode, length, order) | Close 1002, at its header | `on_error`, `on_close` 1002 |
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
+//! | a compressed message that is no deflate stream, or breaks off | Close 1007 | `on_error`, `on_close` 1007 |
+//! | a compressed message that becomes larger than the limit | Close 1009, as soon as it does | `on_error`, `on_close` 1009 |
+//! | a mark of compression where there is none to be | Close 1002 | `on_error`, `on_close` 1002 |
+//! | an offer of compression that cannot be taken | 101 without it, or with the next one | nothing |
 //! | a message for which there is no memory, or no room among those of others for `message_timeout` | Close 1009 | `on_error`, `on_close` 1009 |
 //! | a request for whose body there is no room | 503 | a DEBUG record |
 //! | a Close with a code that may not be sent, or a reason that is not UTF-8 | Close 1002 or 1007 | `on_error`, `on_close` with that code |
@@ -488,7 +514,7 @@
 //! ## Defaults
 //!
 //! Each default stands in the documentation of its setting: in [`Config`], [`ServerBuilder`],
-//! [`Client`], [`TlsOptions`], [`ServerTls`] and [`set_memory_budget`].
+//! [`Client`], [`Backoff`], [`TlsOptions`], [`ServerTls`] and [`set_memory_budget`].
 //!
 //! ## Memory
 //!
@@ -501,13 +527,21 @@
 //!   its writer is done; some 100 bytes for each of
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
+//!   So is a burst to a group, of at most 48 KiB.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
 //!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
 //!   all connections hold of messages half received, each from its second 64 KiB on, shares one
 //!   budget of the process: see [`set_memory_budget`].
+//! - *for compression*, where it is agreed: some 48 KiB for the peer's messages, from its first
+//!   compressed one on, unless the two have agreed that these stand alone; and for our own, if they refer
+//!   back to those before, the compressor whose size [`Compression`] tells, while it is used and up to a
+//!   minute longer. Messages that stand alone take theirs from a few that the process keeps, eight at
+//!   most, beside those in use at the moment. By default a server's messages stand alone and a client's
+//!   do not.
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
-//! So all connections together hold the budget, 192 KiB each beside it, and their queues. The
+//! So all connections together hold the budget, 192 KiB each beside it (240 KiB with compression), and
+//! their queues. The
 //! program bounds the queues by [`max_queue_bytes`](Config::max_queue_bytes) and
 //! [`max_connections`](ServerBuilder::max_connections): twice the one times the other.
 //!
@@ -519,8 +553,9 @@
 //! | name | how many | does |
 //! |---|---|---|
 //! | `landline-accept` | one a server | accepts |
-//! | `landline-<id>` | one a connection; clients of [`open`] only once their [`Messages`] are dropped | the handshake on servers; reads, calls back |
+//! | `landline-<id>` | one a connection; clients of [`open`] only once their [`Messages`] are dropped, or a channel | the handshake on servers; reads, calls back |
 //! | `landline-background` | one a process, while there are connections or handshakes | deadlines, pings, full sockets that no other thread waits for |
+//! | `landline-keep` | one a [`Kept`] client | connects, waits to connect again, reads, calls back |
 //! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
 //! | `landline-dial` | one a call of [`Client::dial_with`]'s closure | may be left behind too |
 //!
@@ -534,10 +569,10 @@
 //!
 //! - ERROR: a foreign destructor that panicked; a server that ends because its listening socket is
 //!   dead.
-//! - WARN: a failed callback; a message without a callback (once a connection); a server that
-//!   cannot accept, for example for want of descriptors, threads or memory; a request that the
-//!   program's code failed to answer; each of the first eight Hosts and Origins that a server
-//!   refuses (once).
+//! - WARN: a client that stays connected and cannot connect (the first time in a row, then DEBUG); a
+//!   failed callback; a message without a callback (once a connection); a server that cannot accept,
+//!   for example for want of descriptors, threads or memory; a request that the program's code failed
+//!   to answer; each of the first eight Hosts and Origins that a server refuses (once).
 //! - INFO: a server that can accept again.
 //! - DEBUG: a server's start, and the system's limits that it has found; each connection's begin
 //!   and end; each refused request.
@@ -563,11 +598,14 @@
 //! sync, process                      locks and atomics; the identity of this process
 //! record, random                     log records; random numbers
 //! buffer_pool                        the large buffers into which connections read bursts
+//! deflate/                           streams that compress and decompress
 //! address, network, timeout          the address of one end of a connection; networks of addresses;
 //!                                    the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
 //! canceller                          the handle that ends the waits of a client
-//! time_limit, config                 the settings
+//! time_limit, slow_peers             settings of their own types
+//! compression, config                the settings
+//! send_options                       the options of one message
 //! counters                           the counters of connections and servers
 //! tls                                the settings of TLS: identities and trust
 //! header                             headers that programs give
@@ -578,11 +616,12 @@
 //! held/                              the memory that peers make the process hold
 //! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: queue, writer, line, cork, deliveries, streams,
-//!                                    pings of our own
+//!                                    bursts to many, pings of our own
 //! connection/                        one connection: its state, opening handshake, reader, callbacks,
 //!                                    waits and end
 //! message_reader, message_writer     a message that is read or written piece by piece
-//! messages, websocket                the reading and the sending handle of a connection
+//! websocket, messages                the sending and the reading handle of a connection
+//! pair                               two ends in one process
 //! group                              one message to many connections
 //! http/                              requests, replies, routes, and the checks before them
 //! client/, server/                   connecting; accepting, serving, stopping
@@ -613,9 +652,11 @@ mod buffer_pool;
 mod canceller;
 mod client;
 mod close;
+mod compression;
 mod config;
 mod connection;
 mod counters;
+mod deflate;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -632,11 +673,14 @@ mod message_writer;
 mod messages;
 mod network;
 mod outbox;
+mod pair;
 mod process;
 mod protocol;
 mod random;
 mod record;
+mod send_options;
 mod server;
+mod slow_peers;
 mod sync;
 mod time_limit;
 mod timeout;
@@ -647,8 +691,9 @@ mod websocket;
 pub use crate::http::{BasicAuth, Next, Reply, Request, Router, Upgrade};
 pub use address::Address;
 pub use canceller::Canceller;
-pub use client::{Client, Socket, connect, open};
+pub use client::{Backoff, Client, Kept, SessionState, Sessions, Socket, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
+pub use compression::{AgreedCompression, Compression};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
 pub use error::{
@@ -662,7 +707,10 @@ pub use message_reader::MessageReader;
 pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
+pub use pair::pair;
+pub use send_options::SendOptions;
 pub use server::{BindTo, Incoming, Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use slow_peers::SlowPeers;
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};

@@ -77,6 +77,8 @@ struct End {
     /// The flag that the sending ended by a failed write.
     write_failed: bool,
     event: Option<CloseEvent>,
+    /// The time when the program had been told.
+    finished_at: Option<Instant>,
 }
 
 /// The failure of a connection.
@@ -144,6 +146,11 @@ impl Life {
     /// Returns how the connection ended, once the program has been told.
     pub(crate) fn event(&self) -> Option<&CloseEvent> {
         self.end.as_ref()?.event.as_ref()
+    }
+
+    /// Returns when the program had been told how the connection ended.
+    pub(crate) fn finished_at(&self) -> Option<Instant> {
+        self.end.as_ref()?.finished_at
     }
 
     /// Admits no more messages. Returns whether this call began the end.
@@ -276,9 +283,10 @@ impl Life {
     }
 
     /// Records that the program has been told, by this event.
-    pub(crate) fn finish(&mut self, event: CloseEvent) {
+    pub(crate) fn finish(&mut self, event: CloseEvent, now: Instant) {
         self.reading = Reading::Finished;
         self.end().event = Some(event);
+        self.end().finished_at = Some(now);
     }
 
     /// Takes the system's error that ended the connection, if there was one.

@@ -1,17 +1,20 @@
 //! The reading end of a connection, for the program.
 
+mod receiver;
+
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::connection::callbacks::named;
 use crate::connection::reader::Reader;
-use crate::connection::thread::on_connection_thread;
+use crate::connection::thread::{as_connection_thread, on_connection_thread};
 use crate::connection::{CloseOnDrop, Connection, Patience};
 use crate::outbox::uncork_thread;
 use crate::{
-    CloseCode, CloseEvent, Failure, Message, MessageReader, RecvError, RecvTimeoutError,
-    TryRecvError,
+    CloseCode, CloseEvent, Failure, Message, MessageReader, Outcome, RecvError, RecvTimeoutError,
+    TryRecvError, WebSocket,
 };
 
 /// The reading end of a connection: the thread that iterates it drives the connection.
@@ -24,17 +27,21 @@ use crate::{
 /// that is too large to hold is read by [`recv_reader`](Self::recv_reader).
 ///
 /// Between two `recv`s no thread reads the connection and answers the peer's pings. A program that
-/// computes for long uses [`connect`](crate::connect), and a channel that a callback fills.
+/// computes for long, or waits for something else too, turns the messages into a channel:
+/// [`into_receiver`](Self::into_receiver).
 ///
 /// If the thread that reads panics, the connection is closed with 1011.
 ///
 /// Iterating ends after 1000, 1001, no code, or a close that the program began and the peer
-/// answered. Any other end is one `Err`, then `None`.
+/// answered. Any other end is one `Err`, then `None`; but the messages of
+/// [`Sessions`](crate::Sessions) end without an `Err` always.
 pub struct Messages {
     /// The reader. Taken out by the drop.
     reader: Option<Box<Reader>>,
     connection: Arc<Connection>,
     told: bool,
+    /// The flag that iterating ends without an error, however the connection ends.
+    is_quiet: bool,
     /// The token that keeps a client open, or a connection that the program has taken.
     open: Option<Arc<CloseOnDrop>>,
 }
@@ -46,8 +53,15 @@ impl Messages {
             reader: Some(reader),
             connection,
             told: false,
+            is_quiet: false,
             open,
         }
+    }
+
+    /// Makes the messages of a client's session: iterating them ends without an error.
+    pub(crate) fn ending_quietly(mut self) -> Self {
+        self.is_quiet = true;
+        self
     }
 
     /// Waits for the next message, however long the peer takes. The messages that this thread has
@@ -160,6 +174,23 @@ impl Messages {
         self.until_ended(Reader::dispatch)
     }
 
+    /// Has the program set its callbacks, and then dispatches. `begin` runs in between, unless that
+    /// failed.
+    pub(crate) fn dispatch_with(
+        mut self,
+        set_up: impl FnOnce(&WebSocket) -> Outcome,
+        begin: impl FnOnce(),
+    ) -> CloseEvent {
+        let reader = self.reader();
+        reader.begin_driving();
+        let ws = WebSocket::for_callbacks(reader.connection());
+        match as_connection_thread(|| named("set_up", || set_up(&ws))) {
+            Ok(()) => begin(),
+            Err(failure) => reader.fail(failure),
+        }
+        self.dispatch()
+    }
+
     /// Closes with 1000, discards further input, and waits for the end, at most for
     /// [`close_timeout`](crate::Config::close_timeout), and a second more for the server to hang
     /// up. Messages sent before leave first.
@@ -207,7 +238,8 @@ impl Iterator for Messages {
             Ok(message) => Some(Ok(message)),
             Err(error) => {
                 self.told = true;
-                (!error.0.is_ordinary()).then_some(Err(error))
+                let is_told = !self.is_quiet && !error.0.is_ordinary();
+                is_told.then_some(Err(error))
             }
         }
     }
@@ -215,8 +247,8 @@ impl Iterator for Messages {
 
 impl Drop for Messages {
     /// Gives the reading end on: a client's to a thread of its own, a server's to the connection's
-    /// thread, after the handler if there is one. A panic of the thread that reads closes the connection, as a callback's panic
-    /// does.
+    /// thread, after the handler if there is one. A panic of the thread that reads closes the
+    /// connection, as a callback's panic does.
     fn drop(&mut self) {
         let Some(mut reader) = self.reader.take() else {
             return;

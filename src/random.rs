@@ -54,3 +54,22 @@ pub(crate) fn renew_after_fork() {
 fn seeded() -> StdRng {
     StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| rand::make_rng())
 }
+
+/// A row of random numbers of its own.
+pub(crate) struct Generator(StdRng);
+
+impl Generator {
+    pub(crate) fn new() -> Self {
+        Self(seeded())
+    }
+
+    /// Makes the row that belongs to a seed, the same each time.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    /// Returns a random number from 0 up to 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        self.0.random()
+    }
+}

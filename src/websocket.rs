@@ -14,8 +14,8 @@ use crate::error::Unsendable;
 use crate::outbox::{Leaving, uncork_thread};
 use crate::protocol::Opcode;
 use crate::{
-    Address, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
-    Overflow, SendError, SendErrorKind, Text, WaitError,
+    Address, AgreedCompression, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome,
+    Message, MessageWriter, Overflow, SendError, SendErrorKind, SendOptions, Text, WaitError,
 };
 
 /// The writing end and the handle of one connection: cheap to clone, safe to share, usable from
@@ -26,7 +26,8 @@ use crate::{
 ///
 /// # How it ends
 /// A connection of a client lives as long as a handle that [`connect`](crate::connect) or
-/// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages). Then it
+/// [`open`](crate::open) returned, a clone of it, or its [`Messages`](crate::Messages), but not the
+/// channel that they are [turned into](crate::Messages::into_receiver). Then it
 /// closes with 1000, and dropping the last of them waits for that, at most
 /// [`close_timeout`](crate::Config::close_timeout). For `on_close` the drop waits no longer than a
 /// quarter of a second more. While another callback runs, the peer's Close is not read: a program
@@ -81,16 +82,17 @@ impl WebSocket {
         self.send_with(Overflow::HandBack, message)
     }
 
-    /// Queues a message like [`send`](Self::send), with a policy of its own.
+    /// Queues a message like [`send`](Self::send), with options of its own: an [`Overflow`] policy, or
+    /// [`SendOptions`].
     ///
     /// # Errors
     /// Those of `send`.
     pub fn send_with(
         &self,
-        overflow: Overflow,
+        options: impl Into<SendOptions>,
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
-        self.send_message(message.into(), Some(overflow))
+        self.send_message_with(options.into(), message.into())
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
@@ -114,6 +116,13 @@ impl WebSocket {
 
     fn send_message(&self, message: Message, overflow: Option<Overflow>) -> Result<(), SendError> {
         self.connection.outbox.send_message(message, overflow)
+    }
+
+    fn send_message_with(&self, options: SendOptions, message: Message) -> Result<(), SendError> {
+        if options.plain && self.compression().is_some() {
+            return self.connection.outbox.send_plain(message, options.overflow);
+        }
+        self.send_message(message, options.overflow)
     }
 
     fn send_with_next(&self, message: Message) -> Result<(), SendError> {
@@ -273,6 +282,12 @@ impl WebSocket {
         self.connection.event().map(|event| event.code())
     }
 
+    /// Returns how the connection has ended, or `None` until `on_close` has returned.
+    #[must_use]
+    pub fn close_event(&self) -> Option<CloseEvent> {
+        self.connection.event()
+    }
+
     /// Waits until the connection has ended and `on_close` has returned, and returns how it ended.
     /// The wait has no limit, and does not begin the end.
     ///
@@ -380,7 +395,7 @@ impl WebSocket {
         self.connection.id
     }
 
-    /// Returns the address of the peer's end of the socket.
+    /// Returns the address of the peer's end of the socket. Behind a proxy it is the proxy's.
     #[must_use]
     pub fn peer_addr(&self) -> Address {
         self.connection.peer_addr.clone()
@@ -450,6 +465,13 @@ impl WebSocket {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.connection.negotiated.subprotocol.as_deref()
+    }
+
+    /// Returns the parameters of compression that both sides agreed on, or `None` if messages go plain
+    /// (RFC 7692). [`Config::compression`](crate::Config::compression) asks for it.
+    #[must_use]
+    pub fn compression(&self) -> Option<AgreedCompression> {
+        self.connection.negotiated.compression
     }
 
     /// Returns the server's answer to a client's request, its 101: for example with a cookie, or

@@ -14,6 +14,7 @@
 //! - `limit`: frames parsed by hand in a buffer of 64 KiB. It checks nothing and gives out nothing.
 //! - `tungstenite`: `read` in a loop.
 //! - `pull`: landline's [`Messages::recv`](landline::Messages::recv) in a loop.
+//! - `channel`: landline's [`into_receiver`](landline::Messages::into_receiver), with 1,024 places.
 //! - `landline`: its callback `on_message`.
 //!
 //! # Instructions

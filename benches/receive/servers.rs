@@ -29,6 +29,10 @@ pub(crate) const SERVERS: &[EchoServer] = &[
         serve: || receive_each(pull),
     },
     EchoServer {
+        name: "channel",
+        serve: || receive_each(receive_by_channel),
+    },
+    EchoServer {
         name: "landline",
         serve: || receive_each(receive_by_callback),
     },
@@ -94,6 +98,16 @@ fn receive_by_tungstenite(url: &str) -> Result<(), Box<dyn Error>> {
 
 fn pull(url: &str) -> Result<(), Box<dyn Error>> {
     let (ws, mut messages) = client().open(url)?;
+    ws.send("")?;
+    loop {
+        let message = messages.recv()?;
+        answer_mark(&ws, message)?;
+    }
+}
+
+fn receive_by_channel(url: &str) -> Result<(), Box<dyn Error>> {
+    let (ws, messages) = client().open(url)?;
+    let messages = messages.into_receiver(1024);
     ws.send("")?;
     loop {
         let message = messages.recv()?;

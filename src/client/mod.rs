@@ -2,27 +2,36 @@
 
 mod asking;
 mod attempt;
+mod backoff;
 mod connecting;
 mod dial_hook;
 mod dialling;
+mod getting_there;
+mod keeping;
+mod kept;
 mod proxy;
+mod retry_after;
+mod session_state;
+mod sessions;
 mod socket;
+mod state_board;
 mod target;
 
-use std::path::PathBuf;
+use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
-use std::{fmt, io};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub use self::backoff::Backoff;
 use self::connecting::Connecting;
-use self::dial_hook::DialHook;
 use self::dialling::Dialling;
-use self::proxy::{Proxy, ProxySetting};
+pub use self::kept::Kept;
+use self::proxy::ProxySetting;
+pub use self::session_state::SessionState;
+pub use self::sessions::Sessions;
 pub use self::socket::Socket;
-use self::target::checked_socket_path;
 use crate::connection::callbacks::named;
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
@@ -188,103 +197,6 @@ impl Client {
         self
     }
 
-    /// Connects through this proxy: to every host, this machine too, whatever the environment says.
-    ///
-    /// | URL | the proxy is asked by |
-    /// |---|---|
-    /// | `http://host:port`, or without a scheme | CONNECT (RFC 9110, section 9.3.6), for `ws` too |
-    /// | `https://host:port` | the same, within TLS to the proxy; its certificate must be trusted as the server's, and it is not shown that of [`TlsOptions::identity`] |
-    /// | `socks5://host:port` | SOCKS5 (RFC 1928), with addresses that are looked up here |
-    /// | `socks5h://host:port` | the same, with names that the proxy looks up |
-    ///
-    /// The ports may be left out: then they are 80, 443 and 1080. A user and a password in the URL are
-    /// for the proxy: Basic credentials, or those of RFC 1929. A proxy that wants others answers 407,
-    /// which is [`Error::ProxyRefused`]. All that the proxy takes is time of
-    /// [`connect_timeout`](Self::connect_timeout).
-    ///
-    /// Without this setting the environment decides, as with curl:
-    ///
-    /// | for | the first of these that is set and not empty |
-    /// |---|---|
-    /// | `wss` | `wss_proxy`, `WSS_PROXY`, `https_proxy`, `HTTPS_PROXY`, `all_proxy`, `ALL_PROXY` |
-    /// | `ws` | `ws_proxy`, `WS_PROXY`, `http_proxy`, `all_proxy`, `ALL_PROXY` |
-    ///
-    /// `HTTP_PROXY` is never read: a request can set it for a CGI program. `no_proxy` or `NO_PROXY`
-    /// lists what is reached directly, between commas or spaces: names, each with those below it,
-    /// addresses, networks such as `10.0.0.0/8`, each of them also with a port, or `*`. RFC 6455,
-    /// section 4.1, would have `ws` use the proxy for HTTPS too; curl does not, and so it is here.
-    /// Other than curl, this machine itself (`localhost` and the names below it, loopback addresses)
-    /// is reached directly, an HTTP proxy without a port has port 80, and `no_proxy` knows ports. The
-    /// variables do not count for [Unix sockets](Self::unix_socket) and for what the program
-    /// [dials itself](Self::dial_with).
-    #[must_use]
-    pub fn proxy(mut self, url: impl AsRef<str>) -> Self {
-        match Proxy::parse(url.as_ref()) {
-            Ok(proxy) => self.proxy = ProxySetting::Given(Box::new(proxy)),
-            Err(error) => _ = self.invalid.get_or_insert(error),
-        }
-        self
-    }
-
-    /// Connects directly, whatever the environment says.
-    #[must_use]
-    pub fn no_proxy(mut self) -> Self {
-        self.proxy = ProxySetting::None;
-        self
-    }
-
-    /// Connects to the Unix socket at this path, whatever the host of the URL, which is what Host and
-    /// TLS say. With a [proxy](Self::proxy) set, the socket is the proxy's.
-    ///
-    /// A URL can name the socket too, as with npm's `ws`: `ws+unix:/run/app.sock:/path?query`, or
-    /// `wss+unix:`, with a relative or an absolute path, in which a colon is `%3A`. Then Host is
-    /// `localhost`, and a proxy is not used.
-    ///
-    /// ```no_run
-    /// let client = landline::Client::new().unix_socket("/run/docker.sock");
-    /// let (ws, messages) = client.open("ws://localhost/containers/1/attach/ws")?;
-    /// # Ok::<(), landline::Error>(())
-    /// ```
-    #[must_use]
-    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
-        match checked_socket_path(path.into()) {
-            Ok(path) => self.dialling = Dialling::Unix(path),
-            Err(error) => _ = self.invalid.get_or_insert(error.to_string()),
-        }
-        self
-    }
-
-    /// Has the program dial: `dial` gets the host, the port and a deadline, and returns a connected
-    /// stream. It stands in place of looking up and connecting, to the [proxy](Self::proxy) if one is
-    /// set. TLS and the handshake go over the stream as the URL says.
-    ///
-    /// This is for tunnels and for sockets that a program was given, for a local address or an
-    /// interface to be bound, and for a resolver of one's own. IPv6 addresses come without brackets.
-    ///
-    /// Each call runs on a thread of its own, and is left behind at the deadline: what it returns then
-    /// is closed. While sixteen such calls still run, connecting fails. What it fails with is
-    /// [`Error::Connect`], and so is a descriptor that is no connected stream socket.
-    ///
-    /// ```no_run
-    /// use std::net::TcpStream;
-    /// use std::time::Instant;
-    ///
-    /// let client = landline::Client::new().dial_with(|_host, port, deadline| {
-    ///     let inside = ([10, 0, 0, 7], port).into();
-    ///     TcpStream::connect_timeout(&inside, deadline - Instant::now())
-    /// });
-    /// let (ws, messages) = client.open("wss://example.com/")?;
-    /// # Ok::<(), landline::Error>(())
-    /// ```
-    #[must_use]
-    pub fn dial_with<S: Into<Socket>>(
-        mut self,
-        dial: impl Fn(&str, u16, Instant) -> io::Result<S> + Send + Sync + 'static,
-    ) -> Self {
-        self.dialling = Dialling::Hook(DialHook::new(dial));
-        self
-    }
-
     /// Gives the client another canceller, instead of the one that it shares with its clones and with
     /// the client that it was cloned from.
     #[must_use]
@@ -301,8 +213,8 @@ impl Client {
 
     /// Connects with callbacks, as [`connect`](crate::connect) does. Blocks until the handshake is
     /// done, at most for [`handshake_timeout`](Config::handshake_timeout). The URL's scheme is `ws`,
-    /// `wss`, `http` or `https`. Its user and password are sent as Basic credentials (RFC 7617), and its
-    /// fragment is not sent.
+    /// `wss`, `http` or `https`, or `ws+unix` or `wss+unix` for a [Unix socket](Self::unix_socket). Its
+    /// user and password are sent as Basic credentials (RFC 7617), and its fragment is not sent.
     ///
     /// `set_up` runs on the calling thread, as a callback of the connection. Nothing is read before it
     /// has returned, so no message is missed. Its error or panic closes the connection with 1011.
@@ -345,15 +257,26 @@ impl Client {
         Ok((ws, Messages::new(reader, Some(open))))
     }
 
+    /// Returns an iterator of one connection after the other, for a client that stays connected.
+    /// Nothing is connected before it is iterated. See [`Sessions`].
+    pub fn sessions(&self, url: impl AsRef<str>) -> Sessions {
+        Sessions::new(self.clone(), url.as_ref().to_owned())
+    }
+
     fn establish(&self, url: &str) -> Result<Box<Reader>, Error> {
+        let connecting = self.connecting(url)?;
+        self.canceller.check()?;
+        let established = connecting.establish();
+        established.map_err(|error| self.canceller.explain(error))
+    }
+
+    /// Begins to connect, unless a setting cannot be used.
+    fn connecting(&self, url: &str) -> Result<Connecting<'_>, Error> {
         if let Some(invalid) = &self.invalid {
             return Err(Error::Invalid(invalid.clone()));
         }
         self.config.check()?;
-        let connecting = Connecting::new(self, url)?;
-        self.canceller.check()?;
-        let established = connecting.establish();
-        established.map_err(|error| self.canceller.explain(error))
+        Connecting::new(self, url)
     }
 
     fn connector(&self) -> Result<&Connector, Error> {

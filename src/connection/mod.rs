@@ -24,7 +24,7 @@ mod recv_patience;
 pub(crate) mod thread;
 mod waiting;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::close::CloseEvent;
 use crate::handshake::Negotiated;
 use crate::life::CloseCause;
-use crate::outbox::{Outbox, SocketWire};
+use crate::outbox::{Compressor, Outbox, SocketWire};
 use crate::process::Process;
 use crate::protocol::{CloseFrame, Role};
 use crate::record::debug;
@@ -100,7 +100,7 @@ pub(crate) struct ReadingFacts {
     visits: AtomicU64,
     /// The flag that a thread reads to the end.
     stays: AtomicBool,
-    /// The flag that a server has left the reading to the program.
+    /// The flag that a server's connection is read by the program.
     handed_over: AtomicBool,
 }
 
@@ -117,7 +117,7 @@ impl ReadingFacts {
         self.stays.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that a server leaves the reading to the program.
+    /// Leaves the reading of a server's connection to the program.
     pub(crate) fn hand_over(&self) {
         self.handed_over.store(true, Ordering::Relaxed);
     }
@@ -149,7 +149,10 @@ impl Connection {
             id,
             socket: Arc::clone(socket),
             timer: Arc::clone(&timer),
+            on_cut: OnceLock::new(),
         };
+        let settings = config.compression.as_ref().zip(negotiated.compression);
+        let compressor = settings.and_then(|(set, agreed)| Compressor::new(set, &agreed));
         let now = Instant::now();
         let deadlines = Deadlines::new(config, now);
         let by = deadlines.first_look(now).unwrap_or(now + FAR);
@@ -160,7 +163,7 @@ impl Connection {
             negotiated,
             peer_addr: socket.peer_addr().clone(),
             local_addr: socket.local_addr().clone(),
-            outbox: Outbox::new(role, config, Arc::new(wire)),
+            outbox: Outbox::new(role, config, compressor, Arc::new(wire)),
             callbacks: Box::default(),
             data: Data::default(),
             reading: ReadingFacts::default(),
@@ -288,6 +291,14 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 impl Timed for Connection {
     fn check(&self, now: Instant) -> Option<Instant> {
         self.outbox.retry();
+        let next = [self.check_deadlines(now), self.outbox.rest_compressor(now)];
+        next.into_iter().flatten().min()
+    }
+}
+
+impl Connection {
+    /// Does what is due, and returns when something is due next.
+    fn check_deadlines(&self, now: Instant) -> Option<Instant> {
         let mut ready = None;
         while !self.outbox.is_cut() {
             let facts = self.facts(now, ready);

@@ -17,7 +17,7 @@ use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::protocol::{Chunk, Decoder, Event, Limits, Violation};
 use crate::sync::Ordering;
 use crate::transport::Socket;
-use crate::{CloseEvent, Config, Message, WebSocket};
+use crate::{CloseCode, CloseEvent, Config, Message, WebSocket};
 
 /// The reading end of one connection (L2), driven by one thread at a time.
 pub(crate) struct Reader {
@@ -63,10 +63,14 @@ impl Reader {
             .reading
             .received
             .store(received, Ordering::Release);
+        let mut decoder = Decoder::new(connection.role, Limits::from(config), pipelined);
+        if let Some(agreed) = connection.negotiated.compression {
+            decoder.accept_compressed(agreed.peer_context_takeover);
+        }
         Box::new(Self {
             connection: Arc::clone(connection),
             socket: Some(socket),
-            decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
+            decoder,
             share: Share::new(connection.id),
             cork: Cork::new(),
             ws: WebSocket::for_callbacks(connection),
@@ -158,8 +162,37 @@ impl Reader {
         self.dispatch()
     }
 
+    /// Gives all messages to `take` until the connection has ended. Once `take` wants no more, and
+    /// returns false, the connection closes with 1000.
+    pub(crate) fn feed(&mut self, mut take: impl FnMut(&mut Self, Message) -> bool) -> CloseEvent {
+        self.leave_to_owner();
+        self.begin_driving();
+        self.connection.reading.stay();
+        loop {
+            let message = match self.next(Patience::Endless) {
+                Ok(Some(message)) => message,
+                Ok(None) => continue,
+                Err(event) => return event,
+            };
+            if !take(self, message) {
+                self.connection.close(CloseCode::NORMAL, "");
+                self.connection.limit_closing();
+                return self.discard_until_closed();
+            }
+        }
+    }
+
+    /// Lets go of what this thread holds, before it waits for something else than the socket.
+    pub(crate) fn pause(&mut self) {
+        self.uncork();
+        self.put_callbacks_back();
+    }
+
     /// Drives the connection on a thread of its own.
-    pub(crate) fn spawn(mut self: Box<Self>, drive: fn(&mut Self) -> CloseEvent) -> io::Result<()> {
+    pub(crate) fn spawn(
+        mut self: Box<Self>,
+        drive: impl FnOnce(&mut Self) -> CloseEvent + Send + 'static,
+    ) -> io::Result<()> {
         let connection = Arc::clone(&self.connection);
         start(&connection, move || drop(drive(&mut self)))
     }
@@ -168,14 +201,20 @@ impl Reader {
     /// Ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.begin_driving();
-        match self.next_of_burst() {
+        match self.next_at_hand() {
             None => self.next_message(&patience),
             message => Ok(message),
         }
     }
 
-    /// Returns the next message of a burst, from the second of one `recv` on, in a few steps. The first
-    /// comes by [`next_message`](Self::next_message), and so does whatever is not there as most are.
+    // Not inlined: it would take stack from every connection that sleeps.
+    #[inline(never)]
+    fn next_at_hand(&mut self) -> Option<Message> {
+        self.next_of_burst()
+    }
+
+    /// Returns the next message of a burst in a few steps, if it is there as most are. All else comes by
+    /// [`next_message`](Self::next_message).
     #[inline(always)]
     fn next_of_burst(&mut self) -> Option<Message> {
         if self.discarding || self.connection.outbox.is_cut() {
@@ -256,7 +295,12 @@ impl Reader {
                 // Input that has come is looked at once, however late it is.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
                 Ok(None) => match self.receive(patience) {
-                    Ok(true) => looked = true,
+                    Ok(true) => {
+                        if let Some(message) = self.next_at_hand() {
+                            return Ok(Some(Incoming::Message(message)));
+                        }
+                        looked = true;
+                    }
                     Ok(false) => return Ok(None),
                     Err(error) => return Err(self.end_lost(error)),
                 },

@@ -20,7 +20,7 @@ pub(crate) use self::send::Unsendable;
 pub use self::send::{SendError, SendErrorKind};
 pub use self::wait::WaitError;
 use crate::record::Foreign;
-use crate::{CloseCode, Timeout};
+use crate::{CloseCode, CloseEvent, Timeout};
 
 /// The reason why a connection could not be made, a server not be bound, or an open connection
 /// failed.
@@ -37,7 +37,8 @@ pub enum Error {
     Invalid(String),
     /// The name could not be looked up, or no address could be connected to. The error begins with
     /// the host, and then names the address that failed last. Its kind is `ResourceBusy` while
-    /// sixteen abandoned look-ups of other names still run, because the name servers do not answer.
+    /// sixteen abandoned look-ups of other names still run, because the name servers do not answer. What
+    /// [`dial_with`](crate::Client::dial_with) fails with is here too.
     Connect(io::Error),
     /// The address could not be bound. The error begins with it.
     Bind(io::Error),
@@ -55,6 +56,9 @@ pub enum Error {
     Handshake(String),
     /// A deadline passed; the connection was cut.
     Timeout(Timeout),
+    /// The connection of a client that stays has ended, as the event tells:
+    /// [`Sessions`](crate::Sessions).
+    Closed(Box<CloseEvent>),
     /// A [`Canceller`](crate::Canceller) ended the wait. If a handshake was under way, its socket was
     /// cut.
     Cancelled,
@@ -90,12 +94,12 @@ impl Error {
     ///
     /// | it may | it will not |
     /// |---|---|
-    /// | no server listens yet, no route leads there, the name is unknown for now | the URL or a setting cannot be used |
+    /// | no server listens yet, no route leads there, the name is unknown for now | the URL, a setting or a given descriptor cannot be used |
     /// | a deadline passed: the name servers, the network or the server are silent | the answer is no HTTP, or no right 101 |
     /// | the server hung up instead of answering, or reset the connection, in the TLS handshake too | the TLS handshake failed: an alert, a certificate that is not to be trusted, bytes that are no TLS |
     /// | it answered 408, 429, 500, 502, 503 or 504 | it answered with any other status |
     /// | the proxy is not there, does not answer, or cannot reach the server; it answered with one of these statuses | the proxy does not accept the user, does not allow the connection, or speaks another protocol |
-    /// | | a [`Canceller`](crate::Canceller) ended the wait |
+    /// | the connection has ended, with whatever close code | a [`Canceller`](crate::Canceller) ended the wait |
     ///
     /// Of an open connection that has failed, only a deadline and a failed system call are transient.
     #[must_use]
@@ -109,7 +113,7 @@ impl Error {
                     | io::ErrorKind::PermissionDenied
                     | io::ErrorKind::Unsupported
             ),
-            Self::Timeout(_) | Self::Io(_) => true,
+            Self::Timeout(_) | Self::Io(_) | Self::Closed(_) => true,
             Self::Refused(refusal) | Self::ProxyRefused(refusal) => {
                 matches!(refusal.status.as_u16(), 408 | 429 | 500 | 502..=504)
             }
@@ -129,6 +133,7 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Handshake(what) => write!(f, "handshake failed: {}", Foreign(what)),
             Self::Timeout(timeout) => timeout.fmt(f),
+            Self::Closed(event) => event.fmt(f),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Protocol { code, what } => {
                 write!(f, "protocol violation: {}, {code}", Foreign(what))
@@ -153,6 +158,7 @@ impl fmt::Debug for Error {
             Self::Refused(refusal) => ("Refused", refusal),
             Self::Handshake(what) => ("Handshake", &Foreign(what)),
             Self::Timeout(timeout) => ("Timeout", timeout),
+            Self::Closed(event) => ("Closed", event),
             Self::Cancelled => return f.write_str("Cancelled"),
             Self::Protocol { code, what } => ("Protocol", &(code, Foreign(what))),
             Self::Callback(what) => ("Callback", &Foreign(what)),

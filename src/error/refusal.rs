@@ -23,19 +23,35 @@ pub struct Refusal {
 }
 
 impl fmt::Display for Refusal {
-    /// Shows the status, and the first line of the body, which often gives the reason.
+    /// Shows the status, and the first line of the body, or the title of a page, which often gives the
+    /// reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.proxy {
             None => f.write_str("the server refused the upgrade")?,
             Some(proxy) => write!(f, "the proxy {} refused to connect", Foreign(proxy))?,
         }
         write!(f, ": {}", self.status)?;
-        let mut lines = self.body.split(|byte| b"\r\n".contains(byte));
-        match lines.find(|line| !line.trim_ascii().is_empty()) {
-            Some(line) => write!(f, ", {:?}", Foreign(String::from_utf8_lossy(line))),
+        let body = String::from_utf8_lossy(&self.body);
+        match title(&body).or_else(|| first_line(&body)) {
+            Some(reason) => write!(f, ", {:?}", Foreign(reason)),
             None => Ok(()),
         }
     }
+}
+
+/// Returns the title of an HTML page.
+fn title(body: &str) -> Option<&str> {
+    let page = body.trim_start().starts_with('<').then_some(body)?;
+    let begin = ["<title>", "<TITLE>"]
+        .iter()
+        .find_map(|tag| page.split_once(tag));
+    let title = begin?.1.split("</").next()?.trim();
+    (!title.is_empty()).then_some(title)
+}
+
+fn first_line(body: &str) -> Option<&str> {
+    body.split(['\r', '\n'])
+        .find(|line| !line.trim().is_empty())
 }
 
 impl fmt::Debug for Refusal {
@@ -50,5 +66,35 @@ impl fmt::Debug for Refusal {
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body", &self.body.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reason is the first line of a text, or the title of a page.
+    #[test]
+    fn reasons_are_shown() {
+        for (body, reason) in [
+            ("\r\n no way\nmore", ", \" no way\""),
+            (
+                "<!DOCTYPE html>\n<html><head><title>Go away</title>",
+                ", \"Go away\"",
+            ),
+            ("<html><TITLE>\n Go away\n</TITLE>", ", \"Go away\""),
+            ("<html><title></title>\n", ", \"<html><title></title>\""),
+            ("see <title>here</title>", ", \"see <title>here</title>\""),
+            ("", ""),
+        ] {
+            let refusal = Refusal {
+                status: StatusCode::FORBIDDEN,
+                headers: HeaderMap::new(),
+                body: body.into(),
+                proxy: None,
+            };
+            let shown = format!("the server refused the upgrade: 403 Forbidden{reason}");
+            assert_eq!(refusal.to_string(), shown);
+        }
     }
 }

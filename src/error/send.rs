@@ -33,6 +33,8 @@ pub(crate) enum Unsendable {
 pub enum SendErrorKind {
     /// The connection is closing or closed; nothing more can be sent.
     Closed,
+    /// A [`Kept`](crate::Kept) client has no connection now; another will follow.
+    NotConnected,
     /// The queue is full, and the send does not wait: because
     /// [`try_send`](crate::WebSocket::try_send) or the [`Overflow`](crate::Overflow) policy does
     /// not, or because this thread is writing a streamed message, behind which the queue cannot
@@ -132,6 +134,7 @@ impl fmt::Display for SendError {
         };
         f.write_str(match kind {
             SendErrorKind::Closed => "the connection is closed",
+            SendErrorKind::NotConnected => "there is no connection now",
             SendErrorKind::Full => "the queue is full",
             SendErrorKind::Timeout => "the queue stayed full: the peer does not read",
             SendErrorKind::Streaming => "another streamed message is not finished",

@@ -33,7 +33,7 @@ fn take(life: &mut Life, step: &str) -> bool {
         "expire" => return life.cut(CloseCause::Timeout(Timeout::Pong)),
         "finish" => {
             let (event, _) = life.tell(0);
-            life.finish(event);
+            life.finish(event, Instant::now());
         }
         step => panic!("there is no {step}"),
     }

@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::{Cork, Outbox, Rest, Wire};
+use super::{Burst, Cork, Outbox, Rest, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
 use crate::held;
 use crate::process::Process;
@@ -17,6 +17,8 @@ pub(crate) struct SocketWire {
     pub(crate) id: u64,
     pub(crate) socket: Arc<Socket>,
     pub(crate) timer: Arc<Timer>,
+    /// What a cut does besides, for a thread that waits for something else than the socket.
+    pub(crate) on_cut: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 thread_local! {
@@ -105,6 +107,9 @@ impl Wire for SocketWire {
         }
         // The reading thread may wait for memory instead.
         held::wake(self.id);
+        if let Some(act) = self.on_cut.get() {
+            act();
+        }
     }
 
     fn watch(&self, outbox: &Arc<Outbox<Self>>) {
@@ -144,6 +149,13 @@ impl Wire for SocketWire {
         }
     }
 
+    fn hold_burst(burst: &Arc<Burst<Self>>) {
+        match driven() {
+            Some(cork) => cork.hold_burst(burst),
+            None => burst.write(),
+        }
+    }
+
     fn uncork() {
         let gathered = GATHERED.try_with(|gathered| gathered.borrow().clone());
         let gathered = gathered.ok().flatten().map(|(_, cork)| cork);
@@ -154,6 +166,19 @@ impl Wire for SocketWire {
 
     fn deadline(timeout: Duration) -> Option<Instant> {
         Some(Instant::now() + timeout)
+    }
+}
+
+impl Outbox<SocketWire> {
+    /// Sets what a cut does besides, once for a connection. If it has come already, this does it at
+    /// once, and it may do it twice.
+    pub(crate) fn on_cut(&self, act: impl Fn() + Send + Sync + 'static) {
+        if let Some(wire) = self.wire() {
+            let act = wire.on_cut.get_or_init(|| Box::new(act));
+            if self.is_cut() {
+                act();
+            }
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use super::incoming::Intake;
 use super::stop_report::{StopReport, StuckThread};
 use crate::connection::Connection;
 use crate::connection::handshake::Opening;
+use crate::outbox::{OpenBurst, SocketWire, send_to_many};
 use crate::sync::lock;
-use crate::{CloseCode, Counters, ServerCounters, Timeout, WebSocket};
+use crate::{CloseCode, Counters, Message, ServerCounters, SlowPeers, Timeout, WebSocket};
 
 /// The threads, the handshakes and the connections of a server.
 #[derive(Default)]
@@ -34,6 +35,8 @@ struct State {
     /// ones.
     reading: BTreeMap<u64, Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
+    /// The burst to all connections that is being gathered.
+    burst: OpenBurst<SocketWire>,
     /// The traffic of connections that have ended.
     ended: Counters,
     opened: u64,
@@ -77,6 +80,21 @@ impl Connections {
 
     pub(super) fn list(&self) -> Vec<Arc<Connection>> {
         lock(&self.state).connections.values().cloned().collect()
+    }
+
+    /// Sends a message to all connections without waiting. Returns for how many it was queued.
+    pub(super) fn send(&self, message: &Message) -> usize {
+        let (open, changes) = lock(&self.state).burst.get(None);
+        if let Some(queued) = open.and_then(|burst| burst.push(message)) {
+            return queued;
+        }
+        let connections = self.list().into_iter();
+        let outboxes = connections.map(|connection| Arc::clone(&connection.outbox));
+        let (queued, begun) = send_to_many(outboxes, message, SlowPeers::Close);
+        if let Some(burst) = begun {
+            lock(&self.state).burst.set(&burst, None, changes);
+        }
+        queued
     }
 
     pub(super) fn count(&self) -> usize {
@@ -296,6 +314,7 @@ impl Registration<'_> {
     pub(super) fn enter_connection(&mut self, connection: &Arc<Connection>) {
         self.connection = Some(Arc::clone(connection));
         let mut state = lock(&self.connections.state);
+        state.burst.end();
         state
             .connections
             .insert(connection.id, Arc::clone(connection));
@@ -315,6 +334,9 @@ impl Drop for Registration<'_> {
         let left = self.connection.take();
         let counted = left.as_ref().map(|connection| connection.counters());
         let mut state = lock(&self.connections.state);
+        if left.is_some() {
+            state.burst.end();
+        }
         let entered = left.and_then(|connection| state.connections.remove(&connection.id));
         if state.stop_by.is_some() {
             let stopped = entered.as_ref().map(WebSocket::for_callbacks);

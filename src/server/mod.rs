@@ -33,7 +33,6 @@ pub use self::incoming::Incoming;
 pub use self::stop_report::{Stage, StopReport, StuckThread};
 use crate::connection::thread::on_connection_thread;
 use crate::error::about;
-use crate::group::{SlowPeers, send_to_each};
 use crate::http::{Hook, TrustedProxies};
 use crate::outbox::uncork_thread;
 use crate::process::Process;
@@ -163,12 +162,13 @@ impl Server {
         connections.iter().map(WebSocket::for_callbacks).collect()
     }
 
-    /// Sends a message to all open connections, and returns for how many it was queued. It never
-    /// waits: a connection that has fallen behind is closed with 1008, as by a
-    /// [`Group`](crate::Group), which sends to a part of them.
+    /// Sends a message to all open connections, and returns for how many it was queued. It is like a
+    /// [`Group`](crate::Group) of them all from [`Group::new`](crate::Group::new): framed once, in
+    /// order, gathered during bursts, and without waiting. A connection that has fallen behind is
+    /// closed with 1008. For anything else, such as [`SlowPeers::DropOldest`](crate::SlowPeers), make a
+    /// group.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
-        let all = self.shared.connections.list().into_iter();
-        send_to_each(all, &message.into(), SlowPeers::Close)
+        self.shared.connections.send(&message.into())
     }
 
     /// Returns how many connections are open.

@@ -20,7 +20,7 @@ use crate::connection::callbacks::{catch, named};
 use crate::connection::handshake::{Opening, OpeningGuard, READ_STEP};
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
-use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
+use crate::handshake::{BadRequest, Negotiated, UpgradeRequest, answer_offers};
 use crate::http::{Handler, Proxied, SetUp, StraightLine};
 use crate::protocol::Role;
 use crate::record::{Foreign, debug, warn};
@@ -244,13 +244,16 @@ fn grant(
     shared: &Shared,
 ) -> Result<Box<Accepted>, Rejection> {
     let fail = |error: Error| Rejection::Answered(failed(&request, &error), Method::GET);
+    let config = settings(opening, &upgrade, shared).map_err(fail)?;
     let chosen = upgrade.subprotocol.take();
+    let (offered, offers) = (request.subprotocols(), request.head().headers());
+    let compression = config.compression.as_ref();
+    let compression = compression.and_then(|settings| answer_offers(offers, settings));
     let (mut negotiated, response) = asked
-        .accept(request.subprotocols(), chosen, &upgrade.headers)
+        .accept(offered, chosen, compression, &upgrade.headers)
         .map_err(fail)?;
     negotiated.path = request.path().into();
     let data = clone_extensions(&request).map_err(fail)?;
-    let config = settings(opening, &upgrade, shared).map_err(fail)?;
     let next = next(&mut upgrade, shared)
         .map_err(|reply| Rejection::Answered(reply, request.method().clone()))?;
     let written = Exchange(opening).answer(&response, &shared.config);

@@ -41,7 +41,10 @@ fn addresses_are_named() {
         panic!("{error:?}")
     };
     assert_eq!(source.kind(), ErrorKind::ConnectionRefused);
-    let error = landline::open("ws://nowhere.invalid:4321/").unwrap_err();
+    let error = Client::new()
+        .no_proxy()
+        .open("ws://nowhere.invalid:4321/")
+        .unwrap_err();
     assert_says(&error, &["cannot connect to nowhere.invalid:4321"]);
     let port = dead_port().port();
     let error = landline::open(format!("ws://localhost:{port}/")).unwrap_err();

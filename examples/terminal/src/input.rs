@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use landline::{Message, SendErrorKind, WebSocket};
+use landline::{Canceller, Message, SendErrorKind, WebSocket};
 use rustyline::ColorMode;
 use rustyline::Editor;
 use rustyline::config::{Builder, Configurer};
@@ -52,6 +52,8 @@ pub(crate) struct Input {
     pub(crate) screen: Arc<Screen>,
     pub(crate) current: Arc<Current>,
     pub(crate) events: Sender<Event>,
+    /// Ends the waits of the client.
+    pub(crate) canceller: Canceller,
     pub(crate) binary: bool,
     pub(crate) slash: bool,
     /// Whether a line that finds its connection closed goes to the next one.
@@ -67,6 +69,10 @@ impl Input {
     /// Reads the editor's lines until its end.
     pub(crate) fn edit(&self) {
         let end = self.edit_lines().err();
+        if matches!(end, Some(ReadlineError::Interrupted)) {
+            // There may be no connection at the moment.
+            self.canceller.cancel();
+        }
         let _ = self.events.send(match end {
             Some(ReadlineError::Eof) | None => Event::InputEnd,
             Some(ReadlineError::Interrupted) => Event::Interrupted,

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use landline::{Client, CloseCode, CloseEvent, WebSocket};
+use landline::{Canceller, Client, CloseCode, CloseEvent, SessionState, WebSocket};
 
 use crate::input::{Current, Input};
 use crate::options::Options;
@@ -41,6 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         current: Arc::default(),
         events,
         inbox,
+        canceller: client.canceller(),
         received: 0,
         pings: Pings::new(options.ping),
         input_has_begun: false,
@@ -62,6 +63,8 @@ struct Talk<'a> {
     current: Arc<Current>,
     events: Sender<Event>,
     inbox: Receiver<Event>,
+    /// Ends the waits of the client.
+    canceller: Canceller,
     /// The messages that have come.
     received: u64,
     pings: Pings,
@@ -71,38 +74,37 @@ struct Talk<'a> {
     is_ending: bool,
 }
 
-/// The pauses before connecting again.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 impl Talk<'_> {
     fn connect_and_talk(&mut self, client: &Client) -> Result<bool, Box<dyn Error>> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match client.connect(self.options.url(), |ws| self.set_up(ws)) {
-                Ok(ws) => {
-                    let begun = Instant::now();
-                    let end = self.talk(&ws)?;
-                    if self.is_ending || !self.options.reconnect {
-                        return Ok(self.ended_well(&end));
-                    }
-                    // Only a connection that has held shows that all is well.
-                    if begun.elapsed() > LONGEST_PAUSE {
-                        pause = FIRST_PAUSE;
-                    }
-                }
-                Err(error) if self.options.reconnect && error.is_transient() => {
-                    self.screen.error(&error.to_string());
-                }
-                Err(error) => return Err(error.into()),
-            }
-            self.screen
-                .notice(&format!("connecting again in {} s", pause.as_secs_f32()));
-            if !self.pause(pause)? {
-                return Ok(true);
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        if self.options.reconnect {
+            return self.stay(client);
         }
+        let ws = client.connect(self.options.url(), |ws| self.set_up(ws))?;
+        let end = self.talk(&ws)?;
+        Ok(self.ended_well(&end))
+    }
+
+    /// Connects again after each end that was not asked for, also by a cancel, which comes from the
+    /// keyboard.
+    fn stay(&mut self, client: &Client) -> Result<bool, Box<dyn Error>> {
+        let screen = Arc::clone(&self.screen);
+        let sessions = client.sessions(self.options.url());
+        let sessions = sessions.on_state(move |state| {
+            if let SessionState::Waiting { .. } = state {
+                screen.notice(&state.to_string());
+            }
+        });
+        for session in sessions {
+            let (ws, messages) = session?;
+            self.set_up(&ws);
+            let reading = thread::Builder::new().name("messages".into());
+            reading.spawn(move || messages.dispatch())?;
+            let end = self.talk(&ws)?;
+            if self.is_ending {
+                return Ok(self.ended_well(&end));
+            }
+        }
+        Ok(true)
     }
 
     /// Sets the callbacks, which run on the connection's thread.
@@ -219,22 +221,6 @@ impl Talk<'_> {
         ws.close();
     }
 
-    /// Lets time pass before the next connection. Returns false if the person at the keyboard has had
-    /// enough.
-    fn pause(&mut self, pause: Duration) -> Result<bool, Box<dyn Error>> {
-        let until = Instant::now() + pause;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.inbox.recv_timeout(left) {
-                Err(_) => return Ok(true),
-                Ok(Event::Interrupted) => return Ok(false),
-                Ok(Event::InputEnd) => self.input_is_over = true,
-                Ok(Event::Failed(what)) => return Err(what.into()),
-                Ok(_) => {}
-            }
-        }
-    }
-
     /// Sends what the options give, or has the input read on a thread of its own.
     fn begin_input(&mut self, ws: &WebSocket) {
         self.input_has_begun = true;
@@ -254,6 +240,7 @@ impl Talk<'_> {
             screen: Arc::clone(&self.screen),
             current: Arc::clone(&self.current),
             events: self.events.clone(),
+            canceller: self.canceller.clone(),
             binary: self.options.binary,
             slash: self.options.slash,
             reconnects: self.options.reconnect,

@@ -3,6 +3,7 @@
 
 mod pseudo_terminal;
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -250,6 +251,19 @@ fn connections_are_made_again() {
     assert!(child.wait().unwrap().success());
 }
 
+/// Ctrl-C ends the wait for a server that is gone, too.
+#[test]
+fn waits_for_the_next_connection_end() {
+    let (server, url) = echo();
+    let mut terminal = PseudoTerminal::run(program(&[&url, "--reconnect"]));
+    terminal.expect("> ");
+    server.stop();
+    server.wait().unwrap();
+    terminal.expect("waiting for ");
+    terminal.write("\x03");
+    assert_eq!(terminal.finish(), 0);
+}
+
 /// A reader that has seen enough ends it in order.
 #[test]
 fn readers_may_leave() {
@@ -298,6 +312,28 @@ fn keys_end_it() {
         terminal.write(key);
         terminal.expect("closed by this side: 1000");
         assert_eq!(terminal.finish(), 0);
+    }
+}
+
+/// A piped input shows how far it has come, on a terminal, and standard output stays clean.
+#[test]
+fn piped_inputs_show_their_progress() {
+    let (_server, url) = echo();
+    let folder = std::env::temp_dir();
+    let [input, output] =
+        ["in", "out"].map(|end| folder.join(format!("landline-{}-{end}", std::process::id())));
+    let lines = "a line\n".repeat(20_000);
+    std::fs::write(&input, &lines).unwrap();
+    let mut command = program(&[&url]);
+    let [from, to] = [File::open(&input), File::create(&output)].map(Result::unwrap);
+    let mut terminal = PseudoTerminal::run_with(&mut command, |command| {
+        command.stdin(from).stdout(to);
+    });
+    terminal.expect("20000 messages sent, 140.0 kB of 140.0 kB, 100 %\r\n");
+    assert_eq!(terminal.finish(), 0);
+    assert!(std::fs::read_to_string(&output).unwrap() == lines);
+    for file in [input, output] {
+        std::fs::remove_file(file).unwrap();
     }
 }
 

@@ -45,7 +45,7 @@ impl Endpoint {
         let decoder = Decoder::new(role, Limits::from(&config), Vec::new());
         Self {
             role,
-            outbox: Outbox::new(role, &Arc::new(config), Arc::clone(&tape)),
+            outbox: Outbox::new(role, &Arc::new(config), None, Arc::clone(&tape)),
             tape,
             decoder,
             read: 0,
@@ -328,12 +328,12 @@ impl Endpoint {
         }
     }
 
-    /// L5: at most one Close, and nothing behind it. Returns how many there are.
+    /// L5: at most one Close, and nothing behind it. Returns how many have left whole.
     fn check_tape(&self) -> usize {
-        let opcodes = self.tape.opcodes();
+        let (opcodes, last_is_whole) = self.tape.opcodes();
         let closes = opcodes.iter().filter(|opcode| **opcode == 8).count();
         assert!(closes <= 1);
         assert!(closes == 0 || opcodes.last() == Some(&8));
-        closes
+        if last_is_whole { closes } else { 0 }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tungstenite::protocol::frame::FrameHeader;
 
-use crate::outbox::{Cork, Outbox, Rest, Wire};
+use crate::outbox::{Burst, Cork, Outbox, Rest, Wire};
 use crate::sync::{Mutex, lock};
 
 /// A wire that takes as many bytes as it has room for.
@@ -56,16 +56,17 @@ impl Tape {
         behind[..behind.len().min(most)].to_vec()
     }
 
-    /// Returns the opcodes of the frames that were written, the last perhaps in part.
-    pub(super) fn opcodes(&self) -> Vec<u8> {
+    /// Returns the opcodes of the frames that were written, and whether all of the last was.
+    pub(super) fn opcodes(&self) -> (Vec<u8>, bool) {
         let bytes = self.read(0, usize::MAX);
         let mut opcodes = Vec::new();
+        let written = bytes.len() as u64;
         let mut cursor = Cursor::new(bytes);
         while let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) {
             opcodes.push(header.opcode.into());
             cursor.set_position(cursor.position().saturating_add(length));
         }
-        opcodes
+        (opcodes, cursor.position() == written)
     }
 }
 
@@ -110,6 +111,7 @@ impl Wire for Tape {
         false
     }
     fn hold(_: &Arc<Outbox<Self>>) {}
+    fn hold_burst(_: &Arc<Burst<Self>>) {}
     fn uncork() {}
 
     /// A thread that would wait has waited already.

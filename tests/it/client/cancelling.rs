@@ -40,7 +40,7 @@ fn handshakes_are_cancelled() {
 }
 
 /// A listener that lets nobody in any more: its queue is full, and who connects waits.
-fn full_listener() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+pub(crate) fn full_listener() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     let socket = rustix::net::socket(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::STREAM,

@@ -156,7 +156,7 @@ fn ipv6_urls_reach_their_server() {
 /// A name that does not exist is an error of connecting.
 #[test]
 fn unknown_names_cannot_be_connected_to() {
-    let client = Client::new().connect_timeout(ms(5000));
+    let client = Client::new().no_proxy().connect_timeout(ms(5000));
     let error = client
         .open("ws://no-such-host.invalid/")
         .map(drop)

@@ -5,3 +5,5 @@ mod connecting;
 mod redirects;
 mod refusals;
 mod requests;
+
+pub(crate) use self::cancelling::full_listener;

@@ -18,6 +18,9 @@ fn environments_name_proxies() {
         ("http_proxy", proxy),
         ("https_proxy", proxy),
         ("all_proxy", none),
+        ("ws_proxy", none),
+        ("WS_PROXY", none),
+        ("NO_PROXY", none),
         ("no_proxy", Path::new("direct.invalid")),
     ];
     alone_with(&variables, || {

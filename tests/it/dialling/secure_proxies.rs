@@ -1,5 +1,9 @@
 //! TLS through proxies, and TLS to proxies: one within the other.
 
+use std::any::Any;
+use std::io::ErrorKind;
+use std::thread;
+
 use landline::{Client, Config, Error, TlsOptions};
 
 use super::relay::{Protocol, Relay};
@@ -77,7 +81,7 @@ fn certificates_of_proxies_are_checked() {
 #[test]
 fn plain_proxies_are_told() {
     let raw = RawServer::new();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let client = trusting().proxy(format!("https://{}", raw.local_addr()));
         let connecting = scope.spawn(move || error_of(&client, "ws://example.com/"));
         let mut peer = raw.accept();
@@ -93,18 +97,66 @@ fn plain_proxies_are_told() {
     });
 }
 
-/// TLS handshakes with a proxy that fall silent are errors at the deadline.
-#[test]
-fn silent_secure_proxies_time_out() {
-    let raw = RawServer::new();
-    let client = trusting()
-        .proxy(format!("https://{}", raw.local_addr()))
-        .connect_timeout(ms(50));
-    let error = error_of(&client, "wss://example.com/");
-    let Error::Proxy(source) = &error else {
-        panic!("{error:?}")
+/// Where a proxy with TLS stops.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    /// Without a word.
+    Hello,
+    /// Behind its TLS handshake.
+    Secured,
+    /// Behind the tunnel, in the server's TLS handshake.
+    Tunnel,
+}
+
+/// A client's connection to a proxy that stops there, to be kept. A client of little patience may have
+/// gone before.
+fn stop_at(stop: Stop, peer: RawPeer) -> Box<dyn Any> {
+    if let Stop::Hello = stop {
+        return Box::new(peer);
+    }
+    let Ok(mut peer) = TlsPeer::accept_over(peer) else {
+        return Box::new(());
     };
-    assert_eq!(source.kind(), std::io::ErrorKind::TimedOut);
-    let address = raw.local_addr().to_string();
-    assert!(error.to_string().contains(&address), "{error}");
+    if let Stop::Tunnel = stop {
+        let _ = peer.try_send_bytes("HTTP/1.1 200 OK\r\n\r\n");
+    }
+    Box::new(peer)
+}
+
+/// A proxy with TLS that falls silent or hangs up anywhere is an error in time, which says whose turn it
+/// was; nothing is left.
+#[test]
+fn secure_proxies_may_stop_anywhere() {
+    alone(|| {
+        let raw = RawServer::new();
+        let (proxy, config) = (format!("https://{}", raw.local_addr()), Config::new());
+        let hasty = config.clone().handshake_timeout(ms(500));
+        let before = Resources::now();
+        for engine in engines() {
+            let trusting = trusting_by(engine).proxy(&proxy);
+            for stop in [Stop::Hello, Stop::Secured, Stop::Tunnel] {
+                // The first to connect reads the system's roots, which takes time.
+                for (config, hangs_up) in [(&config, true), (&hasty, false)] {
+                    let client = trusting.clone().config(config.clone());
+                    let error = thread::scope(|scope| {
+                        let connecting = scope.spawn(|| error_of(&client, "wss://example.com/"));
+                        let peer = raw.accept_unless(|| connecting.is_finished());
+                        let kept = peer.map(|peer| stop_at(stop, peer)).filter(|_| !hangs_up);
+                        let error = connecting.join().unwrap();
+                        drop(kept);
+                        error
+                    });
+                    let is_right = match (&error, stop) {
+                        (Error::Timeout(_), Stop::Tunnel) => !hangs_up,
+                        (Error::Io(_) | Error::Tls(_), Stop::Tunnel) => hangs_up,
+                        (Error::Proxy(error), _) => hangs_up || error.kind() == ErrorKind::TimedOut,
+                        _ => false,
+                    };
+                    assert!(is_right, "{stop:?} {hangs_up}: {error:?}");
+                    assert!(error.is_transient(), "{error:?}");
+                }
+            }
+        }
+        before.settle_back();
+    });
 }

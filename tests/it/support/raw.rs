@@ -25,6 +25,7 @@ pub(crate) mod opcode {
 }
 
 const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
 const KEY: [u8; 4] = [0x11, 0x22, 0x44, 0x88];
 
@@ -32,6 +33,8 @@ const KEY: [u8; 4] = [0x11, 0x22, 0x44, 0x88];
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) fin: bool,
+    /// The first reserved bit, which marks a compressed message (RFC 7692, section 6).
+    pub(crate) rsv1: bool,
     pub(crate) opcode: u8,
     pub(crate) payload: Vec<u8>,
 }
@@ -40,6 +43,7 @@ impl Frame {
     pub(crate) fn new(opcode: u8, payload: impl AsRef<[u8]>) -> Self {
         Self {
             fin: true,
+            rsv1: false,
             opcode,
             payload: payload.as_ref().to_vec(),
         }
@@ -52,6 +56,12 @@ impl Frame {
     /// Makes it a fragment that others follow (RFC 6455, section 5.4).
     pub(crate) fn unfinished(self) -> Self {
         Self { fin: false, ..self }
+    }
+
+    /// Makes it the first of a compressed message (RFC 7692, section 6).
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compressed(self) -> Self {
+        Self { rsv1: true, ..self }
     }
 
     /// Returns the code of a Close frame, if it has one.
@@ -89,6 +99,7 @@ impl Frame {
         }
         let frame = Self {
             fin: first & FIN != 0,
+            rsv1: first & RSV1 != 0,
             opcode: first & 15,
             payload,
         };
@@ -100,7 +111,8 @@ impl Frame {
     /// Returns the bytes on the wire.
     pub(crate) fn bytes(&self, masked: bool) -> Vec<u8> {
         let fin = if self.fin { FIN } else { 0 };
-        let mut out = vec![fin | self.opcode];
+        let rsv1 = if self.rsv1 { RSV1 } else { 0 };
+        let mut out = vec![fin | rsv1 | self.opcode];
         let mask = if masked { MASKED } else { 0 };
         match self.payload.len() {
             length @ 0..126 => out.push(mask | length as u8),
@@ -145,8 +157,8 @@ impl std::fmt::Debug for Frame {
         let (opcode, length) = (self.opcode, self.payload.len());
         write!(
             f,
-            "Frame {opcode} fin {} {length} bytes \"{start}\"",
-            self.fin
+            "Frame {opcode} fin {} rsv1 {} {length} bytes \"{start}\"",
+            self.fin, self.rsv1
         )
     }
 }
@@ -202,6 +214,12 @@ impl RawPeer {
     #[track_caller]
     pub(crate) fn over(stream: TcpStream) -> Self {
         Self::of(stream, true)
+    }
+
+    /// Takes a connection from a client.
+    #[track_caller]
+    pub(crate) fn of_server(stream: TcpStream) -> Self {
+        Self::of(stream, false)
     }
 
     /// Connects with a receive buffer of about this size, so that little fits in when nobody reads.
@@ -503,6 +521,17 @@ impl RawServer {
             assert!(Instant::now() < deadline, "nobody connected in time");
             thread::sleep(super::ms(1));
         }
+    }
+
+    /// Accepts a client, without a word, unless it is over before.
+    #[track_caller]
+    pub(crate) fn accept_unless(&self, is_over: impl Fn() -> bool) -> Option<RawPeer> {
+        let mut peer = None;
+        super::settled("a client connects, or gives up", || {
+            peer = self.try_accept();
+            peer.is_some() || is_over()
+        });
+        peer
     }
 
     /// Accepts a client and answers its request with 101, and with `behind` in the same segment.

@@ -233,9 +233,13 @@ impl TlsPeer {
 
     /// Accepts a client and does the TLS handshake, as who [`LOCAL`] says.
     pub(crate) fn accept(server: &RawServer) -> Result<Self, Box<HandshakeError<Line>>> {
-        let acceptor = acceptor();
-        let line = Line::new(server.accept().stream, usize::MAX);
-        Ok(Self::of(acceptor.accept(line).map_err(Box::new)?, false))
+        Self::accept_over(server.accept())
+    }
+
+    /// Does the TLS handshake with a client that was accepted, likewise.
+    pub(crate) fn accept_over(raw: RawPeer) -> Result<Self, Box<HandshakeError<Line>>> {
+        let line = Line::new(raw.stream, usize::MAX);
+        Ok(Self::of(acceptor().accept(line).map_err(Box::new)?, false))
     }
 
     /// Has a client connect, over TLS, to a raw server, with callbacks.

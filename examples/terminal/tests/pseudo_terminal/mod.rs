@@ -25,6 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl PseudoTerminal {
     #[track_caller]
     pub(crate) fn run(mut command: Command) -> Self {
+        Self::run_with(&mut command, |_| ())
+    }
+
+    /// Runs a program of which not all ends are in the terminal: `redirect` says which are elsewhere.
+    #[track_caller]
+    pub(crate) fn run_with(command: &mut Command, redirect: impl FnOnce(&mut Command)) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -44,6 +50,7 @@ impl PseudoTerminal {
         let side = || theirs.try_clone().unwrap();
         command.stdin(side()).stdout(side()).stderr(side());
         command.env("TERM", "xterm");
+        redirect(command);
         let modes = modes(&theirs);
         Self {
             child: command.spawn().unwrap(),

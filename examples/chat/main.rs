@@ -4,42 +4,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::env;
 use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use landline::{
-    Config, Group, Message, Messages, Outcome, Reply, Request, Router, Server, WebSocket,
+    CloseCode, Config, Group, Message, Messages, Outcome, Reply, Request, Router, Server, WebSocket,
 };
 
-/// Shows what people have typed by `textContent`, which is never read as HTML.
-const PAGE: &str = r#"<!doctype html><title>landline chat</title>
-<form><input name="name" placeholder="Your name" required autofocus></form>
-<p></p><ul></ul>
-<script>
-  const [form] = document.forms, [input] = form;
-  const show = (line) =>
-    document.querySelector("ul").appendChild(document.createElement("li")).textContent = line;
-  const kinds = {
-    said: (name, ...lines) => show(`${name}: ${lines.join(" ")}`),
-    note: show,
-    here: (...names) => document.querySelector("p").textContent = `Here: ${names.join(", ")}`,
-  };
-  const hear = ([kind, ...lines]) => kinds[kind](...lines);
-  if (location.search) {
-    const ws = new WebSocket(location.href.replace("http", "ws"));
-    ws.onmessage = ({ data }) => hear(data.split("\n"));
-    ws.onclose = ({ code, reason }) => show(`Closed: ${code} ${reason}`);
-    input.placeholder = "Say something";
-    form.onsubmit = (event) => {
-      event.preventDefault();
-      ws.send(input.value);
-      form.reset();
-    };
-  }
-</script>
-"#;
+/// It shows what people have typed by `textContent`, which is never read as HTML.
+const PAGE: &str = include_str!("chat.html");
 const HISTORY: usize = 20;
 const MAX_NAME: usize = 30;
+const MAX_PEOPLE: usize = 100;
 
-/// Under one lock, so that everybody sees the same order, in the history too. It may be held while
+/// One lock, so that everybody sees the same order, in the history too. It may be held while
 /// sending, as a group never waits.
 static ROOMS: Mutex<BTreeMap<String, Room>> = Mutex::new(BTreeMap::new());
 
@@ -49,6 +26,7 @@ struct Room {
     names: BTreeMap<u64, String>,
     /// What was said, the last first.
     history: VecDeque<Message>,
+    last_number: u64,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -68,20 +46,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn visit(ws: WebSocket, messages: Messages, request: Request) -> Outcome {
     let room = request.parameter("room").unwrap_or_default();
     let name = request.query("name").unwrap_or_default();
-    // Line breaks are what separates the parts of what is sent.
+    // Line breaks separate the parts of what is sent.
     let name: String = name.replace('\n', " ").chars().take(MAX_NAME).collect();
     let mut rooms = ROOMS.lock()?;
-    rooms.entry(room.into()).or_default().enter(&ws, &name);
+    let entered = rooms.entry(room.into()).or_default().enter(&ws, &name);
     drop(rooms);
+    if !entered {
+        ws.close_with(CloseCode::TRY_AGAIN_LATER, "the room is full")?;
+        return Ok(());
+    }
     for message in messages.map_while(Result::ok) {
         if let (Some(text), Some(room)) = (message.as_text(), ROOMS.lock()?.get_mut(room)) {
-            room.say(format!("said\n{name}\n{text}").into());
+            room.say(&ws, &name, text);
         }
     }
     // The connection has ended and is no member any more: the goodbye is for the rest.
     let mut rooms = ROOMS.lock()?;
     let left = rooms.get_mut(room).map(|room| room.leave(&ws, &name));
-    // Whoever names a room makes it, so who leaves it empty takes it away.
+    // Whoever names a room makes it, so the last to leave takes it away.
     if left == Some(0) {
         rooms.remove(room);
     }
@@ -89,15 +71,25 @@ fn visit(ws: WebSocket, messages: Messages, request: Request) -> Outcome {
 }
 
 impl Room {
-    fn enter(&mut self, ws: &WebSocket, name: &str) {
+    /// Returns false if the room is full.
+    fn enter(&mut self, ws: &WebSocket, name: &str) -> bool {
+        if !self.group.join_up_to(ws, MAX_PEOPLE) {
+            return false;
+        }
         // This does not wait either: nothing else is in its queue.
+        let _ = ws.send(format!("you\n{}", ws.id()));
         let _ = ws.send_all(self.history.iter().rev());
-        self.group.join(ws);
         self.names.insert(ws.id(), name.into());
-        self.tell(format!("note\n{name} has joined"));
+        self.tell(&format!("{name} has joined"));
+        true
     }
 
-    fn say(&mut self, message: Message) {
+    fn say(&mut self, ws: &WebSocket, name: &str, text: &str) {
+        let now = milliseconds();
+        // Greater than any before, after a restart too: by it a page knows what it has shown.
+        self.last_number = now.max(self.last_number + 1);
+        let (number, id) = (self.last_number, ws.id());
+        let message = Message::from(format!("said\n{number}\n{now}\n{id}\n{name}\n{text}"));
         self.group.send(&message);
         self.history.push_front(message);
         self.history.truncate(HISTORY);
@@ -106,14 +98,20 @@ impl Room {
     /// Returns how many are left.
     fn leave(&mut self, ws: &WebSocket, name: &str) -> usize {
         self.names.remove(&ws.id());
-        self.tell(format!("note\n{name} has left"));
+        self.tell(&format!("{name} has left"));
         self.names.len()
     }
 
     /// Tells what has happened, and who is here now.
-    fn tell(&self, what: String) {
+    fn tell(&self, what: &str) {
         let names: Vec<_> = self.names.values().map(String::as_str).collect();
-        self.group.send(what);
+        self.group.send(format!("note\n{}\n{what}", milliseconds()));
         self.group.send(format!("here\n{}", names.join("\n")));
     }
+}
+
+/// Returns the milliseconds since 1970, as pages count them.
+fn milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
 }

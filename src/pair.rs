@@ -1,0 +1,70 @@
+//! Two connected ends in one process: [`pair`].
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::connection::Connection;
+use crate::connection::handshake::Opening;
+use crate::connection::reader::Reader;
+use crate::error::about;
+use crate::handshake::Negotiated;
+use crate::protocol::Role;
+use crate::transport::Socket;
+use crate::{Config, Error, Messages, WebSocket};
+
+/// Makes two connected ends in this process, without a server, for tests: of code that takes a
+/// [`WebSocket`] or [`Messages`], from either side.
+///
+/// The first has the role of a client, the second that of a server. All else is as for a client from
+/// [`open`](crate::open), at both ends: each is open as long as its handle or its messages are. They
+/// speak over a pair of sockets of the system. No pings are sent: an end that a test does not read is
+/// not cut for that.
+///
+/// ```
+/// use landline::{Messages, Outcome, WebSocket};
+///
+/// fn shout(ws: &WebSocket, messages: Messages) -> Outcome {
+///     for message in messages {
+///         ws.send(message?.to_string().to_uppercase())?;
+///     }
+///     Ok(())
+/// }
+///
+/// let ((client, mut heard), (ws, messages)) = landline::pair()?;
+/// let shouting = std::thread::spawn(move || shout(&ws, messages));
+/// client.send("hello")?;
+/// assert_eq!(heard.recv()?.as_text(), Some("HELLO"));
+/// assert!(heard.close().is_clean());
+/// assert!(shouting.join().is_ok_and(|shouted| shouted.is_ok()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`] if the process can have no more descriptors or threads.
+#[must_use = "a connection closes when its handle and its messages are dropped"]
+pub fn pair() -> Result<((WebSocket, Messages), (WebSocket, Messages)), Error> {
+    let (client, server) = UnixStream::pair().map_err(failed)?;
+    Ok((open(Role::Client, client)?, open(Role::Server, server)?))
+}
+
+/// Opens one end, as if its handshake were done.
+fn open(role: Role, stream: UnixStream) -> Result<(WebSocket, Messages), Error> {
+    let config = Arc::new(Config::new().ping_interval(None));
+    let socket = Arc::new(Socket::new(stream).map_err(failed)?);
+    let deadline = Instant::now() + config.handshake_timeout;
+    let opening = Opening::begin(&socket, &config, deadline).map_err(failed)?;
+    let timer = opening.finish()?;
+    let negotiated = Negotiated::default();
+    let id = Connection::next_id();
+    let connection = Connection::open(id, role, &socket, &config, negotiated, timer);
+    connection.reading.hand_over();
+    let reader = Reader::new(&connection, socket, &config, Vec::new());
+    let (ws, open) = WebSocket::counted(&connection);
+    Ok((ws, Messages::new(reader, Some(open))))
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::Io(about("making a pair of sockets", error))
+}
