@@ -48,7 +48,7 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         next,
         config,
         data,
-    } = accepted;
+    } = *accepted;
     let connection = Connection::open(id, Role::Server, &socket, &config, negotiated, timer);
     connection.data.fill(data);
     registration.enter_connection(&connection);
@@ -57,7 +57,8 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
     as_connection_thread(|| serve(reader, request, next));
 }
 
-/// The result of a successful handshake.
+/// The result of a successful handshake. Boxed: each function that hands it on would have room for it
+/// on its stack.
 struct Accepted {
     request: Box<Request>,
     negotiated: Negotiated,
@@ -81,19 +82,11 @@ fn shake_hands(
     socket: &Arc<Socket>,
     shared: &Arc<Shared>,
     registration: &mut Registration<'_>,
-) -> Option<(Accepted, Arc<Timer>)> {
+) -> Option<(Box<Accepted>, Arc<Timer>)> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
     registration.enter_opening(opening.opening(), shared.max_handshakes);
-    let proxied = match read_proxy_header(&opening, shared) {
-        Ok(proxied) => proxied,
-        Err(BadHeader(why)) => {
-            let peer = socket.peer_addr();
-            debug!("the PROXY protocol's header of {peer} was refused: {why}");
-            shared.connections.count_refused();
-            return None;
-        }
-    };
+    let proxied = read_proxy_header(&opening, shared).ok()?;
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that gives the reason must not be lost.
         socket.finish_and_linger();
@@ -105,19 +98,25 @@ fn shake_hands(
             Some((accepted, opening.finish().ok()?))
         }
         Err(rejection) => {
-            if rejection.turns_away() {
-                shared.connections.count_refused();
-            }
-            if let Rejection::Bad(bad) = &rejection {
-                debug!("a request was refused: {} {}", bad.status, bad.reason);
-            }
-            if let Some(bytes) = rejection.bytes() {
-                // A failed write has its record already.
-                let _ = Exchange(&opening).answer(&bytes, &shared.config);
-                socket.finish_and_linger();
-            }
+            reject(&opening, &rejection, shared);
             None
         }
+    }
+}
+
+/// Answers a request that leads to no connection.
+#[inline(never)]
+fn reject(opening: &OpeningGuard, rejection: &Rejection, shared: &Shared) {
+    if rejection.turns_away() {
+        shared.connections.count_refused();
+    }
+    if let Rejection::Bad(bad) = rejection {
+        debug!("a request was refused: {} {}", bad.status, bad.reason);
+    }
+    if let Some(bytes) = rejection.bytes() {
+        // A failed write has its record already.
+        let _ = Exchange(opening).answer(&bytes, &shared.config);
+        opening.socket().finish_and_linger();
     }
 }
 
@@ -130,6 +129,15 @@ fn read_proxy_header(
     if !shared.access.begins_with_header(opening.peer_addr()) {
         return Ok(None);
     }
+    read_header(opening).inspect_err(|BadHeader(why)| {
+        let peer = opening.peer_addr();
+        debug!("the PROXY protocol's header of {peer} was refused: {why}");
+        shared.connections.count_refused();
+    })
+}
+
+#[inline(never)]
+fn read_header(opening: &OpeningGuard) -> Result<Option<Proxied>, BadHeader> {
     let mut header = Vec::new();
     loop {
         let missing = proxy_header::missing(&header)?;
@@ -162,7 +170,7 @@ fn accept(
     socket: &Socket,
     proxied: Option<Proxied>,
     shared: &Arc<Shared>,
-) -> Result<Accepted, Rejection> {
+) -> Result<Box<Accepted>, Rejection> {
     let (head, pipelined) = read_request(opening, shared)?;
     let server = Server::uncounted(shared);
     let (peer, local) = (socket.peer_addr().clone(), socket.local_addr().clone());
@@ -180,48 +188,91 @@ fn judge(request: &Request, shared: &Shared) -> Result<(), Rejection> {
     judged.map_err(|reply| Rejection::Answered(reply, request.method().clone()))
 }
 
-/// Asks the program, and answers 101.
+/// Asks the program, and answers 101. What it runs stands in functions of their own, so that the
+/// program's code has little of our stack below it.
 #[inline(never)]
 fn decide(
     opening: &OpeningGuard,
     mut request: Box<Request>,
     pipelined: Vec<u8>,
     shared: &Shared,
-) -> Result<Accepted, Rejection> {
+) -> Result<Box<Accepted>, Rejection> {
     let asked = asked_upgrade(&request)?;
-    let mut reply = answer(shared, &mut request);
-    let Some(mut upgrade) = reply.upgrade.take() else {
-        return Err(Rejection::Answered(reply, request.method().clone()));
-    };
+    let reply = run_hook(&mut request, shared);
+    let upgrade = settle(reply, &request, shared)?;
     let asked = asked.ok_or_else(|| {
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
     })?;
-    let config = settings(opening, &upgrade, shared)
-        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    grant(opening, request, pipelined, &asked, upgrade, shared)
+}
+
+/// Runs the program's hook.
+#[inline(never)]
+fn run_hook(request: &mut Request, shared: &Shared) -> Box<Reply> {
+    let replied = catch(|| Ok(Box::new((shared.hook)(request))));
+    replied.unwrap_or_else(|failure| {
+        let error = Error::Callback(failure.into_text());
+        Box::new(failed(request, &error))
+    })
+}
+
+/// Completes the program's reply by a subprotocol, and checks it. A reply without an upgrade is the
+/// error.
+#[inline(never)]
+fn settle(
+    reply: Box<Reply>,
+    request: &Request,
+    shared: &Shared,
+) -> Result<Box<Upgrade>, Rejection> {
+    let settled = catch(|| Ok(shared.access.subprotocols.settle(*reply, request)));
+    let checked = settled
+        .map_err(|failure| Error::Callback(failure.into_text()))
+        .and_then(Reply::checked);
+    let mut reply = checked.unwrap_or_else(|error| failed(request, &error));
+    let upgrade = reply.upgrade.take();
+    upgrade.ok_or_else(|| Rejection::Answered(reply, request.method().clone()))
+}
+
+/// Answers 101.
+#[inline(never)]
+fn grant(
+    opening: &OpeningGuard,
+    request: Box<Request>,
+    pipelined: Vec<u8>,
+    asked: &UpgradeRequest,
+    mut upgrade: Box<Upgrade>,
+    shared: &Shared,
+) -> Result<Box<Accepted>, Rejection> {
+    let fail = |error: Error| Rejection::Answered(failed(&request, &error), Method::GET);
+    let config = settings(opening, &upgrade, shared).map_err(fail)?;
     let chosen = upgrade.subprotocol.take();
     let (offered, offers) = (request.subprotocols(), request.head().headers());
     let compression = config.compression.as_ref();
     let compression = compression.and_then(|settings| answer_offers(offers, settings));
     let (mut negotiated, response) = asked
         .accept(offered, chosen, compression, &upgrade.headers)
-        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+        .map_err(fail)?;
     negotiated.path = request.path().into();
-    // The program's code clones them.
-    let data = catch(|| Ok(request.extensions().clone()))
-        .map_err(|failure| Error::Callback(failure.into_text()))
-        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    let data = clone_extensions(&request).map_err(fail)?;
     let next = next(&mut upgrade, shared)
         .map_err(|reply| Rejection::Answered(reply, request.method().clone()))?;
     let written = Exchange(opening).answer(&response, &shared.config);
     written.map_err(|_| Rejection::Lost)?;
-    Ok(Accepted {
+    Ok(Box::new(Accepted {
         request,
         negotiated,
         pipelined,
         next,
         config,
         data,
-    })
+    }))
+}
+
+/// Clones the values that the program has put into a request, by the program's own code.
+#[inline(never)]
+fn clone_extensions(request: &Request) -> Result<Extensions, Error> {
+    let cloned = catch(|| Ok(request.extensions().clone()));
+    cloned.map_err(|failure| Error::Callback(failure.into_text()))
 }
 
 /// Returns what comes after the 101. A connection that the program is to take needs a place for that,
@@ -275,18 +326,6 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
     let asked = UpgradeRequest::of(request.head())?;
     request.offer()?;
     Ok(Some(asked))
-}
-
-/// Asks the program for its answer, and for a subprotocol.
-fn answer(shared: &Shared, request: &mut Request) -> Reply {
-    let reply = catch(|| {
-        let reply = (shared.hook)(request);
-        Ok(shared.access.subprotocols.settle(reply, request))
-    });
-    let checked = reply
-        .map_err(|failure| Error::Callback(failure.into_text()))
-        .and_then(Reply::checked);
-    checked.unwrap_or_else(|error| failed(request, &error))
 }
 
 fn failed(request: &Request, error: &Error) -> Reply {

@@ -293,6 +293,34 @@ fn on_unix_socket(builder: ServerBuilder, folder: &Folder) -> TestServer {
     TestServer::of(builder.unix_mode(0o666).bind(address).unwrap())
 }
 
+/// Caddy passes all on as it comes, and says itself who asks.
+#[test]
+#[ignore = "needs caddy, see .ci/proxies"]
+fn caddy_by_default() {
+    let server = TestServer::start(builder());
+    let settings = "{
+    admin off
+    auto_https off
+    storage file_system FOLDER
+}
+:PORT {
+    bind 127.0.0.1
+    reverse_proxy SERVER
+}
+";
+    let start = |folder: &Path, file: &Path| {
+        let mut command = Command::new("caddy");
+        command
+            .env("HOME", folder)
+            .arg("run")
+            .arg("--config")
+            .arg(file);
+        command.args(["--adapter", "caddyfile"]);
+        command
+    };
+    Proxy::start(&server, settings, start).assert_right();
+}
+
 /// The settings of Apache, with these lines for what is passed on.
 fn apache(lines: &str) -> String {
     let modules = [
