@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             everybody.join(ws);
             let everybody = everybody.clone();
             ws.on_message(move |_, message| {
-                // It waits for nobody: who reads too slowly is closed.
+                // It waits for nobody: a connection that reads too slowly is closed.
                 everybody.send(message);
             });
         })

@@ -14,6 +14,21 @@ install_python() {
     PATH=$folder/venv/bin:$PATH
 }
 
+# install_node NAME@VERSION...: into the folder, where node finds them.
+install_node() {
+    npm install --silent --no-fund --no-audit --no-package-lock --prefix "$folder" "$@"
+}
+
+# install_debian NAME=VERSION...: unpacks them in the folder, with what they need and the system lacks.
+install_debian() {
+    local others package
+    others=$(apt-get --simulate --no-install-recommends install "$@" | awk '/^Inst/ { print $2 }')
+    apt-get download -qq "$@" $others 2>/dev/null
+    for package in *.deb; do dpkg -x "$package" .; done
+    export LD_LIBRARY_PATH
+    LD_LIBRARY_PATH=$(echo "$folder"/usr/lib/*-linux-gnu)
+}
+
 # expect FILE: compares what a script printed with standard input.
 expect() {
     if ! diff -u --label "seen when this was written" --label "seen now" - "$1"; then

@@ -31,16 +31,16 @@ class Peer:
         return peer
 
     @classmethod
-    def server(cls, listener, **fields):
-        """Takes a client's connection."""
+    def server(cls, listener, connection="Upgrade", behind=b"", **fields):
+        """Takes a client's connection. The answer's field Connection can be said; `behind` leaves in one write with it."""
         peer = cls(listener.accept()[0], masks=False)
         peer.head = peer.read_head()
         key = next(line.split(": ", 1)[1] for line in peer.head if line.lower().startswith("sec-websocket-key:"))
         accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
-        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", f"Connection: {connection}"]
         lines += [f"Sec-WebSocket-Accept: {accept.decode()}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-        peer.connection.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+        peer.connection.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode() + behind)
         return peer
 
     def read_head(self):
@@ -57,19 +57,7 @@ class Peer:
                 return value.strip()
 
     def send(self, opcode, payload=b"", last=True, compressed=False):
-        first = (0x80 if last else 0) | (0x40 if compressed else 0) | opcode
-        mask_bit, size = (0x80 if self.masks else 0), len(payload)
-        if size < 126:
-            head = bytes([first, mask_bit | size])
-        elif size < 65536:
-            head = bytes([first, mask_bit | 126]) + size.to_bytes(2, "big")
-        else:
-            head = bytes([first, mask_bit | 127]) + size.to_bytes(8, "big")
-        if self.masks:
-            mask = os.urandom(4)
-            head += mask
-            payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
-        self.connection.sendall(head + payload)
+        self.connection.sendall(frame(opcode, payload, last, compressed, self.masks))
 
     def receive(self):
         """The next frame, as opcode, payload, whether it is the last of its message, and its RSV1; None at the end."""
@@ -96,6 +84,23 @@ class Peer:
             return f"Close {close_code(payload)}"
         assert last, frame
         return (inflate(payload) if compressed else payload).decode()
+
+
+def frame(opcode, payload=b"", last=True, compressed=False, masks=False):
+    """A frame's bytes."""
+    first = (0x80 if last else 0) | (0x40 if compressed else 0) | opcode
+    mask_bit, size = (0x80 if masks else 0), len(payload)
+    if size < 126:
+        head = bytes([first, mask_bit | size])
+    elif size < 65536:
+        head = bytes([first, mask_bit | 126]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first, mask_bit | 127]) + size.to_bytes(8, "big")
+    if masks:
+        mask = os.urandom(4)
+        head += mask
+        payload = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return head + payload
 
 
 def close_code(payload):

@@ -88,6 +88,14 @@ impl Address {
         self.ip().map(|ip| ip.to_canonical())
     }
 
+    /// Returns the name of a Unix socket in Linux's abstract namespace, or `None` for other addresses.
+    pub(crate) fn abstract_name(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Abstract(name) => Some(name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn from_path(path: &Path) -> Self {
         Self(Kind::Path(path.into()))
     }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, TimeLimit};
+use crate::{Compression, Error, TimeLimit};
 
 /// The settings of a connection, for a [`Client`](crate::Client), a
 /// [`Server`](crate::Server), or [some of its routes](crate::Router::config).
@@ -33,6 +33,7 @@ pub struct Config {
     pub(crate) send_buffer: Option<usize>,
     pub(crate) tcp_notsent_lowat: Option<usize>,
     pub(crate) max_outgoing_frame: Option<usize>,
+    pub(crate) compression: Option<Compression>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -67,6 +68,7 @@ impl Config {
             send_buffer: None,
             tcp_notsent_lowat: Some(128 << 10),
             max_outgoing_frame: None,
+            compression: None,
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(40),
@@ -201,6 +203,19 @@ impl Config {
     #[must_use]
     pub fn max_outgoing_frame(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.max_outgoing_frame = bytes.into().map(|bytes| bytes.max(MAX_CONTROL));
+        self
+    }
+
+    /// Sets that messages are compressed, if the peer knows permessage-deflate (RFC 7692), and how; off
+    /// by default, or with `None`. See [`Compression`] for what it costs and gains. Without the
+    /// feature `deflate` it changes nothing: no peer is offered compression.
+    ///
+    /// An attacker who can make a program send text of his choice beside a secret, in one message or
+    /// with [context takeover](Compression::context_takeover), learns the secret from the lengths that
+    /// come out. [`SendOptions::plain`](crate::SendOptions::plain) keeps one message out of it.
+    #[must_use]
+    pub fn compression(mut self, compression: impl Into<Option<Compression>>) -> Self {
+        self.compression = compression.into().filter(|_| cfg!(feature = "deflate"));
         self
     }
 

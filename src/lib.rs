@@ -108,6 +108,67 @@
 //! one reply, and its connection ends. For more, use a web framework, such as axum or actix-web, on
 //! a port of its own.
 //!
+//! Such a proxy is named `unix` on a Unix socket. One that speaks the PROXY protocol is listed by
+//! [`proxy_protocol`](ServerBuilder::proxy_protocol) instead, and each of its connections must begin
+//! with that. [`Request::client_addr`] is the client's address in all of these ways.
+//!
+//! # Running a server
+//!
+//! **Listening.** [`bind`](ServerBuilder::bind) takes one place or several: addresses, `unix:/path`,
+//! and listening sockets that the program has made, or got from systemd or another process
+//! ([`BindTo`]). [`serve_stream`](Server::serve_stream) serves a connection that the program has, and
+//! [`ServerBuilder::serve_stream`] one alone, as a program of inetd's does.
+//!
+//! **Taking.** The handler [`on_upgrade`](ServerBuilder::on_upgrade) or
+//! [`serve`](ServerBuilder::serve) gets each connection on a thread of its own. Or
+//! [`bind_incoming`](ServerBuilder::bind_incoming) gives an iterator, [`Incoming`], for a program
+//! that takes them one by one.
+//!
+//! **Keeping.** What a program knows of a connection goes with it:
+//! [`set_data`](WebSocket::set_data) stores a value, and [`data`](WebSocket::data) returns it by any
+//! handle, those of [`Server::connections`] too. What middleware has put into a request's
+//! [`extensions`](Request::extensions_mut) is there from the beginning. State that connections share
+//! belongs to the handler. With `serve` it needs no clone, because one function runs for the whole
+//! connection; with callbacks, give each connection an [`Arc`](std::sync::Arc) of it as its data:
+//!
+//! ```
+//! use landline::{Group, Messages, Outcome, Request, Server, WebSocket};
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! #[derive(Default)]
+//! struct Hall {
+//!     people: Group,
+//!     said: AtomicUsize,
+//! }
+//!
+//! impl Hall {
+//!     fn visit(&self, ws: WebSocket, messages: Messages, _: Request) -> Outcome {
+//!         self.people.join(&ws);
+//!         for message in messages {
+//!             self.said.fetch_add(1, Ordering::Relaxed);
+//!             self.people.send(message?);
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let hall = Hall::default();
+//! let server = Server::builder()
+//!     .serve(move |ws, messages, request| hall.visit(ws, messages, request))
+//!     .bind("127.0.0.1:0")?;
+//! # Ok::<(), landline::Error>(())
+//! ```
+//!
+//! **Stopping.** [`stop`](Server::stop) and [`stop_within`](Server::stop_within) only begin, from
+//! anywhere, such as a handler of Ctrl-C; [`wait`](Server::wait) returns a [`StopReport`] of the
+//! connections that closed in order, were cut, or are still in the program's code.
+//! [`stop_accepting`](Server::stop_accepting) leaves all but the listening sockets alone.
+//!
+//! **Restarting without refusing anybody.** The new process gets the listening socket of the old one,
+//! from systemd, which keeps it, or over a Unix socket; once it accepts, the old one calls
+//! `stop_accepting` and ends with its last connection. The example `restart` does so. Two sockets with
+//! [`reuse_port`](ServerBuilder::reuse_port) are not seamless: what waits in the old one is reset.
+//!
 //! # TLS
 //!
 //! [`ServerBuilder::tls`] takes an [`Identity`], and the server speaks `wss://` and `https://`. A
@@ -195,6 +256,8 @@
 //! bytes that the kernel holds for it: a program that pushes sets [`Config::send_buffer`].
 //!
 //! **One message to many** goes by a [`Group`], which never waits, or by [`Server::broadcast`].
+//! [`SlowPeers`] decides what becomes of a member that does not keep up: its connection is closed, or
+//! it misses the message, or its oldest one.
 //!
 //! **A message that is too large to hold** is written piece by piece by a [`MessageWriter`]
 //! ([`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer)), and read
@@ -209,7 +272,7 @@
 //! |---|---|---|
 //! | [`connect`], [`open`] | lookup, TCP, the proxy, TLS, HTTP | [`handshake_timeout`](Config::handshake_timeout), [`connect_timeout`](Client::connect_timeout); a [`Canceller`] ends them |
 //! | [`send`](WebSocket::send), [`send_all`](WebSocket::send_all), [`send_tracked`](WebSocket::send_tracked), [`text_writer`](WebSocket::text_writer), [`binary_writer`](WebSocket::binary_writer) and writing to their writers | room in a full queue; else nothing | [`write_timeout`](Config::write_timeout), for each message or fragment |
-//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`try_recv`](Messages::try_recv), [`Kept::stop`], [`Canceller::cancel`] | nothing | |
+//! | [`try_send`](WebSocket::try_send), [`ping`](WebSocket::ping), [`close`](WebSocket::close), [`close_with`](WebSocket::close_with), [`abort`](WebSocket::abort), [`Group::send`], [`Server::broadcast`], [`Server::stop`], [`stop_accepting`](Server::stop_accepting), [`serve_stream`](Server::serve_stream), [`try_recv`](Messages::try_recv), [`Kept::stop`], [`Canceller::cancel`] | nothing | |
 //! | [`Delivery::wait`] | the kernel to take the message | the connection's end, which `write_timeout` sees to |
 //! | [`confirm`](WebSocket::confirm), [`wait_drained`](WebSocket::wait_drained), [`Delivery::wait_timeout`] | the peer | the time you give |
 //! | [`recv`](Messages::recv), iterating, [`recv_reader`](Messages::recv_reader) and reading from it, [`dispatch`](Messages::dispatch) | the peer | the connection's end |
@@ -220,6 +283,7 @@
 //! | [`wait_closed`](WebSocket::wait_closed) | the connection's end | that end |
 //! | [`Messages::close`], dropping the last handle of a client or a [`Kept`] client | the closing handshake | [`close_timeout`](Config::close_timeout), and a second for the peer to hang up; a drop waits for `on_close` a quarter of a second more |
 //! | [`Server::wait`] | a stop of the server | a moment more than that stop's deadline |
+//! | the next of an [`Incoming`] | a client | the server's stop |
 //!
 //! Backpressure needs no code. A `send` waits for a peer that does not read. If the program does
 //! not read, because a callback is busy or no thread calls `recv`, the bytes stay with the kernel,
@@ -282,7 +346,9 @@
 //! **Bursts leave in one write.** While more complete messages lie in the read buffer, messages
 //! that callbacks send to any connection are only queued. They leave when the buffer is used up,
 //! when enough has gathered, when the thread is about to wait, or within about two milliseconds.
-//! Without more input at hand, a send writes at once.
+//! Without more input at hand, a send writes at once. What they send to a group is gathered once for
+//! all its members, as the same frames, and each member writes the burst as one piece. Its queue has
+//! the place of the burst, so the messages to all and those to it alone keep their order.
 //!
 //! **A streamed message has its place in the channel, and a lane for its fragments.** When its turn
 //! comes, the messages behind it wait for its end; control frames pass. The lane has a budget of
@@ -410,6 +476,10 @@
 //! | a frame against the rules (mask, reserved bits, opcode, length, order) | Close 1002, at its header | `on_error`, `on_close` 1002 |
 //! | text that is not UTF-8 | Close 1007, at the first byte that cannot be right | `on_error`, `on_close` 1007 |
 //! | a frame, message or number of fragments over the limit | Close 1009, at the header that shows it | `on_error`, `on_close` 1009 |
+//! | a compressed message that is no deflate stream, or breaks off | Close 1007 | `on_error`, `on_close` 1007 |
+//! | a compressed message that becomes larger than the limit | Close 1009, as soon as it does | `on_error`, `on_close` 1009 |
+//! | a mark of compression where there is none to be | Close 1002 | `on_error`, `on_close` 1002 |
+//! | an offer of compression that cannot be taken | 101 without it, or with the next one | nothing |
 //! | a message for which there is no memory, or no room among those of others for `message_timeout` | Close 1009 | `on_error`, `on_close` 1009 |
 //! | a request for whose body there is no room | 503 | a DEBUG record |
 //! | a Close with a code that may not be sent, or a reason that is not UTF-8 | Close 1002 or 1007 | `on_error`, `on_close` with that code |
@@ -427,7 +497,9 @@
 //! | a malformed request, or an invalid upgrade | 400, 405, 413, 414, 417, 426, 431, 501 or 505, and the reason in a line of text | a DEBUG record |
 //! | an upgrade that offers no subprotocol of the server's | 101 without one, or 400 where one is required | a DEBUG record |
 //! | a proxy's header that does not name the client clearly | nothing | no [`Request::client_addr`] |
+//! | a listed proxy's connection that does not begin with the PROXY protocol | the end of the connection | a DEBUG record |
 //! | a connection beyond the limit, or while stopping | 503 | a DEBUG record |
+//! | an upgrade while 128 connections wait to be taken from an [`Incoming`] | 503 | a DEBUG record |
 //! | an answer that is no right 101 | an end without a Close | [`Error::Refused`], or [`Error::Handshake`] |
 //! | a proxy's answer that is no tunnel | the end of the connection | [`Error::ProxyRefused`], or [`Error::Proxy`] |
 //! | a peer that falls behind, with [`Overflow::Close`], in a [`Group`] or a broadcast | Close 1008, "too slow" | `on_error`, `on_close` 1008 |
@@ -455,13 +527,21 @@
 //!   its writer is done; some 100 bytes for each of
 //!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
+//!   So is a burst to a group, of at most 48 KiB.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
 //!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
 //!   all connections hold of messages half received, each from its second 64 KiB on, shares one
 //!   budget of the process: see [`set_memory_budget`].
+//! - *for compression*, where it is agreed: some 48 KiB for the peer's messages, from its first
+//!   compressed one on, unless the two have agreed that these stand alone; and for our own, if they refer
+//!   back to those before, the compressor whose size [`Compression`] tells, while it is used and up to a
+//!   minute longer. Messages that stand alone take theirs from a few that the process keeps, eight at
+//!   most, beside those in use at the moment. By default a server's messages stand alone and a client's
+//!   do not.
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
-//! So all connections together hold the budget, 192 KiB each beside it, and their queues. The
+//! So all connections together hold the budget, 192 KiB each beside it (240 KiB with compression), and
+//! their queues. The
 //! program bounds the queues by [`max_queue_bytes`](Config::max_queue_bytes) and
 //! [`max_connections`](ServerBuilder::max_connections): twice the one times the other.
 //!
@@ -479,7 +559,7 @@
 //! | `landline-lookup` | one a name being looked up | may be left behind: the system's resolver cannot be interrupted |
 //! | `landline-dial` | one a call of [`Client::dial_with`]'s closure | may be left behind too |
 //!
-//! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open` and
+//! The id is [`WebSocket::id`]. Callbacks run on `landline-<id>`; with `open`, [`Incoming`] and
 //! [`serve`](ServerBuilder::serve), on the thread that drives the [`Messages`]. The closure given
 //! to [`connect`] runs on the caller's thread.
 //!
@@ -518,11 +598,14 @@
 //! sync, process                      locks and atomics; the identity of this process
 //! record, random                     log records; random numbers
 //! buffer_pool                        the large buffers into which connections read bursts
+//! deflate/                           streams that compress and decompress
 //! address, network, timeout          the address of one end of a connection; networks of addresses;
 //!                                    the deadlines by name
 //! message, close, error/             messages, close codes and events, errors
 //! canceller                          the handle that ends the waits of a client
-//! time_limit, config                 the settings
+//! time_limit, slow_peers             settings of their own types
+//! compression, config                the settings
+//! send_options                       the options of one message
 //! counters                           the counters of connections and servers
 //! tls                                the settings of TLS: identities and trust
 //! header                             headers that programs give
@@ -533,7 +616,7 @@
 //! held/                              the memory that peers make the process hold
 //! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: queue, writer, line, cork, deliveries, streams,
-//!                                    pings of our own
+//!                                    bursts to many, pings of our own
 //! connection/                        one connection: its state, opening handshake, reader, callbacks,
 //!                                    waits and end
 //! message_reader, message_writer     a message that is read or written piece by piece
@@ -569,9 +652,11 @@ mod buffer_pool;
 mod canceller;
 mod client;
 mod close;
+mod compression;
 mod config;
 mod connection;
 mod counters;
+mod deflate;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -593,7 +678,9 @@ mod process;
 mod protocol;
 mod random;
 mod record;
+mod send_options;
 mod server;
+mod slow_peers;
 mod sync;
 mod time_limit;
 mod timeout;
@@ -606,6 +693,7 @@ pub use address::Address;
 pub use canceller::Canceller;
 pub use client::{Backoff, Client, Kept, SessionState, Sessions, Socket, connect, open};
 pub use close::{CloseCode, CloseEvent, Initiator};
+pub use compression::{AgreedCompression, Compression};
 pub use config::{Config, Overflow};
 pub use counters::{Counters, ServerCounters};
 pub use error::{
@@ -620,7 +708,9 @@ pub use message_writer::MessageWriter;
 pub use messages::Messages;
 pub use outbox::Delivery;
 pub use pair::pair;
-pub use server::{Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use send_options::SendOptions;
+pub use server::{BindTo, Incoming, Server, ServerBuilder, Stage, StopReport, StuckThread};
+pub use slow_peers::SlowPeers;
 pub use time_limit::TimeLimit;
 pub use timeout::Timeout;
 pub use tls::{Identity, ServerTls, TlsEngine, TlsOptions, TlsVersion};

@@ -75,7 +75,7 @@ impl MessageWriter {
         opcode: Opcode,
     ) -> Result<Self, SendError> {
         let outbox = &connection.outbox;
-        let max_frame = outbox.max_frame().unwrap_or(FRAGMENT);
+        let max_fragment = outbox.max_fragment().unwrap_or(FRAGMENT);
         let stream = outbox
             .begin_stream(opcode)
             .map_err(|kind| SendError::new(kind, None))?;
@@ -84,7 +84,7 @@ impl MessageWriter {
             _open: open.cloned(),
             stream,
             is_text: opcode == Opcode::Text,
-            fragment: max_frame.min(FRAGMENT),
+            fragment: max_fragment.min(FRAGMENT),
             buffer: Vec::new(),
             finished: false,
         })

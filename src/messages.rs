@@ -42,7 +42,7 @@ pub struct Messages {
     told: bool,
     /// The flag that iterating ends without an error, however the connection ends.
     is_quiet: bool,
-    /// The token that keeps a client open.
+    /// The token that keeps a client open, or a connection that the program has taken.
     open: Option<Arc<CloseOnDrop>>,
 }
 
@@ -246,9 +246,9 @@ impl Iterator for Messages {
 }
 
 impl Drop for Messages {
-    /// Gives the reading end on: a client's to a thread of its own, a server's to its thread after
-    /// the handler. A panic of the thread that reads closes the connection, as a callback's panic
-    /// does.
+    /// Gives the reading end on: a client's to a thread of its own, a server's to the connection's
+    /// thread, after the handler if there is one. A panic of the thread that reads closes the
+    /// connection, as a callback's panic does.
     fn drop(&mut self) {
         let Some(mut reader) = self.reader.take() else {
             return;
@@ -266,11 +266,11 @@ impl Drop for Messages {
         if thread::panicking() && !is_handlers {
             reader.fail(Failure::from("the thread that reads the messages panicked"));
         }
-        if self.open.is_some() {
+        if reader.has_home() {
+            reader.leave();
+        } else {
             // If no thread can be had, the connection is cut.
             let _ = reader.spawn(Reader::discard_until_closed);
-        } else {
-            reader.leave();
         }
     }
 }

@@ -59,9 +59,9 @@ fn open(role: Role, stream: UnixStream) -> Result<(WebSocket, Messages), Error> 
     let negotiated = Negotiated::default();
     let id = Connection::next_id();
     let connection = Connection::open(id, role, &socket, &config, negotiated, timer);
-    connection.leave_to_program();
+    connection.reading.hand_over();
     let reader = Reader::new(&connection, socket, &config, Vec::new());
-    let (ws, open) = WebSocket::for_client(&connection);
+    let (ws, open) = WebSocket::counted(&connection);
     Ok((ws, Messages::new(reader, Some(open))))
 }
 

@@ -1,5 +1,6 @@
 //! The writing end and the handle of a connection.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,8 +14,8 @@ use crate::error::Unsendable;
 use crate::outbox::{Leaving, uncork_thread};
 use crate::protocol::Opcode;
 use crate::{
-    Address, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome, Message, MessageWriter,
-    Overflow, SendError, SendErrorKind, Text, WaitError,
+    Address, AgreedCompression, CloseCode, CloseEvent, Counters, Delivery, Error, IntoOutcome,
+    Message, MessageWriter, Overflow, SendError, SendErrorKind, SendOptions, Text, WaitError,
 };
 
 /// The writing end and the handle of one connection: cheap to clone, safe to share, usable from
@@ -34,7 +35,8 @@ use crate::{
 /// handle that callbacks get does not count, and neither do its clones.
 ///
 /// A connection of a server lives until it closes, or until its
-/// [`serve`](crate::ServerBuilder::serve) handler returns.
+/// [`serve`](crate::ServerBuilder::serve) handler returns. One that comes out of
+/// [`Incoming`](crate::Incoming) lives as a client's does, but its drops do not wait.
 ///
 /// # Callbacks
 /// There is one slot of each kind. Setting a callback replaces the one before, from the next event
@@ -43,9 +45,10 @@ use crate::{
 /// can be shown, or never. An error or a panic closes this connection with 1011 and affects no
 /// other. After `on_close` has returned, all slots are emptied.
 #[derive(Clone)]
+#[must_use = "a connection may close when its last handle is dropped"]
 pub struct WebSocket {
     connection: Arc<Connection>,
-    /// The token that keeps a client open.
+    /// The token that keeps a client open, or a connection that the program has taken.
     open: Option<Arc<CloseOnDrop>>,
 }
 
@@ -79,16 +82,17 @@ impl WebSocket {
         self.send_with(Overflow::HandBack, message)
     }
 
-    /// Queues a message like [`send`](Self::send), with a policy of its own.
+    /// Queues a message like [`send`](Self::send), with options of its own: an [`Overflow`] policy, or
+    /// [`SendOptions`].
     ///
     /// # Errors
     /// Those of `send`.
     pub fn send_with(
         &self,
-        overflow: Overflow,
+        options: impl Into<SendOptions>,
         message: impl Into<Message>,
     ) -> Result<(), SendError> {
-        self.send_message(message.into(), Some(overflow))
+        self.send_message_with(options.into(), message.into())
     }
 
     /// Queues several messages like [`send`](Self::send), and lets them leave together, in one
@@ -112,6 +116,13 @@ impl WebSocket {
 
     fn send_message(&self, message: Message, overflow: Option<Overflow>) -> Result<(), SendError> {
         self.connection.outbox.send_message(message, overflow)
+    }
+
+    fn send_message_with(&self, options: SendOptions, message: Message) -> Result<(), SendError> {
+        if options.plain && self.compression().is_some() {
+            return self.connection.outbox.send_plain(message, options.overflow);
+        }
+        self.send_message(message, options.overflow)
     }
 
     fn send_with_next(&self, message: Message) -> Result<(), SendError> {
@@ -397,11 +408,70 @@ impl WebSocket {
     }
 }
 
+/// # The program's data
 impl WebSocket {
+    /// Stores a value of the program's with the connection, one of each type: who is at the other
+    /// end, say. It replaces the value of that type. Every handle of the connection
+    /// [gives it back](Self::data), those of [`Server::connections`](crate::Server::connections)
+    /// too.
+    ///
+    /// It is kept until the last handle is dropped, also after the connection has ended. A value
+    /// that holds a handle of its own connection is therefore never dropped, nor the handle.
+    ///
+    /// ```
+    /// use landline::Server;
+    ///
+    /// struct Player {
+    ///     name: String,
+    /// }
+    ///
+    /// let server = Server::builder()
+    ///     .on_upgrade(|ws, request| {
+    ///         let name = request.query("name").unwrap_or("nobody").to_owned();
+    ///         ws.set_data(Player { name });
+    ///         ws.send("welcome")
+    ///     })
+    ///     .bind("127.0.0.1:0")?;
+    ///
+    /// let (_ws, mut messages) = landline::open(server.url() + "/?name=Ada")?;
+    /// messages.recv()?;
+    /// for ws in server.connections() {
+    ///     assert_eq!(ws.data::<Player>().ok_or("no player")?.name, "Ada");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
+        self.connection.data.set(data);
+    }
+
+    /// Returns the [stored](Self::set_data) value of a type. At a server this is at first the value
+    /// that middleware or [`should_upgrade`](crate::ServerBuilder::should_upgrade) has put into the
+    /// request's [`extensions`](crate::Request::extensions_mut).
+    #[must_use]
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.connection.data.get()
+    }
+}
+
+impl WebSocket {
+    /// Returns the path of the request that the connection began with, as it was sent, without the
+    /// query, which may hold credentials. The `Debug` of a handle shows it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.connection.negotiated.path
+    }
+
     /// Returns the subprotocol that both sides agreed on (RFC 6455, section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.connection.negotiated.subprotocol.as_deref()
+    }
+
+    /// Returns the parameters of compression that both sides agreed on, or `None` if messages go plain
+    /// (RFC 7692). [`Config::compression`](crate::Config::compression) asks for it.
+    #[must_use]
+    pub fn compression(&self) -> Option<AgreedCompression> {
+        self.connection.negotiated.compression
     }
 
     /// Returns the server's answer to a client's request, its 101: for example with a cookie, or
@@ -446,8 +516,8 @@ impl WebSocket {
         &self.connection
     }
 
-    /// Makes the handle that a client gets, and the token that its clones share.
-    pub(crate) fn for_client(connection: &Arc<Connection>) -> (Self, Arc<CloseOnDrop>) {
+    /// Makes a handle that keeps the connection open, and the token that its clones share.
+    pub(crate) fn counted(connection: &Arc<Connection>) -> (Self, Arc<CloseOnDrop>) {
         let open = CloseOnDrop::new(connection);
         let ws = Self {
             connection: Arc::clone(connection),
@@ -477,8 +547,8 @@ impl fmt::Debug for WebSocket {
         f.debug_struct("WebSocket")
             .field("id", &self.id())
             .field("peer_addr", &self.peer_addr())
+            .field("path", &self.path())
             .field("open", &self.is_open())
-            .field("counted", &self.open.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -20,27 +20,38 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// More than the kernel holds of one round, so that one `recv` takes all there is. Never written to.
 const MORE_THAN_EVERYTHING: usize = 1 << 20;
 
-const FANOUT: Workload = Workload {
-    name: "1000 x1 of 32 B",
-    connections: 1000,
-    window: Duration::from_millis(150),
-    cpus: Cpus::All,
-    ..PING_PONG
-};
-
 pub(crate) const WORKLOADS: &[Workload] = &[
-    FANOUT,
-    Workload {
-        name: "1000 x4 of 32 B",
-        in_flight: 4,
-        ..FANOUT
-    },
-    Workload {
-        name: "1000 x16 of 32 B",
-        in_flight: 16,
-        ..FANOUT
-    },
+    fanout("50 x1 of 64 B", 50, 1, 64),
+    fanout("50 x4 of 64 B", 50, 4, 64),
+    fanout("50 x16 of 64 B", 50, 16, 64),
+    fanout("50 x1 of 1024 B", 50, 1, 1024),
+    fanout("50 x4 of 1024 B", 50, 4, 1024),
+    fanout("50 x16 of 1024 B", 50, 16, 1024),
+    fanout("500 x1 of 64 B", 500, 1, 64),
+    fanout("500 x4 of 64 B", 500, 4, 64),
+    fanout("500 x16 of 64 B", 500, 16, 64),
+    fanout("500 x1 of 1024 B", 500, 1, 1024),
+    fanout("500 x4 of 1024 B", 500, 4, 1024),
+    fanout("500 x16 of 1024 B", 500, 16, 1024),
+    fanout("2000 x1 of 64 B", 2000, 1, 64),
+    fanout("2000 x4 of 64 B", 2000, 4, 64),
+    fanout("2000 x16 of 64 B", 2000, 16, 64),
+    fanout("2000 x1 of 1024 B", 2000, 1, 1024),
+    fanout("2000 x4 of 1024 B", 2000, 4, 1024),
+    fanout("2000 x16 of 1024 B", 2000, 16, 1024),
 ];
+
+const fn fanout(name: &'static str, connections: usize, in_flight: usize, size: usize) -> Workload {
+    Workload {
+        name,
+        connections,
+        in_flight,
+        size,
+        window: Duration::from_millis(150),
+        cpus: Cpus::All,
+        ..PING_PONG
+    }
+}
 
 /// The connections of one workload to one server; the first publishes.
 pub(crate) struct Load {

@@ -1,8 +1,8 @@
-//! One message to a thousand connections: how close does a group come to a loop of writes?
+//! One message to many connections: how close does a group come to a loop of writes?
 //!
 //! ```text
 //! cargo bench --bench fanout
-//! cargo bench --bench fanout -- --only 'x4 ' --windows 60
+//! cargo bench --bench fanout -- --only '500 x16' --windows 60
 //! ```
 //!
 //! One of the connections publishes, and each of its messages goes to all of them, itself included.
@@ -11,12 +11,12 @@
 //! the benchmark `echo`; here too, what comes is only counted, but for a first message that is
 //! compared on every connection.
 //!
-//! - `limit`: a vector of blocking TCP streams, and a loop that writes the frame, made once, to one
-//!   after the other. It is what a program does by hand, and it is at the mercy of each peer: one
+//! - `limit`: a vector of blocking TCP streams, and a loop that writes the frames of what came with one
+//!   read, made and gathered once, to one after the other. It is what a program does by hand, and it is at the mercy of each peer: one
 //!   that does not read stops it for all. A mutex around a vector of blocking WebSockets is no
 //!   alternative, since who waits for input holds the lock.
-//! - `landline`: a [`Group`](landline::Group), which waits for nobody. Messages that are under way
-//!   together reach a connection in one write.
+//! - `landline`: a [`Group`](landline::Group), which waits for nobody, keeps each member's limits and
+//!   counters, and the order of its messages among those to one member alone.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 

@@ -43,17 +43,11 @@ fn pass_on(stream: TcpStream, members: &Members) -> Result<(), Box<dyn Error>> {
         .unwrap_or_else(PoisonError::into_inner)
         .push(member);
     stream.write_all(GREETING)?;
-    answer_batches(stream, |_, mut frames| {
-        while let [_, length, ..] = frames {
-            // Its header has two bytes: the load sends small messages.
-            let (frame, rest) = frames.split_at(2 + usize::from(*length));
-            let members = members.read().unwrap_or_else(PoisonError::into_inner);
-            members
-                .iter()
-                .try_for_each(|mut member| member.write_all(frame))?;
-            frames = rest;
-        }
-        Ok(())
+    answer_batches(stream, |_, frames| {
+        let members = members.read().unwrap_or_else(PoisonError::into_inner);
+        members
+            .iter()
+            .try_for_each(|mut member| member.write_all(frames))
     })
 }
 

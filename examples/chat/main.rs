@@ -7,13 +7,14 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use landline::{
-    Config, Group, Message, Messages, Outcome, Reply, Request, Router, Server, WebSocket,
+    CloseCode, Config, Group, Message, Messages, Outcome, Reply, Request, Router, Server, WebSocket,
 };
 
 /// It shows what people have typed by `textContent`, which is never read as HTML.
 const PAGE: &str = include_str!("chat.html");
 const HISTORY: usize = 20;
 const MAX_NAME: usize = 30;
+const MAX_PEOPLE: usize = 100;
 
 /// One lock, so that everybody sees the same order, in the history too. It may be held while
 /// sending, as a group never waits.
@@ -48,8 +49,12 @@ fn visit(ws: WebSocket, messages: Messages, request: Request) -> Outcome {
     // Line breaks separate the parts of what is sent.
     let name: String = name.replace('\n', " ").chars().take(MAX_NAME).collect();
     let mut rooms = ROOMS.lock()?;
-    rooms.entry(room.into()).or_default().enter(&ws, &name);
+    let entered = rooms.entry(room.into()).or_default().enter(&ws, &name);
     drop(rooms);
+    if !entered {
+        ws.close_with(CloseCode::TRY_AGAIN_LATER, "the room is full")?;
+        return Ok(());
+    }
     for message in messages.map_while(Result::ok) {
         if let (Some(text), Some(room)) = (message.as_text(), ROOMS.lock()?.get_mut(room)) {
             room.say(&ws, &name, text);
@@ -66,13 +71,17 @@ fn visit(ws: WebSocket, messages: Messages, request: Request) -> Outcome {
 }
 
 impl Room {
-    fn enter(&mut self, ws: &WebSocket, name: &str) {
+    /// Returns false if the room is full.
+    fn enter(&mut self, ws: &WebSocket, name: &str) -> bool {
+        if !self.group.join_up_to(ws, MAX_PEOPLE) {
+            return false;
+        }
         // This does not wait either: nothing else is in its queue.
         let _ = ws.send(format!("you\n{}", ws.id()));
         let _ = ws.send_all(self.history.iter().rev());
-        self.group.join(ws);
         self.names.insert(ws.id(), name.into());
         self.tell(&format!("{name} has joined"));
+        true
     }
 
     fn say(&mut self, ws: &WebSocket, name: &str, text: &str) {

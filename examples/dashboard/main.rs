@@ -7,15 +7,15 @@ use std::fmt::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use landline::{Config, Group, Reply, Request, Router, Server};
+use landline::{Config, Group, Reply, Request, Router, Server, SlowPeers};
 use rustix::time::{ClockId, clock_gettime};
 
 const PAGE: &str = include_str!("dashboard.html");
 const TICK: Duration = Duration::from_millis(20);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Only the newest values count: one that a viewer's connection has not taken yet is left out.
-    let viewers = Group::lossy();
+    // Only the newest values count: they replace those that a viewer's connection has not taken yet.
+    let viewers = Group::with_slow_peers(SlowPeers::DropOldest);
     let joining = viewers.clone();
     let newest = Config::new().max_queue_messages(1);
     let router = Router::new()

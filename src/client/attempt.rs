@@ -45,7 +45,12 @@ impl<'a> Attempt<'a> {
         let url = &target.url;
         let secure = is_secure(url)?;
         let connector = secure.then(|| client.connector()).transpose()?;
-        let request = ClientHandshake::new(url, &connecting.headers, &connecting.subprotocols)?;
+        let request = ClientHandshake::new(
+            url,
+            &connecting.headers,
+            &connecting.subprotocols,
+            client.config.compression.as_ref(),
+        )?;
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return Err(Error::Invalid("the URL has no host".into()));
         };

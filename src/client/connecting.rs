@@ -83,9 +83,10 @@ impl<'a> Connecting<'a> {
         &self,
         socket: Arc<Socket>,
         opening: OpeningGuard,
-        negotiated: Negotiated,
+        mut negotiated: Negotiated,
         pipelined: Vec<u8>,
     ) -> Result<Box<Reader>, Error> {
+        negotiated.path = self.target.url.path().into();
         let timer = opening.finish()?;
         let (id, config) = (Connection::next_id(), &self.client.config);
         let connection = Connection::open(id, Role::Client, &socket, config, negotiated, timer);

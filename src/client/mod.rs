@@ -242,7 +242,7 @@ impl Client {
         }
         let apart = reader.spawn(Reader::dispatch);
         apart.map_err(|error| Error::Io(about("starting the connection's thread", error)))?;
-        Ok(WebSocket::for_client(&connection).0)
+        Ok(WebSocket::counted(&connection).0)
     }
 
     /// Connects for straight-line code, as [`open`](crate::open) does. Blocks and takes URLs as
@@ -253,7 +253,7 @@ impl Client {
     #[must_use = "the connection closes when the handle and the messages are dropped"]
     pub fn open(&self, url: impl AsRef<str>) -> Result<(WebSocket, Messages), Error> {
         let reader = self.establish(url.as_ref())?;
-        let (ws, open) = WebSocket::for_client(reader.connection());
+        let (ws, open) = WebSocket::counted(reader.connection());
         Ok((ws, Messages::new(reader, Some(open))))
     }
 

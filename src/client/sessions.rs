@@ -237,7 +237,9 @@ impl Sessions {
             return Err(error);
         }
         let asked = match &error {
-            Error::Refused(refusal) => retry_after(refusal, SystemTime::now()),
+            Error::Refused(refusal) | Error::ProxyRefused(refusal) => {
+                retry_after(refusal, SystemTime::now())
+            }
             _ => None,
         };
         self.failed += 1;

@@ -5,15 +5,16 @@ use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-/// A connected stream socket that a program has made, for [`Client::dial_with`](crate::Client::dial_with).
+/// A connected stream socket that a program has made, for [`Client::dial_with`](crate::Client::dial_with)
+/// and [`Server::serve_stream`](crate::Server::serve_stream).
 ///
 /// It is made from a [`TcpStream`], a [`UnixStream`], or any descriptor that the program owns. One that
-/// is no connected TCP or Unix stream is an error when connecting. Its blocking mode and timeouts
+/// is no connected TCP or Unix stream is an error when it is used. Its blocking mode and timeouts
 /// are set by the connection.
 pub struct Socket(OwnedFd);
 
 impl Socket {
-    pub(super) fn into_fd(self) -> OwnedFd {
+    pub(crate) fn into_fd(self) -> OwnedFd {
         self.0
     }
 }

@@ -8,6 +8,7 @@
 //! - `closing`: how a connection fails and ends
 //! - `thread`: the threads that drive connections
 //! - `mod`, this file: the connection itself
+//! - `data`: the values that the program has given it
 //! - `callbacks`: the slots that hold callbacks
 //! - `handshake`: the opening handshake under its deadlines, before there is a connection
 //! - `answer_deadline`: the deadline of a server's answer
@@ -16,6 +17,7 @@
 pub(crate) mod answer_deadline;
 pub(crate) mod callbacks;
 mod closing;
+mod data;
 pub(crate) mod handshake;
 pub(crate) mod reader;
 mod recv_patience;
@@ -27,13 +29,14 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use self::callbacks::Callbacks;
+use self::data::Data;
 pub(crate) use self::recv_patience::Patience;
 pub(crate) use self::waiting::CloseOnDrop;
 use crate::background::{Deadlines, Facts, Timed, Timer, Verdict};
 use crate::close::CloseEvent;
 use crate::handshake::Negotiated;
 use crate::life::CloseCause;
-use crate::outbox::{Outbox, SocketWire};
+use crate::outbox::{Compressor, Outbox, SocketWire};
 use crate::process::Process;
 use crate::protocol::{CloseFrame, Role};
 use crate::record::debug;
@@ -53,6 +56,7 @@ pub(crate) struct Connection {
     /// Boxed, and so are the deadlines: a large value that is built on a stack and then moved
     /// touches stack pages that the thread never gives back.
     pub(crate) callbacks: Box<Callbacks>,
+    pub(crate) data: Data,
     pub(crate) reading: ReadingFacts,
     pub(crate) config: Arc<Config>,
     pub(crate) timer: Arc<Timer>,
@@ -76,8 +80,6 @@ struct ReadingEnd {
     has_hung_up: bool,
     /// The flag that a thread has waited for the end. Without it no thread is woken.
     is_awaited: bool,
-    /// The flag that no thread of a server's drives it once the program does not.
-    is_programs: bool,
 }
 
 /// The facts that the reading end tells the background.
@@ -98,6 +100,8 @@ pub(crate) struct ReadingFacts {
     visits: AtomicU64,
     /// The flag that a thread reads to the end.
     stays: AtomicBool,
+    /// The flag that a server's connection is read by the program.
+    handed_over: AtomicBool,
 }
 
 impl ReadingFacts {
@@ -111,6 +115,11 @@ impl ReadingFacts {
     /// Notes that from now on a thread reads to the end.
     pub(crate) fn stay(&self) {
         self.stays.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves the reading of a server's connection to the program.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Relaxed);
     }
 
     /// Tells whether a thread reads to the end.
@@ -142,6 +151,8 @@ impl Connection {
             timer: Arc::clone(&timer),
             on_cut: OnceLock::new(),
         };
+        let settings = config.compression.as_ref().zip(negotiated.compression);
+        let compressor = settings.and_then(|(set, agreed)| Compressor::new(set, &agreed));
         let now = Instant::now();
         let deadlines = Deadlines::new(config, now);
         let by = deadlines.first_look(now).unwrap_or(now + FAR);
@@ -152,8 +163,9 @@ impl Connection {
             negotiated,
             peer_addr: socket.peer_addr().clone(),
             local_addr: socket.local_addr().clone(),
-            outbox: Outbox::new(role, config, Arc::new(wire)),
+            outbox: Outbox::new(role, config, compressor, Arc::new(wire)),
             callbacks: Box::default(),
+            data: Data::default(),
             reading: ReadingFacts::default(),
             config: Arc::clone(config),
             timer,
@@ -228,11 +240,6 @@ impl Connection {
         lock(&self.reading_end).driver = driver;
     }
 
-    /// Notes that only the program drives the connection: no thread of a server's stands behind it.
-    pub(crate) fn leave_to_program(&self) {
-        lock(&self.reading_end).is_programs = true;
-    }
-
     /// Tells whether the socket is given up, and only callbacks are to come. The connection is in
     /// no group any more.
     pub(crate) fn has_hung_up(&self) -> bool {
@@ -284,6 +291,14 @@ const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 impl Timed for Connection {
     fn check(&self, now: Instant) -> Option<Instant> {
         self.outbox.retry();
+        let next = [self.check_deadlines(now), self.outbox.rest_compressor(now)];
+        next.into_iter().flatten().min()
+    }
+}
+
+impl Connection {
+    /// Does what is due, and returns when something is due next.
+    fn check_deadlines(&self, now: Instant) -> Option<Instant> {
         let mut ready = None;
         while !self.outbox.is_cut() {
             let facts = self.facts(now, ready);

@@ -63,10 +63,14 @@ impl Reader {
             .reading
             .received
             .store(received, Ordering::Release);
+        let mut decoder = Decoder::new(connection.role, Limits::from(config), pipelined);
+        if let Some(agreed) = connection.negotiated.compression {
+            decoder.accept_compressed(agreed.peer_context_takeover);
+        }
         Box::new(Self {
             connection: Arc::clone(connection),
             socket: Some(socket),
-            decoder: Decoder::new(connection.role, Limits::from(config), pipelined),
+            decoder,
             share: Share::new(connection.id),
             cork: Cork::new(),
             ws: WebSocket::for_callbacks(connection),
@@ -83,6 +87,11 @@ impl Reader {
     /// Sets the thread to which [`leave`](Self::leave) gives the reading end back.
     pub(crate) fn set_home(&mut self, home: SyncSender<Box<Self>>) {
         self.home = Some(home);
+    }
+
+    /// Tells whether a thread waits for the reading end.
+    pub(crate) fn has_home(&self) -> bool {
+        self.home.is_some()
     }
 
     /// Gives the reading end to the thread that waits for it. If that thread has stopped waiting,
@@ -192,14 +201,20 @@ impl Reader {
     /// Ping, pong, error and close callbacks run meanwhile.
     pub(crate) fn next(&mut self, patience: Patience) -> Result<Option<Message>, CloseEvent> {
         self.begin_driving();
-        match self.next_of_burst() {
+        match self.next_at_hand() {
             None => self.next_message(&patience),
             message => Ok(message),
         }
     }
 
-    /// Returns the next message of a burst, from the second of one `recv` on, in a few steps. The first
-    /// comes by [`next_message`](Self::next_message), and so does whatever is not there as most are.
+    // Not inlined: it would take stack from every connection that sleeps.
+    #[inline(never)]
+    fn next_at_hand(&mut self) -> Option<Message> {
+        self.next_of_burst()
+    }
+
+    /// Returns the next message of a burst in a few steps, if it is there as most are. All else comes by
+    /// [`next_message`](Self::next_message).
     #[inline(always)]
     fn next_of_burst(&mut self) -> Option<Message> {
         if self.discarding || self.connection.outbox.is_cut() {
@@ -280,7 +295,12 @@ impl Reader {
                 // Input that has come is looked at once, however late it is.
                 Ok(None) if looked && !patience.outlasts_input() => return Ok(None),
                 Ok(None) => match self.receive(patience) {
-                    Ok(true) => looked = true,
+                    Ok(true) => {
+                        if let Some(message) = self.next_at_hand() {
+                            return Ok(Some(Incoming::Message(message)));
+                        }
+                        looked = true;
+                    }
                     Ok(false) => return Ok(None),
                     Err(error) => return Err(self.end_lost(error)),
                 },

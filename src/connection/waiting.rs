@@ -23,6 +23,12 @@ impl Connection {
         }
     }
 
+    /// Tells whether the program reads, unless a thread of the connection has taken over.
+    fn is_read_by_program(&self) -> bool {
+        let handed_over = &self.reading.handed_over;
+        self.role == Role::Client || handed_over.load(Ordering::Relaxed)
+    }
+
     fn is_driven_here(&self) -> bool {
         lock(&self.reading_end).driver == Some(thread::current().id())
     }
@@ -51,7 +57,7 @@ impl Connection {
             }
             let mut until = deadline;
             // A server's own thread drives its connection after the handler.
-            let may_be_left = ours || self.role == Role::Client || end.is_programs;
+            let may_be_left = ours || self.is_read_by_program();
             if may_be_left && !self.reading.stays() {
                 let Some(next_look) = watch.look(&self.reading, now) else {
                     return Err(WaitError::WouldDeadlock);
@@ -98,7 +104,8 @@ impl ReadingWatch {
     }
 }
 
-/// The token that a client's handles share: when the last of them is dropped, the connection closes.
+/// The token that the handles of a client's connection share, or of one that a server's program has
+/// taken: when the last of them is dropped, the connection closes.
 pub(crate) struct CloseOnDrop(Arc<Connection>);
 
 impl CloseOnDrop {
@@ -108,8 +115,9 @@ impl CloseOnDrop {
 }
 
 impl Drop for CloseOnDrop {
-    /// Closes with 1000 and waits for the closing handshake, at most `close_timeout`. Otherwise a
-    /// script that ends would lose the messages it has sent.
+    /// Closes with 1000. At a client it waits for the closing handshake, at most `close_timeout`:
+    /// otherwise a script that ends would lose the messages it has sent. A server's connection has a
+    /// thread that ends it.
     fn drop(&mut self) {
         let connection = &self.0;
         if !connection.is_own() {
@@ -119,7 +127,9 @@ impl Drop for CloseOnDrop {
             connection.close(CloseCode::NORMAL, "");
             connection.limit_closing();
         }
-        if thread::panicking() || on_connection_thread() || connection.outbox.is_cut() {
+        let is_servers = connection.role == Role::Server;
+        let may_wait = !is_servers && !thread::panicking() && !on_connection_thread();
+        if !may_wait || connection.outbox.is_cut() {
             return;
         }
         let patience = connection.config.close_timeout + Duration::from_secs(1);

@@ -6,6 +6,8 @@
 #![allow(missing_docs, reason = "for tests/fuzz alone")]
 
 mod chance;
+#[cfg(feature = "deflate")]
+mod compression;
 mod decoder;
 // The outbox has locks of its own under the models.
 #[cfg(not(loom))]
@@ -18,6 +20,8 @@ mod responses;
 mod tests;
 mod text;
 
+#[cfg(feature = "deflate")]
+pub use compression::compression;
 pub use decoder::decoder;
 #[cfg(not(loom))]
 pub use endpoints::endpoints;

@@ -156,7 +156,7 @@ fn check_upgrade(request: &Request<()>, upgrade: &UpgradeRequest) {
         return;
     };
     let chosen = offered.first().cloned();
-    let accepted = upgrade.accept(&offered, chosen, &HeaderMap::new());
+    let accepted = upgrade.accept(&offered, chosen, None, &HeaderMap::new());
     let parsed = ResponseHead::default().parse(&accepted.expect("a 101").1);
     let (response, _) = parsed.ok().flatten().expect("a response");
     assert_eq!(response.status(), 101);

@@ -25,7 +25,8 @@ pub fn responses(data: &[u8]) {
 pub(crate) fn check(bytes: &[u8], from: &str, chance: &mut Chance) {
     let from = Url::parse(from).expect("a URL");
     let offered = ["chat".to_owned()];
-    let handshake = ClientHandshake::new(&from, &HeaderMap::new(), &offered).expect("a request");
+    let handshake =
+        ClientHandshake::new(&from, &HeaderMap::new(), &offered, None).expect("a request");
     let bytes = &accept(bytes, &handshake)[..];
     let whole = told(ResponseHead::default().parse(bytes));
     let mut coming = ResponseHead::default();

@@ -14,6 +14,8 @@ fn properties_hold_for_the_corpus() {
         // A packaged crate is without it.
         return;
     }
+    #[cfg(feature = "deflate")]
+    check(&corpus.join("compression"), compression);
     check(&corpus.join("decoder"), decoder);
     #[cfg(not(loom))]
     check(&corpus.join("endpoints"), endpoints);

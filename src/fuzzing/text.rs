@@ -189,7 +189,7 @@ fn ask(lines: &[&[u8]]) {
     let Some(url) = utf8(lines[0]).and_then(|line| Url::parse(line).ok()) else {
         return;
     };
-    let Ok(ask) = ClientHandshake::new(&url, &HeaderMap::new(), &[]) else {
+    let Ok(ask) = ClientHandshake::new(&url, &HeaderMap::new(), &[], None) else {
         return;
     };
     let shown = ask.bytes().escape_ascii();

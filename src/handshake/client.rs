@@ -13,8 +13,9 @@ use tungstenite::handshake::derive_accept_key;
 use url::{Position, Url};
 
 use super::Negotiated;
+use super::deflate;
 use super::fields::{self, Occurrence, occurrence};
-use crate::Error;
+use crate::{Compression, Error};
 
 /// Tells whether the URL wants TLS: `wss` and `https` do, `ws` and `http` do not.
 ///
@@ -41,6 +42,7 @@ pub(crate) struct ClientHandshake {
     bytes: Vec<u8>,
     accept_key: String,
     subprotocols: Vec<String>,
+    compression: Option<Compression>,
 }
 
 impl ClientHandshake {
@@ -57,6 +59,7 @@ impl ClientHandshake {
         url: &Url,
         headers: &HeaderMap,
         subprotocols: &[String],
+        compression: Option<&Compression>,
     ) -> Result<Self, Error> {
         is_secure(url)?;
         check_program_headers(headers)?;
@@ -65,6 +68,10 @@ impl ClientHandshake {
         let mut bytes = request_line(url);
         write_host(&mut bytes, url, headers);
         write_handshake(&mut bytes, &key, subprotocols);
+        if let Some(compression) = compression {
+            let offer = deflate::offer(compression);
+            fields::write(&mut bytes, "Sec-WebSocket-Extensions", offer);
+        }
         write_defaults(&mut bytes, url, headers)?;
         for (name, value) in headers.iter().filter(|(name, _)| *name != HOST) {
             fields::write_named(&mut bytes, name, value);
@@ -74,6 +81,7 @@ impl ClientHandshake {
             bytes,
             accept_key: derive_accept_key(key.as_bytes()),
             subprotocols: subprotocols.to_vec(),
+            compression: compression.cloned(),
         })
     }
 
@@ -98,12 +106,10 @@ impl ClientHandshake {
         let connects = fields::has_token(headers, CONNECTION, "upgrade");
         demand(connects, "the response's Connection does not name Upgrade")?;
         self.verify_accept(headers)?;
-        let extends = fields::elements(headers, SEC_WEBSOCKET_EXTENSIONS).next();
-        demand(
-            extends.is_none(),
-            "the server chose an extension that was not offered",
-        )?;
+        let compression = deflate::read_answer(headers, self.compression.as_ref())?;
         Ok(Negotiated {
+            path: Box::default(),
+            compression,
             subprotocol: self.chosen_subprotocol(headers)?,
             response: Some(Box::new(response)),
         })

@@ -13,6 +13,8 @@
 
 mod chunked;
 mod client;
+mod deflate;
+mod extensions;
 mod fields;
 mod framing;
 mod head;
@@ -30,6 +32,7 @@ mod target;
 mod tests;
 
 pub(crate) use client::{ClientHandshake, basic_credentials, check_subprotocols, is_secure};
+pub(crate) use deflate::answer_offers;
 pub(crate) use head::is_tls_record;
 pub(crate) use negotiated::Negotiated;
 pub(crate) use reply::BadRequest;

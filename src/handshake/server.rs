@@ -12,7 +12,7 @@ use super::fields::{self, Occurrence, occurrence};
 use super::framing;
 use super::reply::BadRequest;
 use super::request_body::{CONTINUE, expects_continue};
-use crate::Error;
+use crate::{AgreedCompression, Error};
 
 /// Tells whether a request asks for a WebSocket, in a valid way or not. All others are plain HTTP.
 pub(crate) fn wants_upgrade<B>(request: &Request<B>) -> bool {
@@ -51,8 +51,9 @@ impl UpgradeRequest {
         })
     }
 
-    /// Accepts with the chosen subprotocol and the program's headers. Returns the agreed terms and
-    /// the bytes of the 101, with the 100 before it if the client waits for one.
+    /// Accepts with the chosen subprotocol, the agreed compression and its text, and the program's
+    /// headers. Returns the agreed terms and the bytes of the 101, with the 100 before it if the client
+    /// waits for one.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] for a subprotocol that was not offered and for a header that the
@@ -61,6 +62,7 @@ impl UpgradeRequest {
         &self,
         offered: &[String],
         subprotocol: Option<String>,
+        compression: Option<(AgreedCompression, String)>,
         headers: &HeaderMap,
     ) -> Result<(Negotiated, Vec<u8>), Error> {
         check_program_headers(headers)?;
@@ -77,12 +79,17 @@ impl UpgradeRequest {
             check_offered(offered, chosen)?;
             fields::write(&mut out, "Sec-WebSocket-Protocol", chosen);
         }
+        if let Some((_, answer)) = &compression {
+            fields::write(&mut out, "Sec-WebSocket-Extensions", answer);
+        }
         for (name, value) in headers {
             fields::write_named(&mut out, name, value);
         }
         out.extend_from_slice(b"\r\n");
         let negotiated = Negotiated {
+            path: Box::default(),
             subprotocol,
+            compression: compression.map(|(agreed, _)| agreed),
             response: None,
         };
         Ok((negotiated, out))

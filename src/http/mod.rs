@@ -23,7 +23,7 @@ pub use auth::BasicAuth;
 pub(crate) use guard::Guard;
 pub use middleware::Next;
 pub(crate) use middleware::{Hook, hook_of};
-pub(crate) use proxies::TrustedProxies;
+pub(crate) use proxies::{Proxied, TrustedProxies};
 pub use reply::Reply;
 pub use request::Request;
 pub use router::Router;

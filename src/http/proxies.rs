@@ -8,21 +8,54 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::forwarded::{MAX_HOPS, forwarded_hops, x_forwarded_for_hops};
 use crate::network::Network;
 
+/// The ends of a connection that a proxy passes on, as it has said by the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proxied {
+    client: Option<IpAddr>,
+    server: Option<IpAddr>,
+}
+
+impl Proxied {
+    /// Notes the client's address, and the one that it has connected to. Those of a Unix socket are
+    /// none.
+    pub(crate) fn new(client: Option<IpAddr>, server: Option<IpAddr>) -> Self {
+        Self {
+            client: client.map(|address| address.to_canonical()),
+            server: server.map(|address| address.to_canonical()),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    pub(crate) fn server(&self) -> Option<IpAddr> {
+        self.server
+    }
+}
+
 /// The proxies that are trusted to name their clients, and the header in which they do.
 #[derive(Debug, Default)]
 pub(crate) struct TrustedProxies {
     networks: Vec<Network>,
+    /// The flag that the peers of Unix sockets are trusted.
+    unix: bool,
     header: Option<HeaderName>,
 }
 
 impl TrustedProxies {
-    /// Trusts an address, or a network in CIDR notation (RFC 4632, section 3.1).
+    /// Trusts an address, a network in CIDR notation (RFC 4632, section 3.1), or the peers of Unix
+    /// sockets by the name `unix`.
     ///
     /// # Errors
     /// Returns the problem of the text.
     pub(crate) fn add(&mut self, text: &str) -> Result<(), String> {
+        if text == "unix" {
+            self.unix = true;
+            return Ok(());
+        }
         let network = Network::parse(text).ok_or_else(|| {
-            format!("{text:?} is not an address or a network, such as 10.0.0.0/8")
+            format!("{text:?} is not an address, a network such as 10.0.0.0/8, or \"unix\"")
         })?;
         self.networks.push(network);
         Ok(())
@@ -47,6 +80,15 @@ impl TrustedProxies {
         if !self.contains(peer) {
             return Some(peer);
         }
+        self.client_in(headers)
+    }
+
+    /// Returns the client's address for a peer of a Unix socket, likewise: such a peer has none itself.
+    pub(crate) fn client_of_unix(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        self.client_in(headers).filter(|_| self.unix)
+    }
+
+    fn client_in(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let name = self.header.as_ref()?;
         let hops = if *name == FORWARDED {
             forwarded_hops

@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use http::header::COOKIE;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 
+use super::proxies::Proxied;
 use super::query::Query;
 use crate::handshake::{BadRequest, offered_subprotocols, wants_upgrade};
 use crate::{Address, Server};
@@ -30,6 +32,8 @@ pub struct Request {
     peer_addr: Address,
     local_addr: Address,
     peer_certificates: Vec<Bytes>,
+    /// The ends that a proxy has named by the PROXY protocol.
+    proxied: Option<Proxied>,
     server: Server,
     parameters: Vec<(String, String)>,
     is_upgrade: bool,
@@ -54,6 +58,7 @@ impl Request {
             peer_addr,
             local_addr,
             peer_certificates: Vec::new(),
+            proxied: None,
             server,
             parameters: Vec::new(),
             subprotocols: OnceLock::new(),
@@ -151,6 +156,22 @@ impl Request {
         found.map(|(_, text)| text.as_str())
     }
 
+    /// Returns the value of a cookie (RFC 6265, section 4.2), or `None` if the client sent none of
+    /// this name. Of several the first counts, which browsers send for the longest path. Quotes
+    /// around the value are left out; it is not decoded further. The name's case matters.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let lines = self.headers().get_all(COOKIE).iter();
+        let texts = lines.filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
+        let pairs = texts.flat_map(|text| text.split(';'));
+        let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(key, _)| key.trim_ascii() == name)?;
+        let value = value.trim_ascii();
+        let quoted = value.strip_prefix('"');
+        let unquoted = quoted.and_then(|value| value.strip_suffix('"'));
+        Some(unquoted.unwrap_or(value))
+    }
+
     /// Returns the origin of the page that asks, or `None` if the client names none: browsers
     /// always do (RFC 6454, section 7).
     #[must_use]
@@ -197,28 +218,54 @@ impl Request {
         self.head.extensions_mut()
     }
 
-    /// Returns the address of the peer's end of the socket.
+    /// Returns the address of the peer's end of the socket: behind a proxy that proxy's, whatever
+    /// protocol it speaks.
     #[must_use]
     pub fn peer_addr(&self) -> Address {
         self.peer_addr.clone()
     }
 
-    /// Returns the client's IP address: the peer's, or if that is one of the [trusted
+    /// Returns the client's IP address: the peer's, or the one that the peer has named by the [PROXY
+    /// protocol](crate::ServerBuilder::proxy_protocol); or if that is one of the [trusted
     /// proxies](crate::ServerBuilder::trusted_proxies), the right-most address in [their
     /// header](crate::ServerBuilder::client_addr_header) that is none of them. It is never that of
     /// a trusted proxy: `None` if the header is missing, names no other address, or cannot be read
     /// that far.
     ///
     /// An IPv4 address within IPv6, as sockets for both have them, is returned as IPv4. The peer of
-    /// a Unix socket has none.
+    /// a Unix socket has none, unless it is a trusted proxy whose header names one.
     #[must_use]
     pub fn client_addr(&self) -> Option<IpAddr> {
         let client = || {
-            let peer = self.peer_addr.canonical_ip()?;
             let proxies = self.server.trusted_proxies();
-            proxies.client_of(peer, self.headers())
+            match self.client_end() {
+                Some(peer) => proxies.client_of(peer, self.headers()),
+                None if self.proxied.is_none() => proxies.client_of_unix(self.headers()),
+                None => None,
+            }
         };
         *self.client_addr.get_or_init(client)
+    }
+
+    pub(crate) fn set_proxied(&mut self, proxied: Option<Proxied>) {
+        self.proxied = proxied;
+    }
+
+    /// Returns the address at the client's end of the connection, or of the last proxy but those that
+    /// speak the PROXY protocol.
+    pub(crate) fn client_end(&self) -> Option<IpAddr> {
+        match &self.proxied {
+            Some(proxied) => proxied.client(),
+            None => self.peer_addr.canonical_ip(),
+        }
+    }
+
+    /// Returns the address that was connected to at that end.
+    pub(crate) fn server_end(&self) -> Option<IpAddr> {
+        match &self.proxied {
+            Some(proxied) => proxied.server(),
+            None => self.local_addr.canonical_ip(),
+        }
     }
 
     /// Returns the address of our end of the socket.
@@ -248,7 +295,6 @@ impl Request {
     /// Returns the server of this request, to stop it or to list its connections. The value does
     /// not keep the server running. A request that a program has made itself has a server that is
     /// stopped.
-    #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }

@@ -23,7 +23,7 @@ impl Messages {
     /// - **The handles alone keep a client's connection open** from now on. A receiver that is dropped
     ///   is noticed at the next message, and closes the connection with 1000.
     ///
-    /// The channel's memory, 40 bytes for each of its places, is allocated at once. It may hold as
+    /// The channel's memory, some 50 bytes for each of its places, is allocated at once. It may hold as
     /// many of the largest messages as it has places.
     ///
     /// ```

@@ -53,11 +53,16 @@ impl Budget {
         bytes >= self.max_bytes.max(1) || places >= self.max_places
     }
 
-    /// Takes a place and `bytes`, whether they fit or not.
+    /// Tells whether there is room for so many bytes and places more.
+    pub(super) fn has_room(&self, bytes: u64, places: u64) -> bool {
+        self.places + places <= self.max_places && self.bytes + bytes <= self.max_bytes
+    }
+
+    /// Takes `bytes` and places, whether they fit or not.
     #[inline]
-    pub(super) fn take(&mut self, bytes: u64) {
+    pub(super) fn take(&mut self, bytes: u64, places: u64) {
         self.bytes += bytes;
-        self.places += 1;
+        self.places += places;
     }
 
     #[inline]
@@ -81,10 +86,10 @@ mod tests {
     fn bounds_bytes_and_places() {
         let mut budget = Budget::bounded(10, 3);
         assert!(budget.fits(11), "a message larger than the budget");
-        budget.take(4);
+        budget.take(4, 1);
         assert!(budget.fits(6) && !budget.fits(7));
-        budget.take(0);
-        budget.take(0);
+        budget.take(0, 1);
+        budget.take(0, 1);
         assert!(!budget.fits(0), "a fourth place");
         budget.release(0, 1);
         assert!(budget.fits(6));
@@ -94,12 +99,12 @@ mod tests {
     #[test]
     fn is_low_from_half_empty_on() {
         let mut budget = Budget::bounded(10, 4);
-        budget.take(6);
+        budget.take(6, 1);
         assert!(!budget.is_low());
         budget.release(1, 0);
         assert!(budget.is_low());
-        budget.take(0);
-        budget.take(0);
+        budget.take(0, 1);
+        budget.take(0, 1);
         assert!(!budget.is_low());
     }
 }

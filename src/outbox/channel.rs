@@ -64,19 +64,19 @@ impl Channel {
 
     /// Takes the oldest message that an overflow policy may drop. The others keep their turn.
     pub(super) fn pop_droppable(&mut self) -> Option<Outgoing> {
-        let position = self.ahead.iter().position(Outgoing::is_droppable);
-        if let Some(oldest) = position.and_then(|position| self.ahead.remove(position)) {
-            self.length -= 1;
-            return Some(oldest);
-        }
-        while let Some(outgoing) = self.receive() {
-            if outgoing.is_droppable() {
+        loop {
+            let position = self.ahead.iter().position(Outgoing::is_droppable);
+            if let Some(position) = position {
+                let first = self.ahead[position].split_first();
+                if first.is_some() {
+                    return first;
+                }
                 self.length -= 1;
-                return Some(outgoing);
+                return self.ahead.remove(position);
             }
-            self.ahead.push_back(outgoing);
+            let next = self.receive()?;
+            self.ahead.push_back(next);
         }
-        None
     }
 
     fn receive(&self) -> Option<Outgoing> {

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
-use super::{Outbox, Wire};
+use super::{Burst, Outbox, Wire};
 
 /// A list of the outboxes that callbacks of one reading end have sent to. It holds them back while
 /// that reading end has more input at hand.
@@ -15,16 +15,24 @@ pub(crate) struct Cork<W> {
 
 struct Held<W> {
     outboxes: Vec<Arc<Outbox<W>>>,
+    bursts: Vec<Arc<Burst<W>>>,
     /// The flag that the background ticks each millisecond.
     ticking: bool,
     /// The flag that it has ticked since an outbox was held.
     aged: bool,
 }
 
+impl<W> Held<W> {
+    fn is_empty(&self) -> bool {
+        self.outboxes.is_empty() && self.bursts.is_empty()
+    }
+}
+
 impl<W: Wire> Cork<W> {
     pub(crate) fn new() -> Arc<Self> {
         let held = Held {
             outboxes: Vec::new(),
+            bursts: Vec::new(),
             ticking: false,
             aged: false,
         };
@@ -45,8 +53,22 @@ impl<W: Wire> Cork<W> {
 
     /// Holds back an outbox that this thread has just marked as held.
     pub(super) fn hold(self: &Arc<Self>, outbox: &Arc<Outbox<W>>) {
+        self.add(|held| held.outboxes.push(Arc::clone(outbox)));
+    }
+
+    /// Holds back a burst to many, unless it does so already.
+    pub(super) fn hold_burst(self: &Arc<Self>, burst: &Arc<Burst<W>>) {
+        self.add(|held| {
+            let mut bursts = held.bursts.iter();
+            if !bursts.any(|held| Arc::ptr_eq(held, burst)) {
+                held.bursts.push(Arc::clone(burst));
+            }
+        });
+    }
+
+    fn add(self: &Arc<Self>, add: impl FnOnce(&mut Held<W>)) {
         let mut held = lock(&self.held);
-        held.outboxes.push(Arc::clone(outbox));
+        add(&mut held);
         let is_ticking = mem::replace(&mut held.ticking, true);
         drop(held);
         if !is_ticking {
@@ -59,7 +81,14 @@ impl<W: Wire> Cork<W> {
         let mut held = lock(&self.held);
         held.aged = false;
         let outboxes = mem::take(&mut held.outboxes);
+        let bursts = mem::take(&mut held.bursts);
         drop(held);
+        for burst in &bursts {
+            burst.close();
+        }
+        for burst in bursts {
+            burst.write();
+        }
         for outbox in outboxes {
             outbox.write_held();
         }
@@ -69,7 +98,7 @@ impl<W: Wire> Cork<W> {
     /// millisecond. Returns whether any were held since.
     pub(crate) fn tick(&self) -> bool {
         let mut held = lock(&self.held);
-        let busy = !held.outboxes.is_empty();
+        let busy = !held.is_empty();
         let due = mem::replace(&mut held.aged, busy) && busy;
         drop(held);
         if due {
@@ -81,7 +110,7 @@ impl<W: Wire> Cork<W> {
     /// Ends the ticking, if nothing is held. Returns whether it has ended.
     pub(crate) fn stop_ticking(&self) -> bool {
         let mut held = lock(&self.held);
-        let ends = held.outboxes.is_empty();
+        let ends = held.is_empty();
         held.ticking &= !ends;
         ends
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::after_unlock::AfterUnlock;
-use super::frame::Written;
+use super::frame::{Coding, Written};
+use super::frames::Piece;
 use super::queue::{Queue, Seat};
-use super::sync::{MutexGuard, Ordering, lock, wait};
+use super::sync::{MutexGuard, Ordering, wait};
 use super::writer::{Writer, dispose, dispose_all};
 use super::{Outbox, Wire};
 use crate::Message;
@@ -33,7 +34,7 @@ impl<W: Wire> Outbox<W> {
         rule: impl FnOnce(&mut Queue<W>, &mut AfterUnlock<W>) -> R,
     ) -> R {
         let mut after = AfterUnlock::new();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         let result = rule(&mut queue, &mut after);
         self.unlock(queue, after);
         result
@@ -94,7 +95,7 @@ impl<W: Wire> Outbox<W> {
                 }
             };
             writer.take_spent(&mut spent);
-            let queue = lock(&self.queue);
+            let queue = self.lock_queue();
             match self.settle(queue, writer, result, written, &mut turn_left) {
                 Some(kept) => writer = kept,
                 None => break,
@@ -110,23 +111,24 @@ impl<W: Wire> Outbox<W> {
         mut writer: Box<Writer<W>>,
         message: Message,
         weight: u64,
+        coding: Coding,
     ) {
         let opcode = Opcode::of(&message);
         let mut payload = message.into_bytes();
         let mut spent = Vec::new();
-        let attempt = || writer.write_whole(opcode, &mut payload, weight);
+        let attempt = || writer.write_whole(opcode, &mut payload, weight, coding);
         match catch_unwind(AssertUnwindSafe(attempt)) {
             Ok(Ok(length)) => {
                 // A large payload was written where it is, and must not stay with the writer.
                 writer.take_spent(&mut spent);
-                let mut queue = lock(&self.queue);
-                if let Some(writer) = queue.settle_alone(writer, length, weight) {
+                let mut queue = self.lock_queue();
+                if let Some(writer) = queue.settle_alone(writer, length, weight, 1) {
                     let written = Written::message(length, weight);
                     self.go_on(queue, writer, Ok(()), written, weight);
                 }
             }
             Ok(Err((result, written))) => {
-                self.go_on(lock(&self.queue), writer, result, written, weight);
+                self.go_on(self.lock_queue(), writer, result, written, weight);
             }
             Err(panic) => {
                 writer.take_lost(weight);
@@ -137,6 +139,29 @@ impl<W: Wire> Outbox<W> {
         // After the writer is back in its place: the payload's owner may send here, too.
         dispose(payload);
         dispose_all(spent);
+    }
+
+    /// Writes messages to many that are the only ones here.
+    #[inline]
+    pub(super) fn write_piece(self: &Arc<Self>, mut writer: Box<Writer<W>>, piece: &Piece) {
+        let (weight, messages) = (piece.weight(), piece.messages());
+        match catch_unwind(AssertUnwindSafe(|| writer.write_framed(piece))) {
+            Ok(Ok(length)) => {
+                let mut queue = self.lock_queue();
+                if let Some(writer) = queue.settle_alone(writer, length, weight, messages) {
+                    let written = Written::piece(length, piece);
+                    self.go_on(queue, writer, Ok(()), written, weight);
+                }
+            }
+            Ok(Err((result, written))) => {
+                self.go_on(self.lock_queue(), writer, result, written, weight);
+            }
+            Err(panic) => {
+                writer.take_lost_piece(piece);
+                self.abandon(writer);
+                resume_unwind(panic);
+            }
+        }
     }
 
     /// Counts the result of writing a message of this weight, and writes on if there is more.
@@ -215,7 +240,7 @@ impl<W: Wire> Outbox<W> {
         while let Some(writer) = queue.answer_call() {
             drop(queue);
             self.drive(writer, FAIR_SHARE);
-            queue = lock(&self.queue);
+            queue = self.lock_queue();
         }
         queue
     }
@@ -256,7 +281,7 @@ impl<W: Wire> Outbox<W> {
                 self.end_polling(true);
                 continue;
             }
-            let queue = lock(&self.queue);
+            let queue = self.lock_queue();
             if queue.is_flushed() {
                 return;
             }
@@ -275,6 +300,7 @@ impl<W: Wire> Outbox<W> {
         queue.observers += 1;
         queue = wait(&self.moved, queue, deadline);
         queue.observers -= 1;
+        queue.catch_up();
         queue
     }
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::after_unlock::AfterUnlock;
 use super::queue::Seat;
-use super::sync::lock;
 use super::{Outbox, Urgency, Wire};
 use crate::life::{CloseCause, TOO_SLOW};
 use crate::protocol::CloseFrame;
@@ -60,7 +59,7 @@ impl<W: Wire> Outbox<W> {
     /// Replaces the failure of a message that a callback has left unfinished by the callback's own.
     /// Returns whether there is such a message.
     pub(crate) fn explain_unfinished(&self, text: &str) -> bool {
-        lock(&self.queue).life.explain_unfinished(text)
+        self.lock_queue().life.explain_unfinished(text)
     }
 
     /// Records the peer's Close and answers it, unless our own has left (RFC 6455, section 5.5.1).
@@ -97,7 +96,7 @@ impl<W: Wire> Outbox<W> {
     /// Ends the sending and the reading, and cuts the socket. Returns whether this call ended them.
     pub(crate) fn cut(self: &Arc<Self>, cause: CloseCause) -> bool {
         let mut after = AfterUnlock::new();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         // A Close that is with the kernel is the last frame there, and may still arrive.
         let all_sent = queue.life.close_left_at().is_some() && !queue.life.is_sending_over();
         let all_sent = all_sent && matches!(cause, CloseCause::Timeout(Timeout::Pong));
@@ -130,12 +129,12 @@ impl<W: Wire> Outbox<W> {
     /// Nothing may be read afterwards.
     pub(crate) fn tell(self: &Arc<Self>) -> (CloseEvent, Option<Error>) {
         let mut after = AfterUnlock::new();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         queue.end(CloseCause::Finished, &mut after);
         let wire = queue.wire.take();
         self.unlock(queue, after);
         drop(wire);
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         while matches!(queue.writer, Seat::Taken) {
             queue = self.observe(queue, None);
         }
@@ -145,27 +144,27 @@ impl<W: Wire> Outbox<W> {
 
     /// Takes the system's error that ended the connection, if there was one.
     pub(crate) fn take_loss(&self) -> Option<io::Error> {
-        lock(&self.queue).life.take_loss()
+        self.lock_queue().life.take_loss()
     }
 
     /// Records that the program has been told.
     pub(crate) fn finish(&self, event: CloseEvent) {
-        lock(&self.queue).life.finish(event, Instant::now());
+        self.lock_queue().life.finish(event, Instant::now());
     }
 
     /// Returns how the connection ended, once the program has been told.
     pub(crate) fn event(&self) -> Option<CloseEvent> {
-        lock(&self.queue).life.event().cloned()
+        self.lock_queue().life.event().cloned()
     }
 
     /// Returns the wire, until the socket is given up.
     pub(super) fn wire(&self) -> Option<Arc<W>> {
-        lock(&self.queue).wire.clone()
+        self.lock_queue().wire.clone()
     }
 
     /// Returns when the program had been told how the connection ended.
     pub(crate) fn finished_at(&self) -> Option<Instant> {
-        lock(&self.queue).life.finished_at()
+        self.lock_queue().life.finished_at()
     }
 }
 

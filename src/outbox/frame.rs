@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::budget::weight;
 use super::delivery::Promise;
-use super::outgoing::Outgoing;
+use super::frames::Piece;
+use super::outgoing::{Marked, Outgoing};
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
 
@@ -13,7 +14,17 @@ pub(super) struct Frame {
     pub(super) opcode: Opcode,
     pub(super) fin: Fin,
     pub(super) payload: Bytes,
+    pub(super) coding: Coding,
     pub(super) kind: FrameKind,
+}
+
+/// The coding of a message on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// Compressed, if that is agreed and gains anything.
+    Agreed,
+    /// Plain, whatever is agreed.
+    Plain,
 }
 
 /// The meaning of a frame, which decides what its end releases.
@@ -24,6 +35,8 @@ pub(super) enum FrameKind {
         weight: u64,
         promise: Option<Promise>,
     },
+    /// Frames of messages to many. The end of each releases its room.
+    Piece(Piece),
     /// A fragment of a split message, but not the last, which stands for the message.
     Part,
     /// A fragment of a streamed message. Its end releases its room in the lane; the end of the last
@@ -43,23 +56,49 @@ impl Frame {
     #[inline]
     pub(super) fn of(outgoing: Outgoing) -> Result<Self, Outgoing> {
         match outgoing {
-            Outgoing::Message(message) => Ok(Self::message(message, None)),
-            Outgoing::Tracked(tracked) => {
-                let (message, promise) = *tracked;
-                Ok(Self::message(message, Some(promise)))
+            Outgoing::Message(message) => Ok(Self::message(message, None, Coding::Agreed)),
+            Outgoing::Marked(marked) => {
+                let Marked {
+                    message,
+                    promise,
+                    coding,
+                } = *marked;
+                Ok(Self::message(message, promise, coding))
             }
+            // The headers are in the payload; this one is not written.
+            Outgoing::Piece(piece) => Ok(Self {
+                opcode: Opcode::Binary,
+                fin: Fin::Last,
+                payload: piece.to_bytes(),
+                coding: Coding::Plain,
+                kind: FrameKind::Piece(piece),
+            }),
             other => Err(other),
         }
     }
 
     #[inline]
-    fn message(message: Message, promise: Option<Promise>) -> Self {
+    fn message(message: Message, promise: Option<Promise>, coding: Coding) -> Self {
         let weight = weight(&message);
         Self {
             opcode: Opcode::of(&message),
             fin: Fin::Last,
             payload: message.into_bytes(),
+            coding,
             kind: FrameKind::Message { weight, promise },
+        }
+    }
+
+    /// Tells whether the payload is frames already.
+    pub(super) fn is_framed(&self) -> bool {
+        matches!(self.kind, FrameKind::Piece(_))
+    }
+
+    /// Returns how many messages it counts for in a batch.
+    pub(super) fn messages(&self) -> usize {
+        match &self.kind {
+            FrameKind::Piece(piece) => piece.messages() as usize,
+            _ => 1,
         }
     }
 
@@ -69,6 +108,7 @@ impl Frame {
             opcode,
             fin: Fin::Last,
             payload,
+            coding: Coding::Plain,
             kind,
         }
     }
@@ -103,6 +143,16 @@ impl Written {
         written
     }
 
+    /// Counts messages to many that have left whole.
+    pub(super) fn piece(length: u64, piece: &Piece) -> Self {
+        let mut written = Self {
+            length,
+            ..Self::default()
+        };
+        written.add(FrameKind::Piece(piece.clone()));
+        written
+    }
+
     /// Counts a frame that has left whole.
     #[inline]
     pub(super) fn add(&mut self, kind: FrameKind) {
@@ -111,6 +161,11 @@ impl Written {
                 self.bytes += weight;
                 self.end_message();
                 self.promises.extend(promise);
+            }
+            FrameKind::Piece(piece) => {
+                self.bytes += piece.weight();
+                self.places += piece.messages();
+                self.messages += piece.messages();
             }
             FrameKind::Fragment { weight, fin } => {
                 self.fragment_bytes += weight;

@@ -23,20 +23,27 @@
 //! | `send`, `stream` | how a message is admitted, and what a full queue does to it |
 //! | `queue`, of `budget`, `channel`, `control`, `stream_lane`, `waiting_senders`, `outgoing`, `pings`, `split` | the waiting messages and frames, and the rules for them |
 //! | `drive`, `writer`, `frame` | writing them |
+//! | `compressor` | compressing them, by the thread that writes |
 //! | `after_unlock` | the tasks of a rule for after the lock |
 //! | `cork` | holding messages back for the rest of a burst |
+//! | `burst`, of `gathered`, `framing`, `frames` | messages to many: framed and compressed once, and gathered once for all |
 //! | `delivery` | the outcome of a message |
 //! | `ending` | the end of the sending |
 
 mod after_unlock;
 mod budget;
+mod burst;
 mod channel;
+mod compressor;
 mod control;
 mod cork;
 mod delivery;
 mod drive;
 mod ending;
 mod frame;
+mod frames;
+mod framing;
+mod gathered;
 #[cfg(all(test, loom))]
 mod models;
 mod outgoing;
@@ -57,17 +64,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub(crate) use self::burst::{Burst, OpenBurst, send_to_many};
+pub(crate) use self::compressor::Compressor;
 use self::control::Urgency;
 pub(crate) use self::cork::Cork;
 pub use self::delivery::Delivery;
 use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
+use self::framing::Framing;
 pub(crate) use self::pings::EndBehindPing;
-use self::queue::Queue;
+use self::queue::{Queue, Seat};
 pub(crate) use self::stream_lane::Stream;
-use self::sync::{AtomicU8, Condvar, Mutex, Ordering, has_passed, lock};
+use self::sync::{AtomicU8, Condvar, Mutex, MutexGuard, Ordering, has_passed, lock};
 pub(crate) use self::wire::{Leaving, SocketWire, drive_with, uncork_thread};
-use self::writer::Writer;
+use self::writer::{COMPRESSOR_REST, Writer};
 use crate::background::Writing;
 use crate::protocol::{Encoder, Opcode, Role};
 use crate::{Config, Counters, Overflow, WaitError};
@@ -103,6 +113,8 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     /// Holds an outbox back by a cork of this thread: that of the reading end if it is active, or
     /// else one for the messages that the program is about to give.
     fn hold(outbox: &Arc<Outbox<Self>>);
+    /// Holds a burst to many back by the cork of this thread.
+    fn hold_burst(burst: &Arc<Burst<Self>>);
     /// Lets all messages leave that this thread's corks hold.
     fn uncork();
     /// Returns when a wait of this length ends; `None` if time does not pass.
@@ -111,6 +123,7 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
 
 /// A connection's sending side.
 pub(crate) struct Outbox<W> {
+    framing: Framing,
     queue: Mutex<Queue<W>>,
     /// Notified of each change of the queue, while a thread observes it.
     moved: Condvar,
@@ -120,9 +133,19 @@ pub(crate) struct Outbox<W> {
 }
 
 impl<W: Wire> Outbox<W> {
-    pub(crate) fn new(role: Role, config: &Arc<Config>, wire: Arc<W>) -> Arc<Self> {
-        let writer = Writer::new(Encoder::new(role), Arc::clone(&wire));
+    pub(crate) fn new(
+        role: Role,
+        config: &Arc<Config>,
+        compressor: Option<Box<Compressor>>,
+        wire: Arc<W>,
+    ) -> Arc<Self> {
+        let framing = Framing::of(role, compressor.as_deref());
+        let mut writer = Writer::new(Encoder::new(role), Arc::clone(&wire));
+        if let Some(compressor) = compressor {
+            writer.compress_with(compressor);
+        }
         Arc::new(Self {
+            framing,
             queue: Mutex::new(Queue::new(config, writer, wire)),
             moved: Condvar::new(),
             hints: AtomicU8::new(0),
@@ -130,10 +153,20 @@ impl<W: Wire> Outbox<W> {
         })
     }
 
+    /// Takes the lock, and queues first what has been gathered for this connection and others.
+    #[inline]
+    fn lock_queue(&self) -> MutexGuard<'_, Queue<W>> {
+        let mut queue = lock(&self.queue);
+        if queue.following.is_some() {
+            queue.catch_up();
+        }
+        queue
+    }
+
     /// Queues a ping or a pong, which overtakes the messages, and lets it leave.
     pub(crate) fn send_control(self: &Arc<Self>, opcode: Opcode, payload: Bytes) {
         let gathering = W::is_gathering();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         queue.push_control(opcode, payload);
         if gathering {
             return self.hold(queue);
@@ -147,19 +180,33 @@ impl<W: Wire> Outbox<W> {
         self.write_by(Queue::request_flush);
     }
 
+    /// Gives up the compressor if no message has needed it for some time. Returns when to look again.
+    pub(crate) fn rest_compressor(&self, now: Instant) -> Option<Instant> {
+        let mut queue = lock(&self.queue);
+        let (given_up, next) = match &mut queue.writer {
+            Seat::Here(writer) => writer.rest_compressor(now),
+            // It is in use. The thread that has it may have loaded a compressor just now.
+            Seat::Taken if self.config.compression.is_some() => (None, Some(now + COMPRESSOR_REST)),
+            _ => (None, None),
+        };
+        drop(queue);
+        drop(given_up);
+        next
+    }
+
     /// Sets the policy of sends for a full queue from now on.
     pub(crate) fn set_overflow(&self, overflow: Overflow) {
-        lock(&self.queue).overflow = overflow;
+        self.lock_queue().overflow = overflow;
     }
 
     /// Counts a message that a policy has dropped.
     pub(crate) fn count_dropped(&self) {
-        lock(&self.queue).dropped += 1;
+        self.lock_queue().dropped += 1;
     }
 
     /// Returns how many bytes of payload are queued and not with the kernel.
     pub(crate) fn buffered(&self) -> u64 {
-        lock(&self.queue).buffered()
+        self.lock_queue().buffered()
     }
 
     /// Waits until nothing is queued any more.
@@ -168,7 +215,7 @@ impl<W: Wire> Outbox<W> {
         deadline: Option<Instant>,
     ) -> Result<(), WaitError> {
         self.write_all_held();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         if queue.is_streaming_here() {
             return Err(WaitError::WouldDeadlock);
         }
@@ -186,7 +233,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Returns the counters of the sent messages.
     pub(crate) fn counters(&self) -> Counters {
-        let queue = lock(&self.queue);
+        let queue = self.lock_queue();
         Counters {
             messages_out: queue.delivered,
             bytes_out: queue.taken,
@@ -199,7 +246,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     pub(crate) fn writing(&self) -> Writing {
-        let queue = lock(&self.queue);
+        let queue = self.lock_queue();
         Writing {
             relieved: queue.relieved,
             stalled_since: queue.stall.map(|stall| stall.since),

@@ -10,7 +10,6 @@ use bytes::Bytes;
 
 use super::delivery::{Promise, delivery};
 use super::outgoing::Outgoing;
-use super::sync::lock;
 use super::{Outbox, Wire};
 use crate::protocol::Opcode;
 use crate::random::random;
@@ -174,27 +173,27 @@ impl<W: Wire> Outbox<W> {
 
     /// Records that the peer ends the connection, or breaks the protocol.
     pub(crate) fn note_end(&self) {
-        if let Some(pings) = &mut lock(&self.queue).pings {
+        if let Some(pings) = &mut self.lock_queue().pings {
             pings.note_end();
         }
     }
 
     /// Tells whether the end came right behind a ping of our own.
     pub(crate) fn end_behind_ping(&self) -> Option<EndBehindPing> {
-        lock(&self.queue).pings.as_ref()?.end
+        self.lock_queue().pings.as_ref()?.end
     }
 
     fn begin_numbers(&self) {
         // Random, so that the pong of another ping is not taken for one of these. Drawn before
         // locking, as that may ask the system.
         let first = random();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         queue.pings.get_or_insert_with(|| Pings::from(first));
     }
 
     /// Records a pong.
     pub(crate) fn note_pong(&self, payload: &[u8]) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         let pings = queue.pings.as_mut();
         let answered = pings.map(|pings| pings.answered(payload));
         let resolved = answered.into_iter().flatten();
@@ -209,7 +208,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Returns the round-trip time of the last answered ping.
     pub(crate) fn latency(&self) -> Option<Duration> {
-        lock(&self.queue).pings.as_ref()?.latency
+        self.lock_queue().pings.as_ref()?.latency
     }
 }
 

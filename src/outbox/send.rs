@@ -7,9 +7,10 @@ use super::after_unlock::AfterUnlock;
 use super::budget::weight;
 use super::delivery::{Delivery, delivery};
 use super::drive::FAIR_SHARE;
+use super::frame::Coding;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
-use super::sync::{MutexGuard, has_passed, lock, wait};
+use super::sync::{MutexGuard, has_passed, wait};
 use super::writer::dispose;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
@@ -29,7 +30,7 @@ impl<W: Wire> Outbox<W> {
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
         let gathering = W::is_gathering();
-        self.admit_or_wait(lock(&self.queue), outgoing, overflow, gathering)
+        self.admit_or_wait(self.lock_queue(), outgoing, overflow, gathering)
     }
 
     /// Sends a message likewise. If it is the only one, it is written directly, past the queue.
@@ -39,27 +40,46 @@ impl<W: Wire> Outbox<W> {
         message: Message,
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
+        self.send_coded(message, overflow, Coding::Agreed)
+    }
+
+    /// Sends a message likewise, which is not compressed, whatever is agreed.
+    pub(crate) fn send_plain(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Option<Overflow>,
+    ) -> Result<(), SendError> {
+        self.send_coded(message, overflow, Coding::Plain)
+    }
+
+    #[inline]
+    pub(super) fn send_coded(
+        self: &Arc<Self>,
+        message: Message,
+        overflow: Option<Overflow>,
+        coding: Coding,
+    ) -> Result<(), SendError> {
         let gathering = W::is_gathering();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         if gathering {
-            return self.admit_or_wait(queue, Outgoing::Message(message), overflow, true);
+            return self.admit_or_wait(queue, Outgoing::of(message, coding), overflow, true);
         }
         let weight = weight(&message);
         match queue.take_writer_for(weight) {
             Some(writer) => {
                 drop(queue);
-                self.write_message(writer, message, weight);
+                self.write_message(writer, message, weight, coding);
                 Ok(())
             }
-            None => self.admit_or_wait(queue, Outgoing::Message(message), overflow, false),
+            None => self.admit_or_wait(queue, Outgoing::of(message, coding), overflow, false),
         }
     }
 
     /// Queues a message that leaves with the next ones of the program, at the [end](super::Leaving)
     /// of them, but within two milliseconds, however long the next one takes. A short message is
-    /// encoded at once, if the writer is idle.
+    /// encoded at once, if the writer is idle and it is not to be compressed.
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         if !queue.encode_held(&message) {
             return self.admit_or_wait(queue, Outgoing::Message(message), None, true);
         }
@@ -70,7 +90,7 @@ impl<W: Wire> Outbox<W> {
 
     /// Queues an entry, and lets it leave unless a cork is to hold it.
     #[inline(never)]
-    fn admit_or_wait(
+    pub(super) fn admit_or_wait(
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue<W>>,
         outgoing: Outgoing,
@@ -101,7 +121,7 @@ impl<W: Wire> Outbox<W> {
     /// Queues a message as [`send_outgoing`](Self::send_outgoing) does, and returns its delivery.
     pub(crate) fn send_tracked(self: &Arc<Self>, message: Message) -> Result<Delivery, SendError> {
         let (promise, delivery) = delivery();
-        let outgoing = Outgoing::Tracked(Box::new((message, promise)));
+        let outgoing = Outgoing::tracked(message, promise);
         self.send_outgoing(outgoing, None)?;
         Ok(delivery)
     }
@@ -190,7 +210,7 @@ impl<W: Wire> Outbox<W> {
         outgoing: Outgoing,
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<(), Rejected> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         match queue.admits(outgoing.weight(), true) {
             Ok(()) => {
                 queue.push(outgoing);

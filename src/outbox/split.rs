@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::delivery::Promise;
-use super::frame::{Frame, FrameKind};
+use super::frame::{Coding, Frame, FrameKind};
 use super::outgoing::Outgoing;
 use crate::Message;
 use crate::protocol::{Fin, Opcode};
@@ -16,6 +16,7 @@ pub(super) struct Split {
     rest: Bytes,
     weight: u64,
     promise: Option<Promise>,
+    coding: Coding,
 }
 
 impl Split {
@@ -30,6 +31,7 @@ impl Split {
             rest: frame.payload,
             weight,
             promise,
+            coding: frame.coding,
         }
     }
 
@@ -47,6 +49,7 @@ impl Split {
             opcode,
             fin,
             payload,
+            coding: self.coding,
             kind,
         }
     }
@@ -60,7 +63,7 @@ impl Split {
     pub(super) fn into_rest(self) -> Outgoing {
         let rest = Message::Binary(self.rest);
         match self.promise {
-            Some(promise) => Outgoing::Tracked(Box::new((rest, promise))),
+            Some(promise) => Outgoing::tracked(rest, promise),
             None => Outgoing::Message(rest),
         }
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::outgoing::Outgoing;
-use super::queue::Queue;
+use super::queue::{Queue, max_fragment};
 use super::stream_lane::{Stream, StreamLane};
-use super::sync::{has_passed, lock, wait};
+use super::sync::{has_passed, wait};
 use super::{Outbox, Wire};
 use crate::protocol::{Fin, Opcode};
 use crate::{Overflow, SendErrorKind};
@@ -41,9 +41,9 @@ impl<W: Wire> Outbox<W> {
         }
     }
 
-    /// Returns how many bytes of payload a frame may have.
-    pub(crate) fn max_frame(&self) -> Option<usize> {
-        self.config.max_outgoing_frame
+    /// Returns how many bytes of a message a frame may have.
+    pub(crate) fn max_fragment(&self) -> Option<usize> {
+        max_fragment(&self.config)
     }
 
     /// Records that this thread writes the streamed message from now on.
@@ -57,7 +57,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn with_lane(&self, change: impl FnOnce(&mut StreamLane)) {
-        if let Some(lane) = &mut lock(&self.queue).lane {
+        if let Some(lane) = &mut self.lock_queue().lane {
             change(lane);
         }
     }
@@ -74,7 +74,7 @@ impl<W: Wire> Outbox<W> {
             self.wait_for_lane(&payload)?;
         }
         let gathering = W::is_gathering();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         let is_open = queue.life.is_open();
         let lane = queue.lane.as_mut().filter(|_| is_open);
         if !lane.is_some_and(|lane| lane.push(stream, payload, fin)) {
@@ -90,7 +90,7 @@ impl<W: Wire> Outbox<W> {
     }
 
     fn has_room_for_fragment(&self, payload: &Bytes) -> bool {
-        let queue = lock(&self.queue);
+        let queue = self.lock_queue();
         let lane = queue.lane.as_ref();
         lane.is_none_or(|lane| lane.fits(payload.len() as u64))
     }
@@ -99,7 +99,7 @@ impl<W: Wire> Outbox<W> {
     fn wait_for_lane(self: &Arc<Self>, payload: &Bytes) -> Result<(), SendErrorKind> {
         let deadline = W::deadline(self.config.write_timeout);
         let bell = Queue::<W>::new_bell();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock_queue();
         let outcome = loop {
             queue = self.answer_call(queue);
             let is_open = queue.life.is_open();

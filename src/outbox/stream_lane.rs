@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 use bytes::Bytes;
 
 use super::budget::Budget;
-use super::frame::{Frame, FrameKind};
+use super::frame::{Coding, Frame, FrameKind};
 use super::waiting_senders::Bell;
 use crate::protocol::{Fin, Opcode};
 
@@ -118,7 +118,7 @@ impl StreamLane {
         if fragments.number != stream.number {
             return false;
         }
-        self.budget.take(payload.len() as u64);
+        self.budget.take(payload.len() as u64, 1);
         fragments.waiting.push_back((payload, fin));
         if fin == Fin::Last {
             self.clear_author();
@@ -145,6 +145,7 @@ impl StreamLane {
             opcode,
             fin,
             payload,
+            coding: Coding::Agreed,
             kind: FrameKind::Fragment { weight, fin },
         })
     }

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::{Cork, Outbox, Rest, Wire};
+use super::{Burst, Cork, Outbox, Rest, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
 use crate::held;
 use crate::process::Process;
@@ -146,6 +146,13 @@ impl Wire for SocketWire {
         match gathered {
             Ok(cork) => cork.hold(outbox),
             Err(_) => outbox.write_held(),
+        }
+    }
+
+    fn hold_burst(burst: &Arc<Burst<Self>>) {
+        match driven() {
+            Some(cork) => cork.hold_burst(burst),
+            None => burst.write(),
         }
     }
 

@@ -6,12 +6,16 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::Wire;
-use super::frame::{Frame, FrameKind, Written};
+use super::compressor::{Compressed, Compressor};
+use super::frame::{Coding, Frame, FrameKind, Written};
+use super::frames::Piece;
 use crate::Message;
+use crate::deflate::Deflater;
 use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 use crate::record::error;
 
@@ -19,6 +23,10 @@ use crate::record::error;
 pub(super) struct Writer<W> {
     wire: Arc<W>,
     encoder: Encoder,
+    /// The compression of what is sent, if it is agreed.
+    compressor: Option<Box<Compressor>>,
+    /// The least length of a frame that may be compressed.
+    compressed_from: usize,
     /// The frames that were taken from the queue and are not encoded yet.
     batch: VecDeque<Frame>,
     /// The encoded frames, and the number of their bytes that are written.
@@ -38,6 +46,9 @@ pub(super) struct Writer<W> {
 pub(super) const MIN_UNCOPIED: usize = 16 << 10;
 /// The number of bytes that are masked at a time of a large payload.
 const STEP: usize = 64 << 10;
+
+/// The time between two looks whether a connection's compressor is in use.
+pub(super) const COMPRESSOR_REST: Duration = Duration::from_secs(30);
 
 /// The most bytes that are kept for the next message.
 const MAX_KEPT_CAPACITY: usize = 64;
@@ -63,6 +74,17 @@ impl Unsent {
     }
 }
 
+impl Unsent {
+    /// Counts the messages of a piece that have left.
+    fn count_sent(&mut self, written: &mut Written) {
+        if let FrameKind::Piece(piece) = &mut self.kind {
+            let sent = piece.split_sent(self.left);
+            sent.into_iter()
+                .for_each(|sent| written.add(FrameKind::Piece(sent)));
+        }
+    }
+}
+
 /// The result of a message that has not left in one write.
 pub(super) type Partly = (io::Result<()>, Written);
 
@@ -71,6 +93,8 @@ impl<W: Wire> Writer<W> {
         Self {
             wire,
             encoder,
+            compressor: None,
+            compressed_from: usize::MAX,
             batch: VecDeque::new(),
             encoded: Vec::new(),
             written: 0,
@@ -79,6 +103,18 @@ impl<W: Wire> Writer<W> {
             needs_flush: false,
             spent: Vec::new(),
         }
+    }
+
+    /// Compresses messages from now on.
+    pub(super) fn compress_with(&mut self, compressor: Box<Compressor>) {
+        self.compressed_from = compressor.threshold();
+        self.compressor = Some(compressor);
+    }
+
+    /// Tells whether a message of this length may be compressed.
+    #[inline]
+    pub(super) fn may_compress(&self, length: usize) -> bool {
+        length >= self.compressed_from
     }
 
     /// Takes the next frame, which the next write encodes.
@@ -147,18 +183,56 @@ impl<W: Wire> Writer<W> {
         opcode: Opcode,
         payload: &mut Bytes,
         weight: u64,
+        coding: Coding,
     ) -> Result<u64, Partly> {
-        let left = self.encode(opcode, Fin::Last, payload);
+        let left = self.encode(opcode, Fin::Last, payload, coding);
         match self.write_encoded() {
             Ok(length) if length == left => Ok(length as u64),
             result => Err(self.keep_rest(result, left, weight)),
         }
     }
 
+    /// Writes frames that are the only ones, and returns their length.
+    ///
+    /// # Errors
+    /// The result, if they have not left whole.
+    #[inline]
+    pub(super) fn write_framed(&mut self, piece: &Piece) -> Result<u64, Partly> {
+        let bytes = piece.as_bytes();
+        match self.send(&[IoSlice::new(bytes)]) {
+            Ok(length) if length == bytes.len() => {
+                self.needs_flush = false;
+                Ok(length as u64)
+            }
+            result => Err(self.keep_rest_of_piece(result, piece)),
+        }
+    }
+
+    #[inline(never)]
+    fn keep_rest_of_piece(&mut self, result: io::Result<usize>, piece: &Piece) -> Partly {
+        let payload = piece.to_bytes();
+        let left = payload.len();
+        let taken = *result.as_ref().unwrap_or(&0);
+        if taken > 0 {
+            self.needs_flush = false;
+        }
+        self.large = Some(Box::new(Large {
+            payload,
+            taken,
+            key: None,
+        }));
+        let kind = FrameKind::Piece(piece.clone());
+        self.keep(result, Unsent { left, kind })
+    }
+
     /// Keeps the rest of a message of which not all was written.
     #[inline(never)]
     fn keep_rest(&mut self, result: io::Result<usize>, left: usize, weight: u64) -> Partly {
-        self.unsent.push_back(Unsent::message(left, weight));
+        self.keep(result, Unsent::message(left, weight))
+    }
+
+    fn keep(&mut self, result: io::Result<usize>, unsent: Unsent) -> Partly {
+        self.unsent.push_back(unsent);
         let mut written = Written::default();
         let result = result.map(|length| self.count_off(length, &mut written));
         (result, written)
@@ -167,6 +241,12 @@ impl<W: Wire> Writer<W> {
     /// Takes a message whose writing has panicked, to be counted among those that were not sent.
     pub(super) fn take_lost(&mut self, weight: u64) {
         self.unsent.push_back(Unsent::message(0, weight));
+    }
+
+    /// Takes likewise the messages of a piece.
+    pub(super) fn take_lost_piece(&mut self, piece: &Piece) {
+        let (left, kind) = (0, FrameKind::Piece(piece.clone()));
+        self.unsent.push_back(Unsent { left, kind });
     }
 
     /// Writes the encoded bytes, or else the wire's own. Returns how many bytes of frames have
@@ -240,22 +320,109 @@ impl<W: Wire> Writer<W> {
     /// Encodes the frames that were taken from the queue.
     fn encode_batch(&mut self) {
         while let Some(mut frame) = self.batch.pop_front() {
-            let left = self.encode(frame.opcode, frame.fin, &mut frame.payload);
+            let left = if frame.is_framed() {
+                self.append_framed(&mut frame.payload)
+            } else {
+                self.encode(frame.opcode, frame.fin, &mut frame.payload, frame.coding)
+            };
             let kind = frame.kind;
             self.unsent.push_back(Unsent { left, kind });
             self.spent.push(frame.payload);
         }
     }
 
-    /// Encodes a frame: copies its payload, or takes it if it is large. Returns the frame's length.
+    /// Encodes a frame, compressed if that may be and gains anything. Returns the frame's length.
     #[inline]
-    fn encode(&mut self, opcode: Opcode, fin: Fin, payload: &mut Bytes) -> usize {
+    fn encode(&mut self, opcode: Opcode, fin: Fin, payload: &mut Bytes, coding: Coding) -> usize {
+        if self.may_compress(payload.len()) && coding == Coding::Agreed {
+            if let Some(compressed) = self.compress(opcode, fin, payload) {
+                return self.encode_compressed(opcode, fin, payload.len(), compressed);
+            }
+        }
+        self.encode_plain(opcode, fin, payload)
+    }
+
+    #[inline(never)]
+    fn compress(&mut self, opcode: Opcode, fin: Fin, payload: &[u8]) -> Option<Compressed> {
+        let compressor = self.compressor.as_mut()?;
+        let was_loaded = compressor.is_loaded();
+        let compressed = compressor.compress(opcode, fin, payload);
+        if compressor.is_loaded() && !was_loaded {
+            self.wire.wake_by(Instant::now() + COMPRESSOR_REST);
+        }
+        compressed
+    }
+
+    /// Encodes a frame whose payload of this length was compressed.
+    fn encode_compressed(
+        &mut self,
+        opcode: Opcode,
+        fin: Fin,
+        length: usize,
+        mut compressed: Compressed,
+    ) -> usize {
         let start = self.encoded.len();
-        if payload.len() < MIN_UNCOPIED || (self.encoder.masks() && payload.len() <= STEP) {
+        let payload = &mut compressed.payload;
+        let left = if self.copies(length) {
+            // Frames that are encoded next would come inside a payload that is not copied.
+            self.encoder.encode(opcode, fin, payload, &mut self.encoded);
+            self.encoded.len() - start
+        } else {
+            self.encode_plain(opcode, fin, payload)
+        };
+        if compressed.begins_message {
+            Encoder::mark_compressed(&mut self.encoded[start..]);
+        }
+        left
+    }
+
+    /// Gives up a compressor that was not used for some time. Returns it, to be dropped where no lock
+    /// is held, and the time of the next look at the one that it has.
+    pub(super) fn rest_compressor(
+        &mut self,
+        now: Instant,
+    ) -> (Option<Box<Deflater>>, Option<Instant>) {
+        let Some(compressor) = &mut self.compressor else {
+            return (None, None);
+        };
+        let given_up = compressor.rest();
+        let next = compressor.is_loaded().then(|| now + COMPRESSOR_REST);
+        (given_up, next)
+    }
+
+    /// Encodes a frame as it is: copies its payload, or takes it if it is large. Returns the frame's
+    /// length.
+    #[inline]
+    fn encode_plain(&mut self, opcode: Opcode, fin: Fin, payload: &mut Bytes) -> usize {
+        let start = self.encoded.len();
+        if self.copies(payload.len()) {
             self.encoder.encode(opcode, fin, payload, &mut self.encoded);
             return self.encoded.len() - start;
         }
         self.encode_large(opcode, fin, mem::take(payload))
+    }
+
+    /// Tells whether a payload is copied behind its header. Masking copies it anyway.
+    #[inline]
+    pub(super) fn copies(&self, payload: usize) -> bool {
+        payload < MIN_UNCOPIED || (self.encoder.masks() && payload <= STEP)
+    }
+
+    /// Appends frames, or takes them if they are large. Returns their length.
+    fn append_framed(&mut self, frames: &mut Bytes) -> usize {
+        let length = frames.len();
+        if self.copies(length) {
+            self.encoded.extend_from_slice(frames);
+        } else {
+            let payload = mem::take(frames);
+            let (taken, key) = (0, None);
+            self.large = Some(Box::new(Large {
+                payload,
+                taken,
+                key,
+            }));
+        }
+        length
     }
 
     #[inline(never)]
@@ -291,6 +458,7 @@ impl<W: Wire> Writer<W> {
         while let Some(mut frame) = self.unsent.pop_front() {
             if frame.left > length {
                 frame.left -= length;
+                frame.count_sent(written);
                 return self.unsent.push_front(frame);
             }
             length -= frame.left;

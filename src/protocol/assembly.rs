@@ -1,6 +1,7 @@
 //! A message that has come in part: [`Assembly`].
 
 use super::frame::{Header, Opcode};
+use super::inflation::Inflation;
 use super::mask::MaskKey;
 use super::read_buffer::{AT_REST, ReadBuffer};
 use super::utf8::Utf8Progress;
@@ -11,6 +12,10 @@ use crate::buffer_pool::LARGE;
 /// it, unless what came is taken out in chunks. Up to this a payload has room without asking.
 const FIRST_STEP: usize = 64 << 10;
 
+/// The room for which a piece of a compressed message is given at first: as many times its length, and
+/// so many bytes.
+const INFLATED: (usize, usize) = (4, 64);
+
 /// Collects the payload of a message, over all its frames.
 ///
 /// Memory follows the bytes that came, never the length that a header declares. Beyond the first step
@@ -19,6 +24,8 @@ const FIRST_STEP: usize = 64 << 10;
 pub(super) struct Assembly {
     is_text: bool,
     fragments: usize,
+    /// The decompression, if the message comes compressed. The payload is what it puts out then.
+    inflation: Option<Inflation>,
     /// What came and was not taken out; while a `recv` fills it directly, possibly more than the
     /// frame has.
     payload: Vec<u8>,
@@ -35,10 +42,11 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub(super) fn new(opcode: Opcode) -> Self {
+    pub(super) fn new(opcode: Opcode, inflation: Option<Inflation>) -> Self {
         Self {
             is_text: opcode == Opcode::Text,
             fragments: 0,
+            inflation,
             payload: Vec::new(),
             done: 0,
             utf8: Utf8Progress::default(),
@@ -57,32 +65,71 @@ impl Assembly {
         self.frame_done = 0;
         self.key = header.key;
         self.is_final = header.is_final;
+        if let Some(inflation) = &mut self.inflation {
+            inflation.begin_frame(header.length);
+        }
     }
 
-    /// Takes what has come of the frame and finds room, unmasks and checks it; returns how many bytes
-    /// that is.
+    /// Takes what has come of the frame and finds room, unmasks, decompresses and checks it; returns how
+    /// many bytes of the frame that is.
     ///
     /// # Errors
-    /// 1007 as soon as a text holds a byte that cannot be right, 1009 where there is no memory.
+    /// 1007 as soon as a text holds a byte that cannot be right, or as the bytes are no deflate stream;
+    /// 1009 for a message that becomes too long when it is decompressed, and where there is no memory.
     pub(super) fn absorb(&mut self, input: &mut ReadBuffer) -> Result<usize, Violation> {
         if self.is_frame_whole() {
             return Ok(0);
         }
+        let length = match &self.inflation {
+            None => self.take_plain(input)?,
+            Some(_) => self.inflate(input)?,
+        };
+        self.frame_done += length as u64;
+        if self.is_text {
+            self.utf8.advance(&self.payload[self.done..])?;
+        }
+        // Behind the check of the text: the first violation counts, in whatever pieces it comes.
+        if let Some(inflation) = &self.inflation {
+            inflation.judge_size(self.payload.len())?;
+        }
+        self.done = self.payload.len();
+        Ok(length)
+    }
+
+    fn take_plain(&mut self, input: &mut ReadBuffer) -> Result<usize, Violation> {
         self.give_back_surplus(input);
-        self.make_first_room(input.unread().len())?;
+        self.make_first_room(input.unread().len().min(self.missing()))?;
         let room = self.missing().min(self.room());
         self.payload.extend_from_slice(input.take(room));
         let came = &mut self.payload[self.done..];
         if let Some(key) = self.key {
             key.apply(came, (self.frame_done % 4) as usize);
         }
-        let length = came.len();
-        self.frame_done += length as u64;
-        if self.is_text {
-            self.utf8.advance(came)?;
+        Ok(came.len())
+    }
+
+    /// Decompresses what has come of the frame, in the read buffer, as far as there is room.
+    fn inflate(&mut self, input: &mut ReadBuffer) -> Result<usize, Violation> {
+        let missing = self.missing();
+        let mut taken = 0;
+        loop {
+            let come = input.unread().len().min(missing - taken);
+            let (times, least) = INFLATED;
+            self.make_first_room(come.saturating_mul(times).saturating_add(least))?;
+            let (key, done) = (self.key, self.frame_done + taken as u64);
+            let Some(inflation) = &mut self.inflation else {
+                return Ok(taken);
+            };
+            let unread = &mut input.unread_mut()[..come];
+            let step = inflation.absorb(unread, key, done, &mut self.payload)?;
+            input.skip(step);
+            taken += step;
+            let goes_on = step < come || inflation.has_more();
+            let is_over = inflation.is_over(self.payload.len());
+            if !goes_on || is_over || self.payload.capacity() >= FIRST_STEP {
+                return Ok(taken);
+            }
         }
-        self.done = self.payload.len();
-        Ok(length)
     }
 
     /// Returns the payload itself to receive into. It has room where nothing is [`wanted`](Self::wanted).
@@ -94,12 +141,18 @@ impl Assembly {
     /// it from behind the frame is little.
     pub(super) fn is_received_directly(&self, input: &ReadBuffer) -> bool {
         let missing = self.missing();
-        missing >= input.capacity() && self.room() <= missing.saturating_add(LARGE)
+        let is_plain = self.inflation.is_none();
+        is_plain && missing >= input.capacity() && self.room() <= missing.saturating_add(LARGE)
     }
 
     /// Returns the capacity that the payload needs before more of the frame can be taken, of which so
     /// much is unread, or received; `None` where it has room.
     pub(super) fn wanted(&self, unread: usize) -> Option<usize> {
+        if let Some(inflation) = &self.inflation {
+            let doubled = self.payload.capacity().saturating_mul(2).max(FIRST_STEP);
+            let enough = inflation.most().saturating_add(1);
+            return (self.room() == 0).then_some(doubled.min(enough));
+        }
         let least = match unread {
             0 if self.payload.is_empty() => FIRST_STEP,
             0 => AT_REST,
@@ -128,13 +181,12 @@ impl Assembly {
         grown.map_err(|_| Violation::NO_MEMORY)
     }
 
-    /// Makes room for what is unread, within the first step.
-    fn make_first_room(&mut self, unread: usize) -> Result<(), Violation> {
-        let coming = unread.min(self.missing());
+    /// Makes room for so many bytes, within the first step.
+    fn make_first_room(&mut self, coming: usize) -> Result<(), Violation> {
         if self.room() >= coming || self.payload.capacity() >= FIRST_STEP {
             return Ok(());
         }
-        let enough = self.payload.len() + coming;
+        let enough = self.payload.len().saturating_add(coming);
         self.grow(enough.max(2 * self.payload.capacity()).min(FIRST_STEP))
     }
 
@@ -147,11 +199,12 @@ impl Assembly {
     /// Takes out what has been absorbed.
     ///
     /// # Errors
-    /// 1007 at the end of a text whose last character is incomplete.
+    /// 1007 at the end of a text whose last character is incomplete, and of a compressed message that
+    /// breaks off.
     pub(super) fn take_chunk(&mut self) -> Result<Chunk, Violation> {
         let is_last = self.is_complete();
         if is_last {
-            self.utf8.finish()?;
+            self.finish()?;
         }
         self.is_announced = true;
         self.done = 0;
@@ -170,7 +223,21 @@ impl Assembly {
         }
     }
 
-    /// Ends the message: tells whether it is a text, and gives up the payload.
+    /// Judges the end of the message.
+    ///
+    /// # Errors
+    /// 1007, as [`take_chunk`](Self::take_chunk).
+    pub(super) fn finish(&mut self) -> Result<(), Violation> {
+        self.utf8.finish()?;
+        self.inflation.as_mut().map_or(Ok(()), Inflation::finish)
+    }
+
+    /// Gives up the decompression of a message that has ended.
+    pub(super) fn take_inflation(&mut self) -> Option<Inflation> {
+        self.inflation.take()
+    }
+
+    /// Tells whether it is a text, and gives up the payload.
     pub(super) fn into_payload(mut self) -> (bool, Vec<u8>) {
         let waste = self.payload.capacity() - self.payload.len();
         if waste > AT_REST && waste > self.payload.len() / 4 {
@@ -179,8 +246,21 @@ impl Assembly {
         (self.is_text, self.payload)
     }
 
+    /// Tells whether everything of the frame is absorbed.
     pub(super) fn is_frame_whole(&self) -> bool {
-        self.frame_done == self.frame_length
+        self.frame_done == self.frame_length && !self.has_more()
+    }
+
+    /// Tells whether there is more without more input, once there is room.
+    pub(super) fn has_more(&self) -> bool {
+        self.inflation.as_ref().is_some_and(Inflation::has_more)
+    }
+
+    /// Lifts the limit of what is decompressed.
+    pub(super) fn allow_any_size(&mut self) {
+        if let Some(inflation) = &mut self.inflation {
+            inflation.allow_any_size();
+        }
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -196,6 +276,12 @@ impl Assembly {
     /// Returns how many bytes of the message have come and were not taken out.
     pub(super) fn len(&self) -> usize {
         self.done
+    }
+
+    /// Returns how many bytes a message has that comes compressed, in all frames that have begun;
+    /// `None` for a plain one.
+    pub(super) fn compressed(&self) -> Option<u64> {
+        self.inflation.as_ref().map(Inflation::compressed)
     }
 
     pub(super) fn fragments(&self) -> usize {

@@ -47,7 +47,7 @@ impl CloseFrame {
             return Err(unsendable(code, reason));
         }
         let reason = std::str::from_utf8(reason)
-            .map_err(|_| Violation::utf8("the close reason is not UTF-8"))?
+            .map_err(|_| Violation::data("the close reason is not UTF-8"))?
             .to_owned();
         Ok(Some(Self { code, reason }))
     }

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::assembly::Assembly;
-use super::frame::{Header, Opcode};
+use super::frame::{FrameRules, Header, Opcode};
+use super::gathered::{GATHERED, Gathered};
+use super::inflation::{Decompression, Inflation};
 use super::payloads::{Payloads, to_vec};
 use super::read_buffer::ReadBuffer;
 use super::utf8::{self, Utf8Progress};
@@ -32,8 +34,12 @@ pub(crate) struct Decoder {
     longest_copied: usize,
     input: ReadBuffer,
     payloads: Payloads,
+    /// The next messages of `input`, while they are short.
+    gathered: Gathered,
     /// The part that has come of a frame in the read buffer that is a whole message.
     begun: Option<Begun>,
+    /// The decompression of messages, if compression is agreed.
+    decompression: Option<Box<Decompression>>,
     /// The message of which a part has come, unless it is completed in the read buffer.
     assembly: Option<Assembly>,
     /// The number of bytes of payload received of messages that did not come whole at once.
@@ -73,12 +79,20 @@ impl Decoder {
                 .min(SPLIT_OFF as usize - 1),
             input: ReadBuffer::new(pipelined),
             payloads: Payloads::default(),
+            gathered: Gathered::default(),
             begun: None,
+            decompression: None,
             assembly: None,
             payload: 0,
             is_streaming: false,
             has_ended: false,
         }
+    }
+
+    /// Takes compressed messages from now on, as agreed: those of the peer may refer back to earlier
+    /// ones if it has context `takeover` (RFC 7692, section 7.1.1).
+    pub(crate) fn accept_compressed(&mut self, takeover: bool) {
+        self.decompression = Some(Box::new(Decompression::new(takeover)));
     }
 
     /// Returns the `Vec` for the next received bytes, with spare capacity for them. The caller
@@ -90,6 +104,7 @@ impl Decoder {
         if self.has_ended {
             self.input.clear();
         }
+        self.gathered.clear();
         if !self.input.is_full() {
             // The wait may be long, and a connection at rest holds no memory that it does not need.
             self.payloads.clear();
@@ -116,6 +131,7 @@ impl Decoder {
         let assembly = self.assembly.as_ref()?;
         let unread = self.input.unread().len();
         let takes_more = unread > 0 || assembly.is_received_directly(&self.input);
+        let takes_more = takes_more || assembly.has_more();
         (takes_more && !assembly.is_frame_whole())
             .then(|| assembly.wanted(unread))
             .flatten()
@@ -155,36 +171,66 @@ impl Decoder {
     /// whole one, short and legal. All other events are left to [`next`](Self::next).
     #[inline(always)]
     pub(crate) fn next_whole_message(&mut self) -> Option<Message> {
+        if self.gathered.has_next() {
+            return self.next_gathered();
+        }
         let is_special = self.is_streaming | self.has_ended;
         if self.begun.is_some() || self.assembly.is_some() || is_special {
             return None;
         }
-        let unread = self.input.unread_mut();
+        let unread = self.input.unread();
         let header = Header::of_whole_message(unread, self.role)?;
         let length = header.length as usize;
         if length > self.longest_copied {
             return None;
         }
-        let (frame, behind) = unread.split_at_mut(header.size + length);
+        if length <= GATHERED && self.gather() {
+            return self.next_gathered();
+        }
+        self.copy_whole_message(&header)
+    }
+
+    #[inline(always)]
+    fn next_gathered(&mut self) -> Option<Message> {
+        let (message, frame) = self.gathered.next(self.role)?;
+        self.input.skip(frame);
+        Some(message)
+    }
+
+    /// Gathers short messages, unless even they may be longer than allowed.
+    fn gather(&mut self) -> bool {
+        let allows_all = self.longest_copied >= GATHERED;
+        allows_all && self.gathered.gather(self.input.unread(), self.role)
+    }
+
+    #[inline(always)]
+    fn copy_whole_message(&mut self, header: &Header) -> Option<Message> {
+        let end = header.size + header.length as usize;
+        let (frame, behind) = self.input.unread_mut().split_at_mut(end);
         let payload = &mut frame[header.size..];
-        let copied = copy_message(&mut self.payloads, &header, payload, 0, behind.len());
+        let copied = copy_message(&mut self.payloads, header, payload, 0, behind.len());
         match copied {
-            Ok(_) => self.input.skip(header.size + length),
-            Err(_) => self.begun = Some(Begun::all_of(&header)),
+            Ok(_) => self.input.skip(end),
+            Err(_) => self.begun = Some(Begun::all_of(header)),
         }
         copied.ok()
     }
 
     /// Tells whether a whole frame has come, so that `next` probably has an event without more
     /// bytes.
+    #[inline]
     pub(crate) fn has_whole_frame(&self) -> bool {
-        Header::is_whole(self.input.unread())
+        self.gathered.has_next() || Header::is_whole(self.input.unread())
     }
 
     /// Asks for the next message, or for the one that has come in part, in chunks, as they come and
     /// without limits of size. A message that has come already may still be returned whole.
     pub(crate) fn stream(&mut self) {
+        self.gathered.clear();
         self.is_streaming = true;
+        if let Some(assembly) = &mut self.assembly {
+            assembly.allow_any_size();
+        }
     }
 
     /// Tells whether a message was asked for in chunks and is not complete.
@@ -221,9 +267,18 @@ impl Decoder {
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
         self.begun = None;
+        self.decompression = None;
         self.assembly = None;
         self.payloads.clear();
+        self.gathered.clear();
         self.input = ReadBuffer::new(Vec::new());
+    }
+
+    /// Tells whether a decompressor is kept between messages.
+    #[cfg(all(test, feature = "deflate"))]
+    pub(super) fn holds_inflater(&self) -> bool {
+        let agreed = self.decompression.as_deref();
+        agreed.is_some_and(Decompression::is_loaded)
     }
 
     /// Decodes anything; the short way for bursts is [`next_whole_message`](Self::next_whole_message).
@@ -232,6 +287,8 @@ impl Decoder {
         if self.has_ended {
             return Ok(None);
         }
+        // What is decoded here, the gathered messages would give once more.
+        self.gathered.clear();
         let decoded = self.decode_frames()?;
         match &decoded {
             Some(Event::Close(_)) => self.end(),
@@ -254,7 +311,9 @@ impl Decoder {
                     return Ok(None);
                 }
             }
-            if let Some(assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
+            if let Some(mut assembly) = self.assembly.take_if(|assembly| assembly.is_complete()) {
+                assembly.finish()?;
+                self.end_inflation(&mut assembly);
                 let (is_text, payload) = assembly.into_payload();
                 return message(is_text, payload.into()).map(Some);
             }
@@ -275,13 +334,18 @@ impl Decoder {
                     return Ok(None);
                 }
             }
-            self.begin_frame(&header);
+            self.begin_frame(&header)?;
         }
     }
 
     fn parse_header(&self) -> Result<Option<Header>, Violation> {
         let bytes = self.input.unread();
-        let parsed = Header::parse(bytes, self.role, self.limits.accept_unmasked);
+        let rules = FrameRules {
+            role: self.role,
+            accept_unmasked: self.limits.accept_unmasked,
+            compression: self.decompression.is_some(),
+        };
+        let parsed = Header::parse(bytes, rules);
         parsed.map_err(|violation| {
             if self.role == Role::Client && bytes.starts_with(b"HTTP/1.") {
                 return Violation::protocol(HTTP_RESPONSE);
@@ -297,7 +361,9 @@ impl Decoder {
         };
         let chunk = assembly.take_chunk()?;
         if chunk.is_last {
-            self.assembly = None;
+            if let Some(mut assembly) = self.assembly.take() {
+                self.end_inflation(&mut assembly);
+            }
         }
         Ok(Some(Event::Chunk(Box::new(chunk))))
     }
@@ -346,11 +412,6 @@ impl Decoder {
             let what = "the frame is too big, in bytes";
             return Err(Violation::too_big(what, header.length, max_frame_size));
         }
-        if header.length > (max_message_size - length) as u64 {
-            let size = header.length.saturating_add(length as u64);
-            let what = "the message is too big, in bytes";
-            return Err(Violation::too_big(what, size, max_message_size));
-        }
         if fragments >= max_fragments {
             let what = "the message has too many fragments";
             return Err(Violation::too_big(
@@ -359,12 +420,31 @@ impl Decoder {
                 max_fragments,
             ));
         }
+        let compressed = self.assembly.as_ref().and_then(Assembly::compressed);
+        if let Some(compressed) = compressed.or(header.is_compressed.then_some(0)) {
+            return self.judge_compressed_size(compressed.saturating_add(header.length));
+        }
+        if header.length > (max_message_size - length) as u64 {
+            let size = header.length.saturating_add(length as u64);
+            let what = "the message is too big, in bytes";
+            return Err(Violation::too_big(what, size, max_message_size));
+        }
         Ok(())
     }
 
-    /// Tells whether the frame is a whole message.
+    /// Judges how much of a message comes compressed. What it becomes is judged as it comes out.
+    fn judge_compressed_size(&self, size: u64) -> Result<(), Violation> {
+        let most = self.limits.max_compressed_size();
+        if size > most as u64 {
+            let what = "the compressed message is too big, in bytes";
+            return Err(Violation::too_big(what, size, most));
+        }
+        Ok(())
+    }
+
+    /// Tells whether the frame is a whole message, and not compressed.
     fn is_message(&self, header: &Header) -> bool {
-        self.assembly.is_none() && header.is_final
+        self.assembly.is_none() && header.is_final && !header.is_compressed
     }
 
     fn has_all_of(&self, header: &Header) -> bool {
@@ -433,12 +513,35 @@ impl Decoder {
         to_vec(payload)
     }
 
-    fn begin_frame(&mut self, header: &Header) {
+    fn begin_frame(&mut self, header: &Header) -> Result<(), Violation> {
         self.forget_look(header);
         self.input.take(header.size);
-        self.assembly
-            .get_or_insert_with(|| Assembly::new(header.opcode))
-            .begin_frame(header);
+        let mut assembly = match self.assembly.take() {
+            Some(assembly) => assembly,
+            None => Assembly::new(header.opcode, self.begin_inflation(header)?),
+        };
+        assembly.begin_frame(header);
+        self.assembly = Some(assembly);
+        Ok(())
+    }
+
+    /// Begins to decompress the message whose first frame this is, if it comes compressed.
+    fn begin_inflation(&mut self, header: &Header) -> Result<Option<Inflation>, Violation> {
+        let most = if self.is_streaming {
+            usize::MAX
+        } else {
+            self.limits.max_message_size
+        };
+        let compressed = header.is_compressed.then_some(self.decompression.as_mut());
+        let begun = compressed.flatten().map(|agreed| agreed.begin(most));
+        begun.transpose()
+    }
+
+    fn end_inflation(&mut self, assembly: &mut Assembly) {
+        let ended = self.decompression.as_mut().zip(assembly.take_inflation());
+        if let Some((agreed, inflation)) = ended {
+            agreed.end(inflation);
+        }
     }
 
     /// Masks the bytes again that were unmasked of a message which is now asked for in chunks.

@@ -1,5 +1,6 @@
 //! Messages to bytes: [`Encoder`].
 
+use super::frame::RSV1;
 use super::{Fin, MaskKey, Opcode, Role};
 
 /// An encoder of frames.
@@ -45,6 +46,14 @@ impl Encoder {
         let key = self.masks().then(MaskKey::random);
         append_header(out, opcode, fin, length, key);
         key
+    }
+
+    /// Marks a frame as the first of a compressed message (RFC 7692, section 6). `frame` are the bytes
+    /// that were appended for it.
+    pub(crate) fn mark_compressed(frame: &mut [u8]) {
+        if let Some(first) = frame.first_mut() {
+            *first |= RSV1;
+        }
     }
 }
 

@@ -62,11 +62,27 @@ impl Opcode {
     }
 }
 
+/// The reserved bit of a header that marks a compressed message (RFC 7692, section 6).
+pub(super) const RSV1: u8 = 0x40;
+
+/// What decides which frames are legal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameRules {
+    /// Our side.
+    pub(super) role: Role,
+    /// The flag that a server takes frames that are not masked.
+    pub(super) accept_unmasked: bool,
+    /// The flag that compression is agreed.
+    pub(super) compression: bool,
+}
+
 /// The header of a received frame, legal as far as the header alone shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) opcode: Opcode,
     pub(super) is_final: bool,
+    /// The flag that it is the first of a compressed message (RFC 7692, section 6).
+    pub(super) is_compressed: bool,
     pub(super) key: Option<MaskKey>,
     /// The number of bytes of payload that follow.
     pub(super) length: u64,
@@ -103,10 +119,19 @@ impl Header {
         (bytes.len() >= size + length).then_some(Self {
             opcode,
             is_final: true,
+            is_compressed: false,
             key,
             length: length as u64,
             size,
         })
+    }
+
+    /// Returns the size of the header of a whole message of the usual form.
+    #[inline(always)]
+    pub(super) fn usual_size(length: usize, role: Role) -> usize {
+        let extended = if length < 126 { 0 } else { 2 };
+        let mask = if role == Role::Server { 4 } else { 0 };
+        2 + extended + mask
     }
 
     /// Tells whether `bytes` begin with a whole frame, legal or not.
@@ -127,11 +152,7 @@ impl Header {
     /// # Errors
     /// 1002 for a header that a frame to this side may not have.
     #[inline(never)]
-    pub(super) fn parse(
-        bytes: &[u8],
-        role: Role,
-        accept_unmasked: bool,
-    ) -> Result<Option<Self>, Violation> {
+    pub(super) fn parse(bytes: &[u8], rules: FrameRules) -> Result<Option<Self>, Violation> {
         let Some((&[first, second], rest)) = bytes.split_first_chunk() else {
             return Ok(None);
         };
@@ -146,12 +167,13 @@ impl Header {
             // RFC 6455 5.2: an unknown opcode MUST fail the connection.
             opcode: Opcode::from_wire(OpCode::from(first & 0x0F)).ok_or(RESERVED_OPCODE)?,
             is_final: first & 0x80 != 0,
+            is_compressed: first & RSV1 != 0,
             key,
             length,
             size: bytes.len() - rest.len(),
         };
-        header.judge_mask(role, accept_unmasked)?;
-        judge_reserved_bits(first)?;
+        header.judge_mask(rules)?;
+        header.judge_reserved_bits(first, rules)?;
         judge_length_form(form, length)?;
         header.judge_control()?;
         Ok(Some(header))
@@ -159,13 +181,29 @@ impl Header {
 
     /// Judges the mask. RFC 6455 5.1: a server MUST close on an unmasked frame, unless the program
     /// allows it, and a client on a masked one.
-    fn judge_mask(&self, role: Role, accept_unmasked: bool) -> Result<(), Violation> {
-        match (role, self.key.is_some()) {
-            (Role::Server, false) if accept_unmasked => Ok(()),
+    fn judge_mask(&self, rules: FrameRules) -> Result<(), Violation> {
+        match (rules.role, self.key.is_some()) {
+            (Role::Server, false) if rules.accept_unmasked => Ok(()),
             (Role::Server, false) => Err(Violation::protocol("a frame that is not masked")),
             (Role::Client, true) => Err(Violation::protocol("a masked frame from a server")),
             _ => Ok(()),
         }
+    }
+
+    /// Judges the reserved bits. RFC 6455 5.2: they MUST be 0 unless an extension gives them a meaning.
+    /// RFC 7692 6: the first marks the first frame of a compressed message, and MUST be 0 in
+    /// continuations and control frames.
+    fn judge_reserved_bits(&self, first: u8, rules: FrameRules) -> Result<(), Violation> {
+        let begins_message = matches!(self.opcode, Opcode::Text | Opcode::Binary);
+        let allowed = if rules.compression && begins_message {
+            RSV1
+        } else {
+            0
+        };
+        if first & 0x70 & !allowed != 0 {
+            return Err(Violation::protocol("a reserved bit is set"));
+        }
+        Ok(())
     }
 
     fn judge_control(&self) -> Result<(), Violation> {
@@ -222,14 +260,6 @@ fn split_key(is_masked: bool, rest: &[u8]) -> Option<(Option<MaskKey>, &[u8])> {
     Some((Some(MaskKey::from(*key)), rest))
 }
 
-/// Judges the reserved bits. RFC 6455 5.2: they MUST be 0 unless an extension gives them a meaning.
-fn judge_reserved_bits(first: u8) -> Result<(), Violation> {
-    if first & 0x70 != 0 {
-        return Err(Violation::protocol("a reserved bit is set"));
-    }
-    Ok(())
-}
-
 /// Judges the form of the length. RFC 6455 5.2: it MUST be the shortest, and the highest bit of the
 /// length MUST be 0.
 fn judge_length_form(form: u8, length: u64) -> Result<(), Violation> {
@@ -263,6 +293,14 @@ mod tests {
     use tungstenite::protocol::frame::FrameHeader;
 
     use super::*;
+
+    fn rules(role: Role) -> FrameRules {
+        FrameRules {
+            role,
+            accept_unmasked: false,
+            compression: false,
+        }
+    }
 
     /// Headers are read as tungstenite reads them: every first two bytes, every length of header,
     /// cut at every byte.
@@ -300,7 +338,7 @@ mod tests {
     }
 
     fn compare_ways(bytes: &[u8], role: Role) {
-        let thorough = Header::parse(bytes, role, false);
+        let thorough = Header::parse(bytes, rules(role));
         let is_whole = |header: &Header| (bytes.len() - header.size) as u64 >= header.length;
         if let Ok(Some(header)) = &thorough {
             assert_eq!(Header::is_whole(bytes), is_whole(header), "{bytes:x?}");
@@ -311,6 +349,10 @@ mod tests {
             is_data && header.is_final && header.length <= 0xFFFF
         };
         let quick = Header::of_whole_message(bytes, role);
+        if let Some(header) = &quick {
+            let size = Header::usual_size(header.length as usize, role);
+            assert_eq!(header.size, size, "{bytes:x?}, {role:?}");
+        }
         assert_eq!(quick, whole.filter(usual), "{bytes:x?}, {role:?}");
     }
 
@@ -321,7 +363,7 @@ mod tests {
             [_, second, ..] if second & 0x80 == 0 => Role::Client,
             _ => Role::Server,
         };
-        match (Header::parse(bytes, role, false), theirs) {
+        match (Header::parse(bytes, rules(role)), theirs) {
             (Ok(None), Ok(None)) => {}
             (Err(violation), Err(_)) => assert_eq!(violation, RESERVED_OPCODE),
             (Ok(Some(ours)), Ok(Some((theirs, length)))) => {

@@ -8,6 +8,8 @@ mod close_frame;
 mod decoder;
 mod encoder;
 mod frame;
+mod gathered;
+mod inflation;
 mod mask;
 mod payloads;
 mod read_buffer;
@@ -47,6 +49,16 @@ pub(crate) struct Limits {
     pub(crate) max_fragments: usize,
     /// The flag that a server takes frames that are not masked.
     pub(crate) accept_unmasked: bool,
+}
+
+impl Limits {
+    /// Returns the most bytes of a message that comes compressed. One that does not shrink is a little
+    /// longer than its payload: by an eighth in the worst case, and more in many short blocks. This
+    /// also bounds blocks that put out nothing.
+    fn max_compressed_size(&self) -> usize {
+        let surplus = self.max_message_size / 8 + 1024;
+        self.max_message_size.saturating_add(surplus)
+    }
 }
 
 impl From<&Config> for Limits {
@@ -123,7 +135,7 @@ impl Violation {
         }
     }
 
-    const fn utf8(what: &'static str) -> Self {
+    const fn data(what: &'static str) -> Self {
         Self {
             code: CloseCode::INVALID_PAYLOAD,
             what: Cow::Borrowed(what),

@@ -10,7 +10,7 @@ use crate::Text;
 
 /// The capacity of a block, in bytes. A small message that the program keeps prevents at most this
 /// much from being freed.
-const BLOCK: usize = 4 << 10;
+pub(super) const BLOCK: usize = 4 << 10;
 
 /// The longest payload that shares a block with others, in bytes.
 pub(super) const SHARED: usize = 2 << 10;

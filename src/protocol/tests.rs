@@ -1,6 +1,8 @@
 //! The rules of the wire, each for both roles and for bytes that come whole or in pieces.
 
 mod chunks;
+#[cfg(feature = "deflate")]
+mod compressed;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -879,18 +881,22 @@ fn payloads_in_a_large_buffer_are_not_copied() {
 #[test]
 fn sizes_around_thresholds_arrive_cut_anywhere() {
     let mut random = StdRng::seed_from_u64(11);
-    for threshold in [0, 125, 2 << 10, AT_REST, LARGE / 4, LARGE / 2, LARGE] {
+    for threshold in [0, 125, 256, 2 << 10, AT_REST, LARGE / 4, LARGE / 2, LARGE] {
         for role in BOTH {
             let sizes = threshold.saturating_sub(12)..threshold + 2;
             let (mut bytes, mut events) = (Vec::new(), Vec::new());
             for size in sizes {
                 let letters = "\u{e4}".repeat(size / 2) + &"x".repeat(size % 2);
-                bytes.extend(frame(role, 0x81, letters.as_bytes()));
+                for _ in 0..2 {
+                    bytes.extend(frame(role, 0x81, letters.as_bytes()));
+                    events.push(text(&letters));
+                }
                 bytes.extend(frame(role, 0x89, b"p"));
-                bytes.extend(frame(role, 0x82, &vec![size as u8; size]));
-                events.push(text(&letters));
                 events.push(Event::Ping(Bytes::from_static(b"p")));
-                events.push(binary(&vec![size as u8; size]));
+                for _ in 0..2 {
+                    bytes.extend(frame(role, 0x82, &vec![size as u8; size]));
+                    events.push(binary(&vec![size as u8; size]));
+                }
             }
             let good = bytes.len();
             let wrong = [&vec![b'x'; threshold][..], b"\xff"].concat();
@@ -929,6 +935,35 @@ fn feed_as_reader<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'
             }
         }
     })
+}
+
+/// Short messages that came together are decoded in their order, whichever way each is asked for,
+/// also whole or in chunks.
+#[test]
+fn short_messages_may_be_asked_for_either_way() {
+    for role in BOTH {
+        let texts: Vec<_> = (0..40).map(|number| format!("text {number}")).collect();
+        let bytes: Vec<_> = texts
+            .iter()
+            .flat_map(|text| frame(role, 0x81, text.as_bytes()))
+            .collect();
+        for turn in 1..4 {
+            let mut decoder = decoder(role, limits());
+            decoder.spare().extend_from_slice(&bytes);
+            for (number, text) in texts.iter().enumerate() {
+                let short = (number % turn > 0).then(|| decoder.next_whole_message());
+                if number % 5 == 4 {
+                    decoder.stream();
+                }
+                let message = match short.flatten() {
+                    Some(message) => Event::Message(message),
+                    None => decoder.next().unwrap().unwrap(),
+                };
+                assert_eq!(message, Event::Message(text.as_str().into()), "{turn}");
+            }
+            assert!(!decoder.is_mid_message());
+        }
+    }
 }
 
 /// After a Close or a violation nothing more is decoded, the short way neither.
@@ -1018,8 +1053,11 @@ fn encoded_messages_come_back_in_any_chunks() {
                 rest = later;
             }
             let failure = None;
-            let seen = feed(&mut decoder(to, limits()), pieces);
-            assert!(seen == Seen { events, failure }, "{to:?}, {longest}");
+            let expected = Seen { events, failure };
+            let seen = feed(&mut decoder(to, limits()), pieces.iter().copied());
+            assert!(seen == expected, "{to:?}, {longest}");
+            let seen = feed_as_reader(&mut decoder(to, limits()), pieces);
+            assert!(seen == expected, "{to:?}, {longest}, quick");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Violation;
 
-const NOT_UTF8: Violation = Violation::utf8("text is not UTF-8");
+const NOT_UTF8: Violation = Violation::data("text is not UTF-8");
 
 /// The progress of checking a text that comes in pieces.
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Connection: close\r\n\
     Content-Length: 0\r\n\r\n";
 
-/// Accepts until the server stops. It neither ends nor spins: after a failure that concerns the
+/// Accepts until the server stops, or only stops accepting. It neither ends nor spins: after a failure that concerns the
 /// whole process, such as having no descriptors left, it tries again after a pause.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
         trouble: AcceptTrouble::default(),
     };
     let mut is_ready = false;
-    while !shared.connections.is_stopping() {
+    while !shared.connections.is_closed() {
         match listener.accept() {
             Ok(socket) => {
                 accepting.admit(socket);
@@ -47,6 +47,7 @@ pub(super) fn run(listener: &Listener, shared: &Arc<Shared>) -> io::Result<()> {
                 continue;
             }
             // The listener was reported ready, and had no connection. This must not go on for ever.
+            Err(AcceptError::NoConnection) if listener.may_be_shared() => accepting.miss(),
             Err(AcceptError::NoConnection) => accepting.lose(&"no connection was there"),
             Err(AcceptError::Newcomer(error)) => accepting.lose(&error),
             Err(AcceptError::Unusable(error)) => debug!("a connection is of no use: {error}"),
@@ -82,6 +83,12 @@ impl Accepting<'_> {
         }
     }
 
+    fn miss(&mut self) {
+        if let Some(pause) = self.trouble.miss() {
+            self.shared.connections.pause(pause);
+        }
+    }
+
     fn fail(&mut self, error: &io::Error) {
         let pause = self.trouble.fail(error);
         self.shared.connections.pause(pause);
@@ -91,20 +98,15 @@ impl Accepting<'_> {
     /// connection gets 503 at once, as long as that lasts.
     fn admit(&mut self, socket: Socket) {
         self.trouble.accept();
-        let quota = self.shared.access.quota(&socket);
-        if let Some(limit) = reached(quota, self.shared) {
-            debug!("a connection was refused: {limit}");
-            return self.refuse(socket);
+        let Err(unserved) = serve(socket, self.shared) else {
+            return self.trouble.serve();
+        };
+        match unserved.why {
+            Why::Limit(limit) => debug!("a connection was refused: {limit}"),
+            Why::NoThread(error) => self.trouble.tell(&error),
         }
-        let counts_for = quota.map(|(address, _)| address);
-        match spawn(socket, counts_for, self.shared) {
-            Ok(()) => self.trouble.serve(),
-            Err((error, socket)) => {
-                self.trouble.tell(&about("starting a thread", error));
-                if let Some(socket) = socket {
-                    self.refuse(socket);
-                }
-            }
+        if let Some(socket) = unserved.socket {
+            self.refuse(socket);
         }
     }
 
@@ -117,34 +119,55 @@ impl Accepting<'_> {
     }
 }
 
-/// Starts a connection's thread, or gives the socket back.
-fn spawn(
-    socket: Socket,
-    counts_for: Option<IpAddr>,
-    shared: &Arc<Shared>,
-) -> Result<(), (io::Error, Option<Socket>)> {
+/// A connection that got no thread.
+pub(super) struct Unserved {
+    pub(super) why: Why,
+    socket: Option<Socket>,
+}
+
+/// The reason why a connection got no thread.
+pub(super) enum Why {
+    /// A limit is reached.
+    Limit(String),
+    NoThread(io::Error),
+}
+
+/// Gives a connection its thread, unless a limit is reached.
+pub(super) fn serve(socket: Socket, shared: &Arc<Shared>) -> Result<(), Box<Unserved>> {
+    let quota = shared.access.quota(&socket);
+    if let Err(limit) = count(quota, shared) {
+        return Err(Unserved::new(Why::Limit(limit), Some(socket)));
+    }
+    let counts_for = quota.map(|(address, _)| address);
     let socket = Arc::new(socket);
-    let id = Connection::next_id();
-    let (theirs, sharing) = (Arc::clone(&socket), Arc::clone(shared));
-    shared.connections.add_thread(counts_for);
-    let builder = thread::Builder::new().name(format!("landline-{id}"));
-    let spawned = builder.spawn(move || session::run(id, theirs, counts_for, &sharing));
-    spawned.map(drop).map_err(|error| {
-        drop(shared.connections.register(id, counts_for));
-        (error, Arc::into_inner(socket))
+    spawn(Arc::clone(&socket), counts_for, shared).map_err(|error| {
+        let error = about("starting a thread", error);
+        Unserved::new(Why::NoThread(error), Arc::into_inner(socket))
     })
 }
 
-/// Returns the limit that is reached, for all connections or for one address. Only the accept
-/// thread counts up, so a connection that has room here still has it when it is counted.
-fn reached(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Option<String> {
-    if shared.connections.thread_count() >= shared.max_connections {
-        return Some(format!("{} is the limit", shared.max_connections));
+impl Unserved {
+    fn new(why: Why, socket: Option<Socket>) -> Box<Self> {
+        Box::new(Self { why, socket })
     }
+}
+
+/// Counts a connection's thread, or returns the limit that is reached.
+fn count(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Result<(), String> {
     if held::is_exhausted() {
-        return Some("peers hold all the memory that they may".into());
+        return Err("peers hold all the memory that they may".into());
     }
-    let (address, limit) = quota?;
-    let reached = shared.connections.threads_of(address) >= limit;
-    reached.then(|| format!("{limit} for {address} is the limit"))
+    let most = shared.max_connections;
+    shared.connections.add_thread(most, quota)
+}
+
+/// Starts the thread of a connection that is counted.
+fn spawn(socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) -> io::Result<()> {
+    let id = Connection::next_id();
+    let sharing = Arc::clone(shared);
+    let builder = thread::Builder::new().name(format!("landline-{id}"));
+    let spawned = builder.spawn(move || session::run(id, socket, counts_for, &sharing));
+    spawned
+        .map(drop)
+        .inspect_err(|_| drop(shared.connections.register(id, counts_for)))
 }

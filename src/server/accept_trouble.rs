@@ -44,6 +44,14 @@ impl AcceptTrouble {
         if !self.is_told {
             debug!("a connection could not be accepted: {error}");
         }
+        let pause = self.miss()?;
+        self.tell(error);
+        Some(pause)
+    }
+
+    /// Notes that another process has taken a newcomer from a socket that both have. It returns a
+    /// pause like [`lose`](Self::lose), and is no trouble.
+    pub(super) fn miss(&mut self) -> Option<Duration> {
         let since = self.lost_since.get_or_insert_with(Instant::now);
         if since.elapsed() > ROW_TIME {
             self.end_row();
@@ -53,7 +61,6 @@ impl AcceptTrouble {
             return None;
         }
         self.end_row();
-        self.tell(error);
         Some(ROW_PAUSE)
     }
 
@@ -128,6 +135,9 @@ mod tests {
         assert_eq!(paused.count(), 0);
         trouble.accept();
         assert_eq!(trouble.lose(&WHY), None);
+        trouble.accept();
+        let paused = (0..40).filter_map(|_| trouble.miss());
+        assert_eq!(paused.count(), 2);
     }
 
     /// Trouble is over when a connection is served, unless waiting still fails.

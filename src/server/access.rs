@@ -7,8 +7,9 @@ use http::HeaderName;
 
 use super::ServerBuilder;
 use crate::http::{Guard, Subprotocols, TrustedProxies};
+use crate::network::Network;
 use crate::transport::Socket;
-use crate::{Error, Reply, Request};
+use crate::{Address, Error, Reply, Request};
 
 /// The settings of the checks, and of the subprotocol.
 #[derive(Debug, Default)]
@@ -16,6 +17,10 @@ pub(super) struct Access {
     guard: Guard,
     pub(super) subprotocols: Subprotocols,
     pub(super) proxies: TrustedProxies,
+    /// The proxies whose connections begin with the PROXY protocol's header.
+    header_networks: Vec<Network>,
+    /// The flag that the peers of Unix sockets are such proxies.
+    unix_headers: bool,
     max_connections_per_ip: Option<usize>,
     /// The first setting that cannot be used. Setters never fail; binding reports it.
     invalid: Option<String>,
@@ -31,23 +36,44 @@ impl Access {
 
     /// Judges a request. The error is the reply to it.
     pub(super) fn judge(&self, request: &Request) -> Result<(), Reply> {
-        // The local address of the accepted socket counts: a server that listens on all interfaces
-        // is reached from this machine too.
-        let local = request.local_addr().canonical_ip();
+        // The address that the client has reached counts: a server that listens on all interfaces is
+        // reached from this machine too.
+        let local = request.server_end();
         let on_loopback = local.is_some_and(|ip| ip.is_loopback());
         // A proxy on this machine passes on the Host that its client asked for.
-        let peer = request.peer_addr().canonical_ip();
+        let peer = request.client_end();
         let is_proxy = peer.is_some_and(|ip| self.proxies.contains(ip));
         self.guard.judge(request, on_loopback && !is_proxy)
     }
 
     /// Returns the address that a connection counts for, and the limit of connections for it;
-    /// `None` if there is no limit. A trusted proxy has no limit, because it stands for many
-    /// clients.
+    /// `None` if there is no limit. A proxy has no limit, because it stands for many clients.
     pub(super) fn quota(&self, socket: &Socket) -> Option<(IpAddr, usize)> {
         let limit = self.max_connections_per_ip?;
         let peer = socket.peer_addr().canonical_ip()?;
-        (!self.proxies.contains(peer)).then_some((client_network(peer), limit))
+        let is_proxy = self.proxies.contains(peer) || self.begins_with_header(socket.peer_addr());
+        (!is_proxy).then_some((client_network(peer), limit))
+    }
+
+    /// Tells whether a peer's connections begin with the PROXY protocol's header.
+    pub(super) fn begins_with_header(&self, peer: &Address) -> bool {
+        let Some(peer) = peer.canonical_ip() else {
+            return self.unix_headers;
+        };
+        let networks = &mut self.header_networks.iter();
+        networks.any(|network| network.contains(peer))
+    }
+
+    fn add_header_proxy(&mut self, text: &str) -> Result<(), String> {
+        if text == "unix" {
+            self.unix_headers = true;
+            return Ok(());
+        }
+        let network = Network::parse(text).ok_or_else(|| {
+            format!("{text:?} is not an address, a network such as 10.0.0.0/8, or \"unix\"")
+        })?;
+        self.header_networks.push(network);
+        Ok(())
     }
 
     fn note(&mut self, result: Result<(), String>) {
@@ -125,8 +151,8 @@ impl ServerBuilder {
         self.admit_each(hosts, |access, host| access.guard.allow_host(host))
     }
 
-    /// Trusts these proxies, addresses or networks such as `10.0.0.0/8`, to name their clients in
-    /// the header of [`client_addr_header`](Self::client_addr_header), and lets them ask for other
+    /// Trusts these proxies, addresses, networks such as `10.0.0.0/8`, or `unix` for the peers of Unix
+    /// sockets, to name their clients in the header of [`client_addr_header`](Self::client_addr_header), and lets them ask for other
     /// hosts than this machine. A further call adds proxies.
     ///
     /// A trusted loopback address covers every program of this machine, browsers too: name the
@@ -164,10 +190,34 @@ impl ServerBuilder {
         self
     }
 
+    /// Expects the PROXY protocol of these proxies, version 1 or 2, as HAProxy (`send-proxy`,
+    /// `send-proxy-v2`), nginx's stream module and the load balancers of clouds speak it: addresses,
+    /// networks such as `10.0.0.0/8`, or `unix` for the peers of Unix sockets.
+    ///
+    /// Every connection of theirs must begin with the protocol's header, before TLS if there is any;
+    /// one that does not is closed. Those of others begin as usual. [`Request::client_addr`] returns
+    /// the address that the header names. A header without one, LOCAL or UNKNOWN, leaves it the
+    /// proxy's own: it is a health check. [`Request::peer_addr`] is always the proxy's.
+    ///
+    /// These proxies are a list of their own. A proxy that writes an HTTP header into the requests
+    /// is one of the [trusted proxies](Self::trusted_proxies); behind a proxy that speaks this protocol
+    /// the address that the header names may be one of them. A further call adds proxies.
+    ///
+    /// ```
+    /// # use landline::Server;
+    /// let builder = Server::builder()
+    ///     .proxy_protocol(["10.0.0.7", "unix"])
+    ///     .on_upgrade(|ws, request| ws.send(format!("{:?}", request.client_addr())));
+    /// # let _ = builder;
+    /// ```
+    pub fn proxy_protocol(self, proxies: impl IntoIterator<Item = impl ToString>) -> Self {
+        self.admit_each(proxies, |access, proxy| access.add_header_proxy(proxy))
+    }
+
     /// Sets how many connections one IP address may have at once, those in their handshake
     /// included; further ones get 503. Of IPv6, the addresses that share their first 64 bits count
-    /// as one. Unlimited by default. [Trusted proxies](Self::trusted_proxies) and the peers of Unix
-    /// sockets do not count.
+    /// as one. Unlimited by default. [Trusted proxies](Self::trusted_proxies), those that speak the
+    /// [PROXY protocol](Self::proxy_protocol), and the peers of Unix sockets do not count.
     pub fn max_connections_per_ip(mut self, connections: usize) -> Self {
         self.access.max_connections_per_ip = Some(connections);
         self
@@ -231,7 +281,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::{Address, Server};
+    use crate::Server;
 
     fn request(local: Address, peer: Address, host: &str) -> Request {
         let head = http::Request::get("/").header("Host", host);

@@ -1,34 +1,37 @@
 //! The settings of a server, and its start: [`ServerBuilder`].
 
 use std::fmt;
-use std::net::ToSocketAddrs;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use super::access::Access;
+use super::bind_to::BindTo;
 use super::connections::Connections;
-use super::{Server, Shared, start};
-use crate::error::about;
+use super::incoming::{Incoming, Intake};
+use super::{Server, Shared, counted, start};
 use crate::held::memory_budget;
 use crate::http::{Attach, Hook, hook_of};
 use crate::process::Process;
 use crate::record::debug;
 use crate::sync::Mutex;
-use crate::transport::{Acceptor, Limits, Listener};
+use crate::transport::{Acceptor, Limits, ListenOptions, Listener};
 use crate::{
-    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, ServerTls, Upgrade,
-    WebSocket,
+    Config, Error, IntoOutcome, Messages, Outcome, Reply, Request, Router, ServerTls, Socket,
+    Upgrade, WebSocket,
 };
 
 /// The settings of a server; [`bind`](Self::bind) starts it.
 ///
 /// Setters never fail; `bind` reports settings that cannot be used. Exactly one of
 /// [`on_upgrade`](Self::on_upgrade), [`serve`](Self::serve), [`router`](Self::router) and
-/// [`on_request`](Self::on_request) must be set.
+/// [`on_request`](Self::on_request) must be set, and none for
+/// [`bind_incoming`](Self::bind_incoming).
 #[must_use = "a server starts with `bind`"]
 pub struct ServerBuilder {
     config: Config,
     max_connections: Option<usize>,
     max_handshakes: usize,
+    listening: ListenOptions,
     pub(super) access: Access,
     tls: Option<ServerTls>,
     decide: Option<Decide>,
@@ -36,6 +39,8 @@ pub struct ServerBuilder {
     hooks: Vec<Hook>,
     /// The settings of routes.
     route_configs: Vec<Arc<Config>>,
+    /// Set if the program takes the connections one by one.
+    intake: Option<Intake>,
     invalid: Option<Error>,
 }
 
@@ -48,12 +53,14 @@ impl ServerBuilder {
             config: Config::new(),
             max_connections: None,
             max_handshakes: 256,
+            listening: ListenOptions::default(),
             access: Access::default(),
             tls: None,
             decide: None,
             attach: Vec::new(),
             hooks: Vec::new(),
             route_configs: Vec::new(),
+            intake: None,
             invalid: None,
         }
     }
@@ -198,32 +205,140 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the mode of the files of Unix sockets, such as `0o660`: who may connect. By default the
+    /// umask decides. It is set before the server listens, so no one else can connect before.
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.listening.unix_mode = Some(mode);
+        self
+    }
+
+    /// Lets other sockets listen at the same address and port, if they set `SO_REUSEPORT` too; the
+    /// system then deals the new connections out among them, to processes of one user.
+    ///
+    /// This is no way to restart without refusing anyone. When a process closes its socket, the
+    /// connections that wait there are reset, while another process still accepts. Hand the
+    /// listening socket itself to the new process: the example `restart` shows how.
+    pub fn reuse_port(mut self) -> Self {
+        self.listening.reuse_port = true;
+        self
+    }
+
     /// Binds the address and starts to accept, on a thread named `landline-accept`. Returns at
     /// once, unless the address is a name to be looked up. Port 0 lets the system choose;
     /// [`local_addr`](Server::local_addr) tells.
     ///
-    /// If there are several addresses, in a slice or of a name such as `localhost`, it listens on
-    /// all of them that this machine has. If the system chooses the port, it is the same for all.
-    /// [`local_addrs`](Server::local_addrs) returns them. `0.0.0.0:9001` listens on all IPv4
-    /// addresses of this machine, and `[::]:9001` on all of IPv6, on most systems on those of IPv4
-    /// too.
+    /// A server listens at any number of addresses, and at sockets that the program has made or was
+    /// handed: see [`BindTo`]. [`local_addrs`](Server::local_addrs) returns them all.
+    ///
+    /// - Of several IP addresses, as those of a name such as `localhost`, it listens at those that
+    ///   this machine has. If the system chooses the port, it is the same for all.
+    /// - `0.0.0.0:9001` stands for all IPv4 addresses of this machine. `[::]:9001` stands for all
+    ///   of IPv6, and as the system is set up, usually, for those of IPv4 too; beside an IPv4 address
+    ///   with the same port it stands for IPv6 alone.
+    /// - `unix:/run/app.sock` is a Unix socket, whose file has the mode of
+    ///   [`unix_mode`](Self::unix_mode). The server removes the file when it stops. A file that a
+    ///   crashed server has left is replaced; that of a running one is an error. A lock on the file
+    ///   `/run/app.sock.lock` tells the two apart, and servers that start at once.
     ///
     /// # Errors
     /// [`Error::Invalid`] for settings that cannot be used or contradict each other,
     /// [`Error::Bind`] for the address, [`Error::Io`] if no thread can be had.
     #[must_use = "the server stops when the last handle is dropped"]
-    pub fn bind(mut self, address: impl ToSocketAddrs) -> Result<Server, Error> {
+    pub fn bind(self, to: impl BindTo) -> Result<Server, Error> {
+        let options = self.listening.clone();
+        self.start(|| Listener::bind(to.into_places()?.0, &options).map(Some))
+    }
+
+    /// Binds like [`bind`](Self::bind), for a program that takes the connections one by one, each open
+    /// already: a test in its own thread, or a program with a loop of its own. [`Incoming`] tells
+    /// the rest.
+    ///
+    /// Of the handlers only [`should_upgrade`](Self::should_upgrade) goes with it; without it every
+    /// valid upgrade is let in.
+    ///
+    /// ```no_run
+    /// let (server, incoming) = landline::Server::builder().bind_incoming("127.0.0.1:9001")?;
+    /// println!("{}", server.url());
+    /// for (ws, messages, request) in incoming {
+    ///     println!("{} asks for {}", request.peer_addr(), request.path());
+    ///     std::thread::spawn(move || -> landline::Outcome {
+    ///         for message in messages {
+    ///             ws.send(message?)?;
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// }
+    /// # Ok::<(), landline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `bind`.
+    pub fn bind_incoming(mut self, to: impl BindTo) -> Result<(Server, Incoming), Error> {
+        let (intake, receiver) = Intake::new();
+        self.intake = Some(intake);
+        let server = self.bind(to)?;
+        Ok((server.clone(), Incoming::new(server, receiver)))
+    }
+
+    /// Serves one connection, and listens nowhere: one that inetd or systemd (`Accept=yes`) has
+    /// accepted, the end of an SSH tunnel, or one end of a socketpair in a test.
+    /// [`Server::wait`] returns once it has ended. More can be handed in by
+    /// [`Server::serve_stream`].
+    ///
+    /// ```
+    /// use landline::{Client, Server};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let (near, far) = UnixStream::pair()?;
+    /// let server = Server::builder()
+    ///     .on_upgrade(|ws, _| ws.on_text(|ws, text| ws.send(text)))
+    ///     .serve_stream(far)?;
+    ///
+    /// let client = Client::new().dial_with(move |_, _, _| near.try_clone());
+    /// let (ws, mut messages) = client.open("ws://localhost/")?;
+    /// ws.send("hello")?;
+    /// assert_eq!(messages.recv()?.as_text(), Some("hello"));
+    /// messages.close();
+    /// server.wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for settings that cannot be used or contradict each other, [`Error::Io`]
+    /// for a socket that is no connected stream, and if no thread can be had.
+    #[must_use = "the server stops when the last handle is dropped"]
+    pub fn serve_stream(self, stream: impl Into<Socket>) -> Result<Server, Error> {
+        let server = self.start(|| Ok(None))?;
+        server.serve_stream(stream)?;
+        server.stop_accepting();
+        Ok(server)
+    }
+}
+
+impl ServerBuilder {
+    /// Checks the settings of connections.
+    fn check(&self) -> Result<(), Error> {
         self.config.check()?;
-        for config in &self.route_configs {
-            config.check_for_route(&self.config)?;
-        }
+        let routes = &mut self.route_configs.iter();
+        routes.try_for_each(|config| config.check_for_route(&self.config))
+    }
+
+    /// Starts the server, once all settings are known to be usable, with the listener that `bind`
+    /// gives.
+    fn start(
+        mut self,
+        bind: impl FnOnce() -> io::Result<Option<Listener>>,
+    ) -> Result<Server, Error> {
+        self.check()?;
         let hook = self.hook()?;
         let access = self.access.checked()?;
         let tls = self.tls.as_ref().map(Acceptor::new).transpose()?;
-        let listener = listen(address)?;
+        let listener = bind().map_err(Error::Bind)?;
         let limits = Limits::find();
-        let shared = Shared {
-            local_addrs: listener.local_addrs().map_err(Error::Bind)?,
+        let shared = Arc::new(Shared {
+            local_addrs: listener
+                .as_ref()
+                .map_or_else(Vec::new, Listener::local_addrs),
             config: Arc::new(self.config),
             max_connections: self
                 .max_connections
@@ -233,17 +348,19 @@ impl ServerBuilder {
             access,
             tls: Mutex::new(tls.map(Arc::new)),
             hook,
-            connections: Connections::default(),
+            connections: Connections::new(self.intake),
             failure: OnceLock::new(),
             owner: Process::this(),
-            wake: Some(listener.wake()),
-        };
-        let server = start(listener, Arc::new(shared))?;
+            wake: listener.as_ref().map(Listener::wake),
+        });
+        if let Some(listener) = listener {
+            start(listener, &shared)?;
+        }
         debug!(
             "the system allows {limits}; peers can make us hold {} bytes",
             memory_budget()
         );
-        Ok(server)
+        Ok(counted(shared))
     }
 }
 
@@ -255,6 +372,12 @@ impl ServerBuilder {
         }
         let decide = self.decide.take();
         match (self.hooks.pop(), self.attach.pop(), decide) {
+            (None, None, decide) if self.intake.is_some() => {
+                Ok(upgrading(decide, Box::new(|upgrade| upgrade)))
+            }
+            _ if self.intake.is_some() => Err(Error::Invalid(
+                "bind_incoming goes with should_upgrade alone".into(),
+            )),
             (Some(hook), None, None) if self.hooks.is_empty() => Ok(hook),
             (None, Some(attach), decide) if self.attach.is_empty() => Ok(upgrading(decide, attach)),
             (Some(_), None, Some(_)) => Err(Error::Invalid(
@@ -266,19 +389,6 @@ impl ServerBuilder {
         }
     }
 }
-
-/// Listens on all of the addresses.
-fn listen(address: impl ToSocketAddrs) -> Result<Listener, Error> {
-    let looked_up = address.to_socket_addrs();
-    let addresses: Vec<_> = looked_up
-        .map_err(|error| Error::Bind(about(UNUSABLE, error)))?
-        .collect();
-    Listener::bind(&addresses).map_err(Error::Bind)
-}
-
-/// The error for an address that the system cannot use. The text of the address is not known here.
-const UNUSABLE: &str = "an address that cannot be used (write a host and a port, such as \
-    127.0.0.1:9001, or 0.0.0.0:9001 or [::]:9001 for all addresses of this machine)";
 
 /// Answers upgrade requests as the program decides, and all others with an upgrade, which becomes
 /// 426.

@@ -1,23 +1,26 @@
 //! The connections of a server, each from the accepted socket to the end of its thread.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::stop_report::StuckThread;
+use super::incoming::Intake;
+use super::stop_report::{StopReport, StuckThread};
 use crate::connection::Connection;
 use crate::connection::handshake::Opening;
+use crate::outbox::{OpenBurst, SocketWire, send_to_many};
 use crate::sync::lock;
-use crate::{CloseCode, Counters, ServerCounters, Timeout};
+use crate::{CloseCode, Counters, Message, ServerCounters, SlowPeers, Timeout, WebSocket};
 
 /// The threads, the handshakes and the connections of a server.
 #[derive(Default)]
 pub(super) struct Connections {
     state: Mutex<State>,
     changed: Condvar,
+    /// The way to the program, if it takes the connections one by one.
+    intake: Option<Intake>,
 }
 
 #[derive(Default)]
@@ -32,12 +35,18 @@ struct State {
     /// ones.
     reading: BTreeMap<u64, Arc<Opening>>,
     connections: BTreeMap<u64, Arc<Connection>>,
+    /// The burst to all connections that is being gathered.
+    burst: OpenBurst<SocketWire>,
     /// The traffic of connections that have ended.
     ended: Counters,
     opened: u64,
     refused: u64,
+    /// The connections that have ended since the stop began.
+    stopped: Vec<WebSocket>,
     /// The flag that the accept thread still holds the listener.
     accepting: bool,
+    /// The flag that no newcomers are accepted any more.
+    closed: bool,
     /// The deadline of the stop, once the server is stopping.
     stop_by: Option<Instant>,
 }
@@ -58,8 +67,34 @@ const MOST_LOOKS: usize = 64;
 const GRACE: Duration = Duration::from_millis(500);
 
 impl Connections {
+    pub(super) fn new(intake: Option<Intake>) -> Self {
+        Self {
+            intake,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn intake(&self) -> Option<&Intake> {
+        self.intake.as_ref()
+    }
+
     pub(super) fn list(&self) -> Vec<Arc<Connection>> {
         lock(&self.state).connections.values().cloned().collect()
+    }
+
+    /// Sends a message to all connections without waiting. Returns for how many it was queued.
+    pub(super) fn send(&self, message: &Message) -> usize {
+        let (open, changes) = lock(&self.state).burst.get(None);
+        if let Some(queued) = open.and_then(|burst| burst.push(message)) {
+            return queued;
+        }
+        let connections = self.list().into_iter();
+        let outboxes = connections.map(|connection| Arc::clone(&connection.outbox));
+        let (queued, begun) = send_to_many(outboxes, message, SlowPeers::Close);
+        if let Some(burst) = begun {
+            lock(&self.state).burst.set(&burst, None, changes);
+        }
+        queued
     }
 
     pub(super) fn count(&self) -> usize {
@@ -87,41 +122,59 @@ impl Connections {
         counters
     }
 
-    pub(super) fn thread_count(&self) -> usize {
-        lock(&self.state).threads
-    }
-
     pub(super) fn is_stopping(&self) -> bool {
         lock(&self.state).stop_by.is_some()
     }
 
-    /// Waits for this time, or until the server stops. It needs no descriptor.
+    /// Tells whether newcomers are accepted no more.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.state).is_closed()
+    }
+
+    /// Waits for this time, or until newcomers are accepted no more. It needs no descriptor.
     pub(super) fn pause(&self, length: Duration) {
         let until = Instant::now() + length;
         let mut state = lock(&self.state);
-        while state.stop_by.is_none() && Instant::now() < until {
+        while !state.is_closed() && Instant::now() < until {
             state = crate::sync::wait(&self.changed, state, Some(until));
         }
     }
 
     /// Sets whether the accept thread holds the listener.
     pub(super) fn set_accepting(&self, accepting: bool) {
-        lock(&self.state).accepting = accepting;
-        self.changed.notify_all();
-    }
-
-    /// Returns how many threads count for an address.
-    pub(super) fn threads_of(&self, address: IpAddr) -> usize {
-        lock(&self.state).per_ip.get(&address).copied().unwrap_or(0)
-    }
-
-    /// Counts a thread; its [`Registration`] uncounts it.
-    pub(super) fn add_thread(&self, counts_for: Option<IpAddr>) {
         let mut state = lock(&self.state);
-        state.threads += 1;
-        if let Some(address) = counts_for {
-            *state.per_ip.entry(address).or_default() += 1;
+        state.accepting = accepting;
+        let is_drained = state.is_drained();
+        drop(state);
+        self.changed.notify_all();
+        self.close_intake(is_drained);
+    }
+
+    /// Counts a thread, unless a limit is reached: `most` threads in all, or those that the quota
+    /// grants an address. The thread's [`Registration`] uncounts it.
+    ///
+    /// # Errors
+    /// Returns the limit.
+    pub(super) fn add_thread(
+        &self,
+        most: usize,
+        quota: Option<(IpAddr, usize)>,
+    ) -> Result<(), String> {
+        let mut state = lock(&self.state);
+        if state.threads >= most {
+            return Err(format!("{most} is the limit"));
         }
+        if let Some((address, limit)) = quota {
+            let threads = state.per_ip.entry(address).or_default();
+            if *threads >= limit {
+                // A limit of zero must not leave an entry.
+                state.forget_unused(address);
+                return Err(format!("{limit} for {address} is the limit"));
+            }
+            *threads += 1;
+        }
+        state.threads += 1;
+        Ok(())
     }
 
     /// Takes over a counted thread, under the id that its connection has.
@@ -135,6 +188,23 @@ impl Connections {
         }
     }
 
+    /// Accepts no more newcomers. Everything else goes on.
+    pub(super) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        let is_drained = state.is_drained();
+        drop(state);
+        self.changed.notify_all();
+        self.close_intake(is_drained);
+    }
+
+    /// Ends the way to the program, if no handshake can lead there any more.
+    fn close_intake(&self, is_drained: bool) {
+        if let Some(intake) = self.intake.as_ref().filter(|_| is_drained) {
+            intake.close();
+        }
+    }
+
     /// Begins the stop of all connections and handshakes. The earliest deadline counts.
     pub(super) fn stop(&self, by: Instant) {
         let mut state = lock(&self.state);
@@ -144,17 +214,18 @@ impl Connections {
         let connections: Vec<_> = state.connections.values().cloned().collect();
         drop(state);
         self.changed.notify_all();
+        self.close_intake(true);
         openings.iter().for_each(|opening| opening.interrupt(by));
         connections
             .iter()
             .for_each(|connection| go_away(connection, by));
     }
 
-    /// Waits until the listener is closed and no thread is left, and returns the threads that are
-    /// stuck.
-    pub(super) fn wait_empty(&self) -> Vec<StuckThread> {
+    /// Waits until the listener is closed and no thread is left, and returns what has become of the
+    /// connections.
+    pub(super) fn wait_empty(&self) -> StopReport {
         let mut state = lock(&self.state);
-        while state.accepting || state.threads > 0 || state.stop_by.is_none() {
+        while state.accepting || state.threads > 0 || !state.is_closed() {
             let deadline = state.stop_by.map(|by| by + GRACE);
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
@@ -167,11 +238,22 @@ impl Connections {
             .collect();
         stuck.extend(state.connections.values().map(StuckThread::of_connection));
         stuck.sort_by_key(StuckThread::id);
-        stuck
+        let stopped = state.stopped.clone();
+        drop(state);
+        StopReport::new(stopped, stuck)
     }
 }
 
 impl State {
+    fn is_closed(&self) -> bool {
+        self.closed || self.stop_by.is_some()
+    }
+
+    /// Tells whether no handshake is under way, and none can begin.
+    fn is_drained(&self) -> bool {
+        self.is_closed() && !self.accepting && self.threads == self.connections.len()
+    }
+
     /// Returns how many handshakes must be cut to make room for one more, and the oldest ones.
     fn find_excess(&mut self, limit: usize) -> (usize, Vec<Arc<Opening>>) {
         if self.reading.len() < limit {
@@ -183,13 +265,18 @@ impl State {
         (excess, self.reading.values().take(looks).cloned().collect())
     }
 
-    /// Counts down for an address, and removes one without threads, so that the map does not grow.
+    /// Counts down for an address.
     fn uncount(&mut self, address: IpAddr) {
-        if let Entry::Occupied(mut threads) = self.per_ip.entry(address) {
-            *threads.get_mut() -= 1;
-            if *threads.get() == 0 {
-                threads.remove();
-            }
+        if let Some(threads) = self.per_ip.get_mut(&address) {
+            *threads -= 1;
+        }
+        self.forget_unused(address);
+    }
+
+    /// Removes an address without threads, so that the map does not grow.
+    fn forget_unused(&mut self, address: IpAddr) {
+        if self.per_ip.get(&address) == Some(&0) {
+            self.per_ip.remove(&address);
         }
     }
 }
@@ -227,12 +314,14 @@ impl Registration<'_> {
     pub(super) fn enter_connection(&mut self, connection: &Arc<Connection>) {
         self.connection = Some(Arc::clone(connection));
         let mut state = lock(&self.connections.state);
+        state.burst.end();
         state
             .connections
             .insert(connection.id, Arc::clone(connection));
         state.opened += 1;
-        let stop_by = state.stop_by;
+        let (stop_by, is_drained) = (state.stop_by, state.is_drained());
         drop(state);
+        self.connections.close_intake(is_drained);
         if let Some(by) = stop_by {
             go_away(connection, by);
         }
@@ -245,15 +334,24 @@ impl Drop for Registration<'_> {
         let left = self.connection.take();
         let counted = left.as_ref().map(|connection| connection.counters());
         let mut state = lock(&self.connections.state);
+        if left.is_some() {
+            state.burst.end();
+        }
         let entered = left.and_then(|connection| state.connections.remove(&connection.id));
+        if state.stop_by.is_some() {
+            let stopped = entered.as_ref().map(WebSocket::for_callbacks);
+            state.stopped.extend(stopped);
+        }
         state.ended += counted.unwrap_or_default();
         state.threads -= 1;
         if let Some(address) = self.counts_for {
             state.uncount(address);
         }
-        // A waiting thread needs only the end of the last thread, and only once the server stops.
-        let is_last = state.threads == 0 && state.stop_by.is_some();
+        // A waiting thread needs only the end of the last thread, and only once nobody comes.
+        let is_last = state.threads == 0 && state.is_closed();
+        let is_drained = state.is_drained();
         drop(state);
+        self.connections.close_intake(is_drained);
         drop(entered);
         if is_last {
             self.connections.changed.notify_all();
@@ -270,26 +368,34 @@ fn go_away(connection: &Connection, by: Instant) {
 mod tests {
     use super::*;
 
-    /// Threads count for their address until they end; an address with none is forgotten.
+    /// Threads count for their address until they end; an address with none is forgotten. A limit that
+    /// is reached counts nobody.
     #[test]
     fn threads_are_counted_for_their_address() {
         let connections = Connections::default();
         let [one, other] = ["192.0.2.1", "::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let counts = || {
+            let state = lock(&connections.state);
+            let of = |address| state.per_ip.get(&address).copied();
+            (state.threads, of(one), of(other))
+        };
         let registrations = [Some(one), Some(other), Some(one), None].map(|counts_for| {
-            connections.add_thread(counts_for);
+            let quota = counts_for.map(|address| (address, 2));
+            connections.add_thread(4, quota).unwrap();
             connections.register(0, counts_for)
         });
+        assert_eq!(counts(), (4, Some(2), Some(1)));
         assert_eq!(
-            (connections.threads_of(one), connections.threads_of(other)),
-            (2, 1)
+            connections.add_thread(4, None).unwrap_err(),
+            "4 is the limit"
         );
-        assert_eq!(connections.thread_count(), 4);
+        let limit = connections.add_thread(5, Some((one, 2))).unwrap_err();
+        assert_eq!(limit, "2 for 192.0.2.1 is the limit");
+        let limit = connections.add_thread(5, Some((IpAddr::from([9; 4]), 0)));
+        assert_eq!(limit.unwrap_err(), "0 for 9.9.9.9 is the limit");
+        assert_eq!(counts(), (4, Some(2), Some(1)));
         drop(registrations);
-        assert_eq!(
-            (connections.threads_of(one), connections.threads_of(other)),
-            (0, 0)
-        );
-        assert_eq!(connections.thread_count(), 0);
+        assert_eq!(counts(), (0, None, None));
         assert!(lock(&connections.state).per_ip.is_empty());
     }
 }

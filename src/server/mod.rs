@@ -3,10 +3,13 @@
 mod accept;
 mod accept_trouble;
 mod access;
+mod bind_to;
 mod builder;
 mod connections;
 mod exchange;
+mod incoming;
 mod lingering;
+mod proxy_header;
 mod rejection;
 mod session;
 mod stop_report;
@@ -14,25 +17,30 @@ mod stop_report;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+
+use self::accept::Why;
 use self::access::Access;
+pub use self::bind_to::BindTo;
 pub use self::builder::ServerBuilder;
 use self::connections::Connections;
+pub use self::incoming::Incoming;
 pub use self::stop_report::{Stage, StopReport, StuckThread};
 use crate::connection::thread::on_connection_thread;
 use crate::error::about;
-use crate::group::{SlowPeers, send_to_each};
 use crate::http::{Hook, TrustedProxies};
 use crate::outbox::uncork_thread;
 use crate::process::Process;
 use crate::record::{debug, error};
 use crate::sync::{Mutex, lock};
-use crate::transport::{Acceptor, Listener, Wake};
+use crate::transport::{self, Acceptor, Listener, Wake};
 use crate::{
-    Address, Config, Error, Message, Reply, ServerCounters, ServerTls, WaitError, WebSocket,
+    Address, Config, Error, Message, Reply, ServerCounters, ServerTls, Socket, WaitError, WebSocket,
 };
 
 /// A running server, as [`bind`](ServerBuilder::bind) returns it: cheap to clone, safe to share.
@@ -50,6 +58,7 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "the server stops when the last handle is dropped"]
 pub struct Server {
     shared: Arc<Shared>,
     _running: Option<Arc<StopOnDrop>>,
@@ -94,11 +103,10 @@ impl Server {
     }
 
     /// Returns the address that the server listens on, the first of several, with the port that the
-    /// system chose.
+    /// system chose; `0.0.0.0:0` for a server that listens nowhere.
     #[must_use]
     pub fn local_addr(&self) -> Address {
         let first = self.shared.local_addrs.first().cloned();
-        // The address of a server that never ran.
         first.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())
     }
 
@@ -109,11 +117,21 @@ impl Server {
     }
 
     /// Returns the URL that reaches the server, such as `ws://127.0.0.1:9001`: the
-    /// [address](Self::local_addr) as it was bound, so on all interfaces `ws://0.0.0.0:9001`.
+    /// [address](Self::local_addr) as it was bound, so on all interfaces `ws://0.0.0.0:9001`. That
+    /// of a Unix socket is `ws+unix:/run/app.sock`; a path of the URL goes behind another colon,
+    /// `ws+unix:/run/app.sock:/chat`.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.is_tls() { "wss" } else { "ws" };
-        format!("{scheme}://{}", self.local_addr())
+        let address = self.local_addr();
+        match address.path() {
+            Some(path) => {
+                let path = path.as_os_str().as_bytes();
+                format!("{scheme}+unix:{}", percent_encode(path, IN_URL))
+            }
+            None if address.is_unix() => format!("{scheme}+{address}"),
+            None => format!("{scheme}://{address}"),
+        }
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -144,12 +162,13 @@ impl Server {
         connections.iter().map(WebSocket::for_callbacks).collect()
     }
 
-    /// Sends a message to all open connections, and returns for how many it was queued. It never
-    /// waits: a connection that has fallen behind is closed with 1008, as by a
-    /// [`Group`](crate::Group), which sends to a part of them.
+    /// Sends a message to all open connections, and returns for how many it was queued. It is like a
+    /// [`Group`](crate::Group) of them all from [`Group::new`](crate::Group::new): framed once, in
+    /// order, gathered during bursts, and without waiting. A connection that has fallen behind is
+    /// closed with 1008. For anything else, such as [`SlowPeers::DropOldest`](crate::SlowPeers), make a
+    /// group.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
-        let all = self.shared.connections.list().into_iter();
-        send_to_each(all, &message.into(), SlowPeers::Close)
+        self.shared.connections.send(&message.into())
     }
 
     /// Returns how many connections are open.
@@ -163,6 +182,40 @@ impl Server {
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
         self.shared.connections.counters()
+    }
+
+    /// Serves a connection that the program has: one that it has accepted itself, of an SSH tunnel,
+    /// or one end of a socketpair in a test. It gets a thread and all the rest like one that the
+    /// server accepts, TLS too if the server speaks it. Returns at once.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a socket that is no connected stream, at a limit of connections, if no
+    /// thread can be had, and once the server stops.
+    pub fn serve_stream(&self, stream: impl Into<Socket>) -> Result<(), Error> {
+        let given = transport::Socket::given(stream.into().into_fd());
+        let socket = given.map_err(Error::Io)?;
+        if self.shared.connections.is_stopping() || !self.shared.owner.is_this() {
+            return Err(Error::Io(io::Error::other("the server has been stopped")));
+        }
+        accept::serve(socket, &self.shared).map_err(|unserved| {
+            Error::Io(match unserved.why {
+                Why::Limit(limit) => io::Error::other(limit),
+                Why::NoThread(error) => error,
+            })
+        })
+    }
+
+    /// Begins to close the listening sockets, and returns at once, from anywhere. Everything else
+    /// goes on: handshakes, open connections, and streams that the program hands in.
+    /// [`wait`](Self::wait) then returns when the last connection has ended.
+    ///
+    /// Connections that wait in a listening socket when it is closed are reset, unless another
+    /// process has a copy of the socket.
+    pub fn stop_accepting(&self) {
+        if self.shared.owner.is_this() {
+            self.shared.connections.close();
+            self.shared.wake();
+        }
     }
 
     /// Begins to stop, and returns at once, from anywhere: new connections are not accepted,
@@ -179,7 +232,8 @@ impl Server {
     }
 
     /// Waits until the server has been stopped and all its connections have ended, at most a moment
-    /// longer than the deadline of the stop.
+    /// longer than the deadline of the stop. After [`stop_accepting`](Self::stop_accepting) alone it
+    /// waits for the connections, however long they last.
     ///
     /// # Errors
     /// [`WaitError::ListenerFailed`] if a listening socket is dead, even one of several: the server
@@ -193,10 +247,10 @@ impl Server {
             return Err(WaitError::WouldDeadlock);
         }
         uncork_thread();
-        let stuck = self.shared.connections.wait_empty();
+        let report = self.shared.connections.wait_empty();
         match self.shared.failure.get() {
             Some(&os_error) => Err(WaitError::ListenerFailed { os_error }),
-            None => Ok(StopReport::new(stuck)),
+            None => Ok(report),
         }
     }
 }
@@ -209,6 +263,19 @@ impl fmt::Debug for Server {
             .finish_non_exhaustive()
     }
 }
+
+/// The bytes that stand for themselves in no path of a URL, or for something else: a colon ends the
+/// path of a Unix socket.
+const IN_URL: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b':')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`');
 
 /// The state that the threads of a server share.
 struct Shared {
@@ -243,6 +310,11 @@ impl Shared {
         let deadline = Instant::now().checked_add(patience);
         self.connections
             .stop(deadline.unwrap_or_else(|| Instant::now() + self.config.stop_timeout));
+        self.wake();
+    }
+
+    /// Wakes the accept thread, so that it looks whether to go on.
+    fn wake(&self) {
         if let Some(wake) = &self.wake {
             wake.wake();
         }
@@ -265,9 +337,18 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Makes a handle that keeps the server running.
+fn counted(shared: Arc<Shared>) -> Server {
+    let running = Some(Arc::new(StopOnDrop(Arc::clone(&shared))));
+    Server {
+        shared,
+        _running: running,
+    }
+}
+
 /// Starts the accept thread.
-fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
-    let accepting = Arc::clone(&shared);
+fn start(listener: Listener, shared: &Arc<Shared>) -> Result<(), Error> {
+    let accepting = Arc::clone(shared);
     shared.connections.set_accepting(true);
     let builder = thread::Builder::new().name("landline-accept".into());
     let accept = move || {
@@ -283,9 +364,5 @@ fn start(listener: Listener, shared: Arc<Shared>) -> Result<Server, Error> {
     for address in &shared.local_addrs {
         debug!("listening on {address}");
     }
-    let running = Some(Arc::new(StopOnDrop(Arc::clone(&shared))));
-    Ok(Server {
-        shared,
-        _running: running,
-    })
+    Ok(())
 }

@@ -6,20 +6,22 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Extensions, Method, StatusCode};
 
 use super::connections::Registration;
 use super::exchange::{Exchange, RequestError};
+use super::incoming::Place;
+use super::proxy_header::{self, BadHeader};
 use super::rejection::Rejection;
 use super::{Server, Shared};
 use crate::background::Timer;
 use crate::connection::Connection;
 use crate::connection::callbacks::{catch, named};
-use crate::connection::handshake::{Opening, OpeningGuard};
+use crate::connection::handshake::{Opening, OpeningGuard, READ_STEP};
 use crate::connection::reader::Reader;
 use crate::connection::thread::as_connection_thread;
-use crate::handshake::{BadRequest, Negotiated, UpgradeRequest};
-use crate::http::{Handler, SetUp, StraightLine};
+use crate::handshake::{BadRequest, Negotiated, UpgradeRequest, answer_offers};
+use crate::http::{Handler, Proxied, SetUp, StraightLine};
 use crate::protocol::Role;
 use crate::record::{Foreign, debug, warn};
 use crate::sync::lock;
@@ -43,14 +45,16 @@ pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shar
         request,
         negotiated,
         pipelined,
-        handler,
+        next,
         config,
+        data,
     } = accepted;
     let connection = Connection::open(id, Role::Server, &socket, &config, negotiated, timer);
+    connection.data.fill(data);
     registration.enter_connection(&connection);
     let reader = Reader::new(&connection, socket, &config, pipelined);
     drop(connection);
-    as_connection_thread(|| serve(reader, request, handler));
+    as_connection_thread(|| serve(reader, request, next));
 }
 
 /// The result of a successful handshake.
@@ -58,8 +62,17 @@ struct Accepted {
     request: Box<Request>,
     negotiated: Negotiated,
     pipelined: Vec<u8>,
-    handler: Handler,
+    next: Next,
     config: Arc<Config>,
+    /// The values that the program has put into the request.
+    data: Extensions,
+}
+
+/// What comes after the handshake.
+enum Next {
+    Run(Handler),
+    /// The program takes the connection.
+    HandOver(Place),
 }
 
 /// Does the handshake. Returns `None` if there will be no connection.
@@ -72,12 +85,21 @@ fn shake_hands(
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
     registration.enter_opening(opening.opening(), shared.max_handshakes);
+    let proxied = match read_proxy_header(&opening, shared) {
+        Ok(proxied) => proxied,
+        Err(BadHeader(why)) => {
+            let peer = socket.peer_addr();
+            debug!("the PROXY protocol's header of {peer} was refused: {why}");
+            shared.connections.count_refused();
+            return None;
+        }
+    };
     if accept_tls(&opening, shared).is_err() {
         // The reply or the alert that gives the reason must not be lost.
         socket.finish_and_linger();
         return None;
     }
-    match accept(&opening, socket, shared) {
+    match accept(&opening, socket, proxied, shared) {
         Ok(accepted) => {
             registration.leave_opening();
             Some((accepted, opening.finish().ok()?))
@@ -99,6 +121,30 @@ fn shake_hands(
     }
 }
 
+/// Reads the header of the PROXY protocol, if the peer has to send one. Nothing behind it is read.
+#[inline(never)]
+fn read_proxy_header(
+    opening: &OpeningGuard,
+    shared: &Shared,
+) -> Result<Option<Proxied>, BadHeader> {
+    if !shared.access.begins_with_header(opening.peer_addr()) {
+        return Ok(None);
+    }
+    let mut header = Vec::new();
+    loop {
+        let missing = proxy_header::missing(&header)?;
+        if missing == 0 {
+            return proxy_header::parse(&header);
+        }
+        let received = opening
+            .socket()
+            .recv_at_most(&mut header, missing.min(READ_STEP));
+        if !matches!(received, Ok(1..)) {
+            return Err(BadHeader("it ends within it"));
+        }
+    }
+}
+
 /// Does the TLS handshake, if the server speaks TLS.
 #[inline(never)]
 fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
@@ -114,6 +160,7 @@ fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
 fn accept(
     opening: &OpeningGuard,
     socket: &Socket,
+    proxied: Option<Proxied>,
     shared: &Arc<Shared>,
 ) -> Result<Accepted, Rejection> {
     let (head, pipelined) = read_request(opening, shared)?;
@@ -121,6 +168,7 @@ fn accept(
     let (peer, local) = (socket.peer_addr().clone(), socket.local_addr().clone());
     let mut request = Box::new(Request::new(head, peer, local, server));
     request.set_peer_certificates(socket.peer_certificates());
+    request.set_proxied(proxied);
     judge(&request, shared)?;
     decide(opening, request, pipelined, shared)
 }
@@ -148,21 +196,44 @@ fn decide(
     let asked = asked.ok_or_else(|| {
         BadRequest::upgrade_required(request.head().version()).answering(request.method())
     })?;
-    let chosen = upgrade.subprotocol.take();
-    let (negotiated, response) = asked
-        .accept(request.subprotocols(), chosen, &upgrade.headers)
-        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
     let config = settings(opening, &upgrade, shared)
         .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    let chosen = upgrade.subprotocol.take();
+    let (offered, offers) = (request.subprotocols(), request.head().headers());
+    let compression = config.compression.as_ref();
+    let compression = compression.and_then(|settings| answer_offers(offers, settings));
+    let (mut negotiated, response) = asked
+        .accept(offered, chosen, compression, &upgrade.headers)
+        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    negotiated.path = request.path().into();
+    // The program's code clones them.
+    let data = catch(|| Ok(request.extensions().clone()))
+        .map_err(|failure| Error::Callback(failure.into_text()))
+        .map_err(|error| Rejection::Answered(failed(&request, &error), Method::GET))?;
+    let next = next(&mut upgrade, shared)
+        .map_err(|reply| Rejection::Answered(reply, request.method().clone()))?;
     let written = Exchange(opening).answer(&response, &shared.config);
     written.map_err(|_| Rejection::Lost)?;
-    let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
     Ok(Accepted {
         request,
         negotiated,
         pipelined,
-        handler: upgrade.handler.take().unwrap_or_else(nothing),
+        next,
         config,
+        data,
+    })
+}
+
+/// Returns what comes after the 101. A connection that the program is to take needs a place for that,
+/// before it is told that it is open.
+fn next(upgrade: &mut Upgrade, shared: &Shared) -> Result<Next, Reply> {
+    let Some(intake) = shared.connections.intake() else {
+        let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
+        return Ok(Next::Run(upgrade.handler.take().unwrap_or_else(nothing)));
+    };
+    intake.reserve().map(Next::HandOver).ok_or_else(|| {
+        debug!("a request was refused: too many connections wait to be taken");
+        Reply::error(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", "1")
     })
 }
 
@@ -226,14 +297,33 @@ fn failed(request: &Request, error: &Error) -> Reply {
 
 /// Runs the program's handler, and then the connection.
 #[inline(never)]
-fn serve(mut reader: Box<Reader>, request: Box<Request>, handler: Handler) {
-    reader.begin_driving();
-    match handler {
-        Handler::Callbacks(set_up) => {
+fn serve(mut reader: Box<Reader>, request: Box<Request>, next: Next) {
+    if let Next::Run(_) = next {
+        reader.begin_driving();
+    }
+    match next {
+        Next::Run(Handler::Callbacks(set_up)) => {
             set_up_callbacks(&mut reader, request, set_up);
             reader.dispatch();
         }
-        Handler::StraightLine(handler) => serve_straight_line(reader, request, handler),
+        Next::Run(Handler::StraightLine(handler)) => serve_straight_line(reader, request, handler),
+        Next::HandOver(place) => hand_over(reader, request, place),
+    }
+}
+
+/// Gives the program the connection, and drives it to its end once the program has dropped the
+/// reading end.
+#[inline(never)]
+fn hand_over(mut reader: Box<Reader>, request: Box<Request>, place: Place) {
+    let connection = Arc::clone(reader.connection());
+    connection.reading.hand_over();
+    let (home, returned) = sync_channel(1);
+    reader.set_home(home);
+    let (ws, open) = WebSocket::counted(&connection);
+    drop(connection);
+    place.fill((ws, Messages::new(reader, Some(open)), *request));
+    if let Ok(mut reader) = returned.recv() {
+        reader.discard_until_closed();
     }
 }
 

@@ -10,12 +10,31 @@ use crate::{Address, WebSocket};
 /// The report of how a server has stopped.
 #[derive(Clone, Debug)]
 pub struct StopReport {
+    closed: Vec<WebSocket>,
+    cut: Vec<WebSocket>,
     stuck: Vec<StuckThread>,
 }
 
 impl StopReport {
-    pub(super) fn new(stuck: Vec<StuckThread>) -> Self {
-        Self { stuck }
+    /// Makes the report of a server whose `ended` connections have ended since the stop began.
+    pub(super) fn new(ended: Vec<WebSocket>, stuck: Vec<StuckThread>) -> Self {
+        let is_clean = |ws: &WebSocket| {
+            let event = ws.connection().event();
+            event.is_some_and(|event| event.is_clean())
+        };
+        let (closed, cut) = ended.into_iter().partition(is_clean);
+        Self { closed, cut, stuck }
+    }
+
+    /// Returns the connections that have closed in order since the stop began: both sides have sent a
+    /// Close. Their handles say who they were.
+    pub fn closed(&self) -> &[WebSocket] {
+        &self.closed
+    }
+
+    /// Returns the connections that have ended otherwise since then: cut at the deadline, or lost.
+    pub fn cut(&self) -> &[WebSocket] {
+        &self.cut
     }
 
     /// Returns the threads that had not ended by the deadline, the oldest first. Their sockets are cut;

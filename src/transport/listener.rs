@@ -1,26 +1,64 @@
 //! The listening sockets, and waiting for connections.
 
+mod tcp;
+mod unix;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use socket2::{Domain, SockRef, Type};
+use rustix::net::sockopt::socket_acceptconn;
+use socket2::{SockRef, Type};
 
+use self::unix::SocketFile;
+use super::stream_socket::address;
 use super::{Socket, Wake, poll_all};
 use crate::Address;
 use crate::error::about;
-use crate::record::debug;
 
-/// A listener at one address or several. A thread that waits for connections can be woken.
+/// A listener at one place or several. A thread that waits for connections can be woken.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<ListeningSocket>,
     /// The index of the socket that is tried first next time.
     turn: AtomicUsize,
     wake: Arc<Wake>,
+}
+
+/// A place to listen at.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Ip(SocketAddr),
+    /// The path of a Unix socket.
+    Path(PathBuf),
+    /// A name in Linux's abstract namespace.
+    Name(Vec<u8>),
+    /// A socket that the program has made or was handed.
+    Given(OwnedFd),
+}
+
+/// The settings of listening sockets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListenOptions {
+    /// The mode of the files of Unix sockets.
+    pub(crate) unix_mode: Option<u32>,
+    pub(crate) reuse_port: bool,
+}
+
+/// A listening socket, with the file that is removed when it is closed.
+#[derive(Debug)]
+struct ListeningSocket {
+    fd: OwnedFd,
+    address: Address,
+    /// The flag that the program has made the socket, or was handed it.
+    is_given: bool,
+    // Dropped after the socket is closed.
+    _file: Option<SocketFile>,
 }
 
 /// The reason why no connection was accepted.
@@ -41,30 +79,23 @@ pub(crate) enum AcceptError {
 /// The backlog. std's is 128, too few for many clients that reconnect at once. The system caps it
 /// at its own maximum.
 const BACKLOG: i32 = 4_096;
-/// The number of times that the system may choose a port which is taken at another of the
-/// addresses.
-const MOST_CHOICES: usize = 16;
-
 impl Listener {
-    /// Listens on all of these addresses that this machine has. If the system chooses the port, it
-    /// is the same for all.
+    /// Listens at all of these places; of the IP addresses, at those that this machine has.
     ///
     /// # Errors
-    /// The error begins with the address.
-    pub(crate) fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
+    /// The error begins with the place.
+    pub(crate) fn bind(places: Vec<Place>, options: &ListenOptions) -> io::Result<Self> {
         Ok(Self {
-            sockets: bind_all(addresses)?,
+            sockets: listen(places, options)?,
             turn: AtomicUsize::new(0),
             wake: Arc::new(Wake::new()?),
         })
     }
 
     /// Returns the addresses that it listens on, with their ports.
-    pub(crate) fn local_addrs(&self) -> io::Result<Vec<Address>> {
-        let addresses = self.sockets.iter().map(TcpListener::local_addr);
-        addresses
-            .map(|address| address.map(Address::from))
-            .collect()
+    pub(crate) fn local_addrs(&self) -> Vec<Address> {
+        let addresses = self.sockets.iter().map(|socket| socket.address.clone());
+        addresses.collect()
     }
 
     /// Accepts the next connection, without waiting for one.
@@ -79,6 +110,11 @@ impl Listener {
             }
         }
         Err(AcceptError::NoConnection)
+    }
+
+    /// Tells whether another process may accept from one of the sockets.
+    pub(crate) fn may_be_shared(&self) -> bool {
+        self.sockets.iter().any(|socket| socket.is_given)
     }
 
     /// Returns the wake-up of the thread that waits here.
@@ -112,7 +148,7 @@ impl Listener {
 }
 
 /// Accepts by a call that reports an interruption, as interruptions may go on for ever.
-fn accept_at(listener: &TcpListener) -> Result<Socket, AcceptError> {
+fn accept_at(listener: &ListeningSocket) -> Result<Socket, AcceptError> {
     let (stream, _) = SockRef::from(listener).accept().map_err(AcceptError::of)?;
     take(stream.into()).map_err(AcceptError::Unusable)
 }
@@ -151,72 +187,91 @@ impl AcceptError {
     }
 }
 
-fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
-    let mut choices = 0;
-    loop {
-        let bound = try_bind_all(addresses);
-        let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-        let chosen = addresses.iter().any(|address| address.port() == 0);
-        choices += 1;
-        if chosen && choices < MOST_CHOICES && bound.as_ref().is_err_and(is_taken) {
-            continue;
-        }
-        return bound;
+/// Listens at all of the places, in their order.
+fn listen(places: Vec<Place>, options: &ListenOptions) -> io::Result<Vec<ListeningSocket>> {
+    let numbered = places.iter().enumerate();
+    let addresses = numbered.filter_map(|(number, place)| match place {
+        Place::Ip(address) => Some((number, *address)),
+        _ => None,
+    });
+    let addresses: Vec<_> = addresses.collect();
+    let mut sockets = Vec::new();
+    for (number, fd) in tcp::bind_all(&addresses, options)? {
+        sockets.push((number, ListeningSocket::new(fd)?));
     }
-}
-
-fn try_bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
-    // An IPv6 socket beside an IPv4 one must not take IPv4 connections too.
-    let only_v6 = addresses.iter().any(SocketAddr::is_ipv4);
-    let mut sockets: Vec<TcpListener> = Vec::new();
-    let mut bound = Vec::new();
-    let mut chosen = 0;
-    let mut absent = io::Error::new(io::ErrorKind::InvalidInput, "there is no address");
-    for address in addresses {
-        let mut wanted = *address;
-        if wanted.port() == 0 {
-            wanted.set_port(chosen);
-        }
-        if bound.contains(&wanted) {
-            continue;
-        }
-        match listen(wanted, only_v6) {
-            Ok(socket) => {
-                let own = socket.local_addr()?;
-                if address.port() == 0 {
-                    chosen = own.port();
-                }
-                bound.push(own);
-                sockets.push(socket);
-            }
-            Err(error) if is_absent(&error) => {
-                debug!("not listening on {wanted}: {error}");
-                absent = about(wanted, error);
-            }
-            Err(error) => return Err(about(wanted, error)),
+    for (number, place) in places.into_iter().enumerate() {
+        if let Some(socket) = listen_elsewhere(place, options)? {
+            sockets.push((number, socket));
         }
     }
     if sockets.is_empty() {
-        return Err(absent);
+        let what = "there is no address";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    Ok(sockets)
+    sockets.sort_by_key(|(number, _)| *number);
+    Ok(sockets.into_iter().map(|(_, socket)| socket).collect())
 }
 
-fn listen(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A server that is started again finds its port free, as with std.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() && only_v6 {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+/// Listens at a place that is no IP address.
+fn listen_elsewhere(place: Place, options: &ListenOptions) -> io::Result<Option<ListeningSocket>> {
+    let is_given = matches!(place, Place::Given(_));
+    let (fd, file) = match place {
+        Place::Ip(_) => return Ok(None),
+        Place::Path(path) => {
+            let bound = unix::listen_at_path(&path, options.unix_mode);
+            let (fd, file) = bound.map_err(|error| about(Address::from_path(&path), error))?;
+            (fd, Some(file))
+        }
+        Place::Name(name) => {
+            let bound = unix::listen_at_name(&name);
+            let address = || Address::from_abstract_name(&name);
+            (bound.map_err(|error| about(address(), error))?, None)
+        }
+        Place::Given(fd) => {
+            let checked = check_given(&fd);
+            checked.map_err(|error| about("the given socket", error))?;
+            (fd, None)
+        }
+    };
+    Ok(Some(ListeningSocket {
+        is_given,
+        _file: file,
+        ..ListeningSocket::new(fd)?
+    }))
 }
 
-/// Tells whether this machine lacks the address, or all addresses of its kind.
-fn is_absent(error: &io::Error) -> bool {
-    let no_kind = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
-    no_kind || error.kind() == io::ErrorKind::AddrNotAvailable
+/// Checks a socket of the program's. Programs that are started by others get it as a number, which
+/// may stand for anything.
+fn check_given(fd: &OwnedFd) -> io::Result<()> {
+    let socket = SockRef::from(fd);
+    let what = if socket.r#type()? != Type::STREAM {
+        "it is no stream socket"
+    } else if !socket_acceptconn(fd)? {
+        "it does not listen"
+    } else {
+        // A socket that was handed over survives `exec`, and must not reach the programs that this
+        // one starts.
+        return socket.set_cloexec(true);
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+impl ListeningSocket {
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        let socket = SockRef::from(&fd);
+        socket.set_nonblocking(true)?;
+        let address = address(&socket.local_addr()?)?;
+        Ok(Self {
+            fd,
+            address,
+            is_given: false,
+            _file: None,
+        })
+    }
+}
+
+impl AsFd for ListeningSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }

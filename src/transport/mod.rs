@@ -23,7 +23,7 @@ use std::path::Path;
 pub(crate) use address_space::AddressSpace;
 pub(crate) use dial::dial;
 pub(crate) use limits::Limits;
-pub(crate) use listener::{AcceptError, Listener};
+pub(crate) use listener::{AcceptError, ListenOptions, Listener, Place};
 pub(crate) use lookup::{is_own_name, look_up, look_up_zone};
 pub(crate) use poller::Poller;
 #[cfg(test)]

@@ -80,6 +80,11 @@ impl Socket {
         self.recv_by(buffer, |buffer| self.link.try_recv(buffer))
     }
 
+    /// Reads at most so many bytes, blocking, before there is TLS. 0 is the end.
+    pub(crate) fn recv_at_most(&self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        self.link.stream.recv_at_most(buffer, most)
+    }
+
     /// Reads by a call of the system's, and decrypts the bytes.
     fn recv_by(
         &self,

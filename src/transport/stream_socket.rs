@@ -104,6 +104,16 @@ impl StreamSocket {
         self.recv_with(buffer, RecvFlags::DONTWAIT)
     }
 
+    /// Reads at most so many bytes, blocking until there is input. 0 is the end.
+    pub(super) fn recv_at_most(&self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        let begin = buffer.len();
+        buffer.resize(begin + most, 0);
+        let received = retry_on_intr(|| recv(&self.fd, &mut buffer[begin..], RecvFlags::empty()));
+        let length = received.map_or(0, |(length, _)| length);
+        buffer.truncate(begin + length);
+        Ok(received?.0)
+    }
+
     fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
         if buffer.len() == buffer.capacity() {
             // A read of no bytes would be taken for the end.
@@ -172,7 +182,7 @@ impl AsFd for StreamSocket {
 ///
 /// # Errors
 /// Returns `Unsupported` for an address that is neither IP's nor a Unix socket's.
-fn address(address: &SockAddr) -> io::Result<Address> {
+pub(super) fn address(address: &SockAddr) -> io::Result<Address> {
     if let Some(address) = address.as_socket() {
         return Ok(address.into());
     }

@@ -3,7 +3,7 @@
 //!
 //! Where a test goes: bytes of requests and answers to `handshake`; what the API of one side does to
 //! `client` or `server`; messages to `sending` or `receiving`; dead and slow peers to `keepalive`;
-//! every end to `ending`. A file is one feature; the doc of a test begins with the rule it proves.
+//! permessage-deflate to `compression`; every end to `ending`. A file is one feature; the doc of a test begins with the rule it proves.
 //!
 //! What it takes: `Meeting`, landline and a raw peer in either role (`ROLES`); `AnyMeeting`, the same
 //! over TLS too (`WAYS`); `Pulled`, which reads by `recv`; `Recorder` for what callbacks hear. Events
@@ -16,6 +16,8 @@
 #![allow(clippy::print_stdout, reason = "what was measured is worth knowing")]
 
 mod client;
+#[cfg(feature = "deflate")]
+mod compression;
 mod cost;
 mod dialling;
 mod ending;

@@ -45,7 +45,7 @@ impl Endpoint {
         let decoder = Decoder::new(role, Limits::from(&config), Vec::new());
         Self {
             role,
-            outbox: Outbox::new(role, &Arc::new(config), Arc::clone(&tape)),
+            outbox: Outbox::new(role, &Arc::new(config), None, Arc::clone(&tape)),
             tape,
             decoder,
             read: 0,

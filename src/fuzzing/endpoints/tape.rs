@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tungstenite::protocol::frame::FrameHeader;
 
-use crate::outbox::{Cork, Outbox, Rest, Wire};
+use crate::outbox::{Burst, Cork, Outbox, Rest, Wire};
 use crate::sync::{Mutex, lock};
 
 /// A wire that takes as many bytes as it has room for.
@@ -111,6 +111,7 @@ impl Wire for Tape {
         false
     }
     fn hold(_: &Arc<Outbox<Self>>) {}
+    fn hold_burst(_: &Arc<Burst<Self>>) {}
     fn uncork() {}
 
     /// A thread that would wait has waited already.

@@ -12,7 +12,7 @@ use crate::handshake::{ClientHandshake, ResponseBody};
 fn handshake() -> (ClientHandshake, String) {
     let url = Url::parse("ws://a.example/").unwrap();
     let handshake =
-        ClientHandshake::new(&url, &HeaderMap::new(), &["chat".into(), "v2".into()]).unwrap();
+        ClientHandshake::new(&url, &HeaderMap::new(), &["chat".into(), "v2".into()], None).unwrap();
     let text = std::str::from_utf8(handshake.bytes()).unwrap();
     let (_, rest) = text.split_once("Sec-WebSocket-Key: ").unwrap();
     let accept = derive_accept_key(rest.lines().next().unwrap().as_bytes());

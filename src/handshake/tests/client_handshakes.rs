@@ -8,7 +8,7 @@ use crate::Error;
 use crate::handshake::{ClientHandshake, UpgradeRequest, is_secure, offered_subprotocols};
 
 fn handshake(url: &str) -> ClientHandshake {
-    ClientHandshake::new(&Url::parse(url).unwrap(), &HeaderMap::new(), &[]).unwrap()
+    ClientHandshake::new(&Url::parse(url).unwrap(), &HeaderMap::new(), &[], None).unwrap()
 }
 
 fn text(handshake: &ClientHandshake) -> &str {
@@ -79,7 +79,7 @@ fn schemes() {
         assert!(matches!(secure(url), Err(Error::Invalid(_))), "{url}");
         let url = Url::parse(url).unwrap();
         assert!(
-            ClientHandshake::new(&url, &HeaderMap::new(), &[]).is_err(),
+            ClientHandshake::new(&url, &HeaderMap::new(), &[], None).is_err(),
             "{url}"
         );
     }
@@ -118,7 +118,7 @@ fn credentials() {
     }
     for userinfo in ["a%3Ab:c", "a:b%0D%0A", "a%00", "%7F:a"] {
         let url = Url::parse(&format!("ws://{userinfo}@a.example/")).unwrap();
-        let result = ClientHandshake::new(&url, &HeaderMap::new(), &[]);
+        let result = ClientHandshake::new(&url, &HeaderMap::new(), &[], None);
         assert!(matches!(result, Err(Error::Invalid(_))), "{userinfo}");
     }
 }
@@ -134,7 +134,7 @@ fn program_headers() {
         ("x-api-key", "1"),
     ]);
     let url = Url::parse("ws://user:pass@a.example/").unwrap();
-    let handshake = ClientHandshake::new(&url, &headers, &[]).unwrap();
+    let handshake = ClientHandshake::new(&url, &headers, &[], None).unwrap();
     for (name, value) in [
         ("Host", "b.example"),
         ("User-Agent", "me"),
@@ -161,7 +161,7 @@ fn host_comes_first() {
             "b.example",
         ),
     ] {
-        let handshake = ClientHandshake::new(&url, &headers, &offers).unwrap();
+        let handshake = ClientHandshake::new(&url, &headers, &offers, None).unwrap();
         let begin = format!("GET / HTTP/1.1\r\nHost: {host}\r\n");
         assert!(text(&handshake).starts_with(&begin), "{}", text(&handshake));
         assert_eq!(field(&handshake, "Host"), Some(host));
@@ -183,11 +183,11 @@ fn headers_of_the_handshake() {
         "transfer-encoding",
         "upgrade",
     ] {
-        let result = ClientHandshake::new(&url, &header_map(&[(name, "0")]), &[]);
+        let result = ClientHandshake::new(&url, &header_map(&[(name, "0")]), &[], None);
         assert!(matches!(result, Err(Error::Invalid(_))), "{name}");
     }
     let hosts = header_map(&[("host", "a"), ("host", "b")]);
-    assert!(ClientHandshake::new(&url, &hosts, &[]).is_err());
+    assert!(ClientHandshake::new(&url, &hosts, &[], None).is_err());
 }
 
 /// Subprotocols are tokens and all different (RFC 6455, section 4.1).
@@ -196,7 +196,7 @@ fn subprotocols() {
     let url = Url::parse("ws://a.example/").unwrap();
     let handshake = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        ClientHandshake::new(&url, &HeaderMap::new(), &names)
+        ClientHandshake::new(&url, &HeaderMap::new(), &names, None)
     };
     let offered = handshake(&["chat.v2", "chat", "Chat"]).unwrap();
     let expected = Some("chat.v2, chat, Chat");
@@ -229,7 +229,7 @@ fn both_sides_agree() {
         let url = Url::parse(url).unwrap();
         for chosen in [None, Some("a")] {
             let handshake =
-                ClientHandshake::new(&url, &header_map(&[("x", "y")]), &offers).unwrap();
+                ClientHandshake::new(&url, &header_map(&[("x", "y")]), &offers, None).unwrap();
             let (request, length) = parse_request(handshake.bytes()).unwrap().unwrap();
             assert_eq!(length, handshake.bytes().len());
             assert_eq!(request.uri().path(), url.path());
@@ -240,7 +240,7 @@ fn both_sides_agree() {
             let offered = offered_subprotocols(request.headers()).unwrap();
             assert_eq!(offered, offers);
             let (_, bytes) = upgrade
-                .accept(&offered, chosen.map(Into::into), &HeaderMap::new())
+                .accept(&offered, chosen.map(Into::into), None, &HeaderMap::new())
                 .unwrap();
             let (response, length) = parse_response(&bytes).unwrap().unwrap();
             assert_eq!(length, bytes.len());

@@ -16,7 +16,7 @@ fn response(lines: &str, chosen: Option<&str>, headers: &HeaderMap) -> Result<Ve
     let request = request(lines);
     let offered = offered_subprotocols(request.headers()).unwrap();
     let upgrade = UpgradeRequest::of(&request).unwrap();
-    let accepted = upgrade.accept(&offered, chosen.map(Into::into), headers);
+    let accepted = upgrade.accept(&offered, chosen.map(Into::into), None, headers);
     accepted.map(|(_, bytes)| bytes)
 }
 

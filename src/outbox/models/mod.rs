@@ -5,6 +5,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib loom` runs them. A thread that is never woken
 //! shows as loom's "deadlock". Time passes only when a model makes it pass.
 
+mod bursts;
 mod cork;
 mod ending;
 mod handing;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::queue::Seat;
 use super::super::sync::{Condvar, Mutex, MutexGuard, let_time_pass, lock, wait};
-use crate::outbox::{Cork, Outbox, Rest, Wire};
+use crate::outbox::{Burst, Cork, Outbox, Rest, Wire};
 use crate::protocol::Role;
 use crate::{Config, Message, Overflow, SendErrorKind};
 
@@ -68,7 +68,7 @@ impl FakeWire {
     pub(super) fn configured(room: usize, config: Config) -> World {
         let wire = Arc::new(Self::default());
         wire.make_room(room);
-        let outbox = Outbox::new(Role::Server, &Arc::new(config), Arc::clone(&wire));
+        let outbox = Outbox::new(Role::Server, &Arc::new(config), None, Arc::clone(&wire));
         (wire, outbox)
     }
 
@@ -218,6 +218,10 @@ impl Wire for FakeWire {
         driven().expect("a cork").hold(outbox);
     }
 
+    fn hold_burst(burst: &Arc<Burst<Self>>) {
+        driven().expect("a cork").hold_burst(burst);
+    }
+
     fn uncork() {
         if let Some(cork) = driven() {
             cork.uncork();
@@ -308,7 +312,7 @@ impl Outbox<FakeWire> {
         let keepers = queue.keepers;
         assert!(keepers.pollers == 0 && !keepers.background && !keepers.called);
         assert_eq!((queue.budget.places(), queue.buffered()), (0, 0));
-        assert!(queue.observers == 0 && !queue.corked);
+        assert!(queue.observers == 0 && !queue.corked && queue.following.is_none());
     }
 
     /// Checks an outbox whose sending is over and whose threads have all ended: `sent` messages

@@ -59,13 +59,14 @@ impl<W: Wire> Queue<W> {
         writer: Box<Writer<W>>,
         length: u64,
         weight: u64,
+        messages: u64,
     ) -> Option<Box<Writer<W>>> {
-        if self.budget.places() > 1 || !self.is_quiet() || writer.nears_key_limit() {
+        if self.budget.places() > messages || !self.is_quiet() || writer.nears_key_limit() {
             return Some(writer);
         }
         self.note_taken(length);
-        self.delivered += 1;
-        self.budget.release(weight, 1);
+        self.delivered += messages;
+        self.budget.release(weight, messages);
         self.put_back(writer);
         None
     }

@@ -31,12 +31,25 @@ impl<W: Wire> Queue<W> {
     /// there is room for it, too. Any other has to queue.
     #[inline]
     pub(in crate::outbox) fn take_writer_for(&mut self, weight: u64) -> Option<Box<Writer<W>>> {
+        if weight > self.max_frame as u64 {
+            return None;
+        }
+        self.take_idle_writer(weight, 1)
+    }
+
+    /// Takes the writer for messages whose frames are made, if nothing else waits or is being written.
+    #[inline]
+    pub(in crate::outbox) fn take_idle_writer(
+        &mut self,
+        weight: u64,
+        messages: u64,
+    ) -> Option<Box<Writer<W>>> {
         let is_alone = self.budget.places() == 0 && self.is_quiet();
-        if !is_alone || weight > self.max_frame as u64 {
+        if !is_alone || self.following.is_some() {
             return None;
         }
         let writer = self.take_writer()?;
-        self.budget.take(weight);
+        self.budget.take(weight, messages);
         Some(writer)
     }
 
@@ -51,32 +64,40 @@ impl<W: Wire> Queue<W> {
 
     /// Queues something, whether it fits or not.
     pub(in crate::outbox) fn push(&mut self, outgoing: Outgoing) {
-        self.budget.take(outgoing.weight());
-        self.barriers += u64::from(!outgoing.is_message());
+        self.take_room(&outgoing);
         self.channel.push(outgoing);
+        self.keep_room_for_burst();
     }
 
     /// Queues an entry that a cork holds back.
     pub(in crate::outbox) fn push_held(&mut self, outgoing: Outgoing) {
-        self.budget.take(outgoing.weight());
-        self.barriers += u64::from(!outgoing.is_message());
+        self.take_room(&outgoing);
         self.channel.push_held(outgoing);
+        self.keep_room_for_burst();
+    }
+
+    fn take_room(&mut self, outgoing: &Outgoing) {
+        self.budget.take(outgoing.weight(), outgoing.places());
+        self.barriers += u64::from(!outgoing.is_message());
     }
 
     /// Encodes a message that a cork is to hold. It does not if the message has to wait for
-    /// anything.
+    /// anything, nor if it may have to be compressed: nothing is compressed under the lock.
     #[inline]
     pub(in crate::outbox) fn encode_held(&mut self, message: &Message) -> bool {
         let weight = weight(message);
         let is_short = weight <= MAX_ENCODED_UNDER_LOCK.min(self.max_frame as u64);
         let is_full = self.budget.bytes() + weight >= self.batch;
-        let waits = self.stall.is_some() || !self.has_nothing_before();
+        let waits = self.stall.is_some() || self.following.is_some() || !self.has_nothing_before();
         if !is_short || is_full || waits || self.admits(weight, true).is_err() {
             return false;
         }
         if let Seat::Here(writer) = &mut self.writer {
+            if writer.may_compress(message.len()) {
+                return false;
+            }
             writer.encode_message(message, weight);
-            self.budget.take(weight);
+            self.budget.take(weight, 1);
             return true;
         }
         false
@@ -125,7 +146,7 @@ impl<W: Wire> Queue<W> {
     /// Takes the oldest message that waits, to make room for a newer one.
     pub(in crate::outbox) fn drop_oldest(&mut self) -> Option<Outgoing> {
         let oldest = self.channel.pop_droppable()?;
-        self.budget.release(oldest.weight(), 1);
+        self.budget.release(oldest.weight(), oldest.places());
         self.dropped += 1;
         Some(oldest)
     }

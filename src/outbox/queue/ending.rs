@@ -18,6 +18,7 @@ impl<W: Wire> Queue<W> {
     /// Admits no more messages, and wakes all senders that wait for room. Returns whether this call
     /// began it.
     pub(in crate::outbox) fn close(&mut self, by: Initiator, after: &mut AfterUnlock<W>) -> bool {
+        self.leave_burst();
         let first = self.life.close(by);
         if first {
             self.wake_waiting(after);
@@ -77,9 +78,9 @@ impl<W: Wire> Queue<W> {
     }
 
     fn discard_one(&mut self, outgoing: Outgoing, why: DeliveryError, after: &mut AfterUnlock<W>) {
-        self.budget.release(outgoing.weight(), 1);
+        self.budget.release(outgoing.weight(), outgoing.places());
         if outgoing.is_message() {
-            self.undelivered += 1;
+            self.undelivered += outgoing.places();
         } else {
             self.barriers -= 1;
         }
@@ -92,6 +93,7 @@ impl<W: Wire> Queue<W> {
     /// Ends the sending, unless it has ended. Returns whether this call ended it.
     pub(in crate::outbox) fn end(&mut self, cause: CloseCause, after: &mut AfterUnlock<W>) -> bool {
         let why = cause.undelivered();
+        self.leave_burst();
         let ended = self.life.end_sending(cause);
         if ended {
             self.end_unsent(why, after);
@@ -102,6 +104,7 @@ impl<W: Wire> Queue<W> {
     /// Ends the sending and the reading. Returns whether this call did.
     pub(in crate::outbox) fn cut(&mut self, cause: CloseCause, after: &mut AfterUnlock<W>) -> bool {
         let why = cause.undelivered();
+        self.leave_burst();
         let was_over = self.life.is_sending_over();
         let cut = self.life.cut(cause);
         if cut && !was_over {

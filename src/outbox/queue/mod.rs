@@ -4,6 +4,7 @@
 mod accounting;
 mod admission;
 mod ending;
+mod following;
 mod refill;
 
 use std::time::Instant;
@@ -12,6 +13,7 @@ use super::Wire;
 use super::budget::Budget;
 use super::channel::Channel;
 use super::control::Control;
+use super::gathered::Following;
 use super::pings::Pings;
 use super::split::Split;
 use super::stream_lane::StreamLane;
@@ -34,7 +36,7 @@ pub(super) struct Queue<W> {
     streaming: bool,
     /// The message that is leaving in fragments.
     split: Option<Box<Split>>,
-    /// The most bytes of payload in a frame. A larger message is split.
+    /// The most bytes of a message in a frame. A larger message is split.
     max_frame: usize,
     /// The most bytes that are taken from the queue for one write.
     batch: u64,
@@ -42,6 +44,8 @@ pub(super) struct Queue<W> {
     /// The number of the budget's places that are barriers, and not messages.
     barriers: u64,
     line: Line,
+    /// The place of a burst to many, behind the messages in the channel.
+    pub(super) following: Option<Following>,
     /// The pings. Made with the first ping of our own.
     pub(super) pings: Option<Box<Pings>>,
     pub(super) overflow: Overflow,
@@ -111,9 +115,18 @@ impl Keepers {
 /// The most bytes that are taken from the queue for one write.
 const BATCH: usize = 64 << 10;
 
+/// Returns how many bytes of a message a frame may have. Compressed fragments may grow by an eighth
+/// and some bytes.
+pub(super) fn max_fragment(config: &Config) -> Option<usize> {
+    let max_frame = config.max_outgoing_frame?;
+    let streams = config.compression.as_ref().is_some_and(|set| set.streams);
+    let reserved = if streams { max_frame / 8 + 26 } else { 0 };
+    Some(max_frame - reserved)
+}
+
 impl<W: Wire> Queue<W> {
     pub(super) fn new(config: &Config, writer: Writer<W>, wire: std::sync::Arc<W>) -> Self {
-        let max_frame = config.max_outgoing_frame.unwrap_or(usize::MAX);
+        let max_frame = max_fragment(config).unwrap_or(usize::MAX);
         Self {
             life: Life::new(),
             channel: Channel::default(),
@@ -127,6 +140,7 @@ impl<W: Wire> Queue<W> {
             budget: Budget::new(config),
             barriers: 0,
             line: Line::default(),
+            following: None,
             pings: None,
             overflow: config.overflow,
             writer: Seat::Here(Box::new(writer)),

@@ -9,7 +9,7 @@ use crate::outbox::after_unlock::AfterUnlock;
 use crate::outbox::frame::{Frame, FrameKind};
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::split::Split;
-use crate::outbox::writer::{MIN_UNCOPIED, Writer};
+use crate::outbox::writer::Writer;
 use crate::protocol::{CloseFrame, Fin, Opcode};
 use crate::{CloseCode, DeliveryError};
 
@@ -96,11 +96,12 @@ impl<W: Wire> Queue<W> {
                 let drained = !self.streaming && self.channel.is_empty();
                 return self.refill_close(writer, drained, after);
             };
-            let length = frame.payload.len() as u64;
+            let length = frame.payload.len();
+            let frame_messages = frame.messages();
             writer.push(frame);
-            bytes += length;
-            messages += 1;
-            if length >= MIN_UNCOPIED as u64 {
+            bytes += length as u64;
+            messages += frame_messages;
+            if !writer.copies(length) {
                 // The payload leaves without a copy. Frames that are encoded now would come inside
                 // it.
                 return;
@@ -124,7 +125,7 @@ impl<W: Wire> Queue<W> {
                 return Some(fragment);
             }
             match Frame::of(self.channel.pop()?) {
-                Ok(frame) if frame.payload.len() > self.max_frame => {
+                Ok(frame) if frame.payload.len() > self.max_frame && !frame.is_framed() => {
                     self.split = Some(Box::new(Split::of(frame)));
                 }
                 Ok(frame) => return Some(frame),

@@ -61,7 +61,10 @@ impl Joined {
     }
 }
 
-fn feed_chunks<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+pub(super) fn feed_chunks<'a>(
+    decoder: &mut Decoder,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Seen {
     let mut joined = Joined::default();
     let seen = feed_by(decoder, pieces, |decoder, _| {
         drain_chunks(decoder, &mut joined)

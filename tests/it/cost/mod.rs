@@ -1,6 +1,8 @@
 //! What connections cost: threads, wake-ups, memory, descriptors, signals. Each test counts in a
 //! process of its own.
 
+#[cfg(feature = "deflate")]
+mod compression;
 mod heads;
 
 use std::collections::{BTreeMap, BTreeSet};

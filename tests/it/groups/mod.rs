@@ -1,12 +1,16 @@
 //! One message to many: groups, and a server's broadcast.
 
+mod bursts;
 mod churn;
+mod limits;
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use bytes::Bytes;
-use landline::{CloseCode, Config, Group, Initiator, Message, Server, Timeout, WebSocket};
+use landline::{
+    CloseCode, Config, Group, Initiator, Message, Server, SlowPeers, Timeout, WebSocket,
+};
 
 use crate::support::*;
 
@@ -294,13 +298,13 @@ fn laggard_that_never_reads_is_cut() {
     }
 }
 
-/// In a lossy group who falls behind misses messages, and gets those that come when there is room
-/// again.
+/// In a group that drops the newest, a member that falls behind misses messages, and gets those that come
+/// when there is room again.
 #[test]
-fn laggard_of_a_lossy_group_stays() {
+fn laggard_stays_and_misses_messages() {
     for role in ROLES {
         let (mut met, events) = deaf(role, patient());
-        let group = Group::lossy();
+        let group = Group::with_slow_peers(SlowPeers::DropNewest);
         group.join(&met.ws);
         let queued = outpace(|chunk| group.send(chunk));
         assert_eq!(group.send(vec![8; CHUNK]), 0);
@@ -318,7 +322,11 @@ fn laggard_of_a_lossy_group_stays() {
 /// for it or stays.
 #[test]
 fn deaf_member_delays_nobody() {
-    for (group, stays) in [(Group::new(), false), (Group::lossy(), true)] {
+    for (group, stays) in [
+        (Group::new(), false),
+        (Group::with_slow_peers(SlowPeers::DropNewest), true),
+        (Group::with_slow_peers(SlowPeers::DropOldest), true),
+    ] {
         let all = group.clone();
         let server = TestServer::with(patient(), move |ws| {
             all.join(ws);

@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use landline::{Config, Group, Message, Overflow, SendErrorKind, WebSocket};
+use landline::{Config, Group, Message, Overflow, SendErrorKind, SlowPeers, WebSocket};
 
 use crate::support::*;
 
@@ -273,7 +273,7 @@ fn queue_is_full_over_the_limit() {
                 continue;
             }
             settled("it has its turn", || waiting.is_finished());
-            let group = Group::lossy();
+            let group = Group::with_slow_peers(SlowPeers::DropNewest);
             group.join(&met.ws);
             let refused = met.ws.try_send("more").map_err(|error| error.kind());
             assert_eq!(refused, Err(SendErrorKind::Full), "{way:?}");

@@ -87,8 +87,20 @@ impl Proxy {
     }
 }
 
-/// Says who asks, on a page and to a WebSocket, which echoes behind that.
+/// Says who asks, as a trusted proxy's header tells.
 fn builder() -> ServerBuilder {
+    saying_who()
+        .trusted_proxies(["127.0.0.1"])
+        .client_addr_header("X-Forwarded-For")
+}
+
+/// Says who asks, as this proxy tells by the PROXY protocol.
+fn said_by_proxy(proxy: &str) -> ServerBuilder {
+    saying_who().proxy_protocol([proxy])
+}
+
+/// Says who asks, on a page and to a WebSocket, which echoes behind that.
+fn saying_who() -> ServerBuilder {
     let who = |request: &Request| {
         let client = request.client_addr();
         client.map_or("nobody".to_owned(), |client| client.to_string())
@@ -103,8 +115,6 @@ fn builder() -> ServerBuilder {
     Server::builder()
         .router(router)
         .allow_hosts(["app.example"])
-        .trusted_proxies(["127.0.0.1"])
-        .client_addr_header("X-Forwarded-For")
 }
 
 /// The settings of nginx, with these lines for what is passed on.
@@ -180,28 +190,107 @@ fn nginx_rightly() {
     Proxy::start(&server, &settings, start_nginx).assert_right();
 }
 
-/// HAProxy passes all on, and adds who asks.
+/// nginx before a Unix socket: its peers have no address, and are trusted by name.
 #[test]
-#[ignore = "needs haproxy, see .ci/proxies"]
-fn haproxy() {
-    let server = TestServer::start(builder());
-    let settings = "defaults
-    mode http
-    option forwardfor
+#[ignore = "needs nginx, see .ci/proxies"]
+fn nginx_before_a_unix_socket() {
+    let folder = Folder::new();
+    let server = on_unix_socket(builder().trusted_proxies(["unix"]), &folder);
+    let settings = nginx(&format!("{UPGRADING} proxy_set_header Host $http_host;"));
+    Proxy::start(&server, &settings, start_nginx).assert_right();
+}
+
+/// nginx's stream module speaks version 1 of the PROXY protocol.
+#[test]
+#[ignore = "needs nginx with its stream module, see .ci/proxies"]
+fn nginx_stream_by_the_proxy_protocol() {
+    const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+    let server = TestServer::start(said_by_proxy("127.0.0.1"));
+    let settings = format!(
+        "load_module {MODULE}; daemon off; pid FOLDER/pid; error_log FOLDER/log; events {{}}
+        stream {{ server {{ listen 127.0.0.1:PORT; proxy_pass SERVER; proxy_protocol on; }} }}"
+    );
+    Proxy::start(&server, &settings, start_nginx).assert_right();
+}
+
+/// The settings of HAProxy, with these lines and this server.
+fn haproxy(lines: &str, server: &str) -> String {
+    format!(
+        "defaults
     timeout connect 10s
     timeout client 60s
     timeout server 60s
     timeout tunnel 60s
+{lines}
 listen all
     bind 127.0.0.1:PORT
-    server one SERVER
-";
-    let start = |_: &Path, file: &Path| {
-        let mut command = Command::new("haproxy");
-        command.arg("-db").arg("-f").arg(file);
-        command
-    };
-    Proxy::start(&server, settings, start).assert_right();
+    server one {server}
+"
+    )
+}
+
+fn start_haproxy(_: &Path, file: &Path) -> Command {
+    let mut command = Command::new("haproxy");
+    command.arg("-db").arg("-f").arg(file);
+    command
+}
+
+/// HAProxy passes all on, and adds who asks.
+#[test]
+#[ignore = "needs haproxy, see .ci/proxies"]
+fn haproxy_by_its_header() {
+    let server = TestServer::start(builder());
+    let settings = haproxy("    mode http\n    option forwardfor", "SERVER");
+    Proxy::start(&server, &settings, start_haproxy).assert_right();
+}
+
+/// HAProxy says who asks by the PROXY protocol, in both versions, as a proxy of HTTP and of TCP; and its
+/// health checks are taken for what they are.
+#[test]
+#[ignore = "needs haproxy, see .ci/proxies"]
+fn haproxy_by_the_proxy_protocol() {
+    alone(|| {
+        let logger = Logger::install(|_| {});
+        for mode in ["http", "tcp"] {
+            for version in ["send-proxy", "send-proxy-v2"] {
+                let server = TestServer::start(said_by_proxy("127.0.0.1"));
+                let check = "check inter 50ms check-send-proxy";
+                let settings = haproxy(
+                    &format!("    mode {mode}"),
+                    &format!("SERVER {version} {check}"),
+                );
+                Proxy::start(&server, &settings, start_haproxy).assert_right();
+            }
+        }
+        // A foreign page is one, as ever.
+        let records = logger.so_far().into_iter();
+        let warned: Vec<_> = records
+            .filter(|record| record.starts_with("WARN"))
+            .collect();
+        let is_page = |record: &String| record.contains("its Origin \"http://other.example\"");
+        assert!(warned.iter().all(is_page), "{warned:#?}");
+    });
+}
+
+/// HAProxy before a Unix socket, likewise.
+#[test]
+#[ignore = "needs haproxy, see .ci/proxies"]
+fn haproxy_before_a_unix_socket() {
+    for version in ["send-proxy", "send-proxy-v2"] {
+        let folder = Folder::new();
+        let server = on_unix_socket(said_by_proxy("unix"), &folder);
+        // HAProxy writes an address of this kind as a path alone.
+        let path = server.local_addr().path().unwrap().display().to_string();
+        let settings = haproxy("    mode http", &format!("{path} {version}"));
+        Proxy::start(&server, &settings, start_haproxy).assert_right();
+    }
+}
+
+/// Starts a server on a Unix socket that everybody may connect to, as proxies have users of their own.
+fn on_unix_socket(builder: ServerBuilder, folder: &Folder) -> TestServer {
+    let path = folder.file("a.sock");
+    let address = format!("unix:{}", path.display());
+    TestServer::of(builder.unix_mode(0o666).bind(address).unwrap())
 }
 
 /// The settings of Apache, with these lines for what is passed on.

@@ -31,6 +31,7 @@ const WAITS: [&str; 9] = [
 #[test]
 fn waits_are_cancelled_at_random_moments() {
     const ROUNDS: u64 = 1000;
+    const BATCHES: u64 = 5;
     alone_within(Duration::from_secs(400), || {
         let servers = Servers::start();
         let cancel = |round: u64| {
@@ -39,21 +40,29 @@ fn waits_are_cancelled_at_random_moments() {
             let moment = Duration::from_micros(round.wrapping_mul(7919) % 4001);
             (wait, servers.cancel(wait, moment))
         };
-        for round in 0..ROUNDS / 4 {
-            cancel(round);
-        }
-        settled("all have ended", || {
-            threads_named("landline-look").is_empty()
-        });
-        let (before, memory) = (Resources::now(), resident_kib());
         let mut ends = BTreeMap::new();
-        for (wait, end) in (0..ROUNDS).map(cancel) {
-            *ends.entry((wait, end)).or_insert(0) += 1;
-        }
+        let mut batch = |batch: u64| {
+            let rounds = batch * ROUNDS / BATCHES..(batch + 1) * ROUNDS / BATCHES;
+            for end in rounds.map(cancel) {
+                *ends.entry(end).or_insert(0) += 1;
+            }
+        };
+        batch(0);
+        let asleep = || threads_named("landline-look").is_empty();
+        settled("no look-up runs", asleep);
+        let before = Resources::now();
+        let grown: Vec<_> = (1..=BATCHES)
+            .map(|number| {
+                let memory = resident_kib();
+                batch(number);
+                settled("no look-up runs", asleep);
+                resident_kib().saturating_sub(memory)
+            })
+            .collect();
         before.settle_back();
-        let grown = resident_kib().saturating_sub(memory);
-        println!("{ends:#?}, {grown} KiB more");
-        assert!(grown < 2048, "{grown} KiB more");
+        println!("{ends:#?}, KiB more in each part: {grown:?}");
+        // What is left behind is left behind each time; an allocator takes more only now and then.
+        assert!(grown.iter().min() < Some(&100), "{grown:?}");
     });
 }
 

@@ -14,7 +14,7 @@ fn keep(raw: &RawServer) -> (Kept, RawPeer) {
     let sessions = Client::new().sessions(raw.url()).backoff(brief());
     let kept = sessions.keep(|ws| ws.send("subscribe")).unwrap();
     let peer = subscribed(raw);
-    kept.wait_connected(PATIENCE).unwrap();
+    let _ = kept.wait_connected(PATIENCE).unwrap();
     (kept, peer)
 }
 
@@ -191,7 +191,7 @@ fn it_stops_wherever_it_is() {
             if phase == "connected" {
                 let request = peer.read_head();
                 peer.send_bytes(with_accept_key(SWITCHING, &request));
-                kept.wait_connected(PATIENCE).unwrap();
+                let _ = kept.wait_connected(PATIENCE).unwrap();
             } else if phase == "waiting" {
                 peer.reset();
                 settled("it waits", || name(&kept.state()) == "waiting");

@@ -4,6 +4,7 @@ mod asking;
 mod control;
 mod events;
 mod exchange;
+mod folder;
 #[cfg(all(feature = "tls", target_os = "linux"))]
 pub(crate) mod keys;
 mod logger;
@@ -32,6 +33,7 @@ pub(crate) use self::asking::{ask, found, refusal_of, refused, request_of, value
 pub(crate) use self::control::Control;
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
+pub(crate) use self::folder::Folder;
 pub(crate) use self::logger::Logger;
 pub(crate) use self::meeting::{Meeting, ROLES, Role, open_quiet};
 pub(crate) use self::own_socket::own_socket;

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ pub(crate) mod opcode {
 }
 
 const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
 const KEY: [u8; 4] = [0x11, 0x22, 0x44, 0x88];
 
@@ -30,6 +33,8 @@ const KEY: [u8; 4] = [0x11, 0x22, 0x44, 0x88];
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) fin: bool,
+    /// The first reserved bit, which marks a compressed message (RFC 7692, section 6).
+    pub(crate) rsv1: bool,
     pub(crate) opcode: u8,
     pub(crate) payload: Vec<u8>,
 }
@@ -38,6 +43,7 @@ impl Frame {
     pub(crate) fn new(opcode: u8, payload: impl AsRef<[u8]>) -> Self {
         Self {
             fin: true,
+            rsv1: false,
             opcode,
             payload: payload.as_ref().to_vec(),
         }
@@ -50,6 +56,12 @@ impl Frame {
     /// Makes it a fragment that others follow (RFC 6455, section 5.4).
     pub(crate) fn unfinished(self) -> Self {
         Self { fin: false, ..self }
+    }
+
+    /// Makes it the first of a compressed message (RFC 7692, section 6).
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compressed(self) -> Self {
+        Self { rsv1: true, ..self }
     }
 
     /// Returns the code of a Close frame, if it has one.
@@ -87,6 +99,7 @@ impl Frame {
         }
         let frame = Self {
             fin: first & FIN != 0,
+            rsv1: first & RSV1 != 0,
             opcode: first & 15,
             payload,
         };
@@ -98,7 +111,8 @@ impl Frame {
     /// Returns the bytes on the wire.
     pub(crate) fn bytes(&self, masked: bool) -> Vec<u8> {
         let fin = if self.fin { FIN } else { 0 };
-        let mut out = vec![fin | self.opcode];
+        let rsv1 = if self.rsv1 { RSV1 } else { 0 };
+        let mut out = vec![fin | rsv1 | self.opcode];
         let mask = if masked { MASKED } else { 0 };
         match self.payload.len() {
             length @ 0..126 => out.push(mask | length as u8),
@@ -143,8 +157,8 @@ impl std::fmt::Debug for Frame {
         let (opcode, length) = (self.opcode, self.payload.len());
         write!(
             f,
-            "Frame {opcode} fin {} {length} bytes \"{start}\"",
-            self.fin
+            "Frame {opcode} fin {} rsv1 {} {length} bytes \"{start}\"",
+            self.fin, self.rsv1
         )
     }
 }
@@ -251,13 +265,28 @@ impl RawPeer {
     /// Asks for the upgrade and returns the head of the answer.
     #[track_caller]
     pub(crate) fn try_upgrade(&mut self) -> String {
-        self.send_bytes(upgrade_request(self.stream.peer_addr().unwrap()));
+        // A Unix socket has no such address.
+        let host = self.stream.peer_addr().ok();
+        let host = host.map_or("localhost".to_owned(), |host| host.to_string());
+        self.send_bytes(upgrade_request(host));
         self.read_head()
+    }
+
+    /// Takes a Unix socket that is connected to a server.
+    #[track_caller]
+    pub(crate) fn over_unix(stream: UnixStream) -> Self {
+        // Which calls reach a socket does not depend on its kind.
+        Self::of_any(OwnedFd::from(stream).into(), true)
     }
 
     #[track_caller]
     fn of(stream: TcpStream, masks: bool) -> Self {
         stream.set_nodelay(true).unwrap();
+        Self::of_any(stream, masks)
+    }
+
+    #[track_caller]
+    fn of_any(stream: TcpStream, masks: bool) -> Self {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream,

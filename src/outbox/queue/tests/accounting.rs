@@ -197,7 +197,7 @@ fn a_failed_write_ends_the_sending_alone() {
 fn a_panic_in_writing_ends_the_connection() {
     let tape = std::sync::Arc::new(Tape::default());
     let config = std::sync::Arc::new(Config::new());
-    let outbox = Outbox::new(Role::Server, &config, tape.clone());
+    let outbox = Outbox::new(Role::Server, &config, None, tape.clone());
     tape.panics.store(true, Ordering::Relaxed);
     let sent = std::panic::catch_unwind(|| outbox.send_message(Message::from("a"), None).is_ok());
     assert!(sent.is_err() && outbox.is_cut());
@@ -212,7 +212,7 @@ fn a_worn_out_wire_is_closed_in_order() {
     let tape = std::sync::Arc::new(Tape::default());
     tape.make_room(PLENTY);
     let config = std::sync::Arc::new(Config::new());
-    let outbox = Outbox::new(Role::Server, &config, tape.clone());
+    let outbox = Outbox::new(Role::Server, &config, None, tape.clone());
     outbox.send_message(Message::from("fresh"), None).unwrap();
     assert!(!outbox.is_closing());
     tape.nears_key_limit.store(true, Ordering::Relaxed);

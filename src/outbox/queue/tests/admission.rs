@@ -52,7 +52,7 @@ fn the_line_moves_up_in_order_from_half_empty_on() {
         [false, true, true],
         "three and seven are ten"
     );
-    fixture.queue.budget.take(7);
+    fixture.queue.budget.take(7, 1);
     assert_eq!(
         fixture.write_all(),
         ["123456", "7890", "large..", "small", "s"]
@@ -183,7 +183,7 @@ fn a_full_queue_is_answered_by_the_policy() {
     let send = |overflows: &[Overflow]| {
         let tape = std::sync::Arc::new(Tape::default());
         let config = std::sync::Arc::new(Config::new().max_queue_messages(1));
-        let outbox = Outbox::new(Role::Server, &config, tape.clone());
+        let outbox = Outbox::new(Role::Server, &config, None, tape.clone());
         outbox
             .send_message(Message::from("held"), None)
             .expect("there is room");

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod admission;
+mod bursts;
 mod order;
 mod split;
 
@@ -22,7 +23,7 @@ use crate::outbox::frame::Written;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
 use crate::outbox::stream_lane::Stream;
-use crate::outbox::{Cork, Outbox, Rest, Urgency};
+use crate::outbox::{Burst, Cork, Outbox, Rest, Urgency};
 use crate::protocol::{CloseFrame, Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
 use crate::{Initiator, Message, SendErrorKind};
@@ -123,6 +124,7 @@ impl Wire for Tape {
         false
     }
     fn hold(_: &std::sync::Arc<Outbox<Self>>) {}
+    fn hold_burst(_: &std::sync::Arc<Burst<Self>>) {}
     fn uncork() {}
     fn deadline(_: Duration) -> Option<Instant> {
         None
@@ -176,8 +178,8 @@ impl Fixture {
 
     fn push_tracked(&mut self, text: &str) -> Delivery {
         let (promise, delivery) = delivery();
-        let tracked = Box::new((Message::from(text), promise));
-        self.queue.push(Outgoing::Tracked(tracked));
+        self.queue
+            .push(Outgoing::tracked(Message::from(text), promise));
         delivery
     }
 

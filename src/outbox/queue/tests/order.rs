@@ -72,6 +72,41 @@ fn a_batch_ends_for_control_frames() {
     );
 }
 
+/// A client copies what it masks: payloads of 16 KiB and more share its batches, and one of over
+/// 64 KiB, which is masked in steps, ends them.
+#[test]
+fn a_clients_batch_takes_all_that_is_copied() {
+    let mut fixture = Fixture::fast(1 << 30, 1 << 20);
+    let writer = Writer::new(Encoder::new(Role::Client), fixture.tape.clone());
+    fixture.queue.writer = Seat::Here(Box::new(writer));
+    let copied = "c".repeat(MIN_UNCOPIED);
+    for _ in 0..6 {
+        fixture.push(&copied);
+    }
+    let stepwise = "s".repeat(5 * MIN_UNCOPIED);
+    for text in [&copied, &stepwise, &copied] {
+        fixture.push(text);
+    }
+    let mut waiting = || {
+        let mut writer = fixture.queue.take_to_write(&mut fixture.after)?;
+        while !writer.is_done() {
+            writer.write(&mut Written::default()).ok()?;
+        }
+        fixture.queue.put_back(writer);
+        Some(fixture.queue.channel.len())
+    };
+    assert_eq!(
+        [waiting(), waiting(), waiting()],
+        [Some(5), Some(1), Some(0)]
+    );
+    let header = 2 + 2 + 4;
+    let written = lock(&fixture.tape.written).len();
+    assert_eq!(
+        written,
+        8 * (header + MIN_UNCOPIED) + header + 6 + stepwise.len()
+    );
+}
+
 /// A message for which nothing waits goes straight to the writer; any other has to queue.
 #[test]
 fn a_message_with_nothing_before_it_passes_the_channel() {
@@ -119,13 +154,18 @@ fn a_message_that_is_alone_is_counted_in_short() {
         let mut fixture = Fixture::fast(1 << 20, 8);
         for alone in [true, false] {
             let mut writer = fixture.queue.take_writer_for(1).expect("free");
-            let sent = writer.write_whole(Opcode::Text, &mut Bytes::from_static(b"a"), 1);
+            let sent = writer.write_whole(
+                Opcode::Text,
+                &mut Bytes::from_static(b"a"),
+                1,
+                crate::outbox::frame::Coding::Agreed,
+            );
             assert_eq!(sent.ok(), Some(3));
             assert_eq!(fixture.tape.frames(), ["a"]);
             if !alone {
                 wait(&mut fixture);
             }
-            let kept = fixture.queue.settle_alone(writer, 3, 1);
+            let kept = fixture.queue.settle_alone(writer, 3, 1, 1);
             assert_eq!(kept.is_none(), alone);
         }
         assert_eq!((fixture.queue.delivered, fixture.queue.taken), (1, 3));
