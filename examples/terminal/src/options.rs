@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use landline::{Client, Config, Identity, TlsOptions};
+use landline::{Client, Compression, Config, Identity, TlsOptions};
 
 /// Talk to a WebSocket server.
 ///
@@ -38,6 +38,10 @@ pub(crate) struct Options {
     /// Send a token (Bearer)
     #[arg(short, long, value_name = "TOKEN")]
     bearer: Option<String>,
+
+    /// Offer to compress messages (permessage-deflate)
+    #[arg(short = 'z', long)]
+    compress: bool,
 
     /// Follow up to ten redirects
     #[arg(short = 'L', long)]
@@ -148,7 +152,7 @@ impl Options {
     /// Makes the client.
     pub(crate) fn client(&self) -> Result<Client, Box<dyn Error>> {
         let mut client = Client::new()
-            .config(Config::new().handshake_timeout(HANDSHAKE))
+            .config(self.config())
             .tls(self.tls()?)
             .subprotocols(&self.subprotocol)
             .redirects(if self.location { 10 } else { 0 });
@@ -177,6 +181,13 @@ impl Options {
             Some(timeout) => client.connect_timeout(timeout),
             None => client,
         })
+    }
+
+    fn config(&self) -> Config {
+        let compression = self.compress.then(Compression::new);
+        Config::new()
+            .handshake_timeout(HANDSHAKE)
+            .compression(compression)
     }
 
     fn tls(&self) -> Result<TlsOptions, Box<dyn Error>> {

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use landline::{BasicAuth, Message, Server, ServerBuilder, Upgrade};
+use landline::{BasicAuth, Compression, Config, Message, Server, ServerBuilder, Upgrade};
 
 use self::pseudo_terminal::PseudoTerminal;
 
@@ -186,6 +186,24 @@ fn requests_are_as_asked() {
     assert!(err.contains("subprotocol chat"), "{err}");
     let (_, err, status) = run(&[&url], "");
     assert!(status == 1 && err.contains("401"), "{err}");
+}
+
+/// Compression is offered where that is asked for, and messages come and go as without.
+#[test]
+fn messages_are_compressed() {
+    let (_server, url) = start(
+        Server::builder()
+            .config(Config::new().compression(Compression::new()))
+            .on_upgrade(|ws, request| {
+                let offered = request.header("Sec-WebSocket-Extensions").is_some();
+                ws.on_message(move |ws, message: Message| ws.send(format!("{offered} {message}")));
+            }),
+    );
+    let long = "long ".repeat(1_000);
+    for (arguments, offered) in [(&[&*url][..], false), (&[&*url, "--compress"], true)] {
+        let (out, _, status) = run(arguments, &long);
+        assert!(out == format!("{offered} {long}\n") && status == 0, "{out}");
+    }
 }
 
 /// Round trips are counted and told.
