@@ -85,3 +85,51 @@ impl<'a> Forms<'a> {
         &self.made[at].1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each framing makes its form once, however many connections ask for it.
+    #[test]
+    fn forms_are_made_once() {
+        let settings = DeflateSettings {
+            level: 2,
+            window_bits: 15,
+            memory_level: 8,
+        };
+        let min_size = 100;
+        let compressed = Framing::Compressed { settings, min_size };
+        let message = Message::from("x".repeat(1000));
+        let mut forms = Forms::of(&message);
+        let mut length = |framing| match forms.get(framing) {
+            Form::Framed(piece) => Some((piece.as_bytes().as_ptr(), piece.as_bytes().len())),
+            Form::Itself(_) => None,
+        };
+        let of_each = [Framing::Plain, compressed].map(&mut length);
+        assert_eq!([Framing::Plain, compressed].map(&mut length), of_each);
+        assert_eq!(of_each[0].map(|(_, length)| length), Some(4 + 1000));
+        let shrinks = cfg!(feature = "deflate");
+        assert_eq!(of_each[1].is_some_and(|(_, length)| length < 100), shrinks);
+        assert_eq!(length(Framing::Own), None);
+        assert_eq!(forms.made.len(), 3);
+    }
+
+    /// A long message leaves as it is where nothing is gained by making it once, and so it does where
+    /// it did not shrink: no connection compresses it again.
+    #[test]
+    fn long_messages_stay_themselves() {
+        let long = Message::from(vec![7; 100_000]);
+        let is_itself = |framing: Framing, coding| matches!(framing.form(&long), Form::Itself(as_is) if as_is == coding);
+        assert!(is_itself(Framing::Plain, Coding::Agreed));
+        assert!(is_itself(Framing::Own, Coding::Agreed));
+        let settings = DeflateSettings {
+            level: 2,
+            window_bits: 15,
+            memory_level: 8,
+        };
+        let min_size = 100_001;
+        let too_short = Framing::Compressed { settings, min_size };
+        assert!(is_itself(too_short, Coding::Plain));
+    }
+}

@@ -2,6 +2,7 @@
 //! are zlib-rs's own, or written byte by byte.
 
 mod attacks;
+mod groups;
 mod negotiation;
 mod receiving;
 mod sending;
@@ -89,6 +90,12 @@ impl Agreed {
         let extensions =
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         Self::by(role, compressing(), extensions)
+    }
+
+    /// Opens a connection without compression.
+    #[track_caller]
+    fn plain(role: Role) -> Self {
+        Self::by(role, quiet(), "")
     }
 
     /// Compresses a message, as the next one of the peer's stream.
