@@ -27,7 +27,9 @@ use crate::{Message, SlowPeers, WebSocket};
 /// # Cost
 /// A message is framed once. The connections of a server get the same bytes, as servers send without
 /// a mask. Members that are clients' handles mask it each for itself (RFC 6455, section 5.3). From
-/// 16 KiB on the payload is not copied at all for servers' connections.
+/// 16 KiB on the payload is not copied at all for servers' connections. A message is compressed once for
+/// all connections that have agreed on the same [`Compression`](crate::Compression) without context
+/// takeover; those with takeover compress it each for itself.
 ///
 /// While a callback's input holds more messages, what it sends to the group is gathered once for all
 /// members, and leaves as one write to each: at the end of the burst, when 32 KiB have gathered, or
