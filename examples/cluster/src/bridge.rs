@@ -17,7 +17,7 @@ use landline::{Group, WebSocket};
 use redis::{Client, Connection, RedisError, TypedCommands};
 
 /// Rooms whose members may be connected to any process that has the same broker.
-pub struct Bridge {
+pub(crate) struct Bridge {
     broker: Client,
     rooms: Mutex<BTreeMap<String, Group>>,
     /// Whether this process hears what is published.
@@ -45,7 +45,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 impl Bridge {
     /// Begins to connect to the broker. The members get `notice(false)` when it is lost, and
     /// `notice(true)` when it is back.
-    pub fn start(url: &str, notice: fn(bool) -> String) -> Result<Arc<Self>, RedisError> {
+    pub(crate) fn start(url: &str, notice: fn(bool) -> String) -> Result<Arc<Self>, RedisError> {
         let (to_publish, outgoing) = sync_channel(1024);
         let bridge = Arc::new(Self {
             broker: Client::open(url)?,
@@ -61,12 +61,12 @@ impl Bridge {
     }
 
     /// Lets a connection hear a room.
-    pub fn join(&self, room: &str, ws: &WebSocket) {
+    pub(crate) fn join(&self, room: &str, ws: &WebSocket) {
         self.rooms().entry(room.into()).or_default().join(ws);
     }
 
     /// Removes a room that has no members here.
-    pub fn remove_if_empty(&self, room: &str) {
+    pub(crate) fn remove_if_empty(&self, room: &str) {
         let mut rooms = self.rooms();
         if rooms.get(room).is_some_and(Group::is_empty) {
             rooms.remove(room);
@@ -75,7 +75,7 @@ impl Bridge {
 
     /// Publishes a text to all members of a room, in every process. If it is not published, the
     /// sender gets `or_else`. Waits while a thousand texts wait.
-    pub fn publish(&self, room: &str, text: String, sender: &WebSocket, or_else: String) {
+    pub(crate) fn publish(&self, room: &str, text: String, sender: &WebSocket, or_else: String) {
         let (room, sender) = (room.to_owned(), sender.clone());
         let _ = self.to_publish.send(Outgoing {
             room,

@@ -1,5 +1,10 @@
 //! A chat over several server processes, joined by Redis: `cluster ADDR [REDIS_URL]`. Start one on each
 //! machine, with the same broker, and open any of them in a browser.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that says where it listens, and how it gets on"
+)]
 
 mod bridge;
 
