@@ -9,19 +9,24 @@ use crate::support::opcode::*;
 
 /// Expects that these bytes fail the connection with this code, and that the program hears it.
 #[track_caller]
-fn fails(mut met: Agreed, bytes: &[u8], code: u16, what: &str) {
+fn fails(met: Agreed, bytes: &[u8], code: u16, what: &str) {
     let Agreed {
-        peer, events, ws, ..
-    } = &mut met;
+        mut peer,
+        events,
+        ws,
+        _server,
+        ..
+    } = met;
     // It need not take what stands behind the wrong byte.
     let _ = peer.try_send_bytes(bytes);
     assert_eq!(peer.read_close(), Some(code), "{what}");
+    drop(peer);
     let error = events.find(|event| !matches!(event, Event::Text(_) | Event::Binary(_)));
     assert!(
         matches!(&error, Event::Error(text) if text.contains(&code.to_string())),
         "{error:?}"
     );
-    let event = closed_once(events, ws);
+    let event = closed_once(&events, &ws);
     assert_eq!(event.code(), code, "{what}");
 }
 
