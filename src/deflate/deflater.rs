@@ -8,8 +8,8 @@ use super::{DeflateSettings, Part, TAIL, has_memory};
 pub(crate) struct Deflater {
     settings: DeflateSettings,
     stream: Deflate,
-    /// The flag that the stream holds output that nobody fetched. zlib-rs 0.6.8 keeps the place of that
-    /// when it is reset, and panics after some times: another stream has to be made.
+    /// The flag that the stream holds output that nobody fetched. zlib-rs 0.6.8 is not to be trusted with
+    /// such a stream any more: another one has to be made.
     is_spoilt: bool,
     /// The flag that it has compressed since it began anew, so that a message could refer back.
     is_used: bool,

@@ -159,7 +159,7 @@ fn what_does_not_shrink_leaves_no_trace() {
 }
 
 /// Any number of messages that do not shrink are borne, at every setting, and by the room for parts that is
-/// too small. zlib-rs 0.6.8 panics if a stream is reset several times with output that was not fetched.
+/// too small.
 #[test]
 fn many_messages_that_do_not_shrink() {
     let noise = noise(70_000);

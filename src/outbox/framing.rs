@@ -55,18 +55,15 @@ impl Framing {
     }
 
     fn form(self, message: &Message) -> Form {
-        let compressed = self.compress(message);
-        match self {
-            Self::Plain | Self::Compressed { .. } if is_framed_once(message) => {
-                Form::Framed(Piece::of(message, compressed.as_deref()))
-            }
-            Self::Compressed { .. } if compressed.is_some() => {
-                Form::Framed(Piece::of(message, compressed.as_deref()))
-            }
-            // It did not shrink.
-            Self::Compressed { .. } => Form::Itself(Coding::Plain),
-            Self::Own | Self::Plain => Form::Itself(Coding::Agreed),
+        if self == Self::Own {
+            return Form::Itself(Coding::Agreed);
         }
+        let compressed = self.compress(message);
+        if is_framed_once(message) || compressed.is_some() {
+            return Form::Framed(Piece::of(message, compressed.as_deref()));
+        }
+        // Long, and too short to be compressed or not made shorter: it is not compressed again.
+        Form::Itself(Coding::Plain)
     }
 }
 
@@ -121,7 +118,7 @@ mod tests {
     fn long_messages_stay_themselves() {
         let long = Message::from(vec![7; 100_000]);
         let is_itself = |framing: Framing, coding| matches!(framing.form(&long), Form::Itself(as_is) if as_is == coding);
-        assert!(is_itself(Framing::Plain, Coding::Agreed));
+        assert!(is_itself(Framing::Plain, Coding::Plain));
         assert!(is_itself(Framing::Own, Coding::Agreed));
         let settings = DeflateSettings {
             level: 2,
