@@ -26,7 +26,7 @@ install_debian() {
     apt-get download -qq "$@" $others 2>/dev/null
     for package in *.deb; do dpkg -x "$package" .; done
     export LD_LIBRARY_PATH
-    LD_LIBRARY_PATH=$(echo "$folder"/usr/lib/*-linux-gnu)
+    LD_LIBRARY_PATH=$(printf '%s:' "$folder"/{usr/,}lib/*-linux-gnu)
 }
 
 # expect FILE: compares what a script printed with standard input.
