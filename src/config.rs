@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use crate::{Compression, Error, TimeLimit};
+use crate::error::Unsendable;
+use crate::{CloseCode, Compression, Error, TimeLimit};
 
 /// The settings of a connection, for a [`Client`](crate::Client), a
 /// [`Server`](crate::Server), or [some of its routes](crate::Router::config).
@@ -43,6 +44,8 @@ pub struct Config {
     pub(crate) idle_timeout: Option<TimeLimit>,
     pub(crate) max_lifetime: Option<TimeLimit>,
     pub(crate) stop_timeout: Duration,
+    pub(crate) stop_code: CloseCode,
+    pub(crate) stop_reason: String,
 }
 
 /// A time longer than any program runs, and short enough to be added to any `Instant`.
@@ -78,6 +81,8 @@ impl Config {
             idle_timeout: None,
             max_lifetime: None,
             stop_timeout: Duration::from_secs(10),
+            stop_code: CloseCode::GOING_AWAY,
+            stop_reason: String::new(),
         }
     }
 
@@ -337,6 +342,20 @@ impl Config {
         self
     }
 
+    /// Sets the Close frame by which a server that stops ends its connections; 1001
+    /// ([`GOING_AWAY`](CloseCode::GOING_AWAY)) without a reason by default. A code that may not be sent,
+    /// or a reason of more than 123 bytes, is an error when binding.
+    ///
+    /// Some clients take 1001 for a goodbye for good: the npm package sockette 2.0.6 does not come back.
+    /// Before a restart, 1012 ([`SERVICE_RESTART`](CloseCode::SERVICE_RESTART)) brings browsers back; Qt 6.11 takes
+    /// it for a violation of the protocol (both seen in November 2026).
+    #[must_use]
+    pub fn stop_close(mut self, code: impl Into<CloseCode>, reason: impl Into<String>) -> Self {
+        self.stop_code = code.into();
+        self.stop_reason = reason.into();
+        self
+    }
+
     /// Tells whether connections can be made with these settings.
     ///
     /// # Errors
@@ -363,7 +382,8 @@ impl Config {
             let checked = limit.as_ref().map_or(Ok(()), TimeLimit::check);
             checked.map_err(|problem| Error::Invalid(format!("the {name} {problem}")))?;
         }
-        Ok(())
+        Unsendable::check_close(self.stop_code, &self.stop_reason)
+            .map_err(|problem| Error::Invalid(format!("the stop_close cannot be sent: {problem}")))
     }
 
     /// Tells whether a route may have these settings if the server has those.

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::connection::handshake::Opening;
 use crate::outbox::{OpenBurst, SocketWire, send_to_many};
 use crate::sync::lock;
-use crate::{CloseCode, Counters, Message, ServerCounters, SlowPeers, Timeout, WebSocket};
+use crate::{Counters, Message, ServerCounters, SlowPeers, Timeout, WebSocket};
 
 /// The threads, the handshakes and the connections of a server.
 #[derive(Default)]
@@ -360,7 +360,8 @@ impl Drop for Registration<'_> {
 }
 
 fn go_away(connection: &Connection, by: Instant) {
-    connection.close(CloseCode::GOING_AWAY, "");
+    let config = &connection.config;
+    connection.close(config.stop_code, &config.stop_reason);
     connection.end_by(by, Timeout::Stop);
 }
 

@@ -219,8 +219,8 @@ impl Server {
     }
 
     /// Begins to stop, and returns at once, from anywhere: new connections are not accepted,
-    /// handshakes whose request has not come get 503, and open connections get 1001. What has not
-    /// ended after [`stop_timeout`](Config::stop_timeout) is cut, an answer to a slow reader too.
+    /// handshakes whose request has not come get 503, and open connections get 1001 or what
+    /// [`stop_close`](Config::stop_close) says. What has not ended after [`stop_timeout`](Config::stop_timeout) is cut, an answer to a slow reader too.
     pub fn stop(&self) {
         self.shared.stop(self.shared.config.stop_timeout);
     }

@@ -20,6 +20,7 @@ fn senseless_timeouts_are_errors() {
         ("max_lifetime", Config::new().max_lifetime(NO_TIME)),
         ("1006", Config::new().idle_timeout(close(1006, ""))),
         ("1005", Config::new().max_lifetime(close(1005, ""))),
+        ("stop_close", Config::new().stop_close(1005, "")),
         ("999", Config::new().max_lifetime(close(999, ""))),
         (
             "124",

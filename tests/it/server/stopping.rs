@@ -53,6 +53,22 @@ fn idle_server_stops() {
     assert_refused(&server);
 }
 
+/// Open connections get the Close that the settings say; a route may have its own.
+#[test]
+fn settings_say_the_close_of_a_stop() {
+    let own = patient().stop_close(4000, "");
+    let router = Router::new()
+        .websocket("/", |_, _| ())
+        .scope("/own", |scope| scope.config(own).websocket("", |_, _| ()));
+    let restart = patient().stop_close(1012, "back in a minute");
+    let server = TestServer::start(Server::builder().config(restart).router(router));
+    let peers = ["/", "/own"].map(|path| knock(&server, path, &[]).0);
+    server.stop();
+    let [mut usual, mut own] = peers;
+    assert_eq!(usual.read_frame().payload, b"\x03\xf4back in a minute");
+    assert_eq!(own.read_close(), Some(4000));
+}
+
 /// Open connections get 1001, and the server ends as soon as they have answered.
 #[test]
 fn open_connections_get_1001() {
