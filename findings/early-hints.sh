@@ -10,13 +10,12 @@ install_node faye-websocket@0.11.4 websocket-driver@0.8.0 ws@8.23.0 undici@7.30.
 
 python >seen <<'PYTHON'
 import select
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from clients import Meeting
-from wire import TEXT, Peer, free_port, listen
+from wire import TEXT, Peer, connect, free_port, listen
 
 CLIENTS = ["websockets", "websocket-client", "autobahn", "picows", "simple-websocket", "faye-websocket", "PyQt6"]
 
@@ -37,12 +36,7 @@ backend echo
 """)
 proxy = subprocess.Popen(["usr/sbin/haproxy", "-f", "haproxy.cfg", "-db"], stderr=subprocess.DEVNULL)
 try:
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except ConnectionRefusedError:
-            time.sleep(0.1)
+    connect(port).close()
     for name in [*CLIENTS, "aiohttp", "tornado", "undici", "ws"]:
         with Meeting(name, f"ws://127.0.0.1:{port}/") as meeting:
             select.select([listener], [], [], 20)

@@ -47,7 +47,6 @@ PYTHON
 
 python >seen <<'PYTHON'
 import subprocess
-import time
 from importlib.metadata import version
 from subprocess import DEVNULL
 
@@ -59,12 +58,7 @@ def try_it(name, command, look):
     command = [argument.replace("PORT", str(port)) for argument in command]
     server = subprocess.Popen(command, stdout=DEVNULL, stderr=DEVNULL)
     try:
-        for _ in range(200):
-            try:
-                peer = Peer.client(port)
-                break
-            except ConnectionRefusedError:
-                time.sleep(0.1)
+        peer = Peer.client(port)
         peer.send(TEXT, b"go")
         print(f"{name} {version(name)}: {look(peer)}")
     finally:

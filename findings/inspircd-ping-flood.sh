@@ -8,15 +8,12 @@ install_debian inspircd=3.15.0-1
 
 cat >serve.py <<'PYTHON'
 import os
-import socket
 import subprocess
 import time
 
-from wire import CLOSE, PING, PONG, Peer, close_code
+from wire import CLOSE, PING, PONG, Peer, close_code, free_port
 
-listener = socket.create_server(("127.0.0.1", 0))
-port = listener.getsockname()[1]
-listener.close()
+port = free_port()
 here = os.getcwd()
 folders = "".join(f' {name}dir="{here}"' for name in ("data", "log", "runtime", "config"))
 with open("server.conf", "w") as settings:
@@ -37,17 +34,9 @@ nothing = subprocess.DEVNULL
 server = subprocess.Popen(inspircd, stdin=nothing, stdout=nothing, stderr=nothing)
 
 
-def connect():
-    for _ in range(100):
-        try:
-            return Peer.client(port, Origin="http://example.com")
-        except ConnectionRefusedError:
-            time.sleep(0.1)
-
-
 def answer(*frames, pause=0):
     """What comes back behind the last of the frames."""
-    peer = connect()
+    peer = Peer.client(port, Origin="http://example.com")
     for opcode, payload in frames[:-1]:
         peer.send(opcode, payload)
         if opcode == PING:

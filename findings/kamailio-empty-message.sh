@@ -10,15 +10,11 @@ install_debian kamailio=5.6.3-2 kamailio-websocket-modules=5.6.3-2
 cat >serve.py <<'PYTHON'
 import glob
 import os
-import socket
 import subprocess
-import time
 
-from wire import CLOSE, PING, TEXT, Peer, close_code
+from wire import CLOSE, PING, TEXT, Peer, close_code, free_port
 
-listener = socket.create_server(("127.0.0.1", 0))
-port = listener.getsockname()[1]
-listener.close()
+port = free_port()
 modules = os.path.abspath(glob.glob("usr/lib/*-linux-gnu/kamailio/modules")[0])
 with open("server.cfg", "w") as settings:
     settings.write(
@@ -42,16 +38,8 @@ kamailio = ["usr/sbin/kamailio", "-DD", "-E", "-f", "server.cfg", "-Y", os.getcw
 server = subprocess.Popen(kamailio, stdin=nothing, stdout=nothing, stderr=nothing)
 
 
-def connect():
-    for _ in range(100):
-        try:
-            return Peer.client(port, Sec_WebSocket_Protocol="sip")
-        except ConnectionRefusedError:
-            time.sleep(0.1)
-
-
 def answer(opcode, payload):
-    peer = connect()
+    peer = Peer.client(port, Sec_WebSocket_Protocol="sip")
     peer.send(opcode, payload)
     frame = peer.receive()
     if frame is None:
@@ -60,7 +48,7 @@ def answer(opcode, payload):
 
 
 try:
-    odd = [line.split(" ")[0] for line in connect().head if line.startswith(("Sia", "Via", "Content-Length"))]
+    odd = [line.split(" ")[0] for line in Peer.client(port, Sec_WebSocket_Protocol="sip").head if line.startswith(("Sia", "Via", "Content-Length"))]
     print("in the 101:", *odd)
     print("a ping:", answer(PING, b"a"))
     print("two line ends:", answer(TEXT, b"\r\n\r\n"))

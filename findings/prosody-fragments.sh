@@ -9,15 +9,11 @@ install_debian prosody=0.12.3-1+deb12u1 lua5.4
 cat >serve.py <<'PYTHON'
 import glob
 import os
-import socket
 import subprocess
-import time
 
-from wire import CLOSE, CONTINUATION, PING, TEXT, Peer, close_code
+from wire import CLOSE, CONTINUATION, PING, TEXT, Peer, close_code, free_port
 
-listener = socket.create_server(("127.0.0.1", 0))
-port = listener.getsockname()[1]
-listener.close()
+port = free_port()
 here = os.getcwd()
 with open("settings.lua", "w") as settings:
     settings.write(
@@ -44,16 +40,8 @@ server = subprocess.Popen(prosody, stdin=nothing, stdout=nothing, stderr=nothing
 opening = b'<open xmlns="urn:ietf:params:xml:ns:xmpp-framing" to="localhost" version="1.0"/>'
 
 
-def connect():
-    for _ in range(100):
-        try:
-            return Peer.client(port, "/xmpp-websocket", Sec_WebSocket_Protocol="xmpp")
-        except ConnectionRefusedError:
-            time.sleep(0.1)
-
-
 def answer(*frames):
-    peer = connect()
+    peer = Peer.client(port, "/xmpp-websocket", Sec_WebSocket_Protocol="xmpp")
     for frame in frames:
         peer.send(*frame)
     opcode, payload, *_ = peer.receive()

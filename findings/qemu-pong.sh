@@ -10,27 +10,19 @@ install_debian qemu-system-x86=1:7.2+dfsg-7+deb12u18+b3
 cat >serve.py <<'PYTHON'
 import socket
 import subprocess
-import time
 
-from wire import BINARY, CLOSE, PING, Peer, close_code, frame
+from wire import BINARY, CLOSE, PING, Peer, close_code, frame, free_port
 
 # The number of a display is a port's distance from 5900; the WebSocket has a port of its own.
 display = next(n for n in range(50, 500) if socket.socket().connect_ex(("127.0.0.1", 5900 + n)))
-listener = socket.create_server(("127.0.0.1", 0))
-port = listener.getsockname()[1]
-listener.close()
+port = free_port()
 qemu = ["usr/bin/qemu-system-x86_64", "-L", "usr/share/qemu", "-L", "usr/share/seabios", "-M", "none"]
 qemu += ["-display", "none", "-vnc", f"127.0.0.1:{display},websocket={port}"]
 server = subprocess.Popen(qemu, stdin=subprocess.DEVNULL)
 
 
 def connect():
-    for _ in range(100):
-        try:
-            peer = Peer.client(port, Sec_WebSocket_Protocol="binary")
-            break
-        except ConnectionRefusedError:
-            time.sleep(0.1)
+    peer = Peer.client(port, Sec_WebSocket_Protocol="binary")
     assert peer.receive()[1] == b"RFB 003.008\n"
     return peer
 

@@ -10,7 +10,6 @@ python >seen <<'PYTHON'
 import subprocess
 import sys
 import threading
-import time
 from importlib.metadata import version
 
 from wire import BINARY, CLOSE, CONTINUATION, Peer, free_port, listen
@@ -23,14 +22,6 @@ def send_back(listener):
             connection.sendall(data)
 
 
-def connect(port):
-    for _ in range(200):
-        try:
-            return Peer.client(port)
-        except ConnectionRefusedError:
-            time.sleep(0.1)
-
-
 listener, backend = listen()
 threading.Thread(target=send_back, args=(listener,), daemon=True).start()
 port = free_port()
@@ -39,7 +30,7 @@ server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.
 try:
     print(f"websockify {version('websockify')}")
     for fragments in ([b"ab", b"cd", b""], [b"ab", b"", b"cd"], [b"", b"ab", b"cd"]):
-        peer = connect(port)
+        peer = Peer.client(port)
         for number, fragment in enumerate(fragments):
             peer.send(CONTINUATION if number else BINARY, fragment, last=number == 2)
         received = b""

@@ -10,15 +10,12 @@ install_debian weechat-headless=3.8-1 weechat-plugins=3.8-1
 cat >serve.py <<'PYTHON'
 import glob
 import os
-import socket
 import subprocess
 import time
 
-from wire import CONTINUATION, TEXT, Peer, frame
+from wire import CONTINUATION, TEXT, Peer, frame, free_port
 
-listener = socket.create_server(("127.0.0.1", 0))
-port = listener.getsockname()[1]
-listener.close()
+port = free_port()
 commands = ["/set relay.network.password secret", "/set relay.network.ipv6 off"]
 commands += ["/set relay.network.bind_address 127.0.0.1", f"/relay add weechat {port}"]
 weechat = ["usr/bin/weechat-headless", "--dir", "home", *(part for one in commands for part in ("-r", one))]
@@ -28,12 +25,7 @@ server = subprocess.Popen(weechat, stdin=nothing, stdout=nothing, stderr=nothing
 
 
 def connect():
-    for _ in range(100):
-        try:
-            peer = Peer.client(port, "/weechat")
-            break
-        except ConnectionRefusedError:
-            time.sleep(0.1)
+    peer = Peer.client(port, "/weechat")
     peer.send(TEXT, b"init password=secret\n")
     return peer
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import socket
+import time
 import zlib
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -20,8 +21,8 @@ class Peer:
 
     @classmethod
     def client(cls, port, path="/", **fields):
-        """Connects to a server on loopback. A field's name is written with underscores."""
-        peer = cls(socket.create_connection(("127.0.0.1", port)), masks=True)
+        """Connects to a server on loopback, which may just begin. A field's name is written with underscores."""
+        peer = cls(connect(port), masks=True)
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade"]
         lines += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
@@ -122,6 +123,16 @@ def listen():
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(20)
     return listener, listener.getsockname()[1]
+
+
+def connect(port):
+    """Connects to a server on loopback, for as long as twenty seconds until it listens."""
+    for _ in range(200):
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    raise TimeoutError(f"nobody listens at port {port}")
 
 
 def free_port():
