@@ -636,8 +636,8 @@
 //!
 //! The page [`peers`] is `peers.md`.
 
-#[cfg(not(unix))]
-compile_error!("landline runs on Unix only, for now");
+#[cfg(not(any(unix, windows)))]
+compile_error!("landline runs on Unix and on Windows");
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

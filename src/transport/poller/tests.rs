@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{epoll, poll};
+use super::{kernel, poll};
 use crate::transport::{Interest, Socket};
 
 /// Accepts nobody by itself, so that what connects to it can be filled and needs no descriptor for
@@ -110,7 +110,7 @@ macro_rules! implement {
     };
 }
 
-implement!(epoll::Poller);
+implement!(kernel::Poller);
 implement!(poll::Poller);
 
 /// A time later than the end of any wait that something ends.
@@ -146,7 +146,7 @@ fn tells_who_takes_more() {
         assert_eq!(poller.ready_now(), []);
         assert!(poller.remove(7).is_none());
     }
-    check::<epoll::Poller>();
+    check::<kernel::Poller>();
     check::<poll::Poller>();
 }
 
@@ -164,7 +164,7 @@ fn is_woken() {
         });
     }
     let begun = Instant::now();
-    check::<epoll::Poller>();
+    check::<kernel::Poller>();
     check::<poll::Poller>();
     assert!(begun.elapsed() < Duration::from_secs(60));
 }
@@ -196,14 +196,14 @@ fn takes_changes_from_other_threads() {
             assert_eq!(waiting.join().unwrap(), [2]);
         });
     }
-    check::<epoll::Poller>();
+    check::<kernel::Poller>();
     check::<poll::Poller>();
 }
 
 /// In the kernel's set a socket is let go at once, although a wait goes on.
 #[test]
 fn lets_go_at_once() {
-    let poller = epoll::Poller::new().unwrap();
+    let poller = kernel::Poller::new().unwrap();
     let sockets = Deaf::new().full_sockets(50);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| poller.ready_by(far()));
@@ -225,13 +225,13 @@ fn takes_nobody_for_another() {
     fn check<P: Poller>() -> bool {
         let (deaf, poller) = (Deaf::new(), P::new());
         let first = deaf.full_socket();
-        let shared = first.as_fd().try_clone_to_owned().unwrap();
+        let shared = first.stream().as_fd().try_clone_to_owned().unwrap();
         poller.add(1, &first).unwrap();
         let _peer = deaf.empty(&first);
-        let number = first.as_fd().as_raw_fd();
+        let number = first.stream().as_fd().as_raw_fd();
         drop((first, poller.remove(1)));
         let second = deaf.full_socket();
-        let is_reused = second.as_fd().as_raw_fd() == number;
+        let is_reused = second.stream().as_fd().as_raw_fd() == number;
         poller.add(2, &second).unwrap();
         assert_eq!(poller.ready_now(), []);
         let _peer = deaf.empty(&second);
@@ -240,7 +240,7 @@ fn takes_nobody_for_another() {
         is_reused
     }
     // Another test may take the number.
-    assert!((0..1_000).any(|_| check::<epoll::Poller>()));
+    assert!((0..1_000).any(|_| check::<kernel::Poller>()));
     assert!((0..1_000).any(|_| check::<poll::Poller>()));
 }
 
@@ -248,7 +248,7 @@ fn takes_nobody_for_another() {
 #[test]
 fn waiting_sockets_cost_nothing() {
     fn cost(sockets: &[Arc<Socket>]) -> Duration {
-        let poller = epoll::Poller::new().unwrap();
+        let poller = kernel::Poller::new().unwrap();
         for (key, socket) in (0..).zip(sockets) {
             poller.add(key, socket).unwrap();
         }
