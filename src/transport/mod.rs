@@ -27,7 +27,13 @@ pub(crate) use lookup::{is_own_name, look_up, look_up_zone};
 pub(crate) use os::{Interest, OwnedFd, Ready, Wake, pair, path_of};
 pub(crate) use poller::Poller;
 #[cfg(test)]
-pub(crate) use poller::tests::{Deaf, cpu_time};
+pub(crate) use poller::tests::Deaf;
+#[cfg(all(
+    test,
+    any(target_os = "linux", target_os = "android"),
+    not(landline_portable)
+))]
+pub(crate) use poller::tests::cpu_time;
 pub(crate) use socket::{SILENCE, Socket, wants_input};
 pub(crate) use tls::{Acceptor, Connector, NativeAcceptor, NativeConnector};
 pub(crate) use unix::{dial_unix, is_socket_path};

@@ -53,7 +53,7 @@ fn wait_for_room(wake: &Wake, deadline: Instant, canceller: &Canceller) -> io::R
     wait_for_any(&[Source::Wake(wake)], Some(deadline.min(now + AGAIN))).map(drop)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::net::UnixListener;
     use std::{env, fs, process, thread};

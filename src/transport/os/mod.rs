@@ -35,9 +35,9 @@ pub(super) use polling::{Source, wait_for_any};
 pub(super) use rustix::fd::AsFd;
 pub(crate) use rustix::fd::OwnedFd;
 pub(super) use system::{
-    BACKLOG, Resources, SocketFile, Stream, accept_failure, is_connecting, is_unknown_family,
-    keep_to_this_process, listen_at_name, listen_at_path, listens, name_of_unix_socket,
-    set_listening_options, unix_socket,
+    BACKLOG, SocketFile, Stream, accept_failure, address_space_limit, descriptor_limit,
+    is_connecting, is_unknown_family, keep_to_this_process, listen_at_name, listen_at_path,
+    listens, name_of_unix_socket, set_listening_options, thread_limit, unix_socket,
 };
 pub(crate) use system::{Wake, pair, path_of};
 

@@ -37,7 +37,7 @@ use crate::Address;
 pub(in crate::transport) use listening::{
     BACKLOG, accept_failure, keep_to_this_process, listens, set_listening_options,
 };
-pub(in crate::transport) use resources::Resources;
+pub(in crate::transport) use resources::{address_space_limit, descriptor_limit, thread_limit};
 pub(in crate::transport) use socket_file::{SocketFile, listen_at_name, listen_at_path};
 pub(in crate::transport) use stream::Stream;
 pub(crate) use wake::Wake;

@@ -1,23 +1,27 @@
-//! What the system allows a process.
+//! What the system allows a process, as far as it sets a limit.
 
 use rustix::process::{Resource, getrlimit};
 
-/// The limits of this process's resources, as far as there are any.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::transport) struct Resources {
-    pub(in crate::transport) descriptors: Option<u64>,
-    pub(in crate::transport) threads: Option<u64>,
-    /// The bytes of address space that the process was given.
-    pub(in crate::transport) address_space: Option<u64>,
+/// Returns the number of descriptors.
+pub(in crate::transport) fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
-impl Resources {
-    /// Asks the system. Allocates nothing.
-    pub(in crate::transport) fn find() -> Self {
-        Self {
-            descriptors: getrlimit(Resource::Nofile).current,
-            threads: getrlimit(Resource::Nproc).current,
-            address_space: getrlimit(Resource::As).current,
-        }
-    }
+/// Returns the number of threads of this user.
+pub(in crate::transport) fn thread_limit() -> Option<u64> {
+    getrlimit(Resource::Nproc).current
 }
+
+/// Returns the bytes of address space. Allocates nothing.
+pub(in crate::transport) fn address_space_limit() -> Option<u64> {
+    let set = getrlimit(Resource::As).current;
+    REACH.map_or(set, |reach| Some(set.map_or(reach, |set| set.min(reach))))
+}
+
+/// The bytes of address space that a pointer reaches, where that is less than any machine has: systems
+/// leave programs three of four GiB, and two on MIPS.
+const REACH: Option<u64> = match (usize::BITS, cfg!(target_arch = "mips")) {
+    (64.., _) => None,
+    (_, true) => Some(2 << 30),
+    (_, false) => Some(3 << 30),
+};

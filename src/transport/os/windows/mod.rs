@@ -19,7 +19,7 @@ use super::polling::pause;
 pub(in crate::transport) use listening::{
     BACKLOG, accept_failure, keep_to_this_process, listens, set_listening_options,
 };
-pub(in crate::transport) use resources::Resources;
+pub(in crate::transport) use resources::{address_space_limit, descriptor_limit, thread_limit};
 pub(in crate::transport) use stream::Stream;
 pub(in crate::transport) use unix_off::{
     SocketFile, listen_at_name, listen_at_path, name_of_unix_socket, unix_socket,

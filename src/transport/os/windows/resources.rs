@@ -1,23 +1,18 @@
-//! What the system allows a process.
+//! What the system allows a process, as far as it sets a limit.
 
-/// The limits of this process's resources, as far as there are any.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::transport) struct Resources {
-    pub(in crate::transport) descriptors: Option<u64>,
-    pub(in crate::transport) threads: Option<u64>,
-    /// The bytes of address space that the process was given.
-    pub(in crate::transport) address_space: Option<u64>,
+/// Returns the number of ports in the dynamic range, as Windows comes: from 49,152 on. Each stream's
+/// alarm takes one. Handles as such are not limited.
+pub(in crate::transport) fn descriptor_limit() -> Option<u64> {
+    Some(16_384)
 }
 
-/// The ports of the dynamic range, as Windows comes: from 49,152 on. Each stream's alarm takes one.
-const DYNAMIC_PORTS: u64 = 16_384;
+/// Returns `None`: memory alone limits threads.
+pub(in crate::transport) fn thread_limit() -> Option<u64> {
+    None
+}
 
-impl Resources {
-    /// Returns what is known of each Windows. Allocates nothing.
-    pub(in crate::transport) fn find() -> Self {
-        Self {
-            descriptors: Some(DYNAMIC_PORTS),
-            ..Self::default()
-        }
-    }
+/// Returns the bytes of address space that a pointer reaches, where that is less than any machine has:
+/// the system leaves programs two of four GiB. Allocates nothing.
+pub(in crate::transport) fn address_space_limit() -> Option<u64> {
+    (usize::BITS < 64).then_some(2 << 30)
 }
