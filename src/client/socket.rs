@@ -11,9 +11,8 @@ use crate::transport::OwnedFd;
 /// and [`Server::serve_stream`](crate::Server::serve_stream).
 ///
 /// It is made from a [`TcpStream`], on Unix from a `UnixStream`, or from any descriptor (on Windows, any
-/// `OwnedSocket`) that the program owns. One that
-/// is no connected TCP or Unix stream is an error when it is used. Its blocking mode and timeouts
-/// are set by the connection.
+/// `OwnedSocket`) that the program owns. One that is no connected TCP or Unix stream is an error when it
+/// is used. Its blocking mode and timeouts are set by the connection.
 pub struct Socket(OwnedFd);
 
 impl Socket {

@@ -15,13 +15,14 @@ use crate::transport::{OwnedFd, Place};
 /// [`ServerBuilder::bind`](crate::ServerBuilder::bind). Sealed.
 ///
 /// - A text: a host and a port, `127.0.0.1:9001`, `[::1]:9001`, `localhost:9001`; a Unix socket,
-///   `unix:/run/app.sock`; or a name in Linux's abstract namespace, `unix:@app`.
+///   `unix:/run/app.sock`; or a name in Linux's abstract namespace, `unix:@app`. Windows has neither of
+///   the two last.
 /// - What std takes for addresses: a [`SocketAddr`], an [`IpAddr`] or a host with a port, and so
 ///   on; and an [`Address`].
 /// - A listening socket that the program has made or was handed: a [`TcpListener`], a
-///   `UnixListener` on Unix, or the `OwnedFd` of either (on Windows, the `OwnedSocket`). The server closes it when it stops. It sets it
-///   to non-blocking mode, which the copies of other processes share, and to close-on-exec. The file
-///   of such a Unix socket is not removed.
+///   `UnixListener` on Unix, or the `OwnedFd` of either (on Windows, the `OwnedSocket`). The server
+///   closes it when it stops. It sets it to non-blocking mode, which the copies of other processes
+///   share, and to close-on-exec. The file of such a Unix socket is not removed.
 /// - An array, a slice or a vector of these.
 ///
 /// ```
