@@ -53,8 +53,10 @@ fn wait_for_room(wake: &Wake, deadline: Instant, canceller: &Canceller) -> io::R
     wait_for_any(&[Source::Wake(wake)], Some(deadline.min(now + AGAIN))).map(drop)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use std::os::unix::net::UnixListener;
     use std::{env, fs, process, thread};
 
