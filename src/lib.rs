@@ -205,7 +205,7 @@
 //!   default the environment names it, as with curl; this machine itself is reached directly.
 //! - **Over a Unix socket**: [`Client::unix_socket`], or a URL such as `ws+unix:/run/app.sock:/path`.
 //! - **Over any stream** that the program has or makes, such as a tunnel: [`Client::dial_with`] takes a
-//!   [`Socket`], made of a `TcpStream`, a `UnixStream` or a descriptor.
+//!   [`Socket`], made of a `TcpStream`, a `UnixStream` or a descriptor (on Windows, an `OwnedSocket`).
 //! - **By a link-local address**: `ws://[fe80::1%25eth0]:9001/`.
 //!
 //! All share one deadline, TLS goes over all of them, and an error names the step that failed and the
@@ -316,8 +316,8 @@
 //! A connection is a channel into a socket and one thread that reads it. The rest of this section
 //! tells how that is done, for readers who want to know or to change it.
 //!
-//! **One thread for each connection, asleep in `recv`.** It reads, decodes, and calls the
-//! callbacks. Nothing polls, and only its own ping wakes an idle connection. A client from [`open`]
+//! **One thread for each connection, asleep in `recv`** (or in `poll`, see [Platforms](#platforms)). It
+//! reads, decodes, and calls the callbacks. Nothing polls in turns, and only its own ping wakes an idle connection. A client from [`open`]
 //! does not even have that thread: the thread that calls `recv` takes its place, until the
 //! [`Messages`] are dropped before the handle is.
 //!
@@ -590,7 +590,23 @@
 //!
 //! ## Platforms
 //!
-//! Unix. Tested on Linux; written with macOS in mind. Elsewhere it does not compile.
+//! Unix and Windows; elsewhere it does not compile. The README's table says how each is tested. What
+//! differs:
+//!
+//! | | Linux, FreeBSD | macOS, other Unixes | Windows |
+//! |---|---|---|---|
+//! | a connection's thread sleeps | in `recv` | in `poll` | in `WSAPoll` |
+//! | system calls for an echo of 32 bytes | 2 | 3 | 3 |
+//! | is cut by | `shutdown` | `shutdown` | an alarm of its own: a UDP socket, and so one port of the dynamic range (16,384) for each connection |
+//! | the background waits for full sockets | Linux in `epoll`, else in `poll` | in `poll` | in `WSAPoll` |
+//! | Unix sockets | yes | yes | no: [`Unsupported`](std::io::ErrorKind::Unsupported) |
+//! | [`max_connections`](ServerBuilder::max_connections) by default follows from | descriptors, threads, memory maps, control groups, address space | descriptors (macOS allows 256 until a program raises the limit), threads, address space | the ports of the alarms |
+//! | [`tcp_notsent_lowat`](Config::tcp_notsent_lowat) | Linux | no | no |
+//!
+//! An idle connection makes no system call on any of them. On 32-bit systems the address space bounds
+//! the connections: 2 MiB for each thread's stack, of 3 GiB, or of 2 on Windows and MIPS.
+//!
+//! On Windows take the feature `rustls`: native-tls works there for clients, and is not tested for servers.
 //!
 //! ## The source
 //!
@@ -612,7 +628,8 @@
 //! protocol/                          bytes <-> events: frames, masks, UTF-8; no I/O
 //! handshake/                         requests and responses as text; no I/O
 //! life                               the state of a connection, up to its close event
-//! transport/                         the system: sockets, waiting, dialling, limits, TLS engines
+//! transport/                         the system: sockets, waiting, dialling, limits, TLS engines; in `os`
+//!                                    all that differs between operating systems
 //! held/                              the memory that peers make the process hold
 //! background/                        the one thread that keeps the time
 //! outbox/                            the sending side: queue, writer, line, cork, deliveries, streams,
@@ -636,8 +653,8 @@
 //!
 //! The page [`peers`] is `peers.md`.
 
-#[cfg(not(unix))]
-compile_error!("landline runs on Unix only, for now");
+#[cfg(not(any(unix, windows)))]
+compile_error!("landline runs on Unix and on Windows");
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,6 @@
 //! Two connected ends in one process: [`pair`].
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use crate::connection::reader::Reader;
 use crate::error::about;
 use crate::handshake::Negotiated;
 use crate::protocol::Role;
-use crate::transport::Socket;
+use crate::transport::{self, OwnedFd, Socket};
 use crate::{Config, Error, Messages, WebSocket};
 
 /// Makes two connected ends in this process, without a server, for tests: of code that takes a
@@ -46,12 +45,12 @@ use crate::{Config, Error, Messages, WebSocket};
 /// [`Error::Io`] if the process can have no more descriptors or threads.
 #[must_use = "a connection closes when its handle and its messages are dropped"]
 pub fn pair() -> Result<((WebSocket, Messages), (WebSocket, Messages)), Error> {
-    let (client, server) = UnixStream::pair().map_err(failed)?;
+    let [client, server] = transport::pair().map_err(failed)?;
     Ok((open(Role::Client, client)?, open(Role::Server, server)?))
 }
 
 /// Opens one end, as if its handshake were done.
-fn open(role: Role, stream: UnixStream) -> Result<(WebSocket, Messages), Error> {
+fn open(role: Role, stream: OwnedFd) -> Result<(WebSocket, Messages), Error> {
     let config = Arc::new(Config::new().ping_interval(None));
     let socket = Arc::new(Socket::new(stream).map_err(failed)?);
     let deadline = Instant::now() + config.handshake_timeout;

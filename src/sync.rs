@@ -1,9 +1,14 @@
 //! Locks and atomics, except those of the outbox, which the models replace.
 
 use std::sync::PoisonError;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(target_has_atomic = "64")]
+pub(crate) use std::sync::atomic::AtomicU64;
+pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
+
+#[cfg(not(target_has_atomic = "64"))]
+pub(crate) use portable_atomic::AtomicU64;
 
 /// Locks a mutex. A thread that panicked while it held the lock has left the data whole: every
 /// section keeps it whole, and user code never runs inside (L1).

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use landline::{Config, Group, Reply, Request, Router, Server, SlowPeers};
-use rustix::time::{ClockId, clock_gettime};
 
 const PAGE: &str = include_str!("dashboard.html");
 const TICK: Duration = Duration::from_millis(20);
@@ -130,7 +129,16 @@ fn metrics(request: &mut Request) -> Reply {
 }
 
 /// Returns the CPU time of this process.
+#[cfg(unix)]
 fn cpu_seconds() -> f64 {
+    use rustix::time::{ClockId, clock_gettime};
+
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Returns 0: std does not know the CPU time.
+#[cfg(not(unix))]
+fn cpu_seconds() -> f64 {
+    0.0
 }

@@ -12,7 +12,6 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::deadlines::{Deadlines, Facts, PROGRESS, STEPS, Verdict, Writing};
 use crate::process::PerProcess;
 use crate::record::error;
-use crate::sync::lock;
+use crate::sync::{AtomicU64, Ordering, lock};
 use crate::transport::{Poller, Socket};
 
 /// An object with deadlines, which the background checks.

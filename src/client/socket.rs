@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
+
+use crate::transport::OwnedFd;
 
 /// A connected stream socket that a program has made, for [`Client::dial_with`](crate::Client::dial_with)
 /// and [`Server::serve_stream`](crate::Server::serve_stream).
 ///
-/// It is made from a [`TcpStream`], a [`UnixStream`], or any descriptor that the program owns. One that
-/// is no connected TCP or Unix stream is an error when it is used. Its blocking mode and timeouts
-/// are set by the connection.
+/// It is made from a [`TcpStream`], on Unix from a `UnixStream`, or from any descriptor (on Windows, any
+/// `OwnedSocket`) that the program owns. One that is no connected TCP or Unix stream is an error when it
+/// is used. Its blocking mode and timeouts are set by the connection.
 pub struct Socket(OwnedFd);
 
 impl Socket {
@@ -25,6 +27,7 @@ impl From<TcpStream> for Socket {
     }
 }
 
+#[cfg(unix)]
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
         Self(stream.into())

@@ -1,7 +1,5 @@
 //! The server that a URL names: [`Target`].
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
@@ -9,7 +7,7 @@ use url::{ParseError, Position, Url};
 
 use crate::Error;
 use crate::handshake::redirect::is_same_origin;
-use crate::transport::is_socket_path;
+use crate::transport::{is_socket_path, path_of};
 
 /// The server that a URL names, and what the URL says of the way to it.
 pub(super) struct Target {
@@ -59,11 +57,11 @@ impl Target {
         let query = &url[Position::AfterPath..Position::AfterQuery];
         let slash = if path.starts_with('/') { "" } else { "/" };
         let url = format!("{scheme}://localhost{slash}{path}{query}");
-        let socket = OsString::from_vec(percent_decode_str(socket).collect());
+        let socket = path_of(percent_decode_str(socket).collect());
         Ok(Self {
             url: Url::parse(&url).map_err(unusable)?,
             zone: None,
-            unix: Some(checked_socket_path(socket.into())?),
+            unix: Some(checked_socket_path(socket)?),
         })
     }
 

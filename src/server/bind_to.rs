@@ -3,25 +3,26 @@
 use std::io;
 use std::net::ToSocketAddrs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener};
-use std::os::fd::OwnedFd;
+#[cfg(unix)]
 use std::os::unix::net::UnixListener;
 
 use self::sealed::Places;
 use crate::Address;
 use crate::error::about;
-use crate::transport::Place;
+use crate::transport::{OwnedFd, Place};
 
 /// A place where a server can listen, or several of them, for
 /// [`ServerBuilder::bind`](crate::ServerBuilder::bind). Sealed.
 ///
 /// - A text: a host and a port, `127.0.0.1:9001`, `[::1]:9001`, `localhost:9001`; a Unix socket,
-///   `unix:/run/app.sock`; or a name in Linux's abstract namespace, `unix:@app`.
+///   `unix:/run/app.sock`; or a name in Linux's abstract namespace, `unix:@app`. Windows has neither of
+///   the two last.
 /// - What std takes for addresses: a [`SocketAddr`], an [`IpAddr`] or a host with a port, and so
 ///   on; and an [`Address`].
 /// - A listening socket that the program has made or was handed: a [`TcpListener`], a
-///   [`UnixListener`], or the [`OwnedFd`] of either. The server closes it when it stops. It sets it
-///   to non-blocking mode, which the copies of other processes share, and to close-on-exec. The file
-///   of such a Unix socket is not removed.
+///   `UnixListener` on Unix, or the `OwnedFd` of either (on Windows, the `OwnedSocket`). The server
+///   closes it when it stops. It sets it to non-blocking mode, which the copies of other processes
+///   share, and to close-on-exec. The file of such a Unix socket is not removed.
 /// - An array, a slice or a vector of these.
 ///
 /// ```
@@ -124,7 +125,9 @@ by!(|text: &String| text.as_str().into_places(); &String);
 by!(|address: &Address| address.clone().into_places(); &Address);
 by!(Places::look_up; SocketAddr, &SocketAddr, SocketAddrV4, SocketAddrV6);
 by!(Places::look_up; (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16), (&str, u16), (String, u16));
-by!(|socket| Places::one(Place::Given(OwnedFd::from(socket))); TcpListener, UnixListener);
+by!(|socket| Places::one(Place::Given(OwnedFd::from(socket))); TcpListener);
+#[cfg(unix)]
+by!(|socket| Places::one(Place::Given(OwnedFd::from(socket))); UnixListener);
 by!(|fd| Places::one(Place::Given(fd)); OwnedFd);
 
 /// Puts the places of several values together.

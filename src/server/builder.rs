@@ -213,7 +213,8 @@ impl ServerBuilder {
     }
 
     /// Lets other sockets listen at the same address and port, if they set `SO_REUSEPORT` too; the
-    /// system then deals the new connections out among them, to processes of one user.
+    /// system then deals the new connections out among them, to processes of one user. Where there is no
+    /// such option, as on Windows, binding fails.
     ///
     /// This is no way to restart without refusing anyone. When a process closes its socket, the
     /// connections that wait there are reset, while another process still accepts. Hand the

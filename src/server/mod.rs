@@ -17,7 +17,6 @@ mod stop_report;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -126,7 +125,7 @@ impl Server {
         let address = self.local_addr();
         match address.path() {
             Some(path) => {
-                let path = path.as_os_str().as_bytes();
+                let path = path.as_os_str().as_encoded_bytes();
                 format!("{scheme}+unix:{}", percent_encode(path, IN_URL))
             }
             None if address.is_unix() => format!("{scheme}+{address}"),

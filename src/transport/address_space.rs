@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
-use rustix::process::{Resource, getrlimit};
+use super::os::address_space_limit;
 
-/// The free part of a process's bounded address space (`RLIMIT_AS`), and its threads.
+/// The free part of a process's bounded address space (`RLIMIT_AS`, or the width of its pointers), and its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AddressSpace {
     /// The bytes that are left.
@@ -17,7 +17,7 @@ impl AddressSpace {
     /// Asks the system. Returns `None` if it sets no bound, or does not report the used part. Allocates
     /// nothing.
     pub(crate) fn of_this_process() -> Option<Self> {
-        let limit = getrlimit(Resource::As).current?;
+        let limit = address_space_limit()?;
         let mut stat = [0; 1024];
         match File::open("/proc/self/stat").and_then(|mut file| file.read(&mut stat)) {
             Ok(length) => Self::parse(&stat[..length], limit),

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::net::sockopt;
-use socket2::{Domain, Type};
+use socket2::{Domain, SockRef, Type};
 
-use super::{Socket, Wake, poll_all};
-use crate::canceller::Canceller;
+use super::os::{AsFd, Source, is_connecting, wait_for_any};
+use super::{Interest, Socket, Wake};
+use crate::canceller::{Canceller, Watch};
 use crate::error::about;
 
 /// Connects to the address that answers first. The addresses are tried in turn, each 250 ms after the
@@ -25,7 +25,7 @@ pub(crate) fn dial(
     deadline: Instant,
     canceller: &Canceller,
 ) -> io::Result<Socket> {
-    let (wake, _watch) = Wake::on_cancel(canceller)?;
+    let (wake, _watch) = wake_on_cancel(canceller)?;
     let race = Race {
         wake: &wake,
         waiting: in_turns(addresses),
@@ -33,6 +33,13 @@ pub(crate) fn dial(
         failure: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
     };
     race.run(deadline, canceller)
+}
+
+/// Makes a wake-up that a cancel sets off, while the watch lives.
+pub(super) fn wake_on_cancel(canceller: &Canceller) -> io::Result<(Arc<Wake>, Watch)> {
+    let wake = Arc::new(Wake::new()?);
+    let woken = Arc::clone(&wake);
+    Ok((wake, canceller.on_cancel(move || woken.wake())))
 }
 
 /// The time after which the next address is tried too. RFC 8305 8: 250 ms is recommended.
@@ -95,12 +102,12 @@ impl Race<'_> {
     /// succeeded, and drops those that have failed.
     fn wait(&mut self, until: Instant) -> Option<Socket> {
         let running = self.running.iter();
-        let mut fds: Vec<_> = running
-            .map(|running| PollFd::new(&running.socket, PollFlags::OUT))
-            .chain([PollFd::new(self.wake, PollFlags::IN)])
+        let sources: Vec<_> = running
+            .map(|running| Source::Socket(running.socket.as_fd(), Interest::Write))
+            .chain([Source::Wake(self.wake)])
             .collect();
         // Where waiting fails, each socket is looked at all the same.
-        let _ = poll_all(&mut fds, Some(until));
+        let _ = wait_for_any(&sources, Some(until));
         for at in (0..self.running.len()).rev() {
             let Some(ended) = outcome(&self.running[at].socket) else {
                 continue;
@@ -136,19 +143,9 @@ fn begin(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     match socket.connect(&address.into()) {
-        Err(error) if !is_under_way(&error) => Err(error),
+        Err(error) if !is_connecting(&error) => Err(error),
         _ => Ok(socket),
     }
-}
-
-/// Tells whether the system goes on connecting. POSIX: it does so after a signal too.
-fn is_under_way(error: &io::Error) -> bool {
-    let in_progress = Some(rustix::io::Errno::INPROGRESS.raw_os_error());
-    error.raw_os_error() == in_progress
-        || matches!(
-            error.kind(),
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-        )
 }
 
 /// Returns the outcome of an attempt to connect, once it has ended.
@@ -173,7 +170,7 @@ fn reject_itself(socket: Socket) -> io::Result<Socket> {
         return Ok(socket);
     }
     // The port must be free at once, for a server that will listen there.
-    sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+    SockRef::from(socket.stream()).set_linger(Some(Duration::ZERO))?;
     let what = "connection refused: nobody listens there, and the socket had reached itself";
     Err(io::Error::new(io::ErrorKind::ConnectionRefused, what))
 }

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::fs;
 
-use rustix::process::{Resource, getrlimit};
-
 use super::cgroups::ControlGroups;
+use super::os::{address_space_limit, descriptor_limit, thread_limit};
 use super::read_number;
 
 /// What the system allows this process, as far as it says so.
@@ -32,15 +31,15 @@ impl Limits {
     pub(crate) fn find() -> Self {
         let groups = ControlGroups::of_this_process();
         Self {
-            descriptors: getrlimit(Resource::Nofile).current,
+            descriptors: descriptor_limit(),
             threads: lowest([
-                getrlimit(Resource::Nproc).current,
+                thread_limit(),
                 system_number("kernel/threads-max"),
                 system_number("kernel/pid_max"),
             ]),
             maps: system_number("vm/max_map_count"),
             pids: groups.lowest("pids", "pids.max", "pids.max"),
-            address_space: getrlimit(Resource::As).current,
+            address_space: address_space_limit(),
             // Version 1 says by a large number that there is no limit.
             memory: groups
                 .lowest("memory", "memory.limit_in_bytes", "memory.max")
@@ -133,7 +132,7 @@ mod tests {
     #[test]
     fn leaves_room_for_the_program() {
         let found = Limits::find();
-        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let descriptors = descriptor_limit().unwrap_or(u64::MAX);
         let taken = found.max_connections(0) + found.max_lingering();
         assert!((taken as u64) < descriptors, "{found}");
     }

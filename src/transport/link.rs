@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::sync::OnceLock;
 
+use super::os::Stream;
 use super::stream_socket::StreamSocket;
 use super::tls::{self, Session};
 
@@ -10,17 +11,22 @@ use super::tls::{self, Session};
 /// TLS to the server goes over both.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) stream: StreamSocket,
+    pub(super) socket: StreamSocket,
     /// The TLS session with a proxy. Set once its handshake is done.
     proxy_tls: OnceLock<Box<Session>>,
 }
 
 impl Link {
-    pub(super) fn new(stream: StreamSocket) -> Self {
+    pub(super) fn new(socket: StreamSocket) -> Self {
         Self {
-            stream,
+            socket,
             proxy_tls: OnceLock::new(),
         }
+    }
+
+    #[inline]
+    pub(super) fn stream(&self) -> &Stream {
+        &self.socket.stream
     }
 
     /// Puts TLS over the socket. Everything goes through it from now on.
@@ -38,8 +44,8 @@ impl Link {
     #[inline]
     pub(super) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self.proxy_tls.get() {
-            None => self.stream.recv(buffer),
-            Some(tls) => tls.recv(buffer, |buffer| self.stream.recv(buffer)),
+            None => self.stream().recv(buffer),
+            Some(tls) => tls.recv(buffer, |buffer| self.stream().recv(buffer)),
         }
     }
 
@@ -47,8 +53,8 @@ impl Link {
     #[inline]
     pub(super) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         match self.proxy_tls.get() {
-            None => self.stream.try_recv(buffer),
-            Some(tls) => tls.recv(buffer, |buffer| self.stream.try_recv(buffer)),
+            None => self.stream().try_recv(buffer),
+            Some(tls) => tls.recv(buffer, |buffer| self.stream().try_recv(buffer)),
         }
     }
 
@@ -57,13 +63,13 @@ impl Link {
     #[inline]
     pub(super) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.proxy_tls.get() {
-            None => self.stream.try_send(parts),
+            None => self.stream().try_send(parts),
             Some(tls) => tls.try_send(parts, |bytes| self.try_send_raw(bytes)),
         }
     }
 
     fn try_send_raw(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_send(&[IoSlice::new(bytes)])
+        self.stream().try_send(&[IoSlice::new(bytes)])
     }
 
     /// Tells whether something may be received without the socket.

@@ -1,23 +1,21 @@
 //! The listening sockets, and waiting for connections.
 
 mod tcp;
-mod unix;
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
-use rustix::net::sockopt::socket_acceptconn;
 use socket2::{SockRef, Type};
 
-use self::unix::SocketFile;
+use super::os::{
+    AcceptFailure, AsFd, OwnedFd, SocketFile, Source, accept_failure, keep_to_this_process,
+    listen_at_name, listen_at_path, listens, wait_for_any,
+};
 use super::stream_socket::address;
-use super::{Socket, Wake, poll_all};
+use super::{Interest, Ready, Socket, Wake};
 use crate::Address;
 use crate::error::about;
 
@@ -76,9 +74,6 @@ pub(crate) enum AcceptError {
     System(io::Error),
 }
 
-/// The backlog. std's is 128, too few for many clients that reconnect at once. The system caps it
-/// at its own maximum.
-const BACKLOG: i32 = 4_096;
 impl Listener {
     /// Listens at all of these places; of the IP addresses, at those that this machine has.
     ///
@@ -125,11 +120,10 @@ impl Listener {
     /// Waits until a connection arrives or the thread is woken. Returns whether one seems to have
     /// arrived. It seems so for a broken listening socket too: accepting then reports the error.
     pub(crate) fn wait(&self) -> io::Result<bool> {
-        let mut fds = vec![PollFd::new(&*self.wake, PollFlags::IN)];
+        let mut sources = vec![Source::Wake(&self.wake)];
         let sockets = self.sockets.iter();
-        fds.extend(sockets.map(|socket| PollFd::new(socket, PollFlags::IN)));
-        poll_all(&mut fds, None)?;
-        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        sources.extend(sockets.map(|socket| Source::Socket(socket.fd.as_fd(), Interest::Read)));
+        let mut ready = wait_for_any(&sources, None)?.into_iter().map(Ready::is_any);
         if ready.next() == Some(true) {
             self.wake.clear();
         }
@@ -149,40 +143,18 @@ impl Listener {
 
 /// Accepts by a call that reports an interruption, as interruptions may go on for ever.
 fn accept_at(listener: &ListeningSocket) -> Result<Socket, AcceptError> {
-    let (stream, _) = SockRef::from(listener).accept().map_err(AcceptError::of)?;
-    take(stream.into()).map_err(AcceptError::Unusable)
-}
-
-fn take(stream: TcpStream) -> io::Result<Socket> {
-    // Systems other than Linux pass the listener's mode on.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    stream.set_nonblocking(false)?;
-    Socket::new(stream)
+    let accepted = SockRef::from(&listener.fd).accept();
+    let (stream, _) = accepted.map_err(AcceptError::of)?;
+    Socket::new(stream).map_err(AcceptError::Unusable)
 }
 
 impl AcceptError {
-    /// Classifies an error by the list of accept(2).
     fn of(error: io::Error) -> Self {
-        match Errno::from_io_error(&error) {
-            Some(Errno::AGAIN) => Self::NoConnection,
-            Some(
-                Errno::CONNABORTED
-                | Errno::HOSTDOWN
-                | Errno::HOSTUNREACH
-                | Errno::INTR
-                | Errno::NETDOWN
-                | Errno::NETUNREACH
-                | Errno::NOPROTOOPT
-                | Errno::OPNOTSUPP
-                // A firewall forbids the connection.
-                | Errno::PERM
-                | Errno::PROTO
-                | Errno::TIMEDOUT,
-            ) => Self::Newcomer(error),
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Some(Errno::NONET) => Self::Newcomer(error),
-            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => Self::Listener(error),
-            _ => Self::System(error),
+        match accept_failure(&error) {
+            AcceptFailure::NoConnection => Self::NoConnection,
+            AcceptFailure::Newcomer => Self::Newcomer(error),
+            AcceptFailure::Listener => Self::Listener(error),
+            AcceptFailure::System => Self::System(error),
         }
     }
 }
@@ -218,12 +190,12 @@ fn listen_elsewhere(place: Place, options: &ListenOptions) -> io::Result<Option<
     let (fd, file) = match place {
         Place::Ip(_) => return Ok(None),
         Place::Path(path) => {
-            let bound = unix::listen_at_path(&path, options.unix_mode);
+            let bound = listen_at_path(&path, options.unix_mode);
             let (fd, file) = bound.map_err(|error| about(Address::from_path(&path), error))?;
             (fd, Some(file))
         }
         Place::Name(name) => {
-            let bound = unix::listen_at_name(&name);
+            let bound = listen_at_name(&name);
             let address = || Address::from_abstract_name(&name);
             (bound.map_err(|error| about(address(), error))?, None)
         }
@@ -246,12 +218,12 @@ fn check_given(fd: &OwnedFd) -> io::Result<()> {
     let socket = SockRef::from(fd);
     let what = if socket.r#type()? != Type::STREAM {
         "it is no stream socket"
-    } else if !socket_acceptconn(fd)? {
+    } else if !listens(fd)? {
         "it does not listen"
     } else {
         // A socket that was handed over survives `exec`, and must not reach the programs that this
         // one starts.
-        return socket.set_cloexec(true);
+        return keep_to_this_process(&socket);
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
@@ -267,11 +239,5 @@ impl ListeningSocket {
             is_given: false,
             _file: None,
         })
-    }
-}
-
-impl AsFd for ListeningSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }

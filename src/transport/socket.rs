@@ -1,12 +1,11 @@
 //! One connected stream socket, with or without TLS.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::link::Link;
+use super::os::{OwnedFd, Stream};
 use super::stream_socket::StreamSocket;
 use super::tls::{self, Acceptor, Connector, Session};
 use super::{Interest, Ready};
@@ -26,7 +25,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Takes over a connected stream socket in blocking mode.
+    /// Takes over a connected stream socket in blocking mode, or one that was accepted.
     ///
     /// # Errors
     /// The system's error; `Unsupported` for a socket that is neither TCP nor a Unix socket.
@@ -42,9 +41,9 @@ impl Socket {
         StreamSocket::given(fd).map(Self::over)
     }
 
-    fn over(stream: StreamSocket) -> Self {
+    fn over(socket: StreamSocket) -> Self {
         Self {
-            link: Link::new(stream),
+            link: Link::new(socket),
             owner: Process::this(),
             tls: OnceLock::new(),
         }
@@ -52,21 +51,21 @@ impl Socket {
 
     /// Bounds the data to send that the kernel holds.
     pub(crate) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        self.link.stream.set_send_buffer(bytes)
+        self.link.socket.set_send_buffer(bytes)
     }
 
     /// Bounds the data that TCP takes before it has sent what it holds. Other sockets have no such
     /// bound.
     pub(crate) fn set_notsent_lowat(&self, bytes: usize) -> io::Result<()> {
-        self.link.stream.set_notsent_lowat(bytes)
+        self.link.socket.set_notsent_lowat(bytes)
     }
 
     pub(crate) fn peer_addr(&self) -> &Address {
-        self.link.stream.peer_addr()
+        self.link.socket.peer_addr()
     }
 
     pub(crate) fn local_addr(&self) -> &Address {
-        self.link.stream.local_addr()
+        self.link.socket.local_addr()
     }
 
     /// Reads into the spare capacity of `buffer`, blocking until there is input. 0 is the end.
@@ -82,7 +81,7 @@ impl Socket {
 
     /// Reads at most so many bytes, blocking, before there is TLS. 0 is the end.
     pub(crate) fn recv_at_most(&self, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-        self.link.stream.recv_at_most(buffer, most)
+        self.stream().recv_at_most(buffer, most)
     }
 
     /// Reads by a call of the system's, and decrypts the bytes.
@@ -128,7 +127,7 @@ impl Socket {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(error);
             }
-            self.link.stream.wait(Interest::Write, None);
+            self.stream().wait(Interest::Write, None);
         }
         Ok(())
     }
@@ -180,7 +179,7 @@ impl Socket {
                 writable: false,
             };
         }
-        self.link.stream.wait(interest, deadline)
+        self.stream().wait(interest, deadline)
     }
 
     /// Tells whether something may be received without the system's socket.
@@ -190,8 +189,8 @@ impl Socket {
 
     /// Tells what the socket is ready for, without waiting.
     pub(crate) fn look(&self) -> Ready {
-        let stream = &self.link.stream;
-        stream.wait(Interest::ReadOrWrite, Some(Instant::now()))
+        let now = Some(Instant::now());
+        self.stream().wait(Interest::ReadOrWrite, now)
     }
 
     /// Tells, without reading, whether the peer's input has ended before so many more bytes, which will
@@ -200,7 +199,7 @@ impl Socket {
     pub(crate) fn ends_before(&self, bytes: usize) -> bool {
         let held = self.tls.get().map_or(0, |_| tls::MOST_HELD);
         let held = held + self.link.most_held();
-        let left = self.link.stream.left_at_end();
+        let left = self.stream().left_at_end();
         left.is_some_and(|left| left.saturating_add(held) < bytes as u64)
     }
 
@@ -220,32 +219,33 @@ impl Socket {
     /// Ends our direction. The peer finds the end behind the bytes already written.
     pub(crate) fn finish_writing(&self) {
         self.send_close_notify();
-        self.shut_down(Shutdown::Write);
+        if self.is_own() {
+            self.stream().finish_writing();
+        }
     }
 
     /// Ends the peer's direction here. A thread that reads wakes and finds the end.
     pub(crate) fn stop_reading(&self) {
-        self.shut_down(Shutdown::Read);
+        if self.is_own() {
+            self.stream().stop_reading();
+        }
     }
 
     /// Ends both directions and wakes the threads that read or wait. Unsent data is thrown away
     /// with the socket, so that the kernel keeps nothing for a peer that does not read.
     pub(crate) fn cut(&self) {
         if self.is_own() {
-            self.link.stream.discard_unsent();
-        }
-        self.shut_down(Shutdown::Both);
-    }
-
-    /// Ends a direction, or both. Closing the descriptor would not do that if a forked child has a
-    /// copy of it.
-    fn shut_down(&self, how: Shutdown) {
-        if self.is_own() {
-            self.link.stream.shut_down(how);
+            self.stream().cut();
         }
     }
 
-    /// Tells whether this process made the socket, and is not a forked child with a copy. The
+    #[inline]
+    pub(super) fn stream(&self) -> &Stream {
+        self.link.stream()
+    }
+
+    /// Tells whether this process made the socket, and is not a forked child with a copy, which must
+    /// not end the connection. The
     /// answer costs a system call: callers ask before they write the end of a connection, not for
     /// each message.
     pub(crate) fn is_own(&self) -> bool {
@@ -272,19 +272,14 @@ impl Socket {
         let mut scratch = Vec::with_capacity(16 << 10);
         loop {
             scratch.clear();
-            let received = self.link.stream.try_recv(&mut scratch);
+            let received = self.stream().try_recv(&mut scratch);
             let now = Instant::now();
             match received {
                 Ok(1..) if now <= end => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let patience = end.min(now + silence);
-                    if patience <= now
-                        || !self
-                            .link
-                            .stream
-                            .wait(Interest::Read, Some(patience))
-                            .readable
-                    {
+                    let stream = self.stream();
+                    if patience <= now || !stream.wait(Interest::Read, Some(patience)).readable {
                         return false;
                     }
                 }
@@ -298,12 +293,6 @@ impl Socket {
 pub(crate) const SILENCE: Duration = Duration::from_secs(1);
 /// The whole time for which input is discarded.
 const LINGER: Duration = Duration::from_secs(5);
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.link.stream.as_fd()
-    }
-}
 
 /// # TLS
 impl Socket {

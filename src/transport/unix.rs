@@ -4,10 +4,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
-use socket2::{Domain, SockAddr, Type};
+use socket2::SockAddr;
 
-use super::{Socket, Wake, poll_all};
+use super::dial::wake_on_cancel;
+use super::os::{Source, unix_socket, wait_for_any};
+use super::{Socket, Wake};
 use crate::canceller::Canceller;
 
 /// Tells whether a path can be a Unix socket's: the system bounds its length.
@@ -25,9 +26,9 @@ pub(crate) fn dial_unix(
     deadline: Instant,
     canceller: &Canceller,
 ) -> io::Result<Socket> {
-    let (wake, _watch) = Wake::on_cancel(canceller)?;
+    let (wake, _watch) = wake_on_cancel(canceller)?;
     let address = SockAddr::unix(path)?;
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = unix_socket()?;
     socket.set_nonblocking(true)?;
     while let Err(error) = socket.connect(&address) {
         match error.kind() {
@@ -49,12 +50,13 @@ fn wait_for_room(wake: &Wake, deadline: Instant, canceller: &Canceller) -> io::R
     if now >= deadline || canceller.is_cancelled() {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    let mut fds = [PollFd::new(wake, PollFlags::IN)];
-    poll_all(&mut fds, Some(deadline.min(now + AGAIN)))
+    wait_for_any(&[Source::Wake(wake)], Some(deadline.min(now + AGAIN))).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use std::os::unix::net::UnixListener;
     use std::{env, fs, process, thread};
 
@@ -67,7 +69,7 @@ mod tests {
     fn full_queues_are_waited_for() {
         let path = env::temp_dir().join(format!("landline-full-{}", process::id()));
         let _ = fs::remove_file(&path);
-        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let socket = unix_socket().unwrap();
         socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
         let dial = |patience| dial_unix(&path, Instant::now() + patience, &Canceller::new());

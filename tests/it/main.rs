@@ -12,17 +12,43 @@
 //!
 //! What runs elsewhere: costs of optimized code (`.ci/run cost`), models of threads (`loom`), default
 //! settings for minutes (`soak`), many connections (`scale`), and what is `#[ignore]`d (`long`).
+//!
+//! # Other systems
+//!
+//! The suite is written for Linux, and is to pass with `--cfg landline_portable` too. What is Linux's or
+//! Unix's by nature has a `cfg`, or skips itself, for one of these reasons:
+//!
+//! - *It counts what the system has:* threads, descriptors, memory, CPU time and system calls come from
+//!   `/proc`, `strace` and `perf` (`cost`, `scale`, and what calls `threads`, `open_fds` or `cpu_time`).
+//! - *It takes something from the process:* `setrlimit` (`server::accepting`, `server::limits`,
+//!   `sending::contention`, `receiving::memory::crowd`, `ending::on_close`, `handshake::unfinished`).
+//! - *It stops or forks a process,* by signals and `fork` (`forks`, `keepalive::freezes`, `staying::servers`,
+//!   `sending::deliveries::killed`, and programs of others, `dialling::real_proxies` and `server::proxies`).
+//! - *It speaks over Unix sockets or hands descriptors on* (`server::unix_sockets`, `server::listening`,
+//!   `server::streams`, `dialling::unix_sockets`, `dialling::given_streams`).
+//! - *The kernel must keep the set of full sockets:* `full_sockets_cost_a_burst_nothing`, and in the library
+//!   `background::tests::ticks`; a poll looks at all of them.
+#![cfg_attr(
+    not(unix),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "helpers of what is Unix's by nature"
+    )
+)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "what was measured is worth knowing")]
 
 mod client;
 #[cfg(feature = "deflate")]
 mod compression;
+#[cfg(unix)]
 mod cost;
 mod dialling;
 mod ending;
 mod errors;
 mod examples;
+#[cfg(unix)]
 mod forks;
 mod groups;
 mod handshake;
@@ -30,6 +56,7 @@ mod keepalive;
 mod logging;
 mod peers;
 mod receiving;
+#[cfg(unix)]
 mod scale;
 mod sending;
 mod server;

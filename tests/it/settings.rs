@@ -134,6 +134,7 @@ fn other_extremes_have_a_meaning() {
 /// No timeout, however short, keeps the background busy, also while a callback runs and something is
 /// half received, half written or half closed.
 #[test]
+#[cfg(unix)]
 fn short_timeouts_spin_nothing() {
     alone(|| {
         let (begun, both_began) = mpsc::channel();

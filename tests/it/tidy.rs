@@ -120,7 +120,7 @@ fn dependencies_stay_in_their_rooms() {
             ],
         ),
         ("tungstenite", &["protocol/frame.rs", "handshake/"]),
-        ("rustix", &["transport/"]),
+        ("rustix", &["transport/os/"]),
         ("native_tls", &["transport/"]),
         ("openssl", &["transport/"]),
         // The engine's own module has the crate's name beside it.

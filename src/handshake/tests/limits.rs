@@ -1,11 +1,5 @@
 //! The limits of heads: 16 KiB, 100 lines, 8 KiB of target; of responses 32 KiB and 128 lines.
 
-use std::time::Duration;
-
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::handshake::RequestHead;
-
 use super::{FIELDS, feed, parse_request, parse_response};
 
 const MAX_HEAD: usize = 16 << 10;
@@ -65,8 +59,15 @@ fn target_size() {
 }
 
 /// A head that comes byte by byte is read once, not once for each byte.
+#[cfg(unix)]
 #[test]
 fn dripping_heads_are_read_once() {
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    use crate::handshake::RequestHead;
+
     let long = "a".repeat(7_000);
     let slow = [
         format!("GET /{long} HTTP/1.1\r\n{FIELDS}X: {long}"),

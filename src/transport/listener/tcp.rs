@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
 use socket2::{Domain, Type};
 
-use super::{BACKLOG, ListenOptions};
+use super::ListenOptions;
 use crate::error::about;
 use crate::record::debug;
+use crate::transport::os::{BACKLOG, OwnedFd, is_unknown_family, set_listening_options};
 
 /// A listening socket, with the number of its address in the list that was asked for.
 pub(super) type Numbered = (usize, OwnedFd);
@@ -90,11 +89,7 @@ fn listen(
     options: &ListenOptions,
 ) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A server that is started again finds its port free, as with std.
-    socket.set_reuse_address(true)?;
-    if options.reuse_port {
-        set_reuse_port(&socket)?;
-    }
+    set_listening_options(&socket, options.reuse_port)?;
     if address.is_ipv6() && only_v6 {
         socket.set_only_v6(true)?;
     }
@@ -104,19 +99,7 @@ fn listen(
     Ok((socket.into(), own))
 }
 
-#[cfg(not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))]
-fn set_reuse_port(socket: &socket2::Socket) -> io::Result<()> {
-    socket.set_reuse_port(true)
-}
-
-#[cfg(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))]
-fn set_reuse_port(_: &socket2::Socket) -> io::Result<()> {
-    let what = "this system has no SO_REUSEPORT";
-    Err(io::Error::new(io::ErrorKind::Unsupported, what))
-}
-
 /// Tells whether this machine lacks the address, or all addresses of its kind.
 fn is_absent(error: &io::Error) -> bool {
-    let no_kind = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
-    no_kind || error.kind() == io::ErrorKind::AddrNotAvailable
+    is_unknown_family(error) || error.kind() == io::ErrorKind::AddrNotAvailable
 }

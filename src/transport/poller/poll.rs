@@ -5,10 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags};
-
 use crate::sync::{Mutex, lock};
-use crate::transport::{Socket, Wake, poll_all};
+use crate::transport::os::{Source, wait_for_any};
+use crate::transport::{Interest, Ready, Socket, Wake};
 
 /// A set of full sockets, for one thread that waits until one of them takes more.
 pub(crate) struct Poller {
@@ -60,16 +59,16 @@ impl Poller {
     /// the keys of the ready sockets. They stay in the set.
     pub(crate) fn wait(&self, deadline: Instant, ready: &mut VecDeque<u64>) {
         let sockets = self.begin_wait();
-        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
-        fds.extend(
+        let mut sources = vec![Source::Wake(&self.wake)];
+        sources.extend(
             sockets
                 .iter()
-                .map(|(_, socket)| PollFd::new(&**socket, PollFlags::OUT)),
+                .map(|(_, socket)| Source::Stream(socket.stream(), Interest::Write)),
         );
         // If waiting fails, no socket is ready.
-        let _ = poll_all(&mut fds, Some(deadline));
+        let found = wait_for_any(&sources, Some(deadline)).unwrap_or_default();
         lock(&self.set).waited_for = false;
-        let mut found = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut found = found.into_iter().map(Ready::is_any);
         if found.next() == Some(true) {
             self.wake.clear();
         }

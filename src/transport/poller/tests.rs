@@ -1,15 +1,17 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{epoll, poll};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::kernel;
+use super::poll;
 use crate::transport::{Interest, Socket};
 
 /// Accepts nobody by itself, so that what connects to it can be filled and needs no descriptor for
@@ -68,7 +70,7 @@ fn fill(socket: &Socket) -> bool {
     took
 }
 
-/// Both of them, each test's `P`.
+/// Each of them, a test's `P`.
 trait Poller: Sync {
     fn new() -> Self;
     fn add(&self, key: u64, socket: &Arc<Socket>) -> io::Result<()>;
@@ -110,8 +112,18 @@ macro_rules! implement {
     };
 }
 
-implement!(epoll::Poller);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+implement!(kernel::Poller);
 implement!(poll::Poller);
+
+/// Checks each that this system has.
+macro_rules! check_each {
+    ($check:ident) => {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        $check::<kernel::Poller>();
+        $check::<poll::Poller>();
+    };
+}
 
 /// A time later than the end of any wait that something ends.
 fn far() -> Instant {
@@ -146,8 +158,7 @@ fn tells_who_takes_more() {
         assert_eq!(poller.ready_now(), []);
         assert!(poller.remove(7).is_none());
     }
-    check::<epoll::Poller>();
-    check::<poll::Poller>();
+    check_each!(check);
 }
 
 /// A wait ends when it is woken, also if that came before it began.
@@ -164,8 +175,7 @@ fn is_woken() {
         });
     }
     let begun = Instant::now();
-    check::<epoll::Poller>();
-    check::<poll::Poller>();
+    check_each!(check);
     assert!(begun.elapsed() < Duration::from_secs(60));
 }
 
@@ -196,14 +206,14 @@ fn takes_changes_from_other_threads() {
             assert_eq!(waiting.join().unwrap(), [2]);
         });
     }
-    check::<epoll::Poller>();
-    check::<poll::Poller>();
+    check_each!(check);
 }
 
 /// In the kernel's set a socket is let go at once, although a wait goes on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn lets_go_at_once() {
-    let poller = epoll::Poller::new().unwrap();
+    let poller = kernel::Poller::new().unwrap();
     let sockets = Deaf::new().full_sockets(50);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| poller.ready_by(far()));
@@ -220,18 +230,25 @@ fn lets_go_at_once() {
 
 /// A socket that has been removed is never told, although a child process may still share it and
 /// another socket have its number.
+#[cfg(unix)]
 #[test]
 fn takes_nobody_for_another() {
-    fn check<P: Poller>() -> bool {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    fn check<P: Poller>() {
+        // Another test may take the number.
+        assert!((0..1_000).any(|_| reuses_number::<P>()));
+    }
+    fn reuses_number<P: Poller>() -> bool {
         let (deaf, poller) = (Deaf::new(), P::new());
         let first = deaf.full_socket();
-        let shared = first.as_fd().try_clone_to_owned().unwrap();
+        let shared = first.stream().as_fd().try_clone_to_owned().unwrap();
         poller.add(1, &first).unwrap();
         let _peer = deaf.empty(&first);
-        let number = first.as_fd().as_raw_fd();
+        let number = first.stream().as_fd().as_raw_fd();
         drop((first, poller.remove(1)));
         let second = deaf.full_socket();
-        let is_reused = second.as_fd().as_raw_fd() == number;
+        let is_reused = second.stream().as_fd().as_raw_fd() == number;
         poller.add(2, &second).unwrap();
         assert_eq!(poller.ready_now(), []);
         let _peer = deaf.empty(&second);
@@ -239,16 +256,15 @@ fn takes_nobody_for_another() {
         drop(shared);
         is_reused
     }
-    // Another test may take the number.
-    assert!((0..1_000).any(|_| check::<epoll::Poller>()));
-    assert!((0..1_000).any(|_| check::<poll::Poller>()));
+    check_each!(check);
 }
 
 /// What waits in the kernel's set costs a wait nothing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn waiting_sockets_cost_nothing() {
     fn cost(sockets: &[Arc<Socket>]) -> Duration {
-        let poller = epoll::Poller::new().unwrap();
+        let poller = kernel::Poller::new().unwrap();
         for (key, socket) in (0..).zip(sockets) {
             poller.add(key, socket).unwrap();
         }
@@ -265,6 +281,7 @@ fn waiting_sockets_cost_nothing() {
 }
 
 /// Returns the CPU time that this thread has used.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
 }

@@ -1,15 +1,16 @@
-//! Sockets that are not TCP: Unix sockets do all that a connection asks of one.
+//! Sockets as pairs: Unix sockets, which do all that a connection asks of one; on Windows, TCP.
 
-use std::os::unix::net::UnixStream;
 use std::thread;
 
 use super::*;
+use crate::transport;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn pair() -> [Socket; 2] {
-    let (near, far) = UnixStream::pair().unwrap();
-    [near, far].map(|stream| Socket::new(stream).unwrap())
+    transport::pair()
+        .unwrap()
+        .map(|stream| Socket::new(stream).unwrap())
 }
 
 fn received(socket: &Socket) -> Vec<u8> {
@@ -18,11 +19,12 @@ fn received(socket: &Socket) -> Vec<u8> {
     buffer
 }
 
-/// A Unix socket does all that a connection asks of one, and takes no option of TCP's.
+/// A pair does all that a connection asks of it; Unix sockets take no option of TCP's.
 #[test]
-fn unix_sockets_do_what_a_connection_asks() {
+fn pairs_do_what_a_connection_asks() {
     let [near, far] = pair();
-    assert!(near.local_addr().is_unix() && near.peer_addr().is_unix());
+    assert_eq!(near.local_addr(), far.peer_addr());
+    assert_eq!(near.local_addr().is_unix(), cfg!(unix));
     near.set_send_buffer(16 << 10).unwrap();
     near.set_notsent_lowat(128 << 10).unwrap();
     let mut buffer = Vec::with_capacity(64);
@@ -41,9 +43,9 @@ fn unix_sockets_do_what_a_connection_asks() {
     assert_eq!(received(&near), b"last words");
 }
 
-/// A full Unix socket refuses bytes at once, and is ready again when its peer has read.
+/// A full socket refuses bytes at once, and is ready again when its peer has read.
 #[test]
-fn full_unix_sockets_refuse_bytes_and_recover() {
+fn full_sockets_refuse_bytes_and_recover() {
     let [near, far] = pair();
     let chunk = [7; 4096];
     let error = loop {
@@ -59,9 +61,9 @@ fn full_unix_sockets_refuse_bytes_and_recover() {
     near.try_send(&[IoSlice::new(&chunk)]).unwrap();
 }
 
-/// A cut wakes the thread that reads a Unix socket, and its peer finds the end.
+/// A cut wakes the thread that reads, and its peer finds the end.
 #[test]
-fn cuts_wake_readers_of_unix_sockets() {
+fn cuts_wake_readers() {
     let [near, far] = pair();
     thread::scope(|scope| {
         let reading = scope.spawn(|| received(&near));
@@ -77,7 +79,7 @@ fn cuts_wake_readers_of_unix_sockets() {
 #[test]
 fn unix_sockets_tell_their_names() {
     use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixListener};
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
     let unique = format!(
         "landline-{}-{:?}",
@@ -125,7 +127,8 @@ fn ends_before_what_will_not_come() {
         far.send_all(b"five.").unwrap();
         assert!(!near.ends_before(usize::MAX));
         let _rest = leave(far);
-        assert!(near.ends_before(6));
+        // Wine 8 tells the end only once all before it is read.
+        assert!(near.ends_before(6) || cfg!(windows));
         assert!(!near.ends_before(5));
         assert_eq!(received(&near), b"five.");
         assert!(near.ends_before(1));

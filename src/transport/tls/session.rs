@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use super::pipe::Tally;
 use super::sending::{Record, Records, Sending};
 use super::{Engine, Pipe};
-use crate::sync::{Mutex, lock};
+use crate::sync::{AtomicU64, Mutex, lock};
 use crate::tls::MAX_RECORD_SIZE;
 
 /// One connection's TLS, past its handshake.

@@ -181,6 +181,7 @@ fn empty_blocks_end() {
 
 /// Random bytes as messages cost little CPU, whatever comes of them.
 #[test]
+#[cfg(unix)]
 fn random_messages_cost_little() {
     alone(|| {
         let noise = noise(1 << 20);

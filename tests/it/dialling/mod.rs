@@ -3,15 +3,19 @@
 
 mod addresses;
 mod environment;
+#[cfg(unix)]
 mod given_streams;
 mod proxies;
 #[cfg(feature = "tls")]
+#[cfg(unix)]
 mod real_proxies;
+#[cfg(unix)]
 mod real_unix_servers;
 mod relay;
 #[cfg(feature = "tls")]
 mod secure_proxies;
 mod stalled_proxies;
+#[cfg(unix)]
 mod unix_sockets;
 
 use landline::{Client, Error, Message};

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use landline::{Client, CloseCode, Config, SendErrorKind, Server};
+#[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::*;
@@ -12,6 +13,7 @@ use crate::support::*;
 /// A client that gets no thread after the 101 fails to connect, and the `on_close` that was set by
 /// then has run.
 #[test]
+#[cfg(unix)]
 fn client_without_a_thread_calls_on_close() {
     alone(|| {
         let raw = RawServer::new();
@@ -38,6 +40,7 @@ fn client_without_a_thread_calls_on_close() {
 }
 
 /// Leaves no room for the stack of one more thread.
+#[cfg(unix)]
 fn exhaust_memory() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status
@@ -48,10 +51,12 @@ fn exhaust_memory() {
     limit_memory(Some((kib + 256) << 10));
 }
 
+#[cfg(unix)]
 fn restore_memory() {
     limit_memory(getrlimit(Resource::As).maximum);
 }
 
+#[cfg(unix)]
 fn limit_memory(current: Option<u64>) {
     let limit = Rlimit {
         current,

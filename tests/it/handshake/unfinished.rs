@@ -3,6 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 
 use landline::{Config, Reply, Server, Upgrade};
+#[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::*;
@@ -155,6 +156,7 @@ fn answers_are_not_cut_for_silent_clients() {
 
 /// A crowd of which each is kept waiting by the program gets through, all of it.
 #[test]
+#[cfg(unix)]
 fn crowd_gets_through_a_slow_hook() {
     alone(|| {
         let limits = getrlimit(Resource::Nofile);

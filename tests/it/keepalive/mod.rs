@@ -1,8 +1,10 @@
 //! Deadlines judge the peer, not the program.
 
+#[cfg(unix)]
 mod freezes;
 mod latency;
 mod limits;
+#[cfg(unix)]
 mod rounds;
 mod slow;
 

@@ -1,5 +1,6 @@
 //! The memory that peers make the process hold: messages half received, and bodies of requests.
 
+#[cfg(unix)]
 mod crowd;
 
 use std::thread;

@@ -181,6 +181,7 @@ fn long_queue_does_not_delay_anothers_pings() {
 /// What the background does each millisecond for a burst that is held back costs the same, however
 /// many full sockets wait.
 #[test]
+#[cfg(all(target_os = "linux", not(landline_portable)))]
 fn full_sockets_cost_a_burst_nothing() {
     alone(|| {
         let server = TestServer::with(patient(), |ws| {

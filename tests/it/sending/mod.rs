@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod batches;
+#[cfg(unix)]
 mod contention;
 mod counters;
 mod deliveries;

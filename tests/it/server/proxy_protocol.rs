@@ -1,5 +1,6 @@
 //! Behind proxies that speak the PROXY protocol, by hand; with real ones: `proxies`.
 
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
 use landline::{Config, Error, Reply, Server, ServerBuilder};
@@ -164,6 +165,7 @@ fn headers_and_trusted_proxies_go_together() {
 
 /// The peers of a Unix socket may be listed; a client of a Unix socket behind the proxy has no address.
 #[test]
+#[cfg(unix)]
 fn proxies_on_unix_sockets_are_listed_by_name() {
     let folder = Folder::new();
     let path = folder.file("a.sock");

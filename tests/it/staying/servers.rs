@@ -66,6 +66,7 @@ fn killed_servers_are_come_back_to() {
 /// A server that stands still is noticed, its attempts pass, and once it goes on there is a session
 /// again.
 #[test]
+#[cfg(unix)]
 fn stopped_servers_are_come_back_to() {
     const TEST: &str = "staying::servers::stopped_servers_are_come_back_to";
     if let Some(address) = part() {
@@ -103,6 +104,7 @@ fn stopped_servers_are_come_back_to() {
 /// A client that stands still for longer than every timeout, as on a suspended machine, goes on where
 /// it was: its connection is not cut if the server has kept it, and if not there is another session.
 #[test]
+#[cfg(unix)]
 fn stopped_clients_go_on() {
     const TEST: &str = "staying::servers::stopped_clients_go_on";
     if let Some(url) = part() {

@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::{env, io};
 
-use rustix::process::{Pid, Signal, kill_process};
-
+#[cfg(unix)]
 use super::settled;
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Names the part that a process was started for.
 const PART: &str = "LANDLINE_TEST_PART";
@@ -86,6 +87,7 @@ impl Part {
     }
 
     /// Stops it as a terminal would, and waits until it is.
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
@@ -98,11 +100,13 @@ impl Part {
     }
 
     /// Lets it go on.
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn go_on(&self) {
         self.signal(Signal::CONT);
     }
 
+    #[cfg(unix)]
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();

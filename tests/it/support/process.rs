@@ -6,8 +6,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::settled;
 
 /// A thread of this process.
@@ -96,7 +94,10 @@ pub(crate) fn resident_kib() -> u64 {
 }
 
 /// Returns the CPU time that this process has used, without needing a descriptor for it.
+#[cfg(unix)]
 pub(crate) fn cpu_time() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap()
 }
 

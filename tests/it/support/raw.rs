@@ -3,8 +3,6 @@
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -273,10 +271,11 @@ impl RawPeer {
     }
 
     /// Takes a Unix socket that is connected to a server.
+    #[cfg(unix)]
     #[track_caller]
-    pub(crate) fn over_unix(stream: UnixStream) -> Self {
+    pub(crate) fn over_unix(stream: std::os::unix::net::UnixStream) -> Self {
         // Which calls reach a socket does not depend on its kind.
-        Self::of_any(OwnedFd::from(stream).into(), true)
+        Self::of_any(std::os::fd::OwnedFd::from(stream).into(), true)
     }
 
     #[track_caller]

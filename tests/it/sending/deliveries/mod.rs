@@ -1,6 +1,7 @@
 //! What becomes of what was sent, as the sender is told it.
 
 mod confirming;
+#[cfg(unix)]
 mod killed;
 
 use std::sync::mpsc;

@@ -1,11 +1,9 @@
 //! Waking a thread that sleeps in `poll`.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
-use crate::canceller::{Canceller, Watch};
+use rustix::event::{PollFd, PollFlags};
 
 /// The wake-up of a thread that polls it: a pair of sockets, which every Unix has.
 #[derive(Debug)]
@@ -22,13 +20,6 @@ impl Wake {
         Ok(Self { sender, receiver })
     }
 
-    /// Makes a wake-up that a cancel sets off, while the watch lives.
-    pub(super) fn on_cancel(canceller: &Canceller) -> io::Result<(Arc<Self>, Watch)> {
-        let wake = Arc::new(Self::new()?);
-        let woken = Arc::clone(&wake);
-        Ok((wake, canceller.on_cancel(move || woken.wake())))
-    }
-
     /// Makes the receiver readable. A full pair is readable already.
     pub(crate) fn wake(&self) {
         let _ = (&self.sender).write(&[1]);
@@ -40,10 +31,9 @@ impl Wake {
         while matches!((&self.receiver).read(&mut scratch), Ok(length) if length == scratch.len()) {
         }
     }
-}
 
-impl AsFd for Wake {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.receiver.as_fd()
+    /// Returns what to poll.
+    pub(in crate::transport::os) fn watched(&self) -> PollFd<'_> {
+        PollFd::new(&self.receiver, PollFlags::IN)
     }
 }

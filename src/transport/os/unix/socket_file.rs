@@ -9,9 +9,9 @@ use std::path::{self, Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::{Errno, retry_on_intr};
-use socket2::{Domain, SockAddr, Type};
+use socket2::SockAddr;
 
-use super::BACKLOG;
+use super::{BACKLOG, unix_socket};
 
 /// The file of a listening socket, removed when dropped.
 ///
@@ -20,7 +20,7 @@ use super::BACKLOG;
 /// holds a lock on another file beside it, until the socket is closed. As long as the lock is held,
 /// the socket is alive. Once it is free, the file is stale.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(in crate::transport) struct SocketFile {
     path: PathBuf,
     /// The file's identity. `None` before the socket is bound.
     id: Option<FileId>,
@@ -33,14 +33,17 @@ pub(super) struct SocketFile {
 ///
 /// # Errors
 /// `AddrInUse` if a server listens there, `AlreadyExists` for a file that is no socket.
-pub(super) fn listen_at_path(path: &Path, mode: Option<u32>) -> io::Result<(OwnedFd, SocketFile)> {
+pub(in crate::transport) fn listen_at_path(
+    path: &Path,
+    mode: Option<u32>,
+) -> io::Result<(OwnedFd, SocketFile)> {
     let mut file = SocketFile {
         path: path::absolute(path)?,
         id: None,
         _lock: PathLock::take(path)?,
     };
     remove_stale(path)?;
-    let socket = new_socket()?;
+    let socket = unix_socket()?;
     socket.bind(&SockAddr::unix(path)?)?;
     file.id = Some(FileId::of(&fs::symlink_metadata(path)?));
     if let Some(mode) = mode {
@@ -53,11 +56,11 @@ pub(super) fn listen_at_path(path: &Path, mode: Option<u32>) -> io::Result<(Owne
 
 /// Listens at a name of Linux's abstract namespace, which is gone with its socket.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn listen_at_name(name: &[u8]) -> io::Result<OwnedFd> {
+pub(in crate::transport) fn listen_at_name(name: &[u8]) -> io::Result<OwnedFd> {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    let socket = new_socket()?;
+    let socket = unix_socket()?;
     let name = [b"\0", name].concat();
     socket.bind(&SockAddr::unix(OsStr::from_bytes(&name))?)?;
     socket.listen(BACKLOG)?;
@@ -65,13 +68,9 @@ pub(super) fn listen_at_name(name: &[u8]) -> io::Result<OwnedFd> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn listen_at_name(_: &[u8]) -> io::Result<OwnedFd> {
+pub(in crate::transport) fn listen_at_name(_: &[u8]) -> io::Result<OwnedFd> {
     let what = "only Linux has Unix sockets without a path";
     Err(io::Error::new(io::ErrorKind::Unsupported, what))
-}
-
-fn new_socket() -> io::Result<socket2::Socket> {
-    socket2::Socket::new(Domain::UNIX, Type::STREAM, None)
 }
 
 /// Removes the file of a socket on which no server listens. The caller holds the lock. A server
@@ -85,7 +84,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         let what = "there is a file that is no socket";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
-    let probe = new_socket()?;
+    let probe = unix_socket()?;
     // A full backlog would block.
     probe.set_nonblocking(true)?;
     match probe.connect(&SockAddr::unix(path)?) {
