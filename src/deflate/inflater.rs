@@ -94,11 +94,12 @@ impl Inflater {
         }
         // A message that breaks off takes the tail for data, and mostly the byte behind it as well.
         let [a, b, c, d] = TAIL;
-        let mut output = Vec::new();
-        let before = self.stream.total_in();
-        self.decompress(&[a, b, c, d, 0], &mut output, 64, InflateFlush::Block)?;
-        let taken = self.stream.total_in() - before;
-        if taken != TAIL.len() as u64 || !output.is_empty() {
+        let (taken, put) = (self.stream.total_in(), self.stream.total_out());
+        let (input, output) = ([a, b, c, d, 0], &mut [0; 64]);
+        let result = self.stream.decompress(&input, output, InflateFlush::Block);
+        result.map_err(error_of)?;
+        let taken = self.stream.total_in() - taken;
+        if taken != TAIL.len() as u64 || self.stream.total_out() != put {
             return Err(InflateError::Data("a compressed message breaks off"));
         }
         Ok(())
@@ -112,7 +113,7 @@ impl Inflater {
         room: usize,
     ) -> Result<usize, InflateError> {
         let (before, length) = (self.stream.total_in(), output.len());
-        let status = self.decompress(input, output, room, InflateFlush::SyncFlush)?;
+        let status = self.decompress(input, output, room)?;
         let taken = (self.stream.total_in() - before) as usize;
         let put = output.len() - length;
         self.has_ended = status == Status::StreamEnd;
@@ -128,16 +129,13 @@ impl Inflater {
         input: &[u8],
         output: &mut Vec<u8>,
         room: usize,
-        flush: InflateFlush,
     ) -> Result<Status, InflateError> {
         let (before, length) = (self.stream.total_out(), output.len());
         output.resize(length + room, 0);
+        let flush = InflateFlush::SyncFlush;
         let result = self.stream.decompress(input, &mut output[length..], flush);
         output.truncate(length + (self.stream.total_out() - before) as usize);
-        result.map_err(|error| match error {
-            zlib_rs::InflateError::MemError => InflateError::NoMemory,
-            _ => InflateError::Data("a compressed message is no deflate stream"),
-        })
+        result.map_err(error_of)
     }
 
     /// Goes on behind a final block. RFC 7692, section 7.2.3.5, lets a message consist of several
@@ -154,6 +152,13 @@ impl Inflater {
     fn restart(&mut self) {
         self.stream.reset(false);
         self.has_ended = false;
+    }
+}
+
+fn error_of(error: zlib_rs::InflateError) -> InflateError {
+    match error {
+        zlib_rs::InflateError::MemError => InflateError::NoMemory,
+        _ => InflateError::Data("a compressed message is no deflate stream"),
     }
 }
 

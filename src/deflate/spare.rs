@@ -1,15 +1,21 @@
 //! The spare streams of the process, for messages that stand alone. Making one costs time, and leaves
 //! holes in the memory of each thread that makes one.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{DeflateSettings, Deflater, InflateError, Inflater};
-use crate::process::PerProcess;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, try_lock};
 
 /// The number of spare streams of a kind that are kept: as many as are used at once on most machines.
 const MOST: usize = 8;
 
-/// The spare streams of a kind. In a forked child the parent's lock may be held for good.
-struct Spare<T>(PerProcess<Mutex<Vec<T>>>);
+/// The spare streams of a kind. Nobody waits for one: to make one takes microseconds, and in a forked child
+/// a lock that a thread of the parent held is never given back.
+struct Spare<T> {
+    places: [Mutex<Option<T>>; MOST],
+    /// The number of streams that found all places taken.
+    too_many: AtomicUsize,
+}
 
 static DEFLATERS: Spare<(DeflateSettings, Box<Deflater>)> = Spare::new();
 static INFLATERS: Spare<Box<Inflater>> = Spare::new();
@@ -46,23 +52,50 @@ pub(crate) fn give_back_inflater(inflater: Box<Inflater>) {
 
 impl<T> Spare<T> {
     const fn new() -> Self {
-        let make = || Mutex::new(Vec::new());
-        Self(PerProcess::new(Mutex::new(Vec::new()), make))
+        Self {
+            places: [const { Mutex::new(None) }; MOST],
+            too_many: AtomicUsize::new(0),
+        }
     }
 
-    /// Takes the newest that is like this.
+    /// Takes one that is like this.
     fn take(&self, is_it: impl Fn(&T) -> bool) -> Option<T> {
-        let mut spare = lock(self.0.get());
-        let position = spare.iter().rposition(is_it)?;
-        Some(spare.remove(position))
+        let mut places = self.places.iter().filter_map(try_lock);
+        places.find_map(|mut place| place.take_if(|spare| is_it(spare)))
     }
 
-    /// Keeps one more. The oldest makes room for it.
+    /// Keeps one more. Where all places are taken, each in turn makes room for it, as their streams may
+    /// be such as nobody asks for any more.
     fn give_back(&self, stream: T) {
-        let mut spare = lock(self.0.get());
-        let oldest = (spare.len() == MOST).then(|| spare.remove(0));
-        spare.push(stream);
-        drop(spare);
-        drop(oldest);
+        let mut places = self.places.iter().filter_map(try_lock);
+        let free = places.find(|place| place.is_none());
+        let place = free.or_else(|| {
+            let turn = self.too_many.fetch_add(1, Ordering::Relaxed);
+            try_lock(&self.places[turn % MOST])
+        });
+        // Both are dropped without the lock.
+        let _surplus = match place {
+            Some(mut place) => place.replace(stream),
+            None => Some(stream),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The streams of settings that are in use find a place among those of others, and nobody waits for a
+    /// place that is held for good.
+    #[test]
+    fn places() {
+        let spare = &Spare::new();
+        let held: Vec<_> = spare.places[..2].iter().map(try_lock).collect();
+        (0..MOST).for_each(|_| spare.give_back(1));
+        assert_eq!(spare.take(|&kind| kind == 2), None);
+        spare.give_back(2);
+        drop(held);
+        let took = |kind| (0..).take_while(move |_| spare.take(|&of| of == kind).is_some());
+        assert_eq!((took(1).count(), took(2).count()), (MOST - 3, 1));
     }
 }
