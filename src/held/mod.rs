@@ -24,8 +24,9 @@ pub(crate) const FREE: usize = 64 << 10;
 /// what is held already stays.
 ///
 /// By default it is half of the least of these: the limit of the process's address space
-/// (`RLIMIT_AS`), those of its control group and the groups above it (`memory.max`, or
-/// `memory.limit_in_bytes`), and the machine's memory. Elsewhere than on Linux only the first is known.
+/// (`RLIMIT_AS`; for a 32-bit program 3 GiB), those of its control group and the groups above it
+/// (`memory.max`, or `memory.limit_in_bytes`), and the machine's memory. Elsewhere than on Linux only the
+/// first is known.
 ///
 /// Beyond it, a server answers newcomers with 503, and a message that would grow pauses: its connection
 /// is not read until there is room, in the order in which they have paused. When
@@ -36,9 +37,9 @@ pub(crate) const FREE: usize = 64 << 10;
 /// lies behind what is not read does so when its system answers the next
 /// [ping](crate::Config::ping_interval) with a reset. A message larger than the whole budget gets 1009 at once.
 ///
-/// Where the address space is bounded (`RLIMIT_AS`), the budget is not all there is to find room in:
-/// beside it stand the stacks of the threads, 2 MiB each, and on glibc 64 MiB for each of the first threads,
-/// eight a core, whether they use them or not. So there a message also waits, and newcomers get 503, as
+/// Where the address space is bounded, the budget is not all there is to find room in: beside it stand the
+/// stacks of the threads, 2 MiB each, and on glibc 64 MiB for each of the first threads, eight a core, whether
+/// they use them or not (1 MiB in 32-bit programs). So there a message also waits, and newcomers get 503, as
 /// long as less than 8 MiB and 192 KiB for each thread would stay free; a newcomer leaves 24 MiB more, unless
 /// it takes the place of a thread that has ended. What the program allocates itself is not held back. On
 /// glibc 512 MiB may be too little for more than a few connections and for any large message; with the

@@ -13,7 +13,7 @@ use crate::support::*;
 fn redirects_are_not_followed_by_default() {
     let raw = RawServer::new();
     for status in [300, 301, 302, 303, 304, 307, 308] {
-        let answer = found("/elsewhere").replace("302", &status.to_string());
+        let answer = redirect(status, "/elsewhere");
         let (_, outcome) = ask(&Client::new(), &raw.url(), &[(&raw, &answer)]);
         let error = outcome.unwrap_err();
         assert!(!error.is_transient(), "{error}");
@@ -42,7 +42,7 @@ fn redirects_are_followed() {
         (302, format!("http://{authority}/new#part"), "/new"),
         (303, String::new(), "/a/b?c=d"),
     ] {
-        let answer = found(&location).replace("302", &status.to_string());
+        let answer = redirect(status, &location);
         let (requests, outcome) = ask(&client, &url, &[(&raw, &answer), (&raw, SWITCHING)]);
         assert_eq!(outcome.unwrap(), None);
         let line = format!("GET {target} HTTP/1.1\r\n");

@@ -54,7 +54,12 @@ pub(crate) fn refusal_of(error: Error) -> Refusal {
 
 /// Returns a redirect to there.
 pub(crate) fn found(location: &str) -> String {
-    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+    redirect(302, location)
+}
+
+/// Returns an answer that leads elsewhere, with this status.
+pub(crate) fn redirect(status: u16, location: &str) -> String {
+    format!("HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
 }
 
 /// Returns all values of a field in a head.

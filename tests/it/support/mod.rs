@@ -30,7 +30,7 @@ mod ways;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::asking::{ask, found, refusal_of, refused, request_of, values};
+pub(crate) use self::asking::{ask, found, redirect, refusal_of, refused, request_of, values};
 pub(crate) use self::control::Control;
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
