@@ -44,21 +44,43 @@ pub(crate) fn give_back(mut buffer: Vec<u8>) {
     }
 }
 
-/// The right to keep a large buffer while no input comes.
+/// The right to keep a large buffer while no input comes. It holds the count of those that are given
+/// out.
 #[derive(Debug)]
-pub(crate) struct Keep(());
+pub(crate) struct Keep(&'static AtomicUsize);
 
 impl Keep {
     /// Returns a right, unless all are given out.
     pub(crate) fn new() -> Option<Self> {
+        Self::counted_by(&KEPT)
+    }
+
+    fn counted_by(count: &'static AtomicUsize) -> Option<Self> {
         let one_more = |kept| (kept < MOST).then_some(kept + 1);
-        let kept = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        kept.is_ok().then_some(Self(()))
+        let kept = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        // Made only where it is counted: its drop counts too.
+        kept.ok().map(|_| Self(count))
     }
 }
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        KEPT.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However often a right is refused, no more of them are given out, until one is given back.
+    #[test]
+    fn refusals_give_out_no_rights() {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let take = |_| Keep::counted_by(&COUNT);
+        let mut kept: Vec<_> = (0..10 * MOST).filter_map(take).collect();
+        assert_eq!(kept.len(), MOST);
+        kept.pop();
+        assert_eq!((0..10).filter_map(take).count(), 10, "each is given back");
     }
 }

@@ -149,10 +149,63 @@ fn idle_connections_cost_at_most_20_kib() {
 
 /// Plays the other process: holds connections that have echoed a message each.
 pub(crate) fn hold_sockets(server: SocketAddr, count: usize) {
+    hold_sockets_after(server, count, |_| ());
+}
+
+/// Plays the other process likewise, and does more with each connection.
+fn hold_sockets_after(server: SocketAddr, count: usize, more: impl Fn(&mut TcpStream)) {
     raise_descriptors();
-    let _peers: Vec<_> = (0..count).map(|_| echoed(server)).collect();
+    let mut peers: Vec<_> = (0..count).map(|_| echoed(server)).collect();
+    peers.iter_mut().for_each(more);
     tell("echoed");
     until_released();
+}
+
+/// Connections that have echoed a burst of 64 KiB each and are idle cost what others do, and the
+/// large read buffers that the process keeps for all: 16 with connections, and 16 for the next.
+///
+/// On top of that comes what the allocator and the kernel count differently. A small read buffer in
+/// memory that a burst has used is resident, and one in fresh memory hardly is. glibc keeps small
+/// pieces for each thread, and what one burst has used in each of its arenas.
+#[test]
+fn bursts_leave_the_memory_of_a_pool_behind() {
+    const COUNT: usize = 2_000;
+    const KIB: usize = if cfg!(debug_assertions) { 40 } else { 20 };
+    const READ_BUFFER: usize = 4;
+    const CACHE_OF_A_THREAD: usize = 5;
+    const POOL: usize = (16 + 16) * 64;
+    const ARENAS: usize = 16 * 256;
+    const TEST: &str = "cost::bursts_leave_the_memory_of_a_pool_behind";
+    if let Some(address) = part() {
+        return hold_sockets_after(address.parse().unwrap(), COUNT, echo_a_burst);
+    }
+    alone(|| {
+        raise_descriptors();
+        let server = TestServer::echo_with(timeless());
+        let _warm: Vec<_> = (0..20).map(|_| echoed(server.local_addr())).collect();
+        let before = resident_kib();
+        let mut peers = Part::start(TEST, &server.local_addr().to_string(), &[]);
+        assert_eq!(peers.hear(), "echoed");
+        let mut more = usize::MAX;
+        settled("the connections are at rest", || {
+            more = more.min((resident_kib() - before) as usize);
+            more <= COUNT * (KIB + READ_BUFFER + CACHE_OF_A_THREAD) + POOL + ARENAS
+        });
+        let each = more as f64 / COUNT as f64;
+        println!("{each:.1} KiB a connection, the pool's included");
+        peers.release();
+    });
+}
+
+fn echo_a_burst(stream: &mut TcpStream) {
+    const MESSAGES: usize = (64 << 10) / 38;
+    let message = Frame::text("a message of a burst of 64 KiB..");
+    stream
+        .write_all(&message.bytes(true).repeat(MESSAGES))
+        .unwrap();
+    let mut echoed = vec![0; message.bytes(false).len() * MESSAGES];
+    stream.read_exact(&mut echoed).unwrap();
+    assert!(echoed == message.bytes(false).repeat(MESSAGES));
 }
 
 fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
