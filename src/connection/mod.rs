@@ -113,6 +113,13 @@ impl ReadingFacts {
         self.visits.store(visits + 1, Ordering::Relaxed);
     }
 
+    /// Notes that a thread has asked for a message and left again.
+    #[inline]
+    pub(crate) fn count_short_visit(&self) {
+        let visits = self.visits.load(Ordering::Relaxed);
+        self.visits.store(visits + 2, Ordering::Relaxed);
+    }
+
     /// Notes that from now on a thread reads to the end.
     pub(crate) fn stay(&self) {
         self.stays.store(true, Ordering::Relaxed);

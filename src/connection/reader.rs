@@ -122,6 +122,16 @@ impl Reader {
         asked
     }
 
+    /// Returns the next message of a burst to a program that calls `recv`, if it is there.
+    #[inline(never)]
+    pub(crate) fn take_at_hand(&mut self) -> Option<Message> {
+        // Without a socket the connection has ended.
+        self.socket.as_ref()?;
+        self.connection.reading.count_short_visit();
+        self.begin_driving();
+        self.next_of_burst()
+    }
+
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
@@ -279,6 +289,12 @@ impl Reader {
             if self.connection.outbox.is_cut() {
                 return Err(self.end_cut());
             }
+            if self.decoder.is_cut_short() {
+                let message = self.complete_at_hand()?;
+                if message.is_some() {
+                    return Ok(message.map(Incoming::Message));
+                }
+            }
             match self.decoder.next() {
                 Ok(Some(event)) => {
                     let incoming = self.handle(event)?;
@@ -306,6 +322,20 @@ impl Reader {
                 },
                 Err(violation) => return Err(self.end_violated(violation)),
             }
+        }
+    }
+
+    /// Receives the rest of a message of which a part is in the full read buffer, if it has come.
+    #[inline(never)]
+    fn complete_at_hand(&mut self) -> Result<Option<Message>, CloseEvent> {
+        match self.receive_at_hand() {
+            Ok(true) => Ok(self.next_of_burst()),
+            Ok(false) => Ok(None),
+            // What has come is judged before the end.
+            Err(error) => match self.decoder.next() {
+                Err(violation) => Err(self.end_violated(violation)),
+                Ok(_) => Err(self.end_lost(error)),
+            },
         }
     }
 

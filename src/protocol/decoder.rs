@@ -38,6 +38,8 @@ pub(crate) struct Decoder {
     gathered: Gathered,
     /// The part that has come of a frame in the read buffer that is a whole message.
     begun: Option<Begun>,
+    /// The violation of a message that was taken out of the read buffer, which `next` returns.
+    found: Option<Violation>,
     /// The decompression of messages, if compression is agreed.
     decompression: Option<Box<Decompression>>,
     /// The message of which a part has come, unless it is completed in the read buffer.
@@ -81,6 +83,7 @@ impl Decoder {
             payloads: Payloads::default(),
             gathered: Gathered::default(),
             begun: None,
+            found: None,
             decompression: None,
             assembly: None,
             payload: 0,
@@ -168,7 +171,7 @@ impl Decoder {
     }
 
     /// Decodes the next event if it is a message of the usual form: whole, in one frame, behind a
-    /// whole one, short and legal. All other events are left to [`next`](Self::next).
+    /// whole one, and legal. All other events are left to [`next`](Self::next).
     #[inline(always)]
     pub(crate) fn next_whole_message(&mut self) -> Option<Message> {
         if self.gathered.has_next() {
@@ -182,7 +185,7 @@ impl Decoder {
         let header = Header::of_whole_message(unread, self.role)?;
         let length = header.length as usize;
         if length > self.longest_copied {
-            return None;
+            return self.split_whole_message_off(&header);
         }
         if length <= GATHERED && self.gather() {
             return self.next_gathered();
@@ -214,6 +217,38 @@ impl Decoder {
             Err(_) => self.begun = Some(Begun::all_of(header)),
         }
         copied.ok()
+    }
+
+    /// Takes a message that is not copied, unless it is longer than allowed.
+    #[inline(never)]
+    fn split_whole_message_off(&mut self, header: &Header) -> Option<Message> {
+        if header.length < SPLIT_OFF || self.judge_size(header).is_err() {
+            return None;
+        }
+        match self.split_message_off(header, 0) {
+            Ok(message) => Some(message),
+            Err(violation) => {
+                // Nothing behind it counts.
+                self.input.clear();
+                self.found = Some(violation);
+                None
+            }
+        }
+    }
+
+    /// Tells whether the last received bytes have filled the read buffer and end in a message that is
+    /// completed there. Its rest has probably come too, and it is checked in fewer steps once it is
+    /// whole. If there is no more, or the input has ended, `next` judges what has come.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        let has_begun = self.begun.is_some() | self.assembly.is_some() | self.gathered.has_next();
+        if has_begun || self.is_streaming || !self.input.is_full() {
+            return false;
+        }
+        let Ok(Some(header)) = self.parse_header() else {
+            return false;
+        };
+        let is_awaited = header.size as u64 + header.length <= AWAITED;
+        is_awaited && self.is_message(&header) && !self.has_all_of(&header)
     }
 
     /// Tells whether a whole frame has come, so that `next` probably has an event without more
@@ -287,6 +322,9 @@ impl Decoder {
         if self.has_ended {
             return Ok(None);
         }
+        if let Some(violation) = self.found.take() {
+            return Err(violation);
+        }
         // What is decoded here, the gathered messages would give once more.
         self.gathered.clear();
         let decoded = self.decode_frames()?;
@@ -315,7 +353,7 @@ impl Decoder {
                 assembly.finish()?;
                 self.end_inflation(&mut assembly);
                 let (is_text, payload) = assembly.into_payload();
-                return message(is_text, payload.into()).map(Some);
+                return Ok(Some(Event::Message(message(is_text, payload.into())?)));
             }
             let Some(header) = self.parse_header()? else {
                 return Ok(None);
@@ -481,7 +519,7 @@ impl Decoder {
 
     fn take_message(&mut self, header: &Header, done: usize) -> Result<Event, Violation> {
         if header.length >= SPLIT_OFF {
-            return self.split_message_off(header, done);
+            return self.split_message_off(header, done).map(Event::Message);
         }
         let end = header.size + header.length as usize;
         let (frame, behind) = self.input.unread_mut().split_at_mut(end);
@@ -491,7 +529,7 @@ impl Decoder {
         Ok(Event::Message(copied))
     }
 
-    fn split_message_off(&mut self, header: &Header, done: usize) -> Result<Event, Violation> {
+    fn split_message_off(&mut self, header: &Header, done: usize) -> Result<Message, Violation> {
         self.input.take(header.size);
         let mut payload = self.input.split_off(header.length as usize);
         if let Some(key) = header.key {
@@ -579,11 +617,11 @@ fn copy_message(
     })
 }
 
-/// Makes the event of a complete message from the message's own memory.
-fn message(is_text: bool, payload: Bytes) -> Result<Event, Violation> {
-    Ok(Event::Message(if is_text {
+/// Makes a complete message from its own memory.
+fn message(is_text: bool, payload: Bytes) -> Result<Message, Violation> {
+    Ok(if is_text {
         Message::Text(utf8::text(payload)?)
     } else {
         Message::Binary(payload)
-    }))
+    })
 }

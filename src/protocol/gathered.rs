@@ -82,11 +82,19 @@ impl Gathered {
     /// with two short messages of one kind, if a text among them is not UTF-8, or if there is no memory.
     #[inline(never)]
     pub(super) fn gather(&mut self, unread: &[u8], role: Role) -> bool {
-        let Some(opcode) = kind_of_two(unread, role) else {
+        let Some(Header {
+            opcode,
+            size,
+            length,
+            ..
+        }) = first_of_two(unread, role)
+        else {
             return false;
         };
         self.draft.clear();
-        let frames = &unread[..unread.len().min(BLOCK)];
+        // Most frames are as long as the first. A part of one would be copied for nothing.
+        let first = size + length as usize;
+        let frames = &unread[..unread.len().min(BLOCK - BLOCK % first)];
         if self.draft.try_reserve_exact(frames.len()).is_err() {
             return false;
         }
@@ -107,11 +115,11 @@ impl Gathered {
     }
 }
 
-/// Returns the opcode of the next two messages, if both are short and of one kind.
-fn kind_of_two(unread: &[u8], role: Role) -> Option<Opcode> {
+/// Returns the header of the next message, if it and the one behind it are short and of one kind.
+fn first_of_two(unread: &[u8], role: Role) -> Option<Header> {
     let first = short_message(unread, role)?;
     let second = short_message(&unread[first.size + first.length as usize..], role)?;
-    (first.opcode == second.opcode).then_some(first.opcode)
+    (first.opcode == second.opcode).then_some(first)
 }
 
 #[inline(always)]

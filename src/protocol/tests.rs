@@ -921,12 +921,46 @@ fn sizes_around_thresholds_arrive_cut_anywhere() {
     }
 }
 
-/// Feeds as the reading end does, which asks for messages that are there whole first.
+/// A text whose rest has probably come is judged with that rest. If it has not come, a wrong byte is
+/// found all the same, and nothing that comes later counts.
+#[test]
+fn a_text_that_fills_the_buffer_waits_for_its_rest() {
+    for role in BOTH {
+        for length in [AT_REST, LARGE / 4, LARGE / 2 - 20] {
+            let mut wrong = vec![b'x'; length];
+            wrong[AT_REST / 2] = 0xFF;
+            let wrong = frame(role, 0x81, &wrong);
+            let (come, rest) = wrong.split_at(AT_REST);
+            for has_come in [false, true] {
+                let mut decoder = decoder(role, limits());
+                decoder.spare().extend_from_slice(come);
+                assert!(decoder.next_whole_message().is_none() && decoder.is_cut_short());
+                let spare = decoder.spare();
+                if has_come {
+                    spare.extend_from_slice(rest);
+                    spare.extend(frame(role, 0x81, b"behind"));
+                    assert!(decoder.next_whole_message().is_none());
+                }
+                assert!(!decoder.is_cut_short(), "{length}");
+                let violation = decoder.next().unwrap_err();
+                assert_eq!(violation.code, CloseCode::INVALID_PAYLOAD, "{length}");
+                assert!(decoder.next_whole_message().is_none() && !decoder.has_whole_frame());
+                assert!(decoder.next().unwrap().is_none());
+            }
+        }
+    }
+}
+
+/// Feeds as the reading end does, which asks for messages that are there whole first, and receives
+/// the rest of one before it asks for anything else.
 fn feed_as_reader<'a>(decoder: &mut Decoder, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
     feed_by(decoder, pieces, |decoder, events| {
         loop {
             while let Some(message) = decoder.next_whole_message() {
                 events.push(Event::Message(message));
+            }
+            if decoder.is_cut_short() {
+                return Ok(());
             }
             match decoder.next()? {
                 Some(event) => events.push(event),

@@ -1,6 +1,7 @@
 //! The input of a connection: what its thread sleeps for, and what it tells the background of it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Reader;
@@ -11,20 +12,11 @@ use crate::transport::{Interest, Socket};
 impl Reader {
     /// Receives once; false if the patience ended first. An error is the end of the stream.
     pub(super) fn receive(&mut self, patience: &Patience) -> Result<bool, Option<io::Error>> {
-        if !self.connection.reading.stays() {
-            self.leave_to_owner();
+        // If more input is likely, what the callbacks have sent may wait for the answers to it.
+        if self.decoder.is_full() && self.receive_at_hand()? {
+            return Ok(true);
         }
-        let Some(socket) = self.socket.clone() else {
-            return Err(Some(io::ErrorKind::NotConnected.into()));
-        };
-        if self.decoder.is_full() {
-            // More input is likely, and what the callbacks have sent may wait for the answers to
-            // it.
-            let received = socket.try_recv(self.decoder.spare());
-            if self.note_received(&socket, received)? {
-                return Ok(true);
-            }
-        }
+        let socket = self.own_socket()?;
         self.uncork();
         self.put_callbacks_back();
         self.report_progress();
@@ -35,6 +27,21 @@ impl Reader {
         let asleep = &self.connection.reading.asleep;
         asleep.store(false, Ordering::Release);
         Ok(has_come? || patience.outlasts_silence())
+    }
+
+    /// Receives once, without waiting; false if nothing has come.
+    pub(super) fn receive_at_hand(&mut self) -> Result<bool, Option<io::Error>> {
+        let socket = self.own_socket()?;
+        let received = socket.try_recv(self.decoder.spare());
+        self.note_received(&socket, received)
+    }
+
+    fn own_socket(&mut self) -> Result<Arc<Socket>, Option<io::Error>> {
+        if !self.connection.reading.stays() {
+            self.leave_to_owner();
+        }
+        let socket = self.socket.clone();
+        socket.ok_or_else(|| Some(io::ErrorKind::NotConnected.into()))
     }
 
     /// Counts received bytes. Returns false if there are none.
