@@ -23,6 +23,7 @@ use super::frames::{Piece, is_framed_once};
 use super::framing::{Form, Forms, Framing};
 use super::gathered::{AllFrames, Gathered};
 use super::outgoing::Outgoing;
+use super::send::held_below;
 use super::sync::{Mutex, lock};
 use super::writer::MIN_UNCOPIED;
 use super::{Outbox, Wire};
@@ -263,6 +264,6 @@ impl<W: Wire> Outbox<W> {
             }
         }
         let outgoing = Outgoing::Piece(piece.clone());
-        self.admit_or_wait(queue, outgoing, Some(overflow), gathering)
+        self.admit_or_wait(queue, outgoing, Some(overflow), held_below(gathering))
     }
 }
