@@ -24,6 +24,7 @@ use super::framing::{Form, Forms, Framing};
 use super::gathered::{AllFrames, Gathered};
 use super::look_ahead;
 use super::outgoing::Outgoing;
+use super::send::held_below;
 use super::sync::{Mutex, lock};
 use super::writer::MIN_UNCOPIED;
 use super::{Outbox, Wire};
@@ -264,6 +265,6 @@ impl<W: Wire> Outbox<W> {
             }
         }
         let outgoing = Outgoing::Piece(piece.clone());
-        self.admit_or_wait(queue, outgoing, Some(overflow), gathering)
+        self.admit_or_wait(queue, outgoing, Some(overflow), held_below(gathering))
     }
 }

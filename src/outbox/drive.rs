@@ -272,6 +272,37 @@ impl<W: Wire> Outbox<W> {
         });
     }
 
+    /// Waits for the full socket on the thread of a sender that waits for room, and writes on, as long
+    /// as the sender `waits` and the socket takes more within a moment. So a peer that reads as fast
+    /// as this side writes costs no switches between the sender and the background. Whatever else
+    /// frees the sender does so a moment later at most.
+    pub(super) fn poll_in_line<'a>(
+        self: &'a Arc<Self>,
+        mut queue: MutexGuard<'a, Queue<W>>,
+        waits: impl Fn(&Queue<W>) -> bool,
+    ) -> MutexGuard<'a, Queue<W>> {
+        let Some(wire) = queue.wire.clone().filter(|_| queue.has_no_poller()) else {
+            return queue;
+        };
+        queue.keepers.pollers += 1;
+        while queue.is_stalled() && waits(&queue) {
+            drop(queue);
+            let is_writable = wire.wait_a_moment();
+            if is_writable {
+                self.write_by(|queue, _| queue.stall.and_then(|_| queue.take_any_writer()));
+            }
+            queue = self.lock_queue();
+            if !is_writable {
+                break;
+            }
+        }
+        let mut after = AfterUnlock::new();
+        queue.keepers.pollers -= 1;
+        queue.find_keeper(&mut after);
+        self.unlock(queue, after);
+        self.lock_queue()
+    }
+
     /// Writes until nothing is left, or nothing leaves any more. The write deadline bounds it if
     /// the peer does not read.
     pub(crate) fn flush(self: &Arc<Self>) {

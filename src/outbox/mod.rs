@@ -111,6 +111,10 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn sink(self: &Arc<Self>) -> Arc<Self::Sink>;
     /// Blocks until more may be taken, or the socket is cut.
     fn wait_writable(&self);
+    /// Waits likewise, but for a moment at most. Returns whether the wire takes bytes.
+    fn wait_a_moment(&self) -> bool {
+        false
+    }
     /// Cuts the wire, and wakes the threads that read or wait for the socket.
     fn cut(&self, rest: Rest);
     /// Asks the background to resume this outbox when more may be taken.

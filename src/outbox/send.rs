@@ -15,7 +15,7 @@ use super::writer::dispose;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
-/// The number of bytes from which on a cork holds nothing back.
+/// The number of bytes from which on a cork holds nothing back of what callbacks send.
 pub(super) const CORK_FULL: u64 = 32 << 10;
 
 /// A rejected message, and the reason.
@@ -29,8 +29,8 @@ impl<W: Wire> Outbox<W> {
         outgoing: Outgoing,
         overflow: Option<Overflow>,
     ) -> Result<(), SendError> {
-        let gathering = W::is_gathering();
-        self.admit_or_wait(self.lock_queue(), outgoing, overflow, gathering)
+        let held_below = held_below(W::is_gathering());
+        self.admit_or_wait(self.lock_queue(), outgoing, overflow, held_below)
     }
 
     /// Sends a message likewise. If it is the only one, it is written directly, past the queue.
@@ -62,7 +62,8 @@ impl<W: Wire> Outbox<W> {
         let gathering = W::is_gathering();
         let mut queue = self.lock_queue();
         if gathering {
-            return self.admit_or_wait(queue, Outgoing::of(message, coding), overflow, true);
+            let outgoing = Outgoing::of(message, coding);
+            return self.admit_or_wait(queue, outgoing, overflow, CORK_FULL);
         }
         let weight = weight(&message);
         match queue.take_writer_for(weight) {
@@ -71,7 +72,7 @@ impl<W: Wire> Outbox<W> {
                 self.write_message(writer, message, weight, coding);
                 Ok(())
             }
-            None => self.admit_or_wait(queue, Outgoing::of(message, coding), overflow, false),
+            None => self.admit_or_wait(queue, Outgoing::of(message, coding), overflow, 0),
         }
     }
 
@@ -81,21 +82,23 @@ impl<W: Wire> Outbox<W> {
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
         let mut queue = self.lock_queue();
         if !queue.encode_held(&message) {
-            return self.admit_or_wait(queue, Outgoing::Message(message), None, true);
+            let a_write = queue.batch;
+            return self.admit_or_wait(queue, Outgoing::Message(message), None, a_write);
         }
         self.hold(queue);
         dispose(message);
         Ok(())
     }
 
-    /// Queues an entry, and lets it leave unless a cork is to hold it.
+    /// Queues an entry, and lets it leave unless a cork is to hold it, which it does while the queue
+    /// has fewer bytes than `held_below`.
     #[inline(never)]
     pub(super) fn admit_or_wait(
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue<W>>,
         outgoing: Outgoing,
         overflow: Option<Overflow>,
-        held: bool,
+        held_below: u64,
     ) -> Result<(), SendError> {
         let weight = outgoing.weight();
         let overflow = overflow.unwrap_or(queue.overflow);
@@ -103,7 +106,7 @@ impl<W: Wire> Outbox<W> {
             let rejected = self.retry_full(queue, (kind, outgoing), overflow);
             return rejected.map_err(into_error);
         }
-        if held && queue.budget.bytes() + weight < CORK_FULL {
+        if queue.budget.bytes() + weight < held_below {
             queue.push_held(outgoing);
             self.hold(queue);
             return Ok(());
@@ -224,9 +227,13 @@ impl<W: Wire> Outbox<W> {
         let deadline = deadline();
         let bell = Queue::<W>::new_bell();
         let ticket = queue.join_line(outgoing, bell.clone());
+        let waits = |queue: &Queue<W>| {
+            queue.is_in_line(ticket) && queue.life.is_open() && !has_passed(deadline)
+        };
+        queue = self.poll_in_line(queue, waits);
         loop {
             queue = self.answer_call(queue);
-            if !queue.is_in_line(ticket) || !queue.life.is_open() || has_passed(deadline) {
+            if !waits(&queue) {
                 break;
             }
             queue = wait(&bell, queue, deadline);
@@ -243,6 +250,11 @@ impl<W: Wire> Outbox<W> {
         self.write_waiting();
         turned_away.map_or(Ok(()), |outgoing| Err((kind, outgoing)))
     }
+}
+
+/// Returns the number of bytes up to which a cork holds what is sent while it gathers.
+pub(super) fn held_below(gathering: bool) -> u64 {
+    if gathering { CORK_FULL } else { 0 }
 }
 
 /// Makes the error, which hands the message back.

@@ -110,6 +110,12 @@ impl Wire for SocketWire {
         self.socket.wait(Interest::Write, None);
     }
 
+    fn wait_a_moment(&self) -> bool {
+        const MOMENT: Duration = Duration::from_millis(2);
+        let by = Instant::now() + MOMENT;
+        self.socket.wait(Interest::Write, Some(by)).writable
+    }
+
     fn cut(&self, rest: Rest) {
         match rest {
             Rest::Sent => self.socket.hang_up(),

@@ -166,6 +166,11 @@ impl<W: Wire> Queue<W> {
         waits && !self.keepers.input
     }
 
+    /// Tells whether an unfinished write waits for the socket, and no thread polls it.
+    pub(in crate::outbox) fn has_no_poller(&self) -> bool {
+        self.is_stalled() && self.keepers.pollers == 0
+    }
+
     /// Takes the writer to try a full socket again. It does not once the connection is closing: our
     /// Close would then lie in the kernel of a peer that reads nothing, and count as sent.
     pub(in crate::outbox) fn take_stalled_writer(&mut self) -> Option<Box<Writer<W>>> {

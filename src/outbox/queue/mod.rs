@@ -39,7 +39,7 @@ pub(super) struct Queue<W: Wire> {
     /// The most bytes of a message in a frame. A larger message is split.
     max_frame: usize,
     /// The most bytes that are taken from the queue for one write.
-    batch: u64,
+    pub(super) batch: u64,
     pub(super) budget: Budget,
     /// The number of the budget's places that are barriers, and not messages.
     barriers: u64,

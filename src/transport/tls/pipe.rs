@@ -36,6 +36,27 @@ impl Pipe {
         lock(&self.0).incoming.extend_from_slice(bytes);
     }
 
+    /// Puts in likewise what was read from the socket, without a copy if it is the next.
+    pub(super) fn feed_read(&self, bytes: Vec<u8>) {
+        let mut buffers = lock(&self.0);
+        let is_mostly_full = bytes.capacity() <= 2 * bytes.len();
+        if buffers.incoming.is_empty() && is_mostly_full {
+            buffers.incoming = bytes;
+        } else {
+            buffers.incoming.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Returns the length of the next record if the engine has read all of the one before, and
+    /// otherwise any number.
+    pub(super) fn next_record(&self) -> usize {
+        let buffers = lock(&self.0);
+        match buffers.incoming[buffers.read..] {
+            [_, _, _, high, low, ..] => usize::from(u16::from_be_bytes([high, low])),
+            _ => 0,
+        }
+    }
+
     /// Takes out the bytes for the peer.
     pub(super) fn take_outgoing(&self) -> Vec<u8> {
         std::mem::take(&mut lock(&self.0).outgoing)

@@ -51,6 +51,9 @@ pub(super) const READ_SIZES: std::ops::RangeInclusive<usize> = 2 << 10..=64 << 1
 /// record that was not whole before it.
 pub(in crate::transport) const MOST_HELD: u64 = (*READ_SIZES.end() + 2 * MAX_RECORD_SIZE) as u64;
 
+/// The least room for what a record holds.
+const SMALL_RECORD: usize = 256;
+
 /// The error of a write that met a handshake which the peer began anew (RFC 5246, section 7.4.1.1).
 /// The write continues once more input has been received, and does not wait for room.
 #[derive(Debug)]
@@ -153,7 +156,7 @@ impl Session {
             }
             self.received.fetch_add(length as u64, Ordering::Release);
             self.adapt(read_size, length);
-            self.pipe.feed(&ciphertext);
+            self.pipe.feed_read(ciphertext);
             self.has_more.store(true, Ordering::Relaxed);
             has_fed = true;
         }
@@ -180,7 +183,12 @@ impl Session {
         let mut last = Err(io::ErrorKind::WouldBlock.into());
         let mut more = true;
         while more && buffer.len() < buffer.capacity() {
-            last = read_spare(&mut **engine, buffer);
+            let room = if engine.has_buffered() {
+                MAX_RECORD_SIZE
+            } else {
+                self.pipe.next_record().clamp(SMALL_RECORD, MAX_RECORD_SIZE)
+            };
+            last = read_spare(&mut **engine, buffer, room);
             more = matches!(last, Ok(1..)) && (self.pipe.has_incoming() || engine.has_buffered());
         }
         // The engine's lock makes this one step with the read.
@@ -321,11 +329,11 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Reads into the spare capacity of `buffer`: at most one record, because the space is zeroed
-/// first.
-fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>) -> io::Result<usize> {
+/// Reads into the spare capacity of `buffer`: at most `room` bytes, because these are zeroed first. What
+/// a record has beyond them is left for the next read.
+fn read_spare(engine: &mut dyn Engine, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
     let start = buffer.len();
-    buffer.resize(buffer.capacity().min(start + MAX_RECORD_SIZE), 0);
+    buffer.resize(buffer.capacity().min(start + room), 0);
     let read = engine.read(&mut buffer[start..]);
     buffer.truncate(start + read.as_ref().copied().unwrap_or(0));
     read
