@@ -21,16 +21,16 @@
 //! zlib-rs, and at level 1 zlib-rs works less than zlib.
 #![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 
-#[path = "../deflate/by_hand.rs"]
+#[path = "../../deflate/by_hand.rs"]
 mod by_hand;
-#[path = "../echo/compare.rs"]
+#[path = "../../echo/compare.rs"]
 mod compare;
-#[path = "../deflate/load.rs"]
+#[path = "../../deflate/load.rs"]
 mod load;
-#[path = "../echo/process.rs"]
+#[path = "../../echo/process.rs"]
 mod process;
 mod servers;
-#[path = "../deflate/workload.rs"]
+#[path = "../../deflate/workload.rs"]
 mod workload;
 mod yawc_server;
 
