@@ -69,7 +69,8 @@ impl ServerBuilder {
     /// connection's thread reads and calls them until the connection closes.
     ///
     /// It runs on the connection's own thread, once the 101 has left, and nothing is read before it
-    /// has returned. An error or a panic closes the connection with 1011.
+    /// has returned. An error or a panic closes the connection with 1011. A closure that uses `?`
+    /// names its type: `|ws, request| -> landline::Outcome { ... }`.
     ///
     /// ```
     /// # use landline::Server;
