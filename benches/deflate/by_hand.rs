@@ -9,12 +9,13 @@ use tungstenite::handshake::derive_accept_key;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush};
 
 use crate::process::announce;
+use crate::workload::level;
 
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// More than any message of the load.
 const LARGEST: usize = 128 << 10;
 
-/// Both directions of a connection whose messages stand alone, with landline's default settings.
+/// Both directions of a connection whose messages stand alone, with landline's default memory.
 pub(crate) struct Streams {
     deflate: Deflate,
     inflate: Inflate,
@@ -24,7 +25,7 @@ pub(crate) struct Streams {
 impl Streams {
     pub(crate) fn new() -> Self {
         let config = DeflateConfig {
-            level: 2,
+            level: level().into(),
             window_bits: -15,
             ..DeflateConfig::default()
         };
@@ -51,7 +52,11 @@ impl Streams {
     }
 
     /// Decompresses a message, and returns its length.
-    fn read(&mut self, payload: &[u8], message: &mut [u8]) -> Result<usize, Box<dyn Error>> {
+    pub(crate) fn read(
+        &mut self,
+        payload: &[u8],
+        message: &mut [u8],
+    ) -> Result<usize, Box<dyn Error>> {
         self.inflate.reset(false);
         for piece in [payload, &TAIL] {
             let put = self.inflate.total_out() as usize;

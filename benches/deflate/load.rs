@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::process::Cpus;
+use crate::servers::is_echo;
 use crate::workload::{Content, Workload};
 
 /// A server that answers nothing for so long is broken, not slow.
@@ -60,6 +61,12 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         window: Duration::from_millis(300),
         ..TOGETHER
     },
+    Workload {
+        name: "8x16 of 60,000 B of json",
+        size: 60_000,
+        window: Duration::from_millis(500),
+        ..TOGETHER
+    },
 ];
 
 /// The connections of one workload to one server.
@@ -71,16 +78,16 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Connects, and sees on each connection that the server echoes to the byte.
+    /// Connects, and looks at the first echo on each connection. As messages stand alone, all others
+    /// are as long.
     pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
-        let (frame, echo) = (workload.masked_frame(), workload.echoed_frame());
-        let mut streams = Vec::new();
+        let frame = workload.masked_frame();
+        let (mut streams, mut echo) = (Vec::new(), Vec::new());
         for _ in 0..workload.connections {
             let mut stream = open(server)?;
             stream.write_all(&frame)?;
-            let mut answer = vec![0; echo.len()];
-            stream.read_exact(&mut answer)?;
-            if answer != echo {
+            echo = read_frame(&mut stream)?;
+            if !is_echo(workload, &echo)? {
                 return Err("the echo is not what was expected".into());
             }
             streams.push(stream);
@@ -144,4 +151,30 @@ fn open(server: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
         return Err("no 101".into());
     }
     Ok(stream)
+}
+
+/// Reads a frame without a mask, header included.
+fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; 2];
+    stream.read_exact(&mut frame)?;
+    let extended = match frame[1] {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    read_more(stream, extended, &mut frame)?;
+    let length = match &frame[2..] {
+        [] => frame[1].into(),
+        extended => extended
+            .iter()
+            .fold(0, |length, &byte| length << 8 | usize::from(byte)),
+    };
+    read_more(stream, length, &mut frame)?;
+    Ok(frame)
+}
+
+fn read_more(stream: &mut TcpStream, count: usize, frame: &mut Vec<u8>) -> io::Result<()> {
+    let end = frame.len();
+    frame.resize(end + count, 0);
+    stream.read_exact(&mut frame[end..])
 }

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! `--only` picks the workloads whose name contains the word: `8x16 of 2,000 B of json` are eight
-//! connections with 16 messages of 2,000 bytes under way on each. Without `--bench`, as under
-//! `cargo test --benches`, every server only shows in one very short window that it works.
+//! connections with 16 messages of 2,000 bytes under way on each. The variable `LEVEL` sets another level
+//! for all. Without `--bench`, as under `cargo test --benches`, every server only shows in one very short
+//! window that it works. Other libraries are compared by the package `benches/deflate_peers`.
 //!
 //! # What is compared
 //!

@@ -1,8 +1,9 @@
 //! What the load sends.
 
+use std::env;
 use std::time::Duration;
 
-use crate::by_hand::{Streams, append_frame};
+use crate::by_hand::Streams;
 use crate::process::Cpus;
 
 /// The content of the messages.
@@ -29,7 +30,7 @@ pub(crate) struct Workload {
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 impl Workload {
-    fn payload(&self) -> Vec<u8> {
+    pub(crate) fn payload(&self) -> Vec<u8> {
         let mut payload = match self.content {
             Content::Json => records(self.size),
             Content::Noise => noise(self.size),
@@ -44,21 +45,13 @@ impl Workload {
         Streams::new().append(&self.payload(), Some(MASK), &mut frame);
         frame
     }
-
-    /// Returns the frame that comes back.
-    pub(crate) fn echoed_frame(&self) -> Vec<u8> {
-        let mut frame = Vec::new();
-        if self.size < MIN_SIZE {
-            append_frame(&self.payload(), false, None, &mut frame);
-        } else {
-            Streams::new().append(&self.payload(), None, &mut frame);
-        }
-        frame
-    }
 }
 
-/// The least size that is compressed: less than the smallest workload.
-const MIN_SIZE: usize = 100;
+/// Returns the level of all compressors: landline's default, or what the variable `LEVEL` says.
+pub(crate) fn level() -> u8 {
+    let asked = env::var("LEVEL").ok();
+    asked.and_then(|level| level.parse().ok()).unwrap_or(2)
+}
 
 fn records(size: usize) -> Vec<u8> {
     let mut text = String::from("[");
