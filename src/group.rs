@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::connection::Connection;
-use crate::outbox::{OpenBurst, Outbox, SocketWire, send_to_many};
+use crate::outbox::{OpenBurst, Outbox, SocketWire, send_to_many, upgrade_each};
 use crate::sync::{Mutex, lock};
 use crate::{Message, SlowPeers, WebSocket};
 
@@ -201,7 +201,7 @@ impl Group {
             return queued;
         }
         let others = list.iter().filter(|(id, _)| Some(**id) != except);
-        let outboxes = others.filter_map(|(_, member)| member.outbox.upgrade());
+        let outboxes = upgrade_each(others.map(|(_, member)| &member.outbox));
         let (queued, begun) = send_to_many(outboxes, message, self.slow_peers);
         if let Some(burst) = begun {
             lock(&self.members).burst.set(&burst, except, changes);

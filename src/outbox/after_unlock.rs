@@ -13,9 +13,9 @@ use crate::{DeliveryError, Message};
 
 /// The tasks that a rule of the queue asks for and may not do under the lock: wake threads, take
 /// other locks, run foreign code (L1). It is usually empty.
-pub(super) struct AfterUnlock<W>(Vec<Task<W>>);
+pub(super) struct AfterUnlock<W: Wire>(Vec<Task<W>>);
 
-enum Task<W> {
+enum Task<W: Wire> {
     Ring(Bell),
     Wake(Awaited),
     Dispose(Message),

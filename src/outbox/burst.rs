@@ -22,6 +22,7 @@ use std::sync::{Arc, Weak};
 use super::frames::{Piece, is_framed_once};
 use super::framing::{Form, Forms, Framing};
 use super::gathered::{AllFrames, Gathered};
+use super::look_ahead;
 use super::outgoing::Outgoing;
 use super::sync::{Mutex, lock};
 use super::writer::MIN_UNCOPIED;
@@ -34,7 +35,7 @@ const MOST_FRAMINGS: usize = 4;
 const MOST_FRAMED: usize = 1 << 30;
 
 /// A burst of messages to the same connections.
-pub(crate) struct Burst<W> {
+pub(crate) struct Burst<W: Wire> {
     gathered: Arc<Gathered>,
     /// The connections that follow, until the burst leaves.
     followers: Mutex<Vec<Arc<Outbox<W>>>>,
@@ -45,7 +46,7 @@ pub(crate) struct Burst<W> {
 
 /// The burst to a set of connections that is being gathered. Whoever keeps the set keeps it under the
 /// same lock, and [ends](Self::end) it when the set changes.
-pub(crate) struct OpenBurst<W> {
+pub(crate) struct OpenBurst<W: Wire> {
     burst: Weak<Burst<W>>,
     /// Its messages. Under the set's lock no outbox may be dropped, and a burst has some (L1).
     gathered: Weak<Gathered>,
@@ -150,9 +151,9 @@ impl<W: Wire> Burst<W> {
     pub(super) fn write(&self) {
         let frames = self.gathered.close();
         let followers = mem::take(&mut *lock(&self.followers));
-        for outbox in followers {
+        look_ahead::for_each(&followers, |outbox| {
             outbox.write_rest(&self.gathered, &frames);
-        }
+        });
     }
 }
 
@@ -182,7 +183,7 @@ impl<W: Wire> OpenBurst<W> {
     }
 }
 
-impl<W> Default for OpenBurst<W> {
+impl<W: Wire> Default for OpenBurst<W> {
     fn default() -> Self {
         Self {
             burst: Weak::new(),

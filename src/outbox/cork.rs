@@ -8,12 +8,12 @@ use super::{Burst, Outbox, Wire};
 
 /// A list of the outboxes that callbacks of one reading end have sent to. It holds them back while
 /// that reading end has more input at hand.
-pub(crate) struct Cork<W> {
+pub(crate) struct Cork<W: Wire> {
     active: AtomicBool,
     held: Mutex<Held<W>>,
 }
 
-struct Held<W> {
+struct Held<W: Wire> {
     outboxes: Vec<Arc<Outbox<W>>>,
     bursts: Vec<Arc<Burst<W>>>,
     /// The flag that the background ticks each millisecond.
@@ -22,7 +22,7 @@ struct Held<W> {
     aged: bool,
 }
 
-impl<W> Held<W> {
+impl<W: Wire> Held<W> {
     fn is_empty(&self) -> bool {
         self.outboxes.is_empty() && self.bursts.is_empty()
     }

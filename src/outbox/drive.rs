@@ -121,6 +121,7 @@ impl<W: Wire> Outbox<W> {
             Ok(Ok(length)) => {
                 // A large payload was written where it is, and must not stay with the writer.
                 writer.take_spent(&mut spent);
+                writer.rest();
                 let mut queue = self.lock_queue();
                 if let Some(writer) = queue.settle_alone(writer, length, weight, 1) {
                     let written = Written::message(length, weight);

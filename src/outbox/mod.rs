@@ -26,7 +26,7 @@
 //! | `compressor` | compressing them, by the thread that writes |
 //! | `after_unlock` | the tasks of a rule for after the lock |
 //! | `cork` | holding messages back for the rest of a burst |
-//! | `burst`, of `gathered`, `framing`, `frames` | messages to many: framed and compressed once, and gathered once for all |
+//! | `burst`, of `gathered`, `framing`, `frames`, `look_ahead` | messages to many: framed and compressed once, and gathered once for all |
 //! | `delivery` | the outcome of a message |
 //! | `ending` | the end of the sending |
 
@@ -44,6 +44,7 @@ mod frame;
 mod frames;
 mod framing;
 mod gathered;
+mod look_ahead;
 #[cfg(all(test, loom))]
 mod models;
 mod outgoing;
@@ -72,6 +73,7 @@ pub use self::delivery::Delivery;
 use self::drive::{CLOSING, CUT, STALLED};
 pub(crate) use self::ending::Rest;
 use self::framing::Framing;
+pub(crate) use self::look_ahead::upgrade_each;
 pub(crate) use self::pings::EndBehindPing;
 use self::queue::{Queue, Seat};
 pub(crate) use self::stream_lane::Stream;
@@ -82,8 +84,8 @@ use crate::background::Writing;
 use crate::protocol::{Encoder, Opcode, Role};
 use crate::{Config, Counters, Overflow, WaitError};
 
-/// The outbox's view of the world below: a socket, and the background.
-pub(crate) trait Wire: Send + Sync + Sized + 'static {
+/// The part of a wire that takes bytes. Without blocking, all of it.
+pub(crate) trait Sink: Send + Sync + 'static {
     /// Writes as many bytes as are taken without blocking.
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Writes the wire's own bytes, such as TLS's records, without blocking.
@@ -97,6 +99,16 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
     fn is_own(&self) -> bool {
         true
     }
+}
+
+/// The outbox's view of the world below: a socket, and the background.
+pub(crate) trait Wire: Send + Sync + Sized + 'static {
+    type Sink: Sink;
+
+    /// Returns the part that takes bytes. Writers keep it beside the wire: one that writes to many
+    /// connections in turn finds nothing of them in the processor's cache, and each reference costs it
+    /// a wait for memory.
+    fn sink(self: &Arc<Self>) -> Arc<Self::Sink>;
     /// Blocks until more may be taken, or the socket is cut.
     fn wait_writable(&self);
     /// Cuts the wire, and wakes the threads that read or wait for the socket.
@@ -122,7 +134,7 @@ pub(crate) trait Wire: Send + Sync + Sized + 'static {
 }
 
 /// A connection's sending side.
-pub(crate) struct Outbox<W> {
+pub(crate) struct Outbox<W: Wire> {
     framing: Framing,
     queue: Mutex<Queue<W>>,
     /// Notified of each change of the queue, while a thread observes it.

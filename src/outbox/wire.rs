@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::{Burst, Cork, Outbox, Rest, Wire};
+use super::{Burst, Cork, Outbox, Rest, Sink, Wire};
 use crate::background::{self, Resume, Ticking, Timer};
 use crate::held;
 use crate::process::Process;
@@ -79,21 +79,31 @@ fn driven() -> Option<Arc<Cork<SocketWire>>> {
     CORK.try_with(|cork| cork.borrow().clone()).ok().flatten()
 }
 
-impl Wire for SocketWire {
+impl Sink for Socket {
+    #[inline]
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.try_send(parts)
+        Self::try_send(self, parts)
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.socket.flush()
+        Self::flush(self)
     }
 
+    #[inline]
     fn nears_key_limit(&self) -> bool {
-        self.socket.nears_key_limit()
+        Self::nears_key_limit(self)
     }
 
     fn is_own(&self) -> bool {
-        self.socket.is_own()
+        Self::is_own(self)
+    }
+}
+
+impl Wire for SocketWire {
+    type Sink = Socket;
+
+    fn sink(self: &Arc<Self>) -> Arc<Socket> {
+        Arc::clone(&self.socket)
     }
 
     fn wait_writable(&self) {

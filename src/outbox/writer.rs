@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Wire;
 use super::compressor::{Compressed, Compressor};
 use super::frame::{Coding, Frame, FrameKind, Written};
 use super::frames::Piece;
+use super::{Sink, Wire};
 use crate::Message;
 use crate::deflate::Deflater;
 use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
 use crate::record::error;
 
 /// The writing end of a wire. It is taken from the queue, used without a lock, and put back.
-pub(super) struct Writer<W> {
+pub(super) struct Writer<W: Wire> {
+    sink: Arc<W::Sink>,
     wire: Arc<W>,
     encoder: Encoder,
     /// The compression of what is sent, if it is agreed.
@@ -91,6 +92,7 @@ pub(super) type Partly = (io::Result<()>, Written);
 impl<W: Wire> Writer<W> {
     pub(super) fn new(encoder: Encoder, wire: Arc<W>) -> Self {
         Self {
+            sink: wire.sink(),
             wire,
             encoder,
             compressor: None,
@@ -141,12 +143,12 @@ impl<W: Wire> Writer<W> {
 
     /// Tells whether the wire will soon take no more.
     pub(super) fn nears_key_limit(&self) -> bool {
-        self.wire.nears_key_limit()
+        self.sink.nears_key_limit()
     }
 
     /// Tells whether the wire is this process's.
     pub(super) fn is_own(&self) -> bool {
-        self.wire.is_own()
+        self.sink.is_own()
     }
 
     /// Encodes a message of one frame behind the encoded frames.
@@ -274,7 +276,7 @@ impl<W: Wire> Writer<W> {
             _ => &[],
         };
         if encoded.is_empty() && uncopied.is_empty() {
-            self.wire.flush()?;
+            self.sink.flush()?;
             self.needs_flush = false;
             return Ok(0);
         }
@@ -288,7 +290,7 @@ impl<W: Wire> Writer<W> {
 
     #[inline]
     fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.wire.try_send(parts) {
+        match self.sink.try_send(parts) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             result => result,
         }

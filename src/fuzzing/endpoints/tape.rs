@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tungstenite::protocol::frame::FrameHeader;
 
-use crate::outbox::{Burst, Cork, Outbox, Rest, Wire};
+use crate::outbox::{Burst, Cork, Outbox, Rest, Sink, Wire};
 use crate::sync::{Mutex, lock};
 
 /// A wire that takes as many bytes as it has room for.
@@ -70,7 +70,7 @@ impl Tape {
     }
 }
 
-impl Wire for Tape {
+impl Sink for Tape {
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = lock(&self.0);
         if state.is_cut {
@@ -90,6 +90,14 @@ impl Wire for Tape {
 
     fn flush(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Wire for Tape {
+    type Sink = Self;
+
+    fn sink(self: &Arc<Self>) -> Arc<Self> {
+        Arc::clone(self)
     }
 
     /// There is one thread, so it is the peer's turn to read.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::queue::Seat;
 use super::super::sync::{Condvar, Mutex, MutexGuard, let_time_pass, lock, wait};
-use crate::outbox::{Burst, Cork, Outbox, Rest, Wire};
+use crate::outbox::{Burst, Cork, Outbox, Rest, Sink, Wire};
 use crate::protocol::Role;
 use crate::{Config, Message, Overflow, SendErrorKind};
 
@@ -170,7 +170,7 @@ impl State {
     }
 }
 
-impl Wire for FakeWire {
+impl Sink for FakeWire {
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = self.take()?;
         let before = state.written.len();
@@ -187,6 +187,14 @@ impl Wire for FakeWire {
 
     fn flush(&self) -> io::Result<()> {
         self.take().map(drop)
+    }
+}
+
+impl Wire for FakeWire {
+    type Sink = Self;
+
+    fn sink(self: &Arc<Self>) -> Arc<Self> {
+        Arc::clone(self)
     }
 
     fn wait_writable(&self) {

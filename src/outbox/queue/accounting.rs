@@ -51,8 +51,8 @@ impl<W: Wire> Queue<W> {
         None
     }
 
-    /// Counts a message that has left in one write, and puts the writer back. Returns the writer if
-    /// there is anything else to do.
+    /// Counts a message that has left in one write, or a piece of many, and puts the writer back, which
+    /// rests. Returns the writer if there is anything else to do.
     #[inline]
     pub(in crate::outbox) fn settle_alone(
         &mut self,
@@ -67,7 +67,7 @@ impl<W: Wire> Queue<W> {
         self.note_taken(length);
         self.delivered += messages;
         self.budget.release(weight, messages);
-        self.put_back(writer);
+        self.seat(writer);
         None
     }
 
@@ -202,6 +202,12 @@ impl<W: Wire> Queue<W> {
     #[inline]
     pub(in crate::outbox) fn put_back(&mut self, mut writer: Box<Writer<W>>) {
         writer.rest();
+        self.seat(writer);
+    }
+
+    /// Puts a writer back that rests.
+    #[inline]
+    fn seat(&mut self, writer: Box<Writer<W>>) {
         self.stall = None;
         self.writer = Seat::Here(writer);
     }

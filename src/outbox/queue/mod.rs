@@ -25,7 +25,7 @@ use crate::protocol::Opcode;
 use crate::{Config, DeliveryError, Overflow};
 
 /// A connection's sending queue, and the connection's state.
-pub(super) struct Queue<W> {
+pub(super) struct Queue<W: Wire> {
     pub(super) life: Life,
     channel: Channel,
     pub(super) control: Control,
@@ -75,7 +75,7 @@ pub(super) struct Queue<W> {
 }
 
 /// The place of the writer.
-pub(super) enum Seat<W> {
+pub(super) enum Seat<W: Wire> {
     /// No thread writes. While the queue is stalled the writer is left to the keepers.
     Here(Box<Writer<W>>),
     /// A thread writes. It looks under the lock before putting the writer back, so no message is

@@ -23,7 +23,7 @@ use crate::outbox::frame::Written;
 use crate::outbox::outgoing::Outgoing;
 use crate::outbox::pings::Pings;
 use crate::outbox::stream_lane::Stream;
-use crate::outbox::{Burst, Cork, Outbox, Rest, Urgency};
+use crate::outbox::{Burst, Cork, Outbox, Rest, Sink, Urgency};
 use crate::protocol::{CloseFrame, Encoder, Fin, Role};
 use crate::sync::{AtomicBool, Ordering, lock};
 use crate::{Initiator, Message, SendErrorKind};
@@ -88,7 +88,7 @@ fn describe(head: u8, payload: &[u8]) -> String {
     }
 }
 
-impl Wire for Tape {
+impl Sink for Tape {
     fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         assert!(
             !self.panics.load(Ordering::Relaxed),
@@ -113,6 +113,14 @@ impl Wire for Tape {
 
     fn nears_key_limit(&self) -> bool {
         self.nears_key_limit.load(Ordering::Relaxed)
+    }
+}
+
+impl Wire for Tape {
+    type Sink = Self;
+
+    fn sink(self: &std::sync::Arc<Self>) -> std::sync::Arc<Self> {
+        std::sync::Arc::clone(self)
     }
 
     fn wait_writable(&self) {}
