@@ -578,8 +578,11 @@
 //!   for example for want of descriptors, threads or memory; a request that the program's code failed
 //!   to answer; each of the first eight Hosts and Origins that a server refuses (once).
 //! - INFO: a server that can accept again.
-//! - DEBUG: a server's start, and the system's limits that it has found; each connection's begin
-//!   and end; each refused request.
+//! - DEBUG: a server's start, and the system's limits that it has found; of each connection that it is
+//!   accepted, what it asks for, whether it opens or which status it gets, and how it ends.
+//!
+//! All records of a connection name it by its id, as in `connection 17 asks: GET /feed`. A program's
+//! own records do the same with [`WebSocket::id`] and [`Request::id`].
 //!
 //! No message has a record of its own, and no record contains a header's value except that of a
 //! Host or an Origin that is not allowed. Rustls has records of its own, with the target `rustls`:

@@ -54,10 +54,10 @@ fn open(role: Role, stream: OwnedFd) -> Result<(WebSocket, Messages), Error> {
     let config = Arc::new(Config::new().ping_interval(None));
     let socket = Arc::new(Socket::new(stream).map_err(failed)?);
     let deadline = Instant::now() + config.handshake_timeout;
-    let opening = Opening::begin(&socket, &config, deadline).map_err(failed)?;
+    let id = Connection::next_id();
+    let opening = Opening::begin(id, &socket, &config, deadline).map_err(failed)?;
     let timer = opening.finish()?;
     let negotiated = Negotiated::default();
-    let id = Connection::next_id();
     let connection = Connection::open(id, role, &socket, &config, negotiated, timer);
     connection.reading.hand_over();
     let reader = Reader::new(&connection, socket, &config, Vec::new());

@@ -13,6 +13,7 @@ use super::connecting::Connecting;
 use super::dialling::{Destination, Dialling, bare, reach_unix};
 use super::proxy::{Proxy, ProxySetting, Tunnel, from_environment};
 use super::target::Target;
+use crate::connection::Connection;
 use crate::connection::handshake::{Opening, OpeningGuard};
 use crate::error::about;
 use crate::handshake::{ClientHandshake, is_secure};
@@ -175,7 +176,7 @@ impl<'a> Attempt<'a> {
     ) -> Result<(Arc<Socket>, OpeningGuard), Error> {
         let client = self.connecting.client;
         let socket = Arc::new(socket);
-        let opening = Opening::begin(&socket, &client.config, deadline)
+        let opening = Opening::begin(Connection::next_id(), &socket, &client.config, deadline)
             .map_err(|error| Error::Io(about("setting up the connection", error)))?;
         Ok((socket, opening.cut_by_cancel(&client.canceller)))
     }

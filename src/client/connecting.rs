@@ -87,8 +87,8 @@ impl<'a> Connecting<'a> {
         pipelined: Vec<u8>,
     ) -> Result<Box<Reader>, Error> {
         negotiated.path = self.target.url.path().into();
+        let (id, config) = (opening.id(), &self.client.config);
         let timer = opening.finish()?;
-        let (id, config) = (Connection::next_id(), &self.client.config);
         let connection = Connection::open(id, Role::Client, &socket, config, negotiated, timer);
         Ok(Reader::new(&connection, socket, config, pipelined))
     }

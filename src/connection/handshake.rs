@@ -17,6 +17,8 @@ use crate::{Address, Config, Error, Timeout};
 
 /// A handshake under way: its socket, and the deadlines that cut it.
 pub(crate) struct Opening {
+    /// The number that the connection will have.
+    id: u64,
     socket: Arc<Socket>,
     timer: Arc<Timer>,
     progress: Mutex<Progress>,
@@ -67,6 +69,7 @@ impl Opening {
     /// Begins a handshake. Everything that can fail in opening a connection fails here, before
     /// anything is sent.
     pub(crate) fn begin(
+        id: u64,
         socket: &Arc<Socket>,
         config: &Config,
         deadline: Instant,
@@ -74,6 +77,7 @@ impl Opening {
         renew_after_fork();
         set_up(socket, config)?;
         let opening = Arc::new(Self {
+            id,
             socket: Arc::clone(socket),
             timer: Timer::new(),
             progress: Mutex::new(Progress {
@@ -91,6 +95,10 @@ impl Opening {
             .timer
             .enroll(Arc::clone(&opening) as Arc<dyn Timed>, deadline)?;
         Ok(OpeningGuard(opening, Watch::default()))
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn socket(&self) -> &Socket {

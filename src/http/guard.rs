@@ -68,30 +68,32 @@ impl Guard {
         let host = only_text(headers, HOST).and_then(HostPort::parse);
         let judges_host = on_loopback || !self.hosts.is_empty();
         if judges_host && !self.allows_host(headers, host.as_ref()) {
-            return Err(self.refuse_host(headers));
+            return Err(self.refuse_host(request));
         }
         // RFC 9110 9.2.1: safe methods change nothing, and browsers keep the replies to them from
         // foreign pages.
         let changes_something = request.is_upgrade() || !request.method().is_safe();
         if changes_something && !self.allows_origin(headers, host.as_ref()) {
-            return Err(self.refuse_origin(headers));
+            return Err(self.refuse_origin(request));
         }
         Ok(())
     }
 
-    fn refuse_host(&self, headers: &HeaderMap) -> Reply {
-        let why = format!("its Host {} is not allowed", shown(headers, HOST));
+    fn refuse_host(&self, request: &Request) -> Reply {
+        let host = shown(request.headers(), HOST);
+        let why = format!("its Host {host} is not allowed");
         let hint = "ServerBuilder::allow_hosts lets it in, where it is a name of this server";
-        self.warnings.tell(&why, hint);
+        self.warnings.tell(request.id(), &why, hint);
         Reply::text("this host is not allowed\n").with_status(403)
     }
 
-    fn refuse_origin(&self, headers: &HeaderMap) -> Reply {
+    fn refuse_origin(&self, request: &Request) -> Reply {
+        let headers = request.headers();
         let (origin, host) = (shown(headers, ORIGIN), shown(headers, HOST));
         let why = format!("its Origin {origin} is not that of its Host {host}");
         let hint = "ServerBuilder::allow_origins lets it in; a proxy has to pass Host on with its \
             port (nginx: proxy_set_header Host $http_host)";
-        self.warnings.tell(&why, hint);
+        self.warnings.tell(request.id(), &why, hint);
         Reply::text("this origin is not allowed\n").with_status(403)
     }
 

@@ -196,7 +196,8 @@ impl Reply {
         let mut reply = answer.into();
         if let Some(failure) = reply.failure.take() {
             let (method, path) = (request.method(), Foreign(request.path()));
-            warn!("{method} {path} failed: {failure:?}");
+            let id = request.id();
+            warn!("connection {id}: {method} {path} failed: {failure:?}");
         }
         reply
     }

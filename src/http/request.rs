@@ -28,6 +28,8 @@ use crate::{Address, Server};
 /// # Ok::<(), http::Error>(())
 /// ```
 pub struct Request {
+    /// The number that the connection has, or will have; 0 where there is none.
+    id: u64,
     head: Box<http::Request<Bytes>>,
     peer_addr: Address,
     local_addr: Address,
@@ -53,6 +55,7 @@ impl Request {
         server: Server,
     ) -> Self {
         Self {
+            id: 0,
             is_upgrade: wants_upgrade(&head),
             head,
             peer_addr,
@@ -70,6 +73,19 @@ impl Request {
 
     pub(crate) fn head(&self) -> &http::Request<Bytes> {
         &self.head
+    }
+
+    /// Sets the number of the request's connection.
+    pub(crate) fn set_id(&mut self, id: u64) {
+        self.id = id;
+    }
+
+    /// Returns the number of the request's connection: the one that the log calls it by, and that
+    /// [`WebSocket::id`](crate::WebSocket::id) returns after an upgrade. A request that a program has
+    /// made itself has 0.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Returns the method.

@@ -57,7 +57,10 @@ impl Subprotocols {
             upgrade.subprotocol = self.choose.as_ref().and_then(|choose| choose(request));
         }
         if self.required && upgrade.subprotocol.is_none() {
-            debug!("a request was refused: 400 no subprotocol");
+            debug!(
+                "connection {}: no subprotocol that is offered is spoken here",
+                request.id()
+            );
             return Reply::text("a subprotocol is required, none that is offered is spoken here\n")
                 .with_status(StatusCode::BAD_REQUEST);
         }
@@ -65,8 +68,9 @@ impl Subprotocols {
             // Their names are not logged, as some clients put tokens there.
             let offered = request.subprotocols().len();
             debug!(
-                "none of the {offered} offered subprotocols is spoken here: the upgrade goes on \
-                 without, and browsers fail the connection then"
+                "connection {}: none of the {offered} offered subprotocols is spoken here: the upgrade goes on \
+                 without, and browsers fail the connection then",
+                request.id()
             );
         }
         reply

@@ -12,13 +12,13 @@ const MAX_WARNINGS: usize = 8;
 pub(super) struct Warnings(Mutex<Vec<String>>);
 
 impl Warnings {
-    /// Logs a refused request: at WARN if this is one of the first eight different refusals and was
+    /// Logs a connection's refused request: at WARN if this is one of the first eight different refusals and was
     /// not logged before, otherwise at DEBUG.
-    pub(super) fn tell(&self, why: &str, hint: &str) {
+    pub(super) fn tell(&self, id: u64, why: &str, hint: &str) {
         if self.is_new(why) {
-            warn!("a request was refused with 403: {why} ({hint})");
+            warn!("connection {id}: a request was refused with 403: {why} ({hint})");
         } else {
-            debug!("a request was refused with 403: {why}");
+            debug!("connection {id}: a request was refused with 403: {why}");
         }
     }
 

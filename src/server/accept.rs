@@ -101,11 +101,12 @@ impl Accepting<'_> {
         let Err(unserved) = serve(socket, self.shared) else {
             return self.trouble.serve();
         };
-        match unserved.why {
-            Why::Limit(limit) => debug!("a connection was refused: {limit}"),
+        let Unserved { id, why, socket } = *unserved;
+        match why {
+            Why::Limit(limit) => debug!("connection {id} refused: {limit}"),
             Why::NoThread(error) => self.trouble.tell(&error),
         }
-        if let Some(socket) = unserved.socket {
+        if let Some(socket) = socket {
             self.refuse(socket);
         }
     }
@@ -121,6 +122,7 @@ impl Accepting<'_> {
 
 /// A connection that got no thread.
 pub(super) struct Unserved {
+    id: u64,
     pub(super) why: Why,
     socket: Option<Socket>,
 }
@@ -134,21 +136,22 @@ pub(super) enum Why {
 
 /// Gives a connection its thread, unless a limit is reached.
 pub(super) fn serve(socket: Socket, shared: &Arc<Shared>) -> Result<(), Box<Unserved>> {
+    let id = Connection::next_id();
     let quota = shared.access.quota(&socket);
     if let Err(limit) = count(quota, shared) {
-        return Err(Unserved::new(Why::Limit(limit), Some(socket)));
+        return Err(Unserved::new(id, Why::Limit(limit), Some(socket)));
     }
     let counts_for = quota.map(|(address, _)| address);
     let socket = Arc::new(socket);
-    spawn(Arc::clone(&socket), counts_for, shared).map_err(|error| {
+    spawn(id, Arc::clone(&socket), counts_for, shared).map_err(|error| {
         let error = about("starting a thread", error);
-        Unserved::new(Why::NoThread(error), Arc::into_inner(socket))
+        Unserved::new(id, Why::NoThread(error), Arc::into_inner(socket))
     })
 }
 
 impl Unserved {
-    fn new(why: Why, socket: Option<Socket>) -> Box<Self> {
-        Box::new(Self { why, socket })
+    fn new(id: u64, why: Why, socket: Option<Socket>) -> Box<Self> {
+        Box::new(Self { id, why, socket })
     }
 }
 
@@ -162,8 +165,12 @@ fn count(quota: Option<(IpAddr, usize)>, shared: &Shared) -> Result<(), String> 
 }
 
 /// Starts the thread of a connection that is counted.
-fn spawn(socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) -> io::Result<()> {
-    let id = Connection::next_id();
+fn spawn(
+    id: u64,
+    socket: Arc<Socket>,
+    counts_for: Option<IpAddr>,
+    shared: &Arc<Shared>,
+) -> io::Result<()> {
     let sharing = Arc::clone(shared);
     let builder = thread::Builder::new().name(format!("landline-{id}"));
     let spawned = builder.spawn(move || session::run(id, socket, counts_for, &sharing));

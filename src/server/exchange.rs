@@ -116,7 +116,7 @@ impl Exchange<'_> {
         let written = self.write_answer(&mut left, config);
         self.0.note(AnswerDeadline::note_end);
         if let Err(error) = &written {
-            let peer = self.0.peer_addr();
+            let (id, peer) = (self.0.id(), self.0.peer_addr());
             let status = bytes
                 .split(|byte| *byte == b'\r')
                 .next()
@@ -126,7 +126,7 @@ impl Exchange<'_> {
                 .cut_by()
                 .map_or(error.to_string(), |cut| cut.to_string());
             debug!(
-                "the answer {:?} to {peer} was not written: {why}, {} of {} bytes left",
+                "connection {id}: the answer {:?} to {peer} was not written: {why}, {} of {} bytes left",
                 status.escape_ascii().to_string(),
                 left.len(),
                 bytes.len()

@@ -36,8 +36,9 @@ const RETURN_GRACE: Duration = Duration::from_secs(1);
 // The steps are not inlined, so that the next step can use the stack of the one before. A thread
 // keeps every page that its stack has once touched.
 pub(super) fn run(id: u64, socket: Arc<Socket>, counts_for: Option<IpAddr>, shared: &Arc<Shared>) {
+    debug!("connection {id} accepted, peer {}", socket.peer_addr());
     let mut registration = shared.connections.register(id, counts_for);
-    let opened = as_connection_thread(|| shake_hands(&socket, shared, &mut registration));
+    let opened = as_connection_thread(|| shake_hands(id, &socket, shared, &mut registration));
     let Some((accepted, timer)) = opened else {
         return;
     };
@@ -79,12 +80,15 @@ enum Next {
 /// Does the handshake. Returns `None` if there will be no connection.
 #[inline(never)]
 fn shake_hands(
+    id: u64,
     socket: &Arc<Socket>,
     shared: &Arc<Shared>,
     registration: &mut Registration<'_>,
 ) -> Option<(Box<Accepted>, Arc<Timer>)> {
     let deadline = Instant::now() + shared.config.handshake_timeout;
-    let opening = Opening::begin(socket, &shared.config, deadline).ok()?;
+    let opening = Opening::begin(id, socket, &shared.config, deadline)
+        .inspect_err(|error| debug!("connection {id} ended: {error}"))
+        .ok()?;
     registration.enter_opening(opening.opening(), shared.max_handshakes);
     let proxied = read_proxy_header(&opening, shared).ok()?;
     if accept_tls(&opening, shared).is_err() {
@@ -110,13 +114,28 @@ fn reject(opening: &OpeningGuard, rejection: &Rejection, shared: &Shared) {
     if rejection.turns_away() {
         shared.connections.count_refused();
     }
-    if let Rejection::Bad(bad) = rejection {
-        debug!("a request was refused: {} {}", bad.status, bad.reason);
-    }
+    record(opening, rejection);
     if let Some(bytes) = rejection.bytes() {
         // A failed write has its record already.
         let _ = Exchange(opening).answer(&bytes, &shared.config);
         opening.socket().finish_and_linger();
+    }
+}
+
+/// Logs how a handshake ends that leads to no connection.
+#[inline(never)]
+fn record(opening: &OpeningGuard, rejection: &Rejection) {
+    let id = opening.id();
+    match rejection {
+        Rejection::Bad(bad) => {
+            let BadRequest { status, reason, .. } = bad;
+            debug!("connection {id}: a request was refused: {status} {reason}");
+        }
+        Rejection::Answered(reply, _) => debug!("connection {id} gets {}", reply.status),
+        Rejection::Lost => match opening.cut_by() {
+            Some(timeout) => debug!("connection {id} ended in its handshake: {timeout}"),
+            None => debug!("connection {id} ended in its handshake: the peer is gone"),
+        },
     }
 }
 
@@ -130,8 +149,8 @@ fn read_proxy_header(
         return Ok(None);
     }
     read_header(opening).inspect_err(|BadHeader(why)| {
-        let peer = opening.peer_addr();
-        debug!("the PROXY protocol's header of {peer} was refused: {why}");
+        let id = opening.id();
+        debug!("connection {id} refused: its header of the PROXY protocol is wrong, {why}");
         shared.connections.count_refused();
     })
 }
@@ -159,9 +178,10 @@ fn accept_tls(opening: &OpeningGuard, shared: &Shared) -> Result<(), Error> {
     let Some(acceptor) = lock(&shared.tls).clone() else {
         return Ok(());
     };
-    opening
-        .accept_tls(&acceptor)
-        .inspect_err(|error| debug!("a TLS handshake failed: {error}"))
+    opening.accept_tls(&acceptor).inspect_err(|error| {
+        let id = opening.id();
+        debug!("connection {id} refused: its TLS handshake failed, {error}");
+    })
 }
 
 /// Reads the request and answers it.
@@ -177,6 +197,9 @@ fn accept(
     let mut request = Box::new(Request::new(head, peer, local, server));
     request.set_peer_certificates(socket.peer_certificates());
     request.set_proxied(proxied);
+    request.set_id(opening.id());
+    let (method, path) = (request.method(), Foreign(request.path()));
+    debug!("connection {} asks: {method} {path}", request.id());
     judge(&request, shared)?;
     decide(opening, request, pipelined, shared)
 }
@@ -254,7 +277,7 @@ fn grant(
         .map_err(fail)?;
     negotiated.path = request.path().into();
     let data = clone_extensions(&request).map_err(fail)?;
-    let next = next(&mut upgrade, shared)
+    let next = next(opening.id(), &mut upgrade, shared)
         .map_err(|reply| Rejection::Answered(reply, request.method().clone()))?;
     let written = Exchange(opening).answer(&response, &shared.config);
     written.map_err(|_| Rejection::Lost)?;
@@ -277,13 +300,13 @@ fn clone_extensions(request: &Request) -> Result<Extensions, Error> {
 
 /// Returns what comes after the 101. A connection that the program is to take needs a place for that,
 /// before it is told that it is open.
-fn next(upgrade: &mut Upgrade, shared: &Shared) -> Result<Next, Reply> {
+fn next(id: u64, upgrade: &mut Upgrade, shared: &Shared) -> Result<Next, Reply> {
     let Some(intake) = shared.connections.intake() else {
         let nothing = || Handler::Callbacks(Box::new(|_, _| Ok(())));
         return Ok(Next::Run(upgrade.handler.take().unwrap_or_else(nothing)));
     };
     intake.reserve().map(Next::HandOver).ok_or_else(|| {
-        debug!("a request was refused: too many connections wait to be taken");
+        debug!("connection {id}: too many connections wait to be taken");
         Reply::error(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", "1")
     })
 }
@@ -330,7 +353,8 @@ fn asked_upgrade(request: &Request) -> Result<Option<UpgradeRequest>, BadRequest
 
 fn failed(request: &Request, error: &Error) -> Reply {
     let (method, path) = (request.method(), Foreign(request.path()));
-    warn!("{method} {path} could not be answered: {error}");
+    let id = request.id();
+    warn!("connection {id}: {method} {path} could not be answered: {error}");
     Reply::error(StatusCode::INTERNAL_SERVER_ERROR)
 }
 

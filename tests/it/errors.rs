@@ -159,44 +159,46 @@ fn unsendable_things_are_named() {
 #[test]
 fn limits_are_told() {
     let text = |length: usize| Frame::text(&"x".repeat(length));
-    for role in ROLES {
-        for (frames, words) in [
-            (vec![text(11).unfinished()], ["frame", "11", "10"]),
-            (
-                vec![text(9).unfinished(), Frame::new(CONTINUATION, "seven..")],
-                ["message", "16", "15"],
-            ),
-            (
-                vec![
-                    text(1).unfinished(),
-                    Frame::new(CONTINUATION, "").unfinished(),
-                    Frame::new(CONTINUATION, ""),
-                ],
-                ["fragments", "3", "2"],
-            ),
-        ] {
-            let config = Config::new()
-                .max_frame_size(10)
-                .max_message_size(15)
-                .max_fragments(2);
-            let (mut met, events) = Meeting::recorded(role, config);
-            frames.iter().for_each(|frame| met.peer.send(frame));
-            let close = loop {
-                let frame = met.peer.read_frame();
-                if frame.opcode == CLOSE {
-                    break frame;
-                }
-            };
-            assert_eq!(close.close_code(), Some(1009));
-            assert_says(String::from_utf8_lossy(&close.payload[2..]), &words);
-            let Event::Error(error) = events.find(|event| matches!(event, Event::Error(_))) else {
-                unreachable!()
-            };
-            assert_says(error, &words);
-            met.peer.send_fin();
-            assert_says(events.next_close().reason(), &words);
-        }
-    }
+    let rows = [
+        (vec![text(11).unfinished()], ["frame", "11", "10"]),
+        (
+            vec![text(9).unfinished(), Frame::new(CONTINUATION, "seven..")],
+            ["message", "16", "15"],
+        ),
+        (
+            vec![
+                text(1).unfinished(),
+                Frame::new(CONTINUATION, "").unfinished(),
+                Frame::new(CONTINUATION, ""),
+            ],
+            ["fragments", "3", "2"],
+        ),
+    ];
+    let cases = ROLES
+        .iter()
+        .flat_map(|role| rows.iter().map(move |row| (*role, row)));
+    at_once(cases, |(role, (frames, words))| {
+        let config = Config::new()
+            .max_frame_size(10)
+            .max_message_size(15)
+            .max_fragments(2);
+        let (mut met, events) = Meeting::recorded(role, config);
+        frames.iter().for_each(|frame| met.peer.send(frame));
+        let close = loop {
+            let frame = met.peer.read_frame();
+            if frame.opcode == CLOSE {
+                break frame;
+            }
+        };
+        assert_eq!(close.close_code(), Some(1009));
+        assert_says(String::from_utf8_lossy(&close.payload[2..]), words);
+        let Event::Error(error) = events.find(|event| matches!(event, Event::Error(_))) else {
+            unreachable!()
+        };
+        assert_says(error, words);
+        met.peer.send_fin();
+        assert_says(events.next_close().reason(), words);
+    });
 }
 
 /// A failure names the callback that it is of.

@@ -170,3 +170,120 @@ fn failed_requests_are_named() {
         );
     }
 }
+
+/// Whatever becomes of a connection, its records from the first to the last name it by its id.
+#[test]
+fn records_follow_a_connection() {
+    let Some(_) = part() else {
+        return Part::start("logging::records_follow_a_connection", "all", &[]).release();
+    };
+    let logger = Logger::install(|_| {});
+    let router = Router::new()
+        .get("/page", |_| Reply::text("page"))
+        .get("/fail", |_| -> Outcome<Reply> { Err("on purpose")? })
+        .websocket("/feed", |ws, request| assert_eq!(ws.id(), request.id()));
+    let server = TestServer::start(Server::builder().config(quiet()).router(router));
+    let story = |begin: &dyn Fn(), last: &str| {
+        let before = logger.so_far().len();
+        begin();
+        settled(last, || {
+            let new = &logger.so_far()[before..];
+            new.iter().any(|record| record.contains(last))
+        });
+        let records = logger.so_far().split_off(before);
+        assert_one_connection(&records);
+        records
+    };
+    let says = |bytes: &str| {
+        let mut peer = RawPeer::dial(&server);
+        peer.send_bytes(bytes);
+        peer.read_end();
+    };
+    let meet = || {
+        let mut peer = RawPeer::dial(&server);
+        peer.send_bytes(upgrade_request("localhost").replace("GET / ", "GET /feed "));
+        assert!(peer.read_head().contains(" 101 "));
+        peer
+    };
+    let closes = || {
+        let mut peer = meet();
+        peer.send_close(4001, "enough");
+        peer.read_end();
+    };
+    let records = story(&closes, "4001");
+    assert_eq!(records.len(), 4, "{records:#?}");
+    for (record, words) in records
+        .iter()
+        .zip(["accepted", "asks: GET /feed", "open", "4001"])
+    {
+        assert!(record.contains(words), "{words}: {records:#?}");
+    }
+    story(&|| meet().reset(), "1006");
+    story(&|| drop(RawPeer::dial(&server)), "ended in its handshake");
+    story(&|| says("nonsense\r\n\r\n"), "refused: 400");
+    let get =
+        |path: &str, host: &str| says(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    story(&|| get("/page", "localhost"), "gets 200");
+    story(&|| get("/fail", "localhost"), "gets 500");
+    story(&|| get("/none", "localhost"), "gets 404");
+    story(&|| get("/page", "elsewhere.example"), "gets 403");
+}
+
+/// A connection that gets no thread has an id in its record too.
+#[test]
+fn records_name_connections_beyond_the_limit() {
+    let Some(_) = part() else {
+        let test = "logging::records_name_connections_beyond_the_limit";
+        return Part::start(test, "all", &[]).release();
+    };
+    let logger = Logger::install(|_| {});
+    let builder = Server::builder().on_upgrade(|_, _| ());
+    let server = TestServer::start(builder.max_connections(1));
+    let _first = RawPeer::client_of(&server);
+    let before = logger.so_far().len();
+    assert_eq!(knock(&server, "/", &[]).1.status, 503);
+    let records = logger.so_far().split_off(before);
+    let refused: Vec<_> = records
+        .into_iter()
+        .filter(|record| record.contains("refused"))
+        .collect();
+    assert_eq!(refused.len(), 1, "{refused:#?}");
+    assert_one_connection(&refused);
+}
+
+/// Asserts that all of these records name the same connection.
+#[track_caller]
+fn assert_one_connection(records: &[String]) {
+    let id = |record: &String| -> Option<u64> {
+        let (_, rest) = record.split_once(" connection ")?;
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    };
+    let ids: Vec<_> = records.iter().map(id).collect();
+    assert!(
+        ids[0].is_some() && ids.iter().all(|id| *id == ids[0]),
+        "{records:#?}"
+    );
+}
+
+/// A TLS handshake that fails is told of the connection that was accepted.
+#[test]
+#[cfg(feature = "tls")]
+fn records_name_the_connection_of_a_failed_handshake() {
+    let Some(_) = part() else {
+        let test = "logging::records_name_the_connection_of_a_failed_handshake";
+        return Part::start(test, "all", &[]).release();
+    };
+    let logger = Logger::install(|_| {});
+    let server = secure_echo(quiet());
+    let before = logger.so_far().len();
+    let mut peer = RawPeer::dial(&server);
+    peer.send_bytes("GET / HTTP/1.1\r\n\r\n");
+    peer.read_end();
+    settled("it is told", || {
+        let new = &logger.so_far()[before..];
+        new.iter()
+            .any(|record| record.contains("TLS handshake failed"))
+    });
+    assert_one_connection(&logger.so_far()[before..]);
+}

@@ -9,6 +9,7 @@ use super::*;
 /// An idle connection whose messages stand alone in both directions costs what one without compression
 /// does. What takeover costs is printed, and bounded.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes long: .ci/run cost")]
 fn idle_connections_with_compression() {
     const TEST: &str = "cost::compression::idle_connections_with_compression";
     if let Some(asked) = part() {

@@ -196,6 +196,7 @@ fn median_cost(server: &Server, request: &str) -> Duration {
 
 /// A request that is kept costs about its head, whatever is in it and was asked for.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes long: .ci/run cost")]
 fn kept_requests_cost_their_heads() {
     const KEPT: usize = 50;
     alone(|| {

@@ -57,6 +57,7 @@ fn connections_cost_a_thread_each() {
 
 /// A client connection has one thread if it calls back and none if it is read by the program.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes long: .ci/run cost")]
 fn clients_cost_a_thread_if_they_call_back() {
     alone(|| {
         let raw = RawServer::new();
@@ -235,6 +236,7 @@ pub(crate) fn raise_descriptors() {
 /// A large message leaves nothing behind: a connection that has echoed 4 MiB and is idle costs
 /// little more than one that has not.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes long: .ci/run cost")]
 fn large_messages_leave_no_memory_behind() {
     alone(|| {
         const COUNT: usize = 40;

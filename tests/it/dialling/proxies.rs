@@ -220,6 +220,8 @@ fn proxies_are_asked_for_each_address() {
                 let request = peer.read_head();
                 assert_eq!(field(&request, "host"), Some("localhost"));
                 peer.send_bytes(with_accept_key(SWITCHING, &request));
+                assert_eq!(peer.read_close(), Some(1000));
+                peer.send_close(1000, "");
                 connecting.join().unwrap().unwrap();
                 return;
             }

@@ -129,7 +129,8 @@ fn waits_for_proxies_are_cancelled() {
 #[test]
 fn servers_have_the_time_of_the_handshake() {
     let raw = RawServer::new();
-    let client = client("http", &raw, Config::new()).connect_timeout(ms(300));
+    let config = Config::new().close_timeout(ms(300));
+    let client = client("http", &raw, config).connect_timeout(ms(300));
     // On a machine that stalls, the tunnel may come too late.
     let answers_late = || {
         thread::scope(|scope| {

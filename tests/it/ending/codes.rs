@@ -398,7 +398,7 @@ fn deadlines_are_1006_and_named() {
         (Timeout::Close, patient().close_timeout(short)),
     ];
     for (timeout, config) in rows {
-        for way in WAYS.iter().copied() {
+        at_once(WAYS, |&way| {
             let mut met = AnyMeeting::of(way, config.clone(), |_| {});
             match timeout {
                 Timeout::Write => met.ws.send(vec![7; 8 << 20]).unwrap(),
@@ -418,7 +418,7 @@ fn deadlines_are_1006_and_named() {
                 let sent = event.sent_code().map(|code| code.as_u16());
                 assert_eq!(read, sent, "{way:?} {timeout:?}");
             }
-        }
+        });
     }
 }
 

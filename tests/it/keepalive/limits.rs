@@ -22,7 +22,7 @@ fn assert_closed_by(event: &CloseEvent, limit: Timeout, code: u16) {
 fn idle_connection_closes_in_order() {
     let chosen = TimeLimit::new(ms(300)).close_with(4001, "come back");
     for (limit, code, reason) in [(ms(300).into(), 1001, ""), (chosen, 4001, "come back")] {
-        for &way in WAYS {
+        at_once(WAYS, |&way| {
             let mut met = AnyMeeting::of(way, quiet().idle_timeout(limit.clone()), |_| {});
             let told = [&u16::to_be_bytes(code)[..], reason.as_bytes()].concat();
             assert_eq!(met.peer.read_frame(), Frame::new(opcode::CLOSE, told));
@@ -34,14 +34,14 @@ fn idle_connection_closes_in_order() {
             assert_closed_by(event, Timeout::Idle, code);
             assert_eq!(event.reason(), reason);
             assert!(event.to_string().contains("idle for idle_timeout"));
-        }
+        });
     }
 }
 
 /// Pings and pongs, either side's, are no messages.
 #[test]
 fn pings_alone_are_idleness() {
-    for role in ROLES {
+    at_once(ROLES, |role| {
         let config = Config::new().ping_interval(ms(50)).idle_timeout(ms(500));
         let (mut met, events) = Meeting::recorded(role, config);
         let mut pings = 0;
@@ -60,14 +60,14 @@ fn pings_alone_are_idleness() {
         assert!(pings > 1, "{role:?}: it proves nothing");
         met.peer.send_close(1001, "");
         assert_closed_by(&events.next_close(), Timeout::Idle, 1001);
-    }
+    });
 }
 
 /// A message each way now and then keeps a connection open.
 #[test]
 fn messages_keep_a_connection_open() {
-    for role in ROLES {
-        for from_peer in [true, false] {
+    at_once(ROLES, |role| {
+        at_once([true, false], |from_peer| {
             let (mut met, _events) = Meeting::recorded(role, quiet().idle_timeout(ms(600)));
             let control = Control::start();
             let begin = Instant::now();
@@ -82,8 +82,8 @@ fn messages_keep_a_connection_open() {
             }
             let stalled = control.longest_silence() > ms(200);
             assert!(met.ws.is_open() || stalled, "{role:?}, {from_peer}");
-        }
-    }
+        });
+    });
 }
 
 /// A message that comes slowly is going on; once it has ended, the idle time begins.
@@ -149,7 +149,7 @@ fn send_slowly(way: Way) {
 #[test]
 fn lifetime_ends_behind_what_is_queued() {
     const MESSAGES: usize = 64;
-    for &way in WAYS {
+    at_once(WAYS, |&way| {
         let limit = TimeLimit::new(ms(500)).close_with(4002, "token expired");
         let config = quiet()
             .max_lifetime(limit)
@@ -169,7 +169,7 @@ fn lifetime_ends_behind_what_is_queued() {
         let event = met.events.next_close();
         assert_closed_by(&event, Timeout::Lifetime, 4002);
         assert_eq!(event.undelivered(), 0);
-    }
+    });
 }
 
 /// Both limits close also while a callback runs; the peer is told at once, and the program once the
@@ -181,7 +181,7 @@ fn limits_close_while_a_callback_runs() {
         (Timeout::Lifetime, |after| quiet().max_lifetime(after)),
     ];
     for (limit, config) in limits {
-        for role in ROLES {
+        at_once(ROLES, |role| {
             let (release, released) = mpsc::channel::<()>();
             let released = Arc::new(Mutex::new(released));
             let set_up = move |ws: &landline::WebSocket| {
@@ -197,7 +197,7 @@ fn limits_close_while_a_callback_runs() {
             assert_eq!(met.ws.close_code(), None, "the callback still runs");
             release.send(()).unwrap();
             assert_closed_by(&events.next_close(), limit, 1001);
-        }
+        });
     }
 }
 

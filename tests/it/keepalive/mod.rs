@@ -126,7 +126,7 @@ fn peer_that_makes_room_stays() {
 #[test]
 #[cfg(feature = "tls")]
 fn record_that_trickles_in_is_life() {
-    for role in ROLES {
+    at_once(ROLES, |role| {
         let config = lively().ping_timeout(ms(400));
         let mut met = TlsMeeting::recorded_with(role, config, |ws| {
             ws.on_text(|ws, text| ws.send(text));
@@ -143,7 +143,7 @@ fn record_that_trickles_in_is_life() {
             }
         };
         assert!(echoed || stalled > ms(200), "{role:?}");
-    }
+    });
 }
 
 /// A peer that answers its pings is left alone, however little else it says.
@@ -253,7 +253,7 @@ fn unfinished_message_is_cut() {
 /// makes progress.
 #[test]
 fn message_that_makes_progress_stays() {
-    for role in ROLES {
+    at_once(ROLES, |role| {
         let config = Config::new().message_timeout(ms(1000)).ping_interval(None);
         let mut met = Meeting::of(role, config, |ws| {
             ws.on_message(|ws, message| ws.send(message.len().to_string()));
@@ -272,7 +272,7 @@ fn message_that_makes_progress_stays() {
         met.peer.send(&Frame::new(opcode::CONTINUATION, ""));
         let length = (101 * piece.len()).to_string();
         while met.peer.read_frame() != Frame::text(&length) {}
-    }
+    });
 }
 
 /// Silence between messages is no unfinished message.

@@ -154,7 +154,7 @@ fn floods_hold_up_no_deadline() {
 /// Callbacks that take their time do not add up: between two of them the deadline is looked at.
 #[test]
 fn slow_callbacks_hold_up_a_deadline_once() {
-    for role in ROLES {
+    at_once(ROLES, |role| {
         let mut met = Pulled::new(role, Config::new());
         let called = Arc::<AtomicU64>::default();
         let counted = Arc::clone(&called);
@@ -170,5 +170,5 @@ fn slow_callbacks_hold_up_a_deadline_once() {
         );
         let called = called.load(Ordering::Relaxed);
         assert!(called <= 1, "{called} callbacks in 10 ms");
-    }
+    });
 }

@@ -116,6 +116,7 @@ fn iterators_end_with_their_server() {
     let (_, _, request) = incoming.next().unwrap();
     let server = request.server().clone();
     assert_eq!(peer.read_close(), Some(1000));
+    peer.send_close(1000, "");
     let waiting = thread::spawn(move || incoming.next().is_none());
     server.stop();
     assert!(in_time("the wait ends", move || waiting.join().unwrap()));

@@ -89,7 +89,7 @@ fn reader_that_stops_is_cut_and_recorded() {
         let mut peer = dial(&server);
         peer.send_bytes(request);
         let name = peer.stream.local_addr().unwrap().to_string();
-        let told = |record: &String| record.contains(&name);
+        let told = |record: &String| record.contains(&name) && record.contains("not written");
         settled("it is recorded", || logger.so_far().iter().any(told));
         let records: Vec<_> = logger.so_far().into_iter().filter(told).collect();
         let [record] = &records[..] else {

@@ -159,7 +159,8 @@ fn passing_errors_are_waited_out() {
             let mut peer = raw.upgrade_with(&[]);
             drop(silent);
             peer.send_text("at last");
-            peer.read_end();
+            assert_eq!(peer.read_close(), Some(1000));
+            peer.send_close(1000, "");
         });
         let (_ws, mut messages) = sessions.next().unwrap().unwrap();
         assert_eq!(messages.recv().unwrap().as_text(), Some("at last"));

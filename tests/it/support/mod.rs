@@ -104,6 +104,17 @@ pub(crate) fn settled(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Checks all cases at the same time, where what they take is mostly waiting.
+#[track_caller]
+pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        for case in cases {
+            let check = &check;
+            scope.spawn(move || check(case));
+        }
+    });
+}
+
 /// Runs something on a thread of its own that must come to its end, and returns what it returns.
 #[track_caller]
 pub(crate) fn in_time<R: Send + 'static>(
