@@ -317,7 +317,8 @@
 //! tells how that is done, for readers who want to know or to change it.
 //!
 //! **One thread for each connection, asleep in `recv`** (or in `poll`, see [Platforms](#platforms)). It
-//! reads, decodes, and calls the callbacks. Nothing polls in turns, and only its own ping wakes an idle connection. A client from [`open`]
+//! reads, decodes, and calls the callbacks. Nothing looks again and again, and only its own ping wakes
+//! an idle connection. A client from [`open`]
 //! does not even have that thread: the thread that calls `recv` takes its place, until the
 //! [`Messages`] are dropped before the handle is.
 //!

