@@ -28,6 +28,10 @@
 //!   `server::streams`, `dialling::unix_sockets`, `dialling::given_streams`).
 //! - *The kernel must keep the set of full sockets:* `full_sockets_cost_a_burst_nothing`, and in the library
 //!   `background::tests::ticks`; a poll looks at all of them.
+//!
+//! Under qemu-user fail, on any system: what bounds the address space (`ending::on_close`,
+//! `receiving::memory::crowd`), as it ignores `RLIMIT_AS`; and what counts bytes in RAM (`cost`), as its own
+//! count too.
 #![cfg_attr(
     not(unix),
     allow(
