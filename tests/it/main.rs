@@ -30,6 +30,10 @@
 //!   (`close_timeout_begins_when_our_close_has_left`): elsewhere it takes it all at once.
 //! - *The kernel must keep the set of full sockets:* `full_sockets_cost_a_burst_nothing`, and in the library
 //!   `background::tests::ticks`; a poll looks at all of them.
+//!
+//! Under qemu-user fail, on any system: what bounds the address space (`ending::on_close`,
+//! `receiving::memory::crowd`), as it ignores `RLIMIT_AS`; and what counts bytes in RAM (`cost`), as its own
+//! count too.
 #![cfg_attr(
     not(unix),
     allow(

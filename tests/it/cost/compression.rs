@@ -64,8 +64,8 @@ impl Offer {
     fn count(self) -> usize {
         match self {
             Self::Takeover => 200,
-            Self::PeerTakeover => 1_000,
-            _ => 2_000,
+            Self::PeerTakeover => addressable(1_000),
+            _ => addressable(2_000),
         }
     }
 }

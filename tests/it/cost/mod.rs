@@ -122,7 +122,7 @@ fn wakings() -> BTreeMap<String, u64> {
 /// stack included; unoptimized code needs more of the stack. The kernel's buffers are its own affair.
 #[test]
 fn idle_connections_cost_at_most_20_kib() {
-    const COUNT: usize = 2_000;
+    const COUNT: usize = addressable(2_000);
     const KIB: usize = if cfg!(debug_assertions) { 40 } else { 20 };
     const TEST: &str = "cost::idle_connections_cost_at_most_20_kib";
     if let Some(address) = part() {

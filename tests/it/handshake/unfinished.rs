@@ -167,7 +167,9 @@ fn crowd_gets_through_a_slow_hook() {
         setrlimit(Resource::Nofile, most).unwrap();
         // Each has a descriptor at either end.
         let descriptors = limits.maximum.unwrap_or(u64::MAX);
-        let crowd = usize::try_from(descriptors / 3).unwrap().min(3_000);
+        let crowd = usize::try_from(descriptors / 3)
+            .unwrap()
+            .min(addressable(3_000));
         let builder = Server::builder()
             .max_connections(crowd + 1)
             .should_upgrade(|_| {

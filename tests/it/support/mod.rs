@@ -43,12 +43,12 @@ pub(crate) use self::peer::Peer;
 pub(crate) use self::plain::{fetch, greeting, knock, refusal};
 pub(crate) use self::probe::Probe;
 pub(crate) use self::process::alone_with;
-#[cfg(unix)]
-pub(crate) use self::process::cpu_time;
 pub(crate) use self::process::{
     Resources, alone, alone_within, open_fds, resident_kib, settle_asleep, settle_asleep_unless,
     threads, threads_named,
 };
+#[cfg(unix)]
+pub(crate) use self::process::{addressable, cpu_time};
 #[cfg(unix)]
 pub(crate) use self::program::Program;
 pub(crate) use self::pulled::Pulled;

@@ -20,6 +20,14 @@ pub(crate) struct Thread {
     pub(crate) cpu: Duration,
 }
 
+/// Returns so many connections, or as many as a 32-bit process has address space for: each has a thread.
+pub(crate) const fn addressable(connections: usize) -> usize {
+    if cfg!(target_pointer_width = "32") && connections > 300 {
+        return 300;
+    }
+    connections
+}
+
 /// Returns the threads of this process.
 pub(crate) fn threads() -> Vec<Thread> {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
