@@ -26,6 +26,8 @@
 //!   `sending::deliveries::killed`, and programs of others, `dialling::real_proxies` and `server::proxies`).
 //! - *It speaks over Unix sockets or hands descriptors on* (`server::unix_sockets`, `server::listening`,
 //!   `server::streams`, `dialling::unix_sockets`, `dialling::given_streams`).
+//! - *The kernel must be told to take little* beyond what it can send, by `TCP_NOTSENT_LOWAT`
+//!   (`close_timeout_begins_when_our_close_has_left`): elsewhere it takes it all at once.
 //! - *The kernel must keep the set of full sockets:* `full_sockets_cost_a_burst_nothing`, and in the library
 //!   `background::tests::ticks`; a poll looks at all of them.
 //!

@@ -74,7 +74,7 @@ fn answered(scheme: &str, url: &str, answers: &[&[u8]]) -> Error {
         let connecting = scope.spawn(move || error_of(&client, url));
         let mut peer = raw.accept();
         for answer in answers {
-            peer.gulp(4096);
+            peer.wait_for_bytes();
             let _ = peer.try_send_bytes(answer);
         }
         peer.send_fin();
@@ -213,7 +213,7 @@ fn proxies_are_asked_for_each_address() {
         ] {
             let mut peer = raw.accept();
             for answer in [b"\x05\0", failure] {
-                peer.gulp(4096);
+                peer.wait_for_bytes();
                 peer.send_bytes(answer);
             }
             if last {

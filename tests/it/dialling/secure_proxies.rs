@@ -85,7 +85,7 @@ fn plain_proxies_are_told() {
         let client = trusting().proxy(format!("https://{}", raw.local_addr()));
         let connecting = scope.spawn(move || error_of(&client, "ws://example.com/"));
         let mut peer = raw.accept();
-        peer.gulp(4096);
+        peer.wait_for_bytes();
         peer.send_bytes("HTTP/1.1 400 Bad Request\r\n\r\n");
         let error = connecting.join().unwrap();
         let text = error.to_string();

@@ -21,7 +21,7 @@ const ANSWERS: [(&str, &[&[u8]]); 3] = [
 /// Answers so many bytes of these, each answer behind a message of the client.
 fn answer_partly(mut peer: RawPeer, answers: &[&[u8]], mut length: usize) -> RawPeer {
     for answer in answers {
-        peer.gulp(4096);
+        peer.wait_for_bytes();
         let part = &answer[..answer.len().min(length)];
         let _ = peer.try_send_bytes(part);
         length -= part.len();
@@ -135,7 +135,7 @@ fn servers_have_the_time_of_the_handshake() {
         thread::scope(|scope| {
             let connecting = scope.spawn(|| client.open("ws://example.com/").map(drop));
             let mut peer = raw.accept_unless(|| connecting.is_finished())?;
-            peer.gulp(4096);
+            peer.wait_for_bytes();
             peer.try_send_bytes("HTTP/1.1 200 OK\r\n\r\n").ok()?;
             let request = peer.read_head_or_end();
             pause(ms(600), "longer than connecting may take");

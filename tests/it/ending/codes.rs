@@ -444,6 +444,7 @@ fn deadline_does_not_hide_a_close() {
 /// The time for an answer to our Close begins when that has left: a peer that takes long to read what
 /// goes before it is not late.
 #[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn close_timeout_begins_when_our_close_has_left() {
     thread::scope(|scope| {
         for &way in WAYS {
@@ -452,6 +453,7 @@ fn close_timeout_begins_when_our_close_has_left() {
     });
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn assert_slow_reader_may_answer(way: Way) {
     let timeout = ms(2_000);
     let mut met = AnyMeeting::of(way, patient().close_timeout(timeout), |_| {});

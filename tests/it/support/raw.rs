@@ -454,6 +454,12 @@ impl RawPeer {
         let _ = self.stream.read(&mut vec![0; bytes]);
     }
 
+    /// Waits for something of the other side's, or its end, and forgets it.
+    pub(crate) fn wait_for_bytes(&mut self) {
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = self.stream.read(&mut [0; 4096]);
+    }
+
     fn take_frame(&mut self) -> Option<Frame> {
         Frame::take_from(&mut self.received, !self.masks)
     }
