@@ -31,9 +31,9 @@
 //! - *The kernel must keep the set of full sockets:* `full_sockets_cost_a_burst_nothing`, and in the library
 //!   `background::tests::ticks`; a poll looks at all of them.
 //!
-//! Under qemu-user fail, on any system: what bounds the address space (`ending::on_close`,
-//! `receiving::memory::crowd`), as it ignores `RLIMIT_AS`; and what counts bytes in RAM (`cost`), as its own
-//! count too.
+//! Under qemu-user these fail: `client_without_a_thread_calls_on_close` and `crowd_aborts_nothing`, as it ignores
+//! `RLIMIT_AS`; and `kept_requests_cost_their_heads`, which counts the emulator's memory too. A test that starts
+//! its own program again needs qemu to be registered with `binfmt_misc`.
 #![cfg_attr(
     not(unix),
     allow(
