@@ -156,11 +156,12 @@ fn lifetime_ends_behind_what_is_queued() {
             .max_queue_bytes(64 << 20)
             .write_timeout(PATIENCE);
         let mut met = AnyMeeting::deaf(way, config);
-        for _ in 0..MESSAGES {
-            met.ws.send(vec![0; 256 << 10]).unwrap();
-        }
+        // On a machine that stalls the lifetime may end before all are sent.
+        let send = |_: &usize| met.ws.send(vec![0; 256 << 10]).is_ok();
+        let sent = (0..MESSAGES).take_while(send).count();
         settled("it closes", || !met.ws.is_open());
-        for _ in 0..MESSAGES {
+        assert!(met.ws.buffered_amount() > 0, "{way:?}: it proves nothing");
+        for _ in 0..sent {
             assert_eq!(met.peer.read_frame().payload.len(), 256 << 10, "{way:?}");
         }
         let close = met.peer.read_frame();
