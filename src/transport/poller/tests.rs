@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
