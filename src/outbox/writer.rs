@@ -90,8 +90,8 @@ impl Unsent {
 pub(super) type Partly = (io::Result<()>, Written);
 
 impl<W: Wire> Writer<W> {
-    pub(super) fn new(encoder: Encoder, wire: Arc<W>) -> Self {
-        Self {
+    pub(super) fn new(encoder: Encoder, wire: Arc<W>) -> Box<Self> {
+        Box::new(Self {
             sink: wire.sink(),
             wire,
             encoder,
@@ -104,7 +104,7 @@ impl<W: Wire> Writer<W> {
             unsent: VecDeque::new(),
             needs_flush: false,
             spent: Vec::new(),
-        }
+        })
     }
 
     /// Compresses messages from now on.

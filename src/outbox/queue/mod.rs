@@ -125,7 +125,9 @@ pub(super) fn max_fragment(config: &Config) -> Option<usize> {
 }
 
 impl<W: Wire> Queue<W> {
-    pub(super) fn new(config: &Config, writer: Writer<W>, wire: std::sync::Arc<W>) -> Self {
+    // Inlined, so that it is made where it stays: what the stack holds here, it holds for each connection.
+    #[inline(always)]
+    pub(super) fn new(config: &Config, writer: Box<Writer<W>>, wire: std::sync::Arc<W>) -> Self {
         let max_frame = max_fragment(config).unwrap_or(usize::MAX);
         Self {
             life: Life::new(),
@@ -143,7 +145,7 @@ impl<W: Wire> Queue<W> {
             following: None,
             pings: None,
             overflow: config.overflow,
-            writer: Seat::Here(Box::new(writer)),
+            writer: Seat::Here(writer),
             wire: Some(wire),
             stall: None,
             keepers: Keepers::default(),

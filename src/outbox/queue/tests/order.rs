@@ -78,7 +78,7 @@ fn a_batch_ends_for_control_frames() {
 fn a_clients_batch_takes_all_that_is_copied() {
     let mut fixture = Fixture::fast(1 << 30, 1 << 20);
     let writer = Writer::new(Encoder::new(Role::Client), fixture.tape.clone());
-    fixture.queue.writer = Seat::Here(Box::new(writer));
+    fixture.queue.writer = Seat::Here(writer);
     let copied = "c".repeat(MIN_UNCOPIED);
     for _ in 0..6 {
         fixture.push(&copied);
