@@ -3,7 +3,8 @@
 //!
 //! Where a test goes: bytes of requests and answers to `handshake`; what the API of one side does to
 //! `client` or `server`; messages to `sending` or `receiving`; dead and slow peers to `keepalive`;
-//! permessage-deflate to `compression`; every end to `ending`. A file is one feature; the doc of a test begins with the rule it proves.
+//! permessage-deflate to `compression`; every end to `ending`. A file is one feature; the doc of a test
+//! begins with the rule it proves.
 //!
 //! What it takes: `Meeting`, landline and a raw peer in either role (`ROLES`); `AnyMeeting`, the same
 //! over TLS too (`WAYS`); `Pulled`, which reads by `recv`; `Recorder` for what callbacks hear. Events
@@ -34,6 +35,10 @@
 //! Under qemu-user these fail: `client_without_a_thread_calls_on_close` and `crowd_aborts_nothing`, as it ignores
 //! `RLIMIT_AS`; and `kept_requests_cost_their_heads`, which counts the emulator's memory too. A test that starts
 //! its own program again needs qemu to be registered with `binfmt_misc`.
+//!
+//! Under Wine these fail: what asks `/proc` whether a named thread sleeps (`settle_asleep`, as in
+//! `sending::full_queue`), as Wine names none there; and what has a raw peer find a reset, which Wine tells its
+//! programs as an end.
 #![cfg_attr(
     not(unix),
     allow(
