@@ -610,7 +610,8 @@
 //! | [`max_connections`](ServerBuilder::max_connections) by default follows from | descriptors, threads, memory maps, control groups, address space | descriptors (macOS allows 256 until a program raises the limit), threads, address space | the ports of the alarms |
 //! | [`tcp_notsent_lowat`](Config::tcp_notsent_lowat) | Linux | no | no |
 //!
-//! An idle connection makes no system call on any of them. On 32-bit systems the address space bounds
+//! An idle connection makes no system call. The calls were counted on Linux, in its own way and in that of
+//! macOS; those of Windows follow from the code. On 32-bit systems the address space bounds
 //! the connections: 2 MiB for each thread's stack, of 3 GiB, or of 2 on Windows and MIPS.
 //!
 //! On Windows take the feature `rustls`: native-tls works there for clients, and is not tested for servers.
