@@ -1,21 +1,18 @@
 //! Streams of systems that take a flag with each call that must not block.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::Shutdown;
-use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::net::RecvFlags;
 
 use super::socket_calls as calls;
 use crate::transport::os::receiving::{recv_at_most, recv_spare};
-use crate::transport::os::{Interest, Ready};
 
 /// A connected stream socket in blocking mode: one call receives, and one sends.
 #[derive(Debug)]
 pub(in crate::transport) struct Stream {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
 }
 
 impl Stream {
@@ -48,44 +45,6 @@ impl Stream {
         recv_at_most(&self.fd, buffer, most, RecvFlags::empty())
     }
 
-    /// Writes as much as the kernel takes now, or returns `WouldBlock`.
-    #[inline]
-    pub(in crate::transport) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        calls::try_send(&self.fd, parts)
-    }
-
-    /// Waits until the socket is ready, shut down or broken, at most until the deadline.
-    pub(in crate::transport) fn wait(
-        &self,
-        interest: Interest,
-        deadline: Option<Instant>,
-    ) -> Ready {
-        calls::wait(&self.fd, interest, deadline)
-    }
-
-    /// Returns what to poll.
-    pub(in crate::transport::os) fn watched(&self, interest: Interest) -> [PollFd<'_>; 1] {
-        [PollFd::new(&self.fd, interest.flags())]
-    }
-
-    /// Returns what the polled is ready for.
-    pub(in crate::transport::os) fn found(
-        &self,
-        polled: &mut impl Iterator<Item = PollFlags>,
-    ) -> Ready {
-        polled.next().map_or_else(Ready::default, Ready::from)
-    }
-
-    /// Returns how many bytes are left to read if the peer's input has ended, `None` while more may come.
-    pub(in crate::transport) fn left_at_end(&self) -> Option<u64> {
-        calls::left_at_end(&self.fd)
-    }
-
-    /// Ends our direction.
-    pub(in crate::transport) fn finish_writing(&self) {
-        calls::shut_down(&self.fd, Shutdown::Write);
-    }
-
     /// Ends the peer's direction here. A thread that reads wakes and finds the end.
     pub(in crate::transport) fn stop_reading(&self) {
         calls::shut_down(&self.fd, Shutdown::Read);
@@ -95,11 +54,5 @@ impl Stream {
     pub(in crate::transport) fn cut(&self) {
         calls::discard_unsent(&self.fd);
         calls::shut_down(&self.fd, Shutdown::Both);
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }

@@ -1,24 +1,22 @@
 //! Streams of systems that may block in a call although it has a flag against that: macOS heeds
 //! `MSG_DONTWAIT` when it receives, and not when it sends.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::net::RecvFlags;
 use socket2::SockRef;
 
 use super::socket_calls as calls;
+use crate::transport::os::Interest;
 use crate::transport::os::receiving::{recv_at_most, recv_spare};
-use crate::transport::os::{Interest, Ready};
 
 /// A connected stream socket that never blocks: who waits for input polls first.
 #[derive(Debug)]
 pub(in crate::transport) struct Stream {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
     /// The flag that the last read has filled its buffer, so that the next needs no poll. The thread
     /// that reads uses it alone (L2).
     may_have_more: AtomicBool,
@@ -79,44 +77,6 @@ impl Stream {
         }
     }
 
-    /// Writes as much as the kernel takes now, or returns `WouldBlock`.
-    #[inline]
-    pub(in crate::transport) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        calls::try_send(&self.fd, parts)
-    }
-
-    /// Waits until the socket is ready, shut down or broken, at most until the deadline.
-    pub(in crate::transport) fn wait(
-        &self,
-        interest: Interest,
-        deadline: Option<Instant>,
-    ) -> Ready {
-        calls::wait(&self.fd, interest, deadline)
-    }
-
-    /// Returns what to poll.
-    pub(in crate::transport::os) fn watched(&self, interest: Interest) -> [PollFd<'_>; 1] {
-        [PollFd::new(&self.fd, interest.flags())]
-    }
-
-    /// Returns what the polled is ready for.
-    pub(in crate::transport::os) fn found(
-        &self,
-        polled: &mut impl Iterator<Item = PollFlags>,
-    ) -> Ready {
-        polled.next().map_or_else(Ready::default, Ready::from)
-    }
-
-    /// Returns how many bytes are left to read if the peer's input has ended, `None` while more may come.
-    pub(in crate::transport) fn left_at_end(&self) -> Option<u64> {
-        calls::left_at_end(&self.fd)
-    }
-
-    /// Ends our direction.
-    pub(in crate::transport) fn finish_writing(&self) {
-        calls::shut_down(&self.fd, Shutdown::Write);
-    }
-
     /// Ends the peer's direction here. A thread that reads wakes and finds the end. macOS throws away
     /// what has arrived.
     pub(in crate::transport) fn stop_reading(&self) {
@@ -129,11 +89,5 @@ impl Stream {
         // One by one: where one has ended, macOS refuses to end both, and wakes nobody.
         self.finish_writing();
         self.stop_reading();
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }

@@ -1,17 +1,64 @@
-//! The calls that both kinds of streams make.
+//! What both kinds of streams do alike, and the calls that they make.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{ioctl_fionread, retry_on_intr};
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use socket2::SockRef;
 
+use super::Stream;
 use crate::transport::os::polling::poll_all;
 use crate::transport::os::{Interest, Ready};
+
+impl Stream {
+    /// Writes as much as the kernel takes now, or returns `WouldBlock`.
+    #[inline]
+    pub(in crate::transport) fn try_send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        try_send(&self.fd, parts)
+    }
+
+    /// Waits until the socket is ready, shut down or broken, at most until the deadline.
+    pub(in crate::transport) fn wait(
+        &self,
+        interest: Interest,
+        deadline: Option<Instant>,
+    ) -> Ready {
+        wait(&self.fd, interest, deadline)
+    }
+
+    /// Returns what to poll.
+    pub(in crate::transport::os) fn watched(&self, interest: Interest) -> [PollFd<'_>; 1] {
+        [PollFd::new(&self.fd, interest.flags())]
+    }
+
+    /// Returns what the polled is ready for.
+    pub(in crate::transport::os) fn found(
+        &self,
+        polled: &mut impl Iterator<Item = PollFlags>,
+    ) -> Ready {
+        polled.next().map_or_else(Ready::default, Ready::from)
+    }
+
+    /// Returns how many bytes are left to read if the peer's input has ended, `None` while more may come.
+    pub(in crate::transport) fn left_at_end(&self) -> Option<u64> {
+        left_at_end(&self.fd)
+    }
+
+    /// Ends our direction.
+    pub(in crate::transport) fn finish_writing(&self) {
+        shut_down(&self.fd, Shutdown::Write);
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
 
 /// Writes as much as the kernel takes now, or returns `WouldBlock`.
 #[inline]
