@@ -38,6 +38,22 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         ..PING_PONG
     },
     Workload {
+        name: "8x32 of 128 B",
+        connections: 8,
+        in_flight: 32,
+        size: 128,
+        cpus: Cpus::All,
+        ..PING_PONG
+    },
+    Workload {
+        name: "8x64 of 512 B",
+        connections: 8,
+        in_flight: 64,
+        size: 512,
+        cpus: Cpus::All,
+        ..PING_PONG
+    },
+    Workload {
         name: "1x1 of 64 KiB",
         kind: Data::Binary,
         size: 64 << 10,

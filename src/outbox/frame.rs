@@ -158,20 +158,15 @@ impl Written {
     pub(super) fn add(&mut self, kind: FrameKind) {
         match kind {
             FrameKind::Message { weight, promise } => {
-                self.bytes += weight;
-                self.end_message();
+                self.add_messages(1, weight);
                 self.promises.extend(promise);
             }
-            FrameKind::Piece(piece) => {
-                self.bytes += piece.weight();
-                self.places += piece.messages();
-                self.messages += piece.messages();
-            }
+            FrameKind::Piece(piece) => self.add_messages(piece.messages(), piece.weight()),
             FrameKind::Fragment { weight, fin } => {
                 self.fragment_bytes += weight;
                 self.fragments += 1;
                 if fin == Fin::Last {
-                    self.end_message();
+                    self.add_messages(1, 0);
                 }
             }
             FrameKind::Barrier => self.places += 1,
@@ -185,8 +180,11 @@ impl Written {
         self.places - self.messages
     }
 
-    fn end_message(&mut self) {
-        self.places += 1;
-        self.messages += 1;
+    /// Counts messages that have left whole.
+    #[inline]
+    pub(super) fn add_messages(&mut self, messages: u64, weight: u64) {
+        self.bytes += weight;
+        self.places += messages;
+        self.messages += messages;
     }
 }

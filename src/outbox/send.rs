@@ -60,20 +60,26 @@ impl<W: Wire> Outbox<W> {
         coding: Coding,
     ) -> Result<(), SendError> {
         let gathering = W::is_gathering();
-        let mut queue = self.lock_queue();
-        if gathering {
-            let outgoing = Outgoing::of(message, coding);
-            return self.admit_or_wait(queue, outgoing, overflow, CORK_FULL);
-        }
         let weight = weight(&message);
-        match queue.take_writer_for(weight) {
-            Some(writer) => {
+        let mut queue = self.lock_queue();
+        if !gathering {
+            if let Some(writer) = queue.take_writer_for(weight) {
                 drop(queue);
                 self.write_message(writer, message, weight, coding);
-                Ok(())
+                return Ok(());
             }
-            None => self.admit_or_wait(queue, Outgoing::of(message, coding), overflow, 0),
         }
+        if !queue.encode_under_lock(&message, CORK_FULL) {
+            let outgoing = Outgoing::of(message, coding);
+            return self.admit_or_wait(queue, outgoing, overflow, held_below(gathering));
+        }
+        if gathering {
+            self.hold(queue);
+        } else {
+            self.write_with(queue, weight);
+        }
+        dispose(message);
+        Ok(())
     }
 
     /// Queues a message that leaves with the next ones of the program, at the [end](super::Leaving)
@@ -81,8 +87,8 @@ impl<W: Wire> Outbox<W> {
     /// encoded at once, if the writer is idle and it is not to be compressed.
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
         let mut queue = self.lock_queue();
-        if !queue.encode_held(&message) {
-            let a_write = queue.batch;
+        let a_write = queue.batch;
+        if !queue.encode_under_lock(&message, a_write) {
             return self.admit_or_wait(queue, Outgoing::Message(message), None, a_write);
         }
         self.hold(queue);
@@ -112,13 +118,18 @@ impl<W: Wire> Outbox<W> {
             return Ok(());
         }
         queue.push(outgoing);
+        self.write_with(queue, weight);
+        Ok(())
+    }
+
+    /// Lets the messages leave that wait, with one of this weight that the caller has just queued.
+    fn write_with(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue<W>>, weight: u64) {
         let mut after = AfterUnlock::new();
         let writer = queue.take_to_write(&mut after);
         self.unlock(queue, after);
         if let Some(writer) = writer {
             self.drive(writer, weight + FAIR_SHARE);
         }
-        Ok(())
     }
 
     /// Queues a message as [`send_outgoing`](Self::send_outgoing) does, and returns its delivery.

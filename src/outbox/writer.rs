@@ -33,6 +33,8 @@ pub(super) struct Writer<W: Wire> {
     /// The encoded frames, and the number of their bytes that are written.
     encoded: Vec<u8>,
     written: usize,
+    /// The messages that were encoded as soon as they were sent.
+    early: Early,
     /// The large payload behind the encoded frames. Boxed, as most connections never have one.
     large: Option<Box<Large>>,
     /// The frames whose last byte the kernel has not taken.
@@ -59,6 +61,22 @@ struct Large {
     payload: Bytes,
     taken: usize,
     key: Option<MaskKey>,
+}
+
+/// The messages that were encoded as soon as they were sent, each in one frame.
+///
+/// Their frames are the first of the encoded ones.
+#[derive(Default)]
+struct Early {
+    messages: u64,
+    weight: u64,
+    /// The place of the first frame that has not left whole.
+    first: usize,
+    /// The number of bytes that have left, and of all.
+    sent: usize,
+    end: usize,
+    /// The number of bytes that there were the last time.
+    usual: usize,
 }
 
 /// The rest of a frame, and what its end releases.
@@ -100,6 +118,7 @@ impl<W: Wire> Writer<W> {
             batch: VecDeque::new(),
             encoded: Vec::new(),
             written: 0,
+            early: Early::default(),
             large: None,
             unsent: VecDeque::new(),
             needs_flush: false,
@@ -138,7 +157,8 @@ impl<W: Wire> Writer<W> {
 
     /// Tells whether everything it was given is with the kernel.
     pub(super) fn is_done(&self) -> bool {
-        self.batch.is_empty() && self.unsent.is_empty() && !self.needs_flush
+        let has_frames = self.early.messages > 0 || !self.unsent.is_empty();
+        self.batch.is_empty() && !has_frames && !self.needs_flush
     }
 
     /// Tells whether the wire will soon take no more.
@@ -151,15 +171,19 @@ impl<W: Wire> Writer<W> {
         self.sink.is_own()
     }
 
-    /// Encodes a message of one frame behind the encoded frames.
+    /// Encodes a message as it is sent, in one frame. The writer has no other frames.
     #[inline]
-    pub(super) fn encode_message(&mut self, message: &Message, weight: u64) {
-        let (start, opcode) = (self.encoded.len(), Opcode::of(message));
+    pub(super) fn encode_early(&mut self, message: &Message, weight: u64) {
         let encoded = &mut self.encoded;
+        if encoded.is_empty() {
+            encoded.reserve(self.early.usual);
+        }
+        let opcode = Opcode::of(message);
         self.encoder
             .encode(opcode, Fin::Last, message.as_bytes(), encoded);
-        let left = self.encoded.len() - start;
-        self.unsent.push_back(Unsent::message(left, weight));
+        self.early.end = encoded.len();
+        self.early.messages += 1;
+        self.early.weight += weight;
     }
 
     /// Writes once, without blocking, and counts what that releases.
@@ -457,6 +481,9 @@ impl<W: Wire> Writer<W> {
     /// Counts `length` written bytes, and what they release.
     fn count_off(&mut self, mut length: usize, written: &mut Written) {
         written.length += length as u64;
+        if self.early.messages > 0 {
+            length -= self.count_off_early(length, written);
+        }
         while let Some(mut frame) = self.unsent.pop_front() {
             if frame.left > length {
                 frame.left -= length;
@@ -466,6 +493,31 @@ impl<W: Wire> Writer<W> {
             length -= frame.left;
             written.add(frame.kind);
         }
+    }
+
+    /// Counts written bytes of the messages that were encoded early. Returns how many of the bytes are
+    /// theirs.
+    fn count_off_early(&mut self, length: usize, written: &mut Written) -> usize {
+        let early = &mut self.early;
+        let of_early = length.min(early.end - early.sent);
+        early.sent += of_early;
+        if early.sent == early.end {
+            written.add_messages(early.messages, early.weight);
+            let usual = early.end;
+            *early = Early {
+                usual,
+                ..Early::default()
+            };
+            return of_early;
+        }
+        let sent = &self.encoded[..early.sent];
+        while let Some((frame, payload)) = self.encoder.whole_message(&sent[early.first..]) {
+            written.add_messages(1, payload);
+            early.messages -= 1;
+            early.weight -= payload;
+            early.first += frame;
+        }
+        of_early
     }
 
     /// Frees all memory but that of a short message. Many connections keep at rest what one keeps.

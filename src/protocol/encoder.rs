@@ -1,6 +1,6 @@
 //! Messages to bytes: [`Encoder`].
 
-use super::frame::RSV1;
+use super::frame::{Header, RSV1};
 use super::{Fin, MaskKey, Opcode, Role};
 
 /// An encoder of frames.
@@ -48,6 +48,17 @@ impl Encoder {
         key
     }
 
+    /// Returns the length of the frame at the beginning of encoded ones, and that of its payload, if it
+    /// is whole: a plain message in one frame of at most 64 KiB.
+    pub(crate) fn whole_message(&self, encoded: &[u8]) -> Option<(usize, u64)> {
+        let reader = match self.role {
+            Role::Client => Role::Server,
+            Role::Server => Role::Client,
+        };
+        let header = Header::of_whole_message(encoded, reader)?;
+        Some((header.size + header.length as usize, header.length))
+    }
+
     /// Marks a frame as the first of a compressed message (RFC 7692, section 6). `frame` are the bytes
     /// that were appended for it.
     pub(crate) fn mark_compressed(frame: &mut [u8]) {
@@ -62,10 +73,13 @@ impl Encoder {
 fn append_header(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, length: u64, key: Option<MaskKey>) {
     let first = opcode as u8 | if fin == Fin::Last { 0x80 } else { 0 };
     let masked = if key.is_some() { 0x80 } else { 0 };
-    if let (0..126, Some(key)) = (length, key) {
-        // The common case in one step.
-        let [a, b, c, d] = key.as_bytes();
-        return out.extend_from_slice(&[first, masked | length as u8, a, b, c, d]);
+    // The common cases in one step.
+    if length < 126 {
+        let second = masked | length as u8;
+        return match key.map(MaskKey::as_bytes) {
+            Some([a, b, c, d]) => out.extend_from_slice(&[first, second, a, b, c, d]),
+            None => out.extend_from_slice(&[first, second]),
+        };
     }
     append_long_header(out, first, masked, length, key);
 }
@@ -73,8 +87,7 @@ fn append_header(out: &mut Vec<u8>, opcode: Opcode, fin: Fin, length: u64, key: 
 #[inline(never)]
 fn append_long_header(out: &mut Vec<u8>, first: u8, masked: u8, length: u64, key: Option<MaskKey>) {
     match length {
-        0..126 => out.extend_from_slice(&[first, masked | length as u8]),
-        126..=0xFFFF => {
+        ..=0xFFFF => {
             let [high, low] = (length as u16).to_be_bytes();
             out.extend_from_slice(&[first, masked | 126, high, low]);
         }

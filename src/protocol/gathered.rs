@@ -142,10 +142,20 @@ fn prepare(draft: &mut [u8], opcode: Opcode, role: Role) -> usize {
         }
         let (first, rest) = head.split_at_mut(2);
         first.copy_from_slice(&mark(length));
-        rest.fill(0);
+        clear(rest);
         end += header.size + length;
     }
     end
+}
+
+/// Clears the rest of a header, of 0, 2, 4 or 6 bytes: in less steps than a call of `memset` takes.
+fn clear(rest: &mut [u8]) {
+    if let Some(four) = rest.first_chunk_mut::<4>() {
+        *four = [0; 4];
+    }
+    if let Some(two) = rest.last_chunk_mut::<2>() {
+        *two = [0; 2];
+    }
 }
 
 /// Writes a length in two bytes of ASCII.

@@ -51,8 +51,15 @@ const BLOCK: usize = 128;
 
 #[inline]
 fn mask(bytes: &mut [u8], key: [u8; 4]) {
-    let rest = mask_blocks::<BLOCK>(bytes, key);
+    let rest = if bytes.len() < BLOCK {
+        bytes
+    } else {
+        mask_blocks::<BLOCK>(bytes, key)
+    };
     let rest = mask_blocks::<16>(rest, key);
+    if rest.is_empty() {
+        return;
+    }
     let rest = mask_blocks::<4>(rest, key);
     for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;

@@ -81,13 +81,18 @@ impl<W: Wire> Queue<W> {
         self.barriers += u64::from(!outgoing.is_message());
     }
 
-    /// Encodes a message that a cork is to hold. It does not if the message has to wait for
-    /// anything, nor if it may have to be compressed: nothing is compressed under the lock.
+    /// Encodes a message, if less than `held_below` bytes are queued with it. It does not if the
+    /// message has to wait for anything, nor if it may have to be compressed: nothing is compressed
+    /// under the lock.
     #[inline]
-    pub(in crate::outbox) fn encode_held(&mut self, message: &Message) -> bool {
+    pub(in crate::outbox) fn encode_under_lock(
+        &mut self,
+        message: &Message,
+        held_below: u64,
+    ) -> bool {
         let weight = weight(message);
         let is_short = weight <= MAX_ENCODED_UNDER_LOCK.min(self.max_frame as u64);
-        let is_full = self.budget.bytes() + weight >= self.batch;
+        let is_full = self.budget.bytes() + weight >= held_below;
         let waits = self.stall.is_some() || self.following.is_some() || !self.has_nothing_before();
         if !is_short || is_full || waits || self.admits(weight, true).is_err() {
             return false;
@@ -96,7 +101,7 @@ impl<W: Wire> Queue<W> {
             if writer.may_compress(message.len()) {
                 return false;
             }
-            writer.encode_message(message, weight);
+            writer.encode_early(message, weight);
             self.budget.take(weight, 1);
             return true;
         }

@@ -17,6 +17,48 @@ fn a_frame_is_released_with_its_last_byte() {
     assert_eq!((outcome(&delivery), fixture.queue.delivered), (Ok(()), 1));
 }
 
+/// Messages that were encoded as they were sent count one by one, wherever the socket stops, and as
+/// undelivered if it takes no more. What follows them in the same write counts by itself.
+#[test]
+fn messages_encoded_early_are_released_one_by_one() {
+    let sizes = [0, 1, 125, 126, 4 << 10];
+    let messages = sizes.map(|size| Message::from("x".repeat(size)));
+    let frames = sizes.map(|size| size + if size < 126 { 2 } else { 4 });
+    let ends = (1..=frames.len()).map(|count| frames[..count].iter().sum::<usize>());
+    let ends: Vec<_> = ends.collect();
+    let all = ends[ends.len() - 1];
+    let near_ends = ends.iter().flat_map(|end| end - 2..=end + 2);
+    for room in near_ends.filter(|room| *room < all) {
+        for (more, then) in [(0, 0), (1, 0), (PLENTY, 1)] {
+            let mut fixture = Fixture::new(1 << 20, 8);
+            for message in &messages {
+                assert!(fixture.encode(message.clone()));
+            }
+            fixture.push("behind");
+            fixture.tape.make_room(room);
+            fixture.write();
+            fixture.tape.make_room(more);
+            fixture.write_on();
+            let taken = (room + more).min(all);
+            let whole = ends.iter().filter(|end| **end <= taken).count();
+            let left: usize = sizes[whole..].iter().sum();
+            let counted = (fixture.queue.delivered, fixture.queue.buffered());
+            let behind = if then == 1 { 0 } else { 6 };
+            assert_eq!(
+                counted,
+                ((whole + then) as u64, (left + behind) as u64),
+                "{room}"
+            );
+            fixture
+                .queue
+                .lose(io::ErrorKind::BrokenPipe.into(), &mut fixture.after);
+            let rest = messages.len() + 1 - whole - then;
+            assert_eq!(fixture.queue.undelivered, rest as u64, "{room}");
+            assert_eq!(fixture.queue.messages(), 0);
+        }
+    }
+}
+
 /// A socket that takes bytes after it has refused some has made room, once for each time.
 #[test]
 fn relief_is_counted_after_a_refusal() {

@@ -184,6 +184,12 @@ impl Fixture {
         self.queue.push(Outgoing::Message(text.into()));
     }
 
+    /// Encodes a message under the lock, if it may be, as a part of one write.
+    fn encode(&mut self, message: impl Into<Message>) -> bool {
+        let a_write = self.queue.batch;
+        self.queue.encode_under_lock(&message.into(), a_write)
+    }
+
     fn push_tracked(&mut self, text: &str) -> Delivery {
         let (promise, delivery) = delivery();
         self.queue

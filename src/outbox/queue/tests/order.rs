@@ -117,7 +117,7 @@ fn a_message_with_nothing_before_it_passes_the_channel() {
         fixture.queue.take_writer_for(1).is_none(),
         "the writer is out"
     );
-    writer.encode_message(&"a".into(), 1);
+    writer.encode_early(&"a".into(), 1);
     assert_eq!(fixture.write_with(Some(writer)), ["a"]);
     let before: [fn(&mut Fixture); 4] = [
         |fixture| fixture.push("b"),
@@ -178,20 +178,20 @@ fn a_message_that_is_alone_is_counted_in_short() {
 fn what_is_given_one_after_the_other_is_encoded_at_once() {
     let mut fixture = Fixture::fast(1 << 20, 8);
     for text in ["a", "b"] {
-        assert!(fixture.queue.encode_held(&text.into()), "{text}");
+        assert!(fixture.encode(text), "{text}");
     }
     let long = "c".repeat(5 << 10);
-    assert!(!fixture.queue.encode_held(&long.as_str().into()));
+    assert!(!fixture.encode(long.as_str()));
     assert_eq!((fixture.queue.messages(), fixture.queue.buffered()), (2, 2));
     assert!(!fixture.queue.is_flushed());
     assert!(fixture.queue.take_writer_for(1).is_none());
     fixture.push("d");
-    assert!(!fixture.queue.encode_held(&"e".into()), "behind d");
+    assert!(!fixture.encode("e"), "behind d");
     fixture.ping("1");
     assert_eq!(fixture.write(), ["a", "b", "ping 1", "d"]);
     assert!(fixture.queue.is_flushed());
     // It ends as all that is not written does.
-    assert!(fixture.queue.encode_held(&"f".into()));
+    assert!(fixture.encode("f"));
     fixture
         .queue
         .lose(io::ErrorKind::BrokenPipe.into(), &mut fixture.after);
@@ -205,11 +205,11 @@ fn what_is_given_one_after_the_other_is_encoded_at_once() {
 #[test]
 fn what_is_encoded_at_once_is_bounded() {
     let mut fixture = Fixture::fast(1 << 20, 3);
-    let admitted = (0..9).take_while(|_| fixture.queue.encode_held(&"a".into()));
+    let admitted = (0..9).take_while(|_| fixture.encode("a"));
     assert_eq!(admitted.count(), 3, "as many as the queue takes");
     let mut fixture = Fixture::fast(1 << 20, 1 << 20);
     let kib = Message::from("a".repeat(1 << 10));
-    let admitted = (0..99).take_while(|_| fixture.queue.encode_held(&kib));
+    let admitted = (0..99).take_while(|_| fixture.encode(kib.clone()));
     assert_eq!(admitted.count(), 63, "less than 64 KiB");
 }
 

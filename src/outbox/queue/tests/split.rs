@@ -87,7 +87,7 @@ fn nothing_passes_a_split_message() {
     fixture.write();
     assert!(!fixture.queue.is_flushed() && !fixture.queue.has_nothing_before());
     assert!(fixture.queue.take_writer_for(3).is_none());
-    assert!(!fixture.queue.encode_held(&"behind".into()));
+    assert!(!fixture.encode("behind"));
     let stream = fixture.begin_stream();
     assert!(fixture.push_fragment(stream, "s", Fin::Last));
     fixture.close(1000, Urgency::AfterMessages);
@@ -103,7 +103,7 @@ fn only_messages_of_one_frame_pass_the_channel_by() {
     let too_long = FRAME as u64 + 1;
     assert!(fixture.queue.take_writer_for(too_long).is_none());
     let too_long = Message::from(long(FRAME + 1));
-    assert!(!fixture.queue.encode_held(&too_long));
+    assert!(!fixture.encode(too_long));
     assert!(fixture.queue.take_writer_for(FRAME as u64).is_some());
 }
 
