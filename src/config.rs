@@ -440,7 +440,7 @@ pub enum Overflow {
     /// Drops this message, and succeeds. It is counted as dropped.
     DropNewest,
     /// Drops the messages that have waited longest, as many as needed, and counts them as dropped.
-    /// The messages being written stay, which are at most 64 KiB or one larger message. The new message
+    /// The messages being written stay, which are at most 128 KiB or one larger message. The new message
     /// passes sends that wait for room.
     DropOldest,
     /// Closes the connection with 1008, "too slow". What is queued is discarded, and the send fails

@@ -87,7 +87,7 @@ impl<W: Wire> Outbox<W> {
     /// encoded at once, if the writer is idle and it is not to be compressed.
     pub(crate) fn send_with_next(self: &Arc<Self>, message: Message) -> Result<(), SendError> {
         let mut queue = self.lock_queue();
-        let a_write = queue.batch;
+        let a_write = queue.batch();
         if !queue.encode_under_lock(&message, a_write) {
             return self.admit_or_wait(queue, Outgoing::Message(message), None, a_write);
         }

@@ -146,7 +146,6 @@ impl<W: Wire> Writer<W> {
     /// Makes room for this number of frames.
     pub(super) fn reserve(&mut self, frames: usize) {
         self.batch.reserve(frames);
-        self.unsent.reserve(frames);
         self.spent.reserve(frames);
     }
 
@@ -174,14 +173,17 @@ impl<W: Wire> Writer<W> {
     /// Encodes a message as it is sent, in one frame. The writer has no other frames.
     #[inline]
     pub(super) fn encode_early(&mut self, message: &Message, weight: u64) {
-        let encoded = &mut self.encoded;
-        if encoded.is_empty() {
-            encoded.reserve(self.early.usual);
+        if self.encoded.is_empty() {
+            self.encoded.reserve(self.early.usual);
         }
-        let opcode = Opcode::of(message);
+        self.encode_in_run(Opcode::of(message), message.as_bytes(), weight);
+    }
+
+    #[inline]
+    fn encode_in_run(&mut self, opcode: Opcode, payload: &[u8], weight: u64) {
         self.encoder
-            .encode(opcode, Fin::Last, message.as_bytes(), encoded);
-        self.early.end = encoded.len();
+            .encode(opcode, Fin::Last, payload, &mut self.encoded);
+        self.early.end = self.encoded.len();
         self.early.messages += 1;
         self.early.weight += weight;
     }
@@ -346,6 +348,11 @@ impl<W: Wire> Writer<W> {
     /// Encodes the frames that were taken from the queue.
     fn encode_batch(&mut self) {
         while let Some(mut frame) = self.batch.pop_front() {
+            if let Some(weight) = self.weight_in_run(&frame) {
+                self.encode_in_run(frame.opcode, &frame.payload, weight);
+                self.spent.push(frame.payload);
+                continue;
+            }
             let left = if frame.is_framed() {
                 self.append_framed(&mut frame.payload)
             } else {
@@ -354,6 +361,24 @@ impl<W: Wire> Writer<W> {
             let kind = frame.kind;
             self.unsent.push_back(Unsent { left, kind });
             self.spent.push(frame.payload);
+        }
+    }
+
+    /// Returns the weight of a short message that may join the run at the beginning of the encoded
+    /// frames.
+    #[inline]
+    fn weight_in_run(&self, frame: &Frame) -> Option<u64> {
+        let length = frame.payload.len();
+        let is_plain = frame.coding == Coding::Plain || !self.may_compress(length);
+        if !self.unsent.is_empty() || length >= MIN_UNCOPIED || !is_plain {
+            return None;
+        }
+        match frame.kind {
+            FrameKind::Message {
+                weight,
+                promise: None,
+            } if frame.fin == Fin::Last && frame.opcode != Opcode::Continuation => Some(weight),
+            _ => None,
         }
     }
 

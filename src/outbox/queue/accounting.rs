@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::{Queue, Seat, Stall};
+use super::{Queue, SLOW, Seat, Stall};
 use crate::background::PROGRESS;
 use crate::outbox::Wire;
 use crate::outbox::after_unlock::AfterUnlock;
@@ -98,7 +98,9 @@ impl<W: Wire> Queue<W> {
         }
         if let Some(stall) = &mut self.stall {
             if self.taken - stall.taken >= PROGRESS {
-                stall.since = Instant::now();
+                let now = Instant::now();
+                self.is_slow = now - stall.since > SLOW;
+                stall.since = now;
                 stall.taken = self.taken;
             }
         }

@@ -7,7 +7,7 @@ mod ending;
 mod following;
 mod refill;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Wire;
 use super::budget::Budget;
@@ -38,8 +38,10 @@ pub(super) struct Queue<W: Wire> {
     split: Option<Box<Split>>,
     /// The most bytes of a message in a frame. A larger message is split.
     max_frame: usize,
-    /// The most bytes that are taken from the queue for one write.
-    pub(super) batch: u64,
+    /// The most bytes that are taken from the queue for one write to a fast peer.
+    batch: u64,
+    /// The flag that the peer is slow: control frames would wait long behind a large write.
+    is_slow: bool,
     pub(super) budget: Budget,
     /// The number of the budget's places that are barriers, and not messages.
     barriers: u64,
@@ -113,7 +115,11 @@ impl Keepers {
 }
 
 /// The most bytes that are taken from the queue for one write.
-const BATCH: usize = 64 << 10;
+const BATCH: usize = 128 << 10;
+/// The same for a slow peer: the last time that the socket was full, it took longer than
+/// [`SLOW`] for [`PROGRESS`](crate::background::PROGRESS).
+const SLOW_BATCH: u64 = 64 << 10;
+const SLOW: Duration = Duration::from_millis(20);
 
 /// Returns how many bytes of a message a frame may have. Compressed fragments may grow by an eighth
 /// and some bytes.
@@ -139,6 +145,7 @@ impl<W: Wire> Queue<W> {
             max_frame,
             // A program that sets short frames wants its control frames soon.
             batch: max_frame.clamp(MIN_UNCOPIED, BATCH) as u64,
+            is_slow: false,
             budget: Budget::new(config),
             barriers: 0,
             line: Line::default(),
@@ -167,6 +174,15 @@ impl<W: Wire> Queue<W> {
     /// Returns how many messages are queued or being written.
     pub(super) fn messages(&self) -> u64 {
         self.budget.places() - self.barriers
+    }
+
+    /// Returns the most bytes that are taken for one write.
+    pub(super) fn batch(&self) -> u64 {
+        if self.is_slow {
+            self.batch.min(SLOW_BATCH)
+        } else {
+            self.batch
+        }
     }
 
     /// Returns how many bytes of payload are queued and not with the kernel.

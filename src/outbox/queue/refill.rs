@@ -90,7 +90,8 @@ impl<W: Wire> Queue<W> {
     fn refill_messages(&mut self, writer: &mut Writer<W>, after: &mut AfterUnlock<W>) {
         let (mut bytes, mut messages) = (0, 0);
         writer.reserve(self.channel.len().min(BATCH_MESSAGES));
-        while bytes < self.batch && messages < BATCH_MESSAGES {
+        let batch = self.batch();
+        while bytes < batch && messages < BATCH_MESSAGES {
             let Some(frame) = self.next_frame(writer, after) else {
                 // Everything that was admitted before our Close has left, or never will.
                 let drained = !self.streaming && self.channel.is_empty();

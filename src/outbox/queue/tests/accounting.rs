@@ -94,6 +94,28 @@ fn progress_restarts_a_stall() {
     assert!(fixture.queue.stall.is_none());
 }
 
+/// A peer that takes 64 KiB more slowly than in 20 ms gets smaller batches, until it is faster.
+#[test]
+fn batches_for_a_slow_peer_are_small() {
+    let mut fixture = Fixture::new(1 << 20, 8);
+    assert_eq!(fixture.queue.batch(), BATCH as u64);
+    fixture.push(&"x".repeat(500 << 10));
+    fixture.write();
+    let long_ago = Instant::now() - 2 * SLOW;
+    // However long this thread stands still, that is not over.
+    let not_yet = Instant::now() + Duration::from_secs(3_600);
+    for (since, batch) in [
+        (long_ago, SLOW_BATCH),
+        (not_yet, BATCH as u64),
+        (long_ago, SLOW_BATCH),
+    ] {
+        fixture.queue.stall.as_mut().expect("refused").since = since;
+        fixture.tape.make_room(PROGRESS as usize);
+        fixture.write_on();
+        assert_eq!(fixture.queue.batch(), batch);
+    }
+}
+
 /// A full socket is tried again only by what is stalled, and not while the connection is closing.
 #[test]
 fn a_full_socket_is_tried_again_unless_closing() {

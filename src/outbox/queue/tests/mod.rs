@@ -186,7 +186,7 @@ impl Fixture {
 
     /// Encodes a message under the lock, if it may be, as a part of one write.
     fn encode(&mut self, message: impl Into<Message>) -> bool {
-        let a_write = self.queue.batch;
+        let a_write = self.queue.batch();
         self.queue.encode_under_lock(&message.into(), a_write)
     }
 

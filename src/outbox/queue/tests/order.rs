@@ -47,18 +47,18 @@ fn nothing_follows_a_close() {
     assert!(fixture.write().is_empty() && fixture.queue.is_flushed());
 }
 
-/// A batch ends at 64 KiB, at 1,024 messages, and behind a large message, which leaves uncopied; then
+/// A batch ends at 128 KiB, at 1,024 messages, and behind a large message, which leaves uncopied; then
 /// control frames have their turn.
 #[test]
 fn a_batch_ends_for_control_frames() {
     let mut fixture = Fixture::fast(1 << 30, 1 << 20);
     let medium = "m".repeat(MIN_UNCOPIED - 1);
     let large = "l".repeat(MIN_UNCOPIED);
-    for text in [&medium, &medium, &medium, &medium, &medium, &large] {
+    for text in [&medium; 9].into_iter().chain([&large]) {
         fixture.push(text);
     }
     let (medium, large) = (&*medium.len().to_string(), &*large.len().to_string());
-    assert_eq!(fixture.write(), [medium; 5], "the fifth passes 64 KiB");
+    assert_eq!(fixture.write(), [medium; 9], "the ninth passes 128 KiB");
     fixture.push("behind");
     fixture.ping("between");
     assert_eq!(fixture.write(), ["ping between", large]);
@@ -80,7 +80,7 @@ fn a_clients_batch_takes_all_that_is_copied() {
     let writer = Writer::new(Encoder::new(Role::Client), fixture.tape.clone());
     fixture.queue.writer = Seat::Here(writer);
     let copied = "c".repeat(MIN_UNCOPIED);
-    for _ in 0..6 {
+    for _ in 0..10 {
         fixture.push(&copied);
     }
     let stepwise = "s".repeat(5 * MIN_UNCOPIED);
@@ -103,7 +103,7 @@ fn a_clients_batch_takes_all_that_is_copied() {
     let written = lock(&fixture.tape.written).len();
     assert_eq!(
         written,
-        8 * (header + MIN_UNCOPIED) + header + 6 + stepwise.len()
+        12 * (header + MIN_UNCOPIED) + header + 6 + stepwise.len()
     );
 }
 
@@ -209,8 +209,8 @@ fn what_is_encoded_at_once_is_bounded() {
     assert_eq!(admitted.count(), 3, "as many as the queue takes");
     let mut fixture = Fixture::fast(1 << 20, 1 << 20);
     let kib = Message::from("a".repeat(1 << 10));
-    let admitted = (0..99).take_while(|_| fixture.encode(kib.clone()));
-    assert_eq!(admitted.count(), 63, "less than 64 KiB");
+    let admitted = (0..199).take_while(|_| fixture.encode(kib.clone()));
+    assert_eq!(admitted.count(), 127, "less than 128 KiB");
 }
 
 /// The bytes of the wire itself are reason enough to write.
