@@ -25,21 +25,40 @@ pub(crate) fn dial(
     deadline: Instant,
     canceller: &Canceller,
 ) -> io::Result<Socket> {
-    let (wake, _watch) = wake_on_cancel(canceller)?;
     let race = Race {
-        wake: &wake,
+        wake: CancelWake::new(canceller),
         waiting: in_turns(addresses),
         running: Vec::new(),
         failure: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
     };
-    race.run(deadline, canceller)
+    race.run(deadline)
 }
 
-/// Makes a wake-up that a cancel sets off, while the watch lives.
-pub(super) fn wake_on_cancel(canceller: &Canceller) -> io::Result<(Arc<Wake>, Watch)> {
-    let wake = Arc::new(Wake::new()?);
-    let woken = Arc::clone(&wake);
-    Ok((wake, canceller.on_cancel(move || woken.wake())))
+/// A wake-up that a cancel sets off. Made for the first wait: most steps wait for nothing.
+pub(super) struct CancelWake<'a> {
+    pub(super) canceller: &'a Canceller,
+    made: Option<(Arc<Wake>, Watch)>,
+}
+
+impl<'a> CancelWake<'a> {
+    pub(super) fn new(canceller: &'a Canceller) -> Self {
+        let made = None;
+        Self { canceller, made }
+    }
+
+    /// Returns what to wait for.
+    pub(super) fn source(&mut self) -> io::Result<Source<'_>> {
+        let made = match self.made.take() {
+            Some(made) => made,
+            None => {
+                let wake = Arc::new(Wake::new()?);
+                let woken = Arc::clone(&wake);
+                (wake, self.canceller.on_cancel(move || woken.wake()))
+            }
+        };
+        let (wake, _watch) = self.made.insert(made);
+        Ok(Source::Wake(wake))
+    }
 }
 
 /// The time after which the next address is tried too. RFC 8305 8: 250 ms is recommended.
@@ -47,8 +66,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// Attempts to connect that run side by side.
 struct Race<'a> {
-    /// The wake-up by a cancel.
-    wake: &'a Wake,
+    wake: CancelWake<'a>,
     waiting: VecDeque<SocketAddr>,
     running: Vec<Running>,
     /// The error of the address that failed last.
@@ -62,9 +80,9 @@ struct Running {
 }
 
 impl Race<'_> {
-    fn run(mut self, deadline: Instant, canceller: &Canceller) -> io::Result<Socket> {
+    fn run(mut self, deadline: Instant) -> io::Result<Socket> {
         let mut next_start = Instant::now();
-        while Instant::now() < deadline && !canceller.is_cancelled() {
+        while Instant::now() < deadline && !self.wake.canceller.is_cancelled() {
             if self.running.is_empty() || next_start <= Instant::now() {
                 match self.waiting.pop_front() {
                     Some(address) => {
@@ -80,7 +98,13 @@ impl Race<'_> {
                 false => deadline.min(next_start),
             };
             let before = self.running.len();
-            if let Some(socket) = self.wait(until) {
+            // An attempt to reach this machine has usually ended by now.
+            let mut connected = self.take_connected();
+            if connected.is_none() && self.running.len() == before {
+                self.wait(until)?;
+                connected = self.take_connected();
+            }
+            if let Some(socket) = connected {
                 return Ok(socket);
             }
             if self.running.len() < before {
@@ -98,16 +122,20 @@ impl Race<'_> {
         }
     }
 
-    /// Waits until attempts have ended, at most until the deadline. Returns the socket of one that has
-    /// succeeded, and drops those that have failed.
-    fn wait(&mut self, until: Instant) -> Option<Socket> {
+    /// Waits until an attempt has ended, at most until the deadline.
+    fn wait(&mut self, until: Instant) -> io::Result<()> {
         let running = self.running.iter();
         let sources: Vec<_> = running
             .map(|running| Source::Socket(running.socket.as_fd(), Interest::Write))
-            .chain([Source::Wake(self.wake)])
+            .chain([self.wake.source()?])
             .collect();
         // Where waiting fails, each socket is looked at all the same.
         let _ = wait_for_any(&sources, Some(until));
+        Ok(())
+    }
+
+    /// Returns the socket of an attempt that has succeeded, and drops those that have failed.
+    fn take_connected(&mut self) -> Option<Socket> {
         for at in (0..self.running.len()).rev() {
             let Some(ended) = outcome(&self.running[at].socket) else {
                 continue;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 
-use super::dial::wake_on_cancel;
-use super::os::{Source, unix_socket, wait_for_any};
-use super::{Socket, Wake};
+use super::Socket;
+use super::dial::CancelWake;
+use super::os::{unix_socket, wait_for_any};
 use crate::canceller::Canceller;
 
 /// Tells whether a path can be a Unix socket's: the system bounds its length.
@@ -26,7 +26,7 @@ pub(crate) fn dial_unix(
     deadline: Instant,
     canceller: &Canceller,
 ) -> io::Result<Socket> {
-    let (wake, _watch) = wake_on_cancel(canceller)?;
+    let mut wake = CancelWake::new(canceller);
     let address = SockAddr::unix(path)?;
     let socket = unix_socket()?;
     socket.set_nonblocking(true)?;
@@ -34,7 +34,7 @@ pub(crate) fn dial_unix(
         match error.kind() {
             io::ErrorKind::Interrupted => {}
             // The queue of the server is full. No wait of the system's tells when it has room.
-            io::ErrorKind::WouldBlock => wait_for_room(&wake, deadline, canceller)?,
+            io::ErrorKind::WouldBlock => wait_for_room(&mut wake, deadline)?,
             _ => return Err(error),
         }
     }
@@ -45,12 +45,12 @@ pub(crate) fn dial_unix(
 /// The time after which a full queue is tried again.
 const AGAIN: Duration = Duration::from_millis(10);
 
-fn wait_for_room(wake: &Wake, deadline: Instant, canceller: &Canceller) -> io::Result<()> {
+fn wait_for_room(wake: &mut CancelWake<'_>, deadline: Instant) -> io::Result<()> {
     let now = Instant::now();
-    if now >= deadline || canceller.is_cancelled() {
+    if now >= deadline || wake.canceller.is_cancelled() {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    wait_for_any(&[Source::Wake(wake)], Some(deadline.min(now + AGAIN))).map(drop)
+    wait_for_any(&[wake.source()?], Some(deadline.min(now + AGAIN))).map(drop)
 }
 
 #[cfg(all(test, unix))]
