@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::sync::{Mutex, Ordering};
 
-/// The capacity of a large buffer, in bytes.
-pub(crate) const LARGE: usize = 64 << 10;
+/// The capacity of a large buffer, in bytes. A sender that fills its socket is read in fewer calls than
+/// with 64 KiB, and wakes this side less often.
+pub(crate) const LARGE: usize = 128 << 10;
 
 /// The number of spare large buffers that are kept, and of connections that may keep one while they
 /// wait for input.

@@ -523,7 +523,7 @@
 //! pages of its thread's stack, and at most 60 KiB over TLS by OpenSSL, which takes the difference.
 //! After a burst of short messages it costs some 10 KiB more, which is not held: its read buffer of
 //! 4 KiB lies in memory that was used before, and the rest are small pieces that glibc keeps for the
-//! thread. For all connections together the process keeps up to 32 read buffers of 64 KiB.
+//! thread. For all connections together the process keeps up to 32 read buffers of 128 KiB.
 //! Beyond that, a connection holds at most, on its heap:
 //!
 //! - *to be written*: twice [`max_queue_bytes`](Config::max_queue_bytes) of payload, or twice the
@@ -533,7 +533,7 @@
 //!   streamed message. A payload in several queues is there once: clones share it.
 //!   So is a burst to a group, of at most 48 KiB.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or
-//!   128 KiB of one that is read through a [`MessageReader`], and 128 KiB of input behind it. What
+//!   128 KiB of one that is read through a [`MessageReader`], and 256 KiB of input behind it. What
 //!   all connections hold of messages half received, each from its second 64 KiB on, shares one
 //!   budget of the process: see [`set_memory_budget`].
 //! - *for compression*, where it is agreed: some 48 KiB for the peer's messages, from its first
@@ -544,7 +544,7 @@
 //!   do not.
 //! - *what the program keeps*: messages that callbacks or `recv` have handed out are the program's.
 //!
-//! So all connections together hold the budget, 192 KiB each beside it (240 KiB with compression), and
+//! So all connections together hold the budget, 320 KiB each beside it (368 KiB with compression), and
 //! their queues. The
 //! program bounds the queues by [`max_queue_bytes`](Config::max_queue_bytes) and
 //! [`max_connections`](ServerBuilder::max_connections): twice the one times the other.

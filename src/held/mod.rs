@@ -40,7 +40,7 @@ pub(crate) const FREE: usize = 64 << 10;
 /// Where the address space is bounded, the budget is not all there is to find room in: beside it stand the
 /// stacks of the threads, 2 MiB each, and on glibc 64 MiB for each of the first threads, eight a core, whether
 /// they use them or not (1 MiB in 32-bit programs). So there a message also waits, and newcomers get 503, as
-/// long as less than 8 MiB and 192 KiB for each thread would stay free; a newcomer leaves 24 MiB more, unless
+/// long as less than 8 MiB and 320 KiB for each thread would stay free; a newcomer leaves 24 MiB more, unless
 /// it takes the place of a thread that has ended. What the program allocates itself is not held back. On
 /// glibc 512 MiB may be too little for more than a few connections and for any large message; with the
 /// environment variable `MALLOC_ARENA_MAX=1` it is enough for many, as a thread takes no 64 MiB then.

@@ -3,13 +3,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::FREE;
+use crate::buffer_pool::LARGE;
 use crate::process::PerProcess;
 use crate::transport::AddressSpace;
 
 /// What no message may take, in bytes: it is for what does not ask before it allocates.
 const RESERVE: usize = 8 << 20;
 /// What each thread may take of that beside it, in bytes: what its connection holds uncounted.
-const EACH: usize = 192 << 10;
+const EACH: usize = FREE + 2 * LARGE;
 /// What a newcomer whose thread takes no place of another leaves to messages, in bytes.
 const FOR_MESSAGES: usize = 24 << 20;
 /// What a newcomer's thread takes, in bytes: its stack, the one for signals and their guards.

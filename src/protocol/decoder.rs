@@ -13,9 +13,9 @@ use super::{CloseFrame, Event, Limits, Role, Violation};
 use crate::Message;
 use crate::buffer_pool::LARGE;
 
-/// The length from which on a payload is not copied, in bytes. Such a payload keeps its whole read
-/// buffer in use, which is four times as long at most.
-const SPLIT_OFF: u64 = LARGE as u64 / 4;
+/// The length from which on payloads that have come together are not copied, in bytes. They keep
+/// their read buffer in use.
+const SPLIT_OFF: u64 = LARGE as u64 / 8;
 
 /// The longest frame that is completed in the read buffer, in bytes, header included.
 const AWAITED: u64 = LARGE as u64 / 2;
@@ -222,7 +222,7 @@ impl Decoder {
     /// Takes a message that is not copied, unless it is longer than allowed.
     #[inline(never)]
     fn split_whole_message_off(&mut self, header: &Header) -> Option<Message> {
-        if header.length < SPLIT_OFF || self.judge_size(header).is_err() {
+        if !self.is_split_off(header.length) || self.judge_size(header).is_err() {
             return None;
         }
         match self.split_message_off(header, 0) {
@@ -518,7 +518,7 @@ impl Decoder {
     }
 
     fn take_message(&mut self, header: &Header, done: usize) -> Result<Event, Violation> {
-        if header.length >= SPLIT_OFF {
+        if self.is_split_off(header.length) {
             return self.split_message_off(header, done).map(Event::Message);
         }
         let end = header.size + header.length as usize;
@@ -527,6 +527,12 @@ impl Decoder {
         let copied = copy_message(&mut self.payloads, header, payload, done, behind.len())?;
         self.input.skip(end);
         Ok(Event::Message(copied))
+    }
+
+    /// Tells whether a payload is not copied, and keeps the buffer in use: if it fills a quarter of the
+    /// buffer, or others that came with it do.
+    fn is_split_off(&self, length: u64) -> bool {
+        length >= LARGE as u64 / 4 || length >= SPLIT_OFF && self.input.is_filled()
     }
 
     fn split_message_off(&mut self, header: &Header, done: usize) -> Result<Message, Violation> {

@@ -122,6 +122,11 @@ impl ReadBuffer {
         }
     }
 
+    /// Tells whether a quarter of a large buffer is filled, or payloads of it are in use already.
+    pub(super) fn is_filled(&self) -> bool {
+        self.rest.is_some() || self.bytes.len() >= LARGE / 4
+    }
+
     /// Makes room for the next `recv`.
     ///
     /// If more input is likely, the room is a large buffer. Otherwise the wait may be long: a

@@ -850,7 +850,7 @@ fn the_read_buffer_follows_the_bursts() {
     }
 }
 
-/// A message of at least 16 KiB that is whole in the buffer stays where it is, and so does the next.
+/// A message that fills a quarter of the buffer stays where it is, and so does the next.
 #[test]
 fn payloads_in_a_large_buffer_are_not_copied() {
     for role in BOTH {
@@ -876,12 +876,40 @@ fn payloads_in_a_large_buffer_are_not_copied() {
     }
 }
 
+/// A message that fills less of the buffer stays where it is if it has come with others, and is copied
+/// if it has come alone: it would keep eight times its memory in use.
+#[test]
+fn only_messages_that_come_together_keep_a_large_buffer() {
+    for role in BOTH {
+        for (count, is_copied) in [(1, true), (2, false)] {
+            let mut decoder = decoder(role, limits());
+            feed(&mut decoder, [&frame(role, 0x82, &[7; 5000]).repeat(2)[..]]);
+            let spare = decoder.spare();
+            let buffer = spare.as_ptr()..spare.as_ptr().wrapping_add(LARGE);
+            let burst = frame(role, 0x81, &[b'x'; LARGE / 8]).repeat(count);
+            let events = feed(&mut decoder, [&burst[..]]).events;
+            assert_eq!(events.len(), count);
+            for event in events {
+                let Event::Message(message) = event else {
+                    panic!("no message");
+                };
+                let place = message.as_bytes().as_ptr();
+                assert_eq!(!buffer.contains(&place), is_copied, "{role:?}, {count}");
+            }
+        }
+    }
+}
+
 /// Messages of every size around the thresholds come whole, one behind the other, with what comes
 /// between them, wherever the bytes are cut; so do those that end in what is not UTF-8.
 #[test]
 fn sizes_around_thresholds_arrive_cut_anywhere() {
     let mut random = StdRng::seed_from_u64(11);
-    for threshold in [0, 125, 256, 2 << 10, AT_REST, LARGE / 4, LARGE / 2, LARGE] {
+    let small = [0, 125, 256, 2 << 10, AT_REST];
+    for threshold in small
+        .into_iter()
+        .chain([LARGE / 8, LARGE / 4, LARGE / 2, LARGE])
+    {
         for role in BOTH {
             let sizes = threshold.saturating_sub(12)..threshold + 2;
             let (mut bytes, mut events) = (Vec::new(), Vec::new());

@@ -75,7 +75,7 @@ impl Limits {
 /// What a connection takes of the address space, in bytes: its thread's stack, the one for signals and
 /// their guards, and what it may hold uncounted. What allocators take for threads is theirs to say:
 /// see `held::space`.
-const CONNECTION: u64 = (2 << 20) + (64 << 10) + (192 << 10);
+const CONNECTION: u64 = (2 << 20) + (64 << 10) + (320 << 10);
 
 impl Limits {
     /// Returns the bytes of memory that this process may have.
@@ -187,7 +187,7 @@ mod tests {
             address_space: Some(512 << 20),
             ..Limits::default()
         };
-        assert_eq!(limits.max_connections(256 << 20), 88);
+        assert_eq!(limits.max_connections(256 << 20), 84);
         assert_eq!(limits.max_connections(usize::MAX), 1);
     }
 

@@ -174,7 +174,7 @@ fn bursts_leave_the_memory_of_a_pool_behind() {
     const KIB: usize = if cfg!(debug_assertions) { 40 } else { 20 };
     const READ_BUFFER: usize = 4;
     const CACHE_OF_A_THREAD: usize = 5;
-    const POOL: usize = (16 + 16) * 64;
+    const POOL: usize = (16 + 16) * 128;
     const ARENAS: usize = 16 * 256;
     const TEST: &str = "cost::bursts_leave_the_memory_of_a_pool_behind";
     if let Some(address) = part() {
