@@ -51,6 +51,14 @@ pub(super) enum FrameKind {
     Close,
 }
 
+impl FrameKind {
+    /// Makes the kind of a message whose delivery nobody follows.
+    pub(super) fn message(weight: u64) -> Self {
+        let promise = None;
+        Self::Message { weight, promise }
+    }
+}
+
 impl Frame {
     /// Makes the only frame of a message. Returns other kinds of entries as they are.
     #[inline]
@@ -138,8 +146,7 @@ impl Written {
             length,
             ..Self::default()
         };
-        let promise = None;
-        written.add(FrameKind::Message { weight, promise });
+        written.add(FrameKind::message(weight));
         written
     }
 

@@ -55,6 +55,7 @@ mod split;
 mod stream;
 mod stream_lane;
 mod sync;
+mod unsent;
 mod waiting_senders;
 mod wire;
 mod writer;

@@ -13,10 +13,11 @@ use bytes::Bytes;
 use super::compressor::{Compressed, Compressor};
 use super::frame::{Coding, Frame, FrameKind, Written};
 use super::frames::Piece;
+use super::unsent::Unsent;
 use super::{Sink, Wire};
 use crate::Message;
 use crate::deflate::Deflater;
-use crate::protocol::{Encoder, Fin, MaskKey, Opcode};
+use crate::protocol::{Encoder, Fin, MAX_HEADER, MaskKey, Opcode};
 use crate::record::error;
 
 /// The writing end of a wire. It is taken from the queue, used without a lock, and put back.
@@ -33,12 +34,9 @@ pub(super) struct Writer<W: Wire> {
     /// The encoded frames, and the number of their bytes that are written.
     encoded: Vec<u8>,
     written: usize,
-    /// The messages that were encoded as soon as they were sent.
-    early: Early,
     /// The large payload behind the encoded frames. Boxed, as most connections never have one.
     large: Option<Box<Large>>,
-    /// The frames whose last byte the kernel has not taken.
-    unsent: VecDeque<Unsent>,
+    unsent: Unsent,
     /// The flag that the wire has bytes of its own to write.
     needs_flush: bool,
     /// Used payloads. They are dropped where no lock is held.
@@ -63,47 +61,6 @@ struct Large {
     key: Option<MaskKey>,
 }
 
-/// The messages that were encoded as soon as they were sent, each in one frame.
-///
-/// Their frames are the first of the encoded ones.
-#[derive(Default)]
-struct Early {
-    messages: u64,
-    weight: u64,
-    /// The place of the first frame that has not left whole.
-    first: usize,
-    /// The number of bytes that have left, and of all.
-    sent: usize,
-    end: usize,
-    /// The number of bytes that there were the last time.
-    usual: usize,
-}
-
-/// The rest of a frame, and what its end releases.
-struct Unsent {
-    left: usize,
-    kind: FrameKind,
-}
-
-impl Unsent {
-    fn message(left: usize, weight: u64) -> Self {
-        let promise = None;
-        let kind = FrameKind::Message { weight, promise };
-        Self { left, kind }
-    }
-}
-
-impl Unsent {
-    /// Counts the messages of a piece that have left.
-    fn count_sent(&mut self, written: &mut Written) {
-        if let FrameKind::Piece(piece) = &mut self.kind {
-            let sent = piece.split_sent(self.left);
-            sent.into_iter()
-                .for_each(|sent| written.add(FrameKind::Piece(sent)));
-        }
-    }
-}
-
 /// The result of a message that has not left in one write.
 pub(super) type Partly = (io::Result<()>, Written);
 
@@ -118,9 +75,8 @@ impl<W: Wire> Writer<W> {
             batch: VecDeque::new(),
             encoded: Vec::new(),
             written: 0,
-            early: Early::default(),
             large: None,
-            unsent: VecDeque::new(),
+            unsent: Unsent::default(),
             needs_flush: false,
             spent: Vec::new(),
         })
@@ -156,8 +112,7 @@ impl<W: Wire> Writer<W> {
 
     /// Tells whether everything it was given is with the kernel.
     pub(super) fn is_done(&self) -> bool {
-        let has_frames = self.early.messages > 0 || !self.unsent.is_empty();
-        self.batch.is_empty() && !has_frames && !self.needs_flush
+        self.batch.is_empty() && self.unsent.is_empty() && !self.needs_flush
     }
 
     /// Tells whether the wire will soon take no more.
@@ -174,7 +129,7 @@ impl<W: Wire> Writer<W> {
     #[inline]
     pub(super) fn encode_early(&mut self, message: &Message, weight: u64) {
         if self.encoded.is_empty() {
-            self.encoded.reserve(self.early.usual);
+            self.encoded.reserve(self.unsent.usual_run() + MAX_HEADER);
         }
         self.encode_in_run(Opcode::of(message), message.as_bytes(), weight);
     }
@@ -183,9 +138,7 @@ impl<W: Wire> Writer<W> {
     fn encode_in_run(&mut self, opcode: Opcode, payload: &[u8], weight: u64) {
         self.encoder
             .encode(opcode, Fin::Last, payload, &mut self.encoded);
-        self.early.end = self.encoded.len();
-        self.early.messages += 1;
-        self.early.weight += weight;
+        self.unsent.extend_run(self.encoded.len(), weight);
     }
 
     /// Writes once, without blocking, and counts what that releases.
@@ -250,17 +203,17 @@ impl<W: Wire> Writer<W> {
             key: None,
         }));
         let kind = FrameKind::Piece(piece.clone());
-        self.keep(result, Unsent { left, kind })
+        self.keep(result, left, kind)
     }
 
     /// Keeps the rest of a message of which not all was written.
     #[inline(never)]
     fn keep_rest(&mut self, result: io::Result<usize>, left: usize, weight: u64) -> Partly {
-        self.keep(result, Unsent::message(left, weight))
+        self.keep(result, left, FrameKind::message(weight))
     }
 
-    fn keep(&mut self, result: io::Result<usize>, unsent: Unsent) -> Partly {
-        self.unsent.push_back(unsent);
+    fn keep(&mut self, result: io::Result<usize>, left: usize, kind: FrameKind) -> Partly {
+        self.unsent.push(left, kind);
         let mut written = Written::default();
         let result = result.map(|length| self.count_off(length, &mut written));
         (result, written)
@@ -268,13 +221,12 @@ impl<W: Wire> Writer<W> {
 
     /// Takes a message whose writing has panicked, to be counted among those that were not sent.
     pub(super) fn take_lost(&mut self, weight: u64) {
-        self.unsent.push_back(Unsent::message(0, weight));
+        self.unsent.push(0, FrameKind::message(weight));
     }
 
     /// Takes likewise the messages of a piece.
     pub(super) fn take_lost_piece(&mut self, piece: &Piece) {
-        let (left, kind) = (0, FrameKind::Piece(piece.clone()));
-        self.unsent.push_back(Unsent { left, kind });
+        self.unsent.push(0, FrameKind::Piece(piece.clone()));
     }
 
     /// Writes the encoded bytes, or else the wire's own. Returns how many bytes of frames have
@@ -358,8 +310,7 @@ impl<W: Wire> Writer<W> {
             } else {
                 self.encode(frame.opcode, frame.fin, &mut frame.payload, frame.coding)
             };
-            let kind = frame.kind;
-            self.unsent.push_back(Unsent { left, kind });
+            self.unsent.push(left, frame.kind);
             self.spent.push(frame.payload);
         }
     }
@@ -370,7 +321,7 @@ impl<W: Wire> Writer<W> {
     fn weight_in_run(&self, frame: &Frame) -> Option<u64> {
         let length = frame.payload.len();
         let is_plain = frame.coding == Coding::Plain || !self.may_compress(length);
-        if !self.unsent.is_empty() || length >= MIN_UNCOPIED || !is_plain {
+        if !self.unsent.may_extend_run() || length >= MIN_UNCOPIED || !is_plain {
             return None;
         }
         match frame.kind {
@@ -503,46 +454,10 @@ impl<W: Wire> Writer<W> {
         large.taken += step.len();
     }
 
-    /// Counts `length` written bytes, and what they release.
-    fn count_off(&mut self, mut length: usize, written: &mut Written) {
-        written.length += length as u64;
-        if self.early.messages > 0 {
-            length -= self.count_off_early(length, written);
-        }
-        while let Some(mut frame) = self.unsent.pop_front() {
-            if frame.left > length {
-                frame.left -= length;
-                frame.count_sent(written);
-                return self.unsent.push_front(frame);
-            }
-            length -= frame.left;
-            written.add(frame.kind);
-        }
-    }
-
-    /// Counts written bytes of the messages that were encoded early. Returns how many of the bytes are
-    /// theirs.
-    fn count_off_early(&mut self, length: usize, written: &mut Written) -> usize {
-        let early = &mut self.early;
-        let of_early = length.min(early.end - early.sent);
-        early.sent += of_early;
-        if early.sent == early.end {
-            written.add_messages(early.messages, early.weight);
-            let usual = early.end;
-            *early = Early {
-                usual,
-                ..Early::default()
-            };
-            return of_early;
-        }
-        let sent = &self.encoded[..early.sent];
-        while let Some((frame, payload)) = self.encoder.whole_message(&sent[early.first..]) {
-            written.add_messages(1, payload);
-            early.messages -= 1;
-            early.weight -= payload;
-            early.first += frame;
-        }
-        of_early
+    /// Counts written bytes, and what they release.
+    fn count_off(&mut self, length: usize, written: &mut Written) {
+        let (encoder, encoded) = (&self.encoder, &self.encoded);
+        self.unsent.count_off(length, encoder, encoded, written);
     }
 
     /// Frees all memory but that of a short message. Many connections keep at rest what one keeps.
@@ -553,10 +468,10 @@ impl<W: Wire> Writer<W> {
         if self.encoded.capacity() > MAX_KEPT_CAPACITY {
             self.encoded = Vec::new();
         }
-        if self.unsent.capacity() > 0 {
-            self.unsent = VecDeque::new();
+        if self.batch.capacity() > 0 {
             self.batch = VecDeque::new();
         }
+        self.unsent.rest();
     }
 
     /// Discards its frames, and returns what that releases.

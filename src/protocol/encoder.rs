@@ -9,8 +9,8 @@ pub(crate) struct Encoder {
     role: Role,
 }
 
-/// The longest header: two bytes, eight of length, four of mask.
-const MAX_HEADER: usize = 14;
+/// The longest header: two bytes, eight of length, four of mask. An encoder wants room for it.
+pub(crate) const MAX_HEADER: usize = 14;
 
 impl Encoder {
     pub(crate) fn new(role: Role) -> Self {

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 pub(crate) use close_frame::CloseFrame;
 pub(crate) use decoder::Decoder;
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{Encoder, MAX_HEADER};
 pub(crate) use frame::{Fin, Opcode};
 pub(crate) use mask::MaskKey;
 
