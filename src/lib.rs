@@ -345,8 +345,8 @@
 //! be.
 //!
 //! **Bursts leave in one write.** While more complete messages lie in the read buffer, messages
-//! that callbacks send to any connection are only queued. They leave when the buffer is used up,
-//! when enough has gathered, when the thread is about to wait, or within about two milliseconds.
+//! that callbacks send to any connection are only queued, encoded already if they are short and plain.
+//! They leave when the buffer is used up, when enough has gathered, when the thread is about to wait, or within about two milliseconds.
 //! Without more input at hand, a send writes at once. What they send to a group is gathered once for
 //! all its members, as the same frames, and each member writes the burst as one piece. Its queue has
 //! the place of the burst, so the messages to all and those to it alone keep their order.
@@ -529,7 +529,7 @@
 //! - *to be written*: twice [`max_queue_bytes`](Config::max_queue_bytes) of payload, or twice the
 //!   largest message sent, if that is larger, and one message that was taken over the limit: what waits, and what has just left and is let go when
 //!   its writer is done; some 100 bytes for each of
-//!   [`max_queue_messages`](Config::max_queue_messages); and 512 KiB under way, with what waits of a
+//!   [`max_queue_messages`](Config::max_queue_messages); and 640 KiB under way, with what waits of a
 //!   streamed message. A payload in several queues is there once: clones share it.
 //!   So is a burst to a group, of at most 48 KiB.
 //! - *being read*: twice [`max_message_size`](Config::max_message_size) while a message grows, or

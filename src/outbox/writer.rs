@@ -321,14 +321,13 @@ impl<W: Wire> Writer<W> {
     fn weight_in_run(&self, frame: &Frame) -> Option<u64> {
         let length = frame.payload.len();
         let is_plain = frame.coding == Coding::Plain || !self.may_compress(length);
-        if !self.unsent.may_extend_run() || length >= MIN_UNCOPIED || !is_plain {
-            return None;
-        }
+        let is_whole = frame.fin == Fin::Last && frame.opcode != Opcode::Continuation;
+        let is_short = is_whole && length < MIN_UNCOPIED;
         match frame.kind {
             FrameKind::Message {
                 weight,
                 promise: None,
-            } if frame.fin == Fin::Last && frame.opcode != Opcode::Continuation => Some(weight),
+            } if is_short && is_plain && self.unsent.may_extend_run() => Some(weight),
             _ => None,
         }
     }

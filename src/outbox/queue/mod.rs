@@ -116,9 +116,9 @@ impl Keepers {
 
 /// The most bytes that are taken from the queue for one write.
 const BATCH: usize = 128 << 10;
-/// The same for a slow peer: the last time that the socket was full, it took longer than
-/// [`SLOW`] for [`PROGRESS`](crate::background::PROGRESS).
+/// The same for a slow peer.
 const SLOW_BATCH: u64 = 64 << 10;
+/// The time for 64 KiB, while the socket is full, from which on a peer is slow.
 const SLOW: Duration = Duration::from_millis(20);
 
 /// Returns how many bytes of a message a frame may have. Compressed fragments may grow by an eighth
