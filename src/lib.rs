@@ -345,11 +345,12 @@
 //! be.
 //!
 //! **Bursts leave in one write.** While more complete messages lie in the read buffer, messages
-//! that callbacks send to any connection are only queued, encoded already if they are short and plain.
-//! They leave when the buffer is used up, when enough has gathered, when the thread is about to wait, or within about two milliseconds.
-//! Without more input at hand, a send writes at once. What they send to a group is gathered once for
-//! all its members, as the same frames, and each member writes the burst as one piece. Its queue has
-//! the place of the burst, so the messages to all and those to it alone keep their order.
+//! that callbacks send to any connection are only queued, and encoded already if they are short and
+//! plain. They leave when the buffer is used up, when enough has gathered, when the thread is about
+//! to wait, or within about two milliseconds. Without more input at hand, a send writes at once. What
+//! they send to a group is gathered once for all its members, as the same frames, and each member
+//! writes the burst as one piece. Its queue has the place of the burst, so the messages to all and
+//! those to it alone keep their order.
 //!
 //! **A streamed message has its place in the channel, and a lane for its fragments.** When its turn
 //! comes, the messages behind it wait for its end; control frames pass. The lane has a budget of
