@@ -1,13 +1,14 @@
 //! Where a server listens.
 
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use landline::{Error, Server, ServerBuilder};
-use rustix::io::FdFlags;
+use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketType};
 
 use crate::support::*;
@@ -192,6 +193,7 @@ fn what_does_not_listen_is_refused() {
     let stream = |fd: std::io::Result<OwnedFd>| fd.unwrap();
     let bound = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let not_a_socket = io::Error::from(Errno::NOTSOCK).to_string().to_lowercase();
     for (fd, why) in [
         (
             stream(UdpSocket::bind("127.0.0.1:0").map(Into::into)),
@@ -204,7 +206,7 @@ fn what_does_not_listen_is_refused() {
         (bound, "does not listen"),
         (
             stream(fs::File::open("/dev/null").map(Into::into)),
-            "non-socket",
+            &not_a_socket,
         ),
     ] {
         let error = echo().bind(fd).unwrap_err();
