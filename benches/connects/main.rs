@@ -29,29 +29,21 @@
 //! With `--connections` each chosen line makes so many connections and that is all, to be looked at
 //! with `strace -f`: those of one connection are the difference of two such runs.
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
-
-#[cfg(target_os = "linux")]
-#[path = "../echo/by_hand.rs"]
-#[allow(dead_code, reason = "nothing is compared with the limit here")]
-mod by_hand;
 #[cfg(target_os = "linux")]
 mod clients;
 #[cfg(target_os = "linux")]
-mod compare;
-#[cfg(target_os = "linux")]
-#[path = "../echo/process.rs"]
-#[allow(
-    dead_code,
-    reason = "here, threads end before they are asked what they used"
-)]
-mod process;
+mod comparison;
 #[cfg(target_os = "linux")]
 mod servers;
+#[cfg(target_os = "linux")]
+#[path = "../shared/mod.rs"]
+mod shared;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    compare::main()
+    shared::process::serve_if_asked(&[servers::TUNGSTENITE, servers::LANDLINE])?;
+    let own = ["--connections <count>"];
+    comparison::compare(&shared::options::Options::from_args(&own)?)
 }
 
 /// Does nothing: `/proc` is Linux's.

@@ -5,21 +5,21 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::process::Cpus;
-use crate::servers::is_echo;
-use crate::workload::{Content, Workload};
+use tungstenite::ClientRequestBuilder;
 
-/// A server that answers nothing for so long is broken, not slow.
-const SILENCE: Duration = Duration::from_secs(20);
+use crate::by_hand::{EXTENSIONS, PARAMETERS, Streams};
+use crate::messages::{json, noise};
+use crate::shared::comparison;
+use crate::shared::frames::frame_lengths;
+use crate::shared::stream;
+use crate::shared::workload::{Cpus, MASK, PING_PONG, Workload};
 
 const ALONE: Workload = Workload {
     name: "1x1 of 2,000 B of json",
-    connections: 1,
-    in_flight: 1,
-    content: Content::Json,
+    content: json,
     size: 2_000,
     window: Duration::from_millis(100),
-    cpus: Cpus::One,
+    ..PING_PONG
 };
 
 const TOGETHER: Workload = Workload {
@@ -45,7 +45,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "1x1 of 2,000 B of noise",
-        content: Content::Noise,
+        content: noise,
         ..ALONE
     },
     Workload {
@@ -69,25 +69,29 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// The connections of one workload to one server.
-pub(crate) struct Load {
+/// The connections of one workload to one server; `SAME` says that its compressor is ours, with the
+/// same settings, and makes the same bytes.
+pub(crate) struct Load<const SAME: bool> {
     streams: Vec<TcpStream>,
     in_flight: usize,
     burst: Vec<u8>,
     answer: Vec<u8>,
 }
 
-impl Load {
+impl<const SAME: bool> comparison::Load for Load<SAME> {
     /// Connects, and looks at the first echo on each connection. As messages stand alone, all others
     /// are as long.
-    pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
-        let frame = workload.masked_frame();
+    fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
+        let payload = workload.payload();
+        let (mut frame, mut expected) = (Vec::new(), Vec::new());
+        Streams::new().append(&payload, Some(MASK), &mut frame);
+        Streams::new().append(&payload, None, &mut expected);
         let (mut streams, mut echo) = (Vec::new(), Vec::new());
         for _ in 0..workload.connections {
             let mut stream = open(server)?;
             stream.write_all(&frame)?;
             echo = read_frame(&mut stream)?;
-            if !is_echo(workload, &echo)? {
+            if Streams::new().read(&echo)? != payload || SAME && echo != expected {
                 return Err("the echo is not what was expected".into());
             }
             streams.push(stream);
@@ -100,10 +104,8 @@ impl Load {
         })
     }
 
-    /// Keeps every connection busy for `length`, each with its messages at a time.
-    ///
-    /// Returns how many messages were echoed and how long that took.
-    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
+    /// Keeps every connection busy, each with its messages at a time.
+    fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
         let begin = Instant::now();
         let mut echoed = 0;
         self.send_all()?;
@@ -122,7 +124,9 @@ impl Load {
             }
         }
     }
+}
 
+impl<const SAME: bool> Load<SAME> {
     fn send_all(&mut self) -> io::Result<()> {
         let mut streams = self.streams.iter_mut();
         streams.try_for_each(|stream| stream.write_all(&self.burst))
@@ -130,51 +134,22 @@ impl Load {
 }
 
 fn open(server: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
-    let mut stream = TcpStream::connect(server)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
-         client_no_context_takeover\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        head.extend_from_slice(&byte);
-    }
-    if !head.starts_with(b"HTTP/1.1 101 ") {
-        return Err("no 101".into());
-    }
-    Ok(stream)
+    let request = ClientRequestBuilder::new("ws://localhost/".parse()?);
+    let request = request.with_header(EXTENSIONS, PARAMETERS);
+    let (socket, _response) = tungstenite::client(request, stream::open(server)?)?;
+    Ok(socket.into_inner())
 }
 
 /// Reads a frame without a mask, header included.
 fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut frame = vec![0; 2];
-    stream.read_exact(&mut frame)?;
-    let extended = match frame[1] {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    read_more(stream, extended, &mut frame)?;
-    let length = match &frame[2..] {
-        [] => frame[1].into(),
-        extended => extended
-            .iter()
-            .fold(0, |length, &byte| length << 8 | usize::from(byte)),
-    };
-    read_more(stream, length, &mut frame)?;
-    Ok(frame)
-}
-
-fn read_more(stream: &mut TcpStream, count: usize, frame: &mut Vec<u8>) -> io::Result<()> {
-    let end = frame.len();
-    frame.resize(end + count, 0);
-    stream.read_exact(&mut frame[end..])
+    let mut frame = Vec::new();
+    loop {
+        let read = frame.len();
+        let wanted = frame_lengths(&frame).map_or(read + 1, |(header, payload)| header + payload);
+        if read == wanted {
+            return Ok(frame);
+        }
+        frame.resize(wanted, 0);
+        stream.read_exact(&mut frame[read..])?;
+    }
 }

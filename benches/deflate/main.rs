@@ -27,29 +27,27 @@
 //!
 //! As the `echo` bench. With these records an answer of 200 B is 100 B on the wire, one of 2,000 B 439 B,
 //! and one of 60,000 B 10,734 B.
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 
 #[cfg(target_os = "linux")]
 mod by_hand;
 #[cfg(target_os = "linux")]
-#[path = "../echo/compare.rs"]
-mod compare;
-#[cfg(target_os = "linux")]
 mod load;
 #[cfg(target_os = "linux")]
-#[path = "../echo/process.rs"]
-mod process;
+mod messages;
 #[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
-mod workload;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    compare::main()
+    let servers = [servers::LIMIT, servers::LANDLINE];
+    shared::process::serve_if_asked(&servers)?;
+    let options = shared::options::Options::from_args(&[])?;
+    shared::comparison::compare::<load::Load<true>>(&servers, load::WORKLOADS, &options)
 }
 
+/// Does nothing: `/proc` is Linux's.
 #[cfg(not(target_os = "linux"))]
-fn main() {
-    println!("this bench reads /proc");
-}
+fn main() {}

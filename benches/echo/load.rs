@@ -1,23 +1,19 @@
 //! The load: one thread, frames made beforehand, and no look at what comes back.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags};
 use tungstenite::protocol::frame::coding::Data;
 
-use crate::process::Cpus;
-use crate::workload::{PING_PONG, Workload};
-
-/// A server that answers nothing for so long is broken, not slow.
-const SILENCE: Duration = Duration::from_secs(20);
+use crate::shared::comparison;
+use crate::shared::stream::{discard, expect, open, upgrade, wait};
+use crate::shared::workload::{Cpus, PING_PONG, Workload};
 
 /// More than the kernel's receive buffer ever holds, so that one `recv` empties it. Never written to.
 const MORE_THAN_EVERYTHING: usize = 64 << 20;
@@ -89,16 +85,16 @@ struct Connection {
     partial: usize,
 }
 
-impl Load {
+impl comparison::Load for Load {
     /// Connects, and sees on each connection that the server echoes to the byte.
-    pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
+    fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let frame = workload.masked_frame();
         let echo = workload.echoed_frame();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::new();
         for index in 0..workload.connections {
-            let stream = open(server)?;
-            expect_echo(&stream, &frame, &echo)?;
+            let stream = upgrade(open(server)?)?.into_inner();
+            expect(&stream, &frame, &echo)?;
             let events = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(
                 &epoll,
@@ -123,10 +119,8 @@ impl Load {
         })
     }
 
-    /// Keeps every connection's messages under way for `length`, then waits for the last answers.
-    ///
-    /// Returns how many messages were echoed and how long that took.
-    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
+    /// Keeps every connection's messages under way.
+    fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
         let begin = Instant::now();
         for connection in &mut self.connections {
             connection.unsent = self.burst.len();
@@ -152,26 +146,23 @@ impl Load {
         }
         Ok((echoed, begin.elapsed()))
     }
+}
 
+impl Load {
     /// Waits until a connection can be read or written, and says how to read it.
     ///
     /// A lone connection with nothing left to send is waited for in `recv`, which saves a system call a message.
     fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<RecvFlags> {
-        events.clear();
         if let [Connection { unsent: 0, .. }] = self.connections[..] {
+            events.clear();
             events.push(epoll::Event {
                 flags: epoll::EventFlags::IN,
                 data: epoll::EventData::new_u64(0),
             });
             return Ok(RecvFlags::empty());
         }
-        let timeout = Timespec::try_from(SILENCE).map_err(io::Error::other)?;
-        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)))?;
-        if events.is_empty() {
-            Err(io::ErrorKind::TimedOut.into())
-        } else {
-            Ok(RecvFlags::DONTWAIT)
-        }
+        wait(&self.epoll, events)?;
+        Ok(RecvFlags::DONTWAIT)
     }
 }
 
@@ -183,15 +174,7 @@ impl Connection {
         echo: usize,
         flags: RecvFlags,
     ) -> io::Result<usize> {
-        let received = retry_on_intr(|| {
-            rustix::net::recv(&self.stream, &mut *discarded, flags | RecvFlags::TRUNC)
-        });
-        self.partial += match received {
-            Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok((received, _)) => received,
-            Err(Errno::WOULDBLOCK) if flags.contains(RecvFlags::DONTWAIT) => 0,
-            Err(error) => return Err(error.into()),
-        };
+        self.partial += discard(&self.stream, discarded, flags)?;
         let answers = self.partial / echo;
         self.partial %= echo;
         Ok(answers)
@@ -215,31 +198,5 @@ impl Connection {
             Err(error) => return Err(error.into()),
         }
         Ok(())
-    }
-}
-
-fn open(server: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
-    let stream = TcpStream::connect(server)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    let (socket, _response) = tungstenite::client(format!("ws://{server}/"), stream)?;
-    Ok(socket.into_inner())
-}
-
-/// Sends one frame, and compares what comes back. Both at once: a server may answer before it has read all.
-fn expect_echo(stream: &TcpStream, frame: &[u8], echo: &[u8]) -> io::Result<()> {
-    let mut received = vec![0; echo.len()];
-    thread::scope(|scope| {
-        let sending = scope.spawn(|| (&*stream).write_all(frame));
-        (&*stream).read_exact(&mut received)?;
-        sending
-            .join()
-            .map_err(|_| io::Error::other("sending panicked"))?
-    })?;
-    if received == echo {
-        Ok(())
-    } else {
-        Err(io::Error::other("the echo is not what was sent"))
     }
 }

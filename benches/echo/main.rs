@@ -43,24 +43,19 @@
 //! - *load* is the share of the window for which the load's thread ran. Near 100 % (50 % where it
 //!   shares its CPU) the load is as much the bottleneck as the server is.
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
-
-#[cfg(target_os = "linux")]
-mod by_hand;
-#[cfg(target_os = "linux")]
-mod compare;
 #[cfg(target_os = "linux")]
 mod load;
 #[cfg(target_os = "linux")]
-mod process;
-#[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
-mod workload;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    compare::main()
+    shared::process::serve_if_asked(servers::SERVERS)?;
+    let options = shared::options::Options::from_args(&[])?;
+    shared::comparison::compare::<load::Load>(servers::SERVERS, load::WORKLOADS, &options)
 }
 
 /// Does nothing: `epoll` and `/proc` are Linux's.

@@ -1,36 +1,24 @@
 //! The servers that are compared.
 
-use std::error::Error;
+use landline::Server;
 
-use crate::by_hand::{accept_each, echo_at_the_limit, echo_by_tungstenite};
-use crate::process::{EchoServer, announce};
+use crate::shared::process::Program;
+use crate::shared::servers::{
+    accept_each, echo_at_the_limit, echo_by_landline, echo_by_tungstenite,
+};
 
 /// All of them. The last is measured against the others.
-pub(crate) const SERVERS: &[EchoServer] = &[
-    EchoServer {
+pub(crate) const SERVERS: &[Program] = &[
+    Program {
         name: "limit",
         serve: || accept_each(echo_at_the_limit),
     },
-    EchoServer {
+    Program {
         name: "tungstenite",
         serve: || accept_each(echo_by_tungstenite),
     },
-    EchoServer {
+    Program {
         name: "landline",
-        serve: serve_landline,
+        serve: || echo_by_landline(Server::builder()),
     },
 ];
-
-/// Those that can be started and are compared with nothing: none.
-pub(crate) const OTHERS: &[EchoServer] = &[];
-
-fn serve_landline() -> Result<(), Box<dyn Error>> {
-    let server = landline::Server::builder()
-        .on_upgrade(|ws, _request| {
-            ws.on_message(|ws, message| ws.send(message));
-        })
-        .bind("127.0.0.1:0")?;
-    announce(server.local_addr());
-    server.wait()?;
-    Ok(())
-}

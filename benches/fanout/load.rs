@@ -4,18 +4,15 @@ use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::event::epoll;
 use rustix::net::RecvFlags;
 
-use crate::process::Cpus;
-use crate::workload::{PING_PONG, Workload};
-
-/// A server that delivers nothing for so long is broken, not slow.
-const SILENCE: Duration = Duration::from_secs(20);
+use crate::shared::comparison;
+use crate::shared::stream::{self, discard, upgrade, wait};
+use crate::shared::window::repeat;
+use crate::shared::workload::{Cpus, PING_PONG, Workload};
 
 /// More than the kernel holds of one round, so that one `recv` takes all there is. Never written to.
 const MORE_THAN_EVERYTHING: usize = 1 << 20;
@@ -66,9 +63,9 @@ pub(crate) struct Load {
     discarded: Vec<u8>,
 }
 
-impl Load {
+impl comparison::Load for Load {
     /// Connects, and sees on each connection that a message comes to the byte.
-    pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
+    fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut streams = Vec::new();
         for index in 0..workload.connections {
@@ -95,63 +92,38 @@ impl Load {
         })
     }
 
-    /// Publishes burst after burst for as long as `length`, each when the one before has come
-    /// everywhere.
-    ///
-    /// Returns how many messages were delivered and how long that took.
-    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
-        let begin = Instant::now();
-        let mut delivered = 0;
+    /// Publishes burst after burst, each when the one before has come everywhere.
+    fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
         let mut events = Vec::with_capacity(self.streams.len());
-        while begin.elapsed() < length {
+        repeat(length, || {
             (&self.streams[0]).write_all(&self.burst)?;
             self.missing.fill(self.share);
             let mut waiting = self.streams.len();
             while waiting > 0 {
-                self.wait(&mut events)?;
+                wait(&self.epoll, &mut events)?;
                 for event in &events {
                     waiting -= usize::from(self.receive(event.data.u64() as usize)?);
                 }
             }
-            delivered += self.streams.len() * self.in_flight;
-        }
-        Ok((delivered, begin.elapsed()))
+            Ok(self.streams.len() * self.in_flight)
+        })
     }
+}
 
-    fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
-        events.clear();
-        let timeout = Timespec::try_from(SILENCE).map_err(io::Error::other)?;
-        retry_on_intr(|| epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)))?;
-        if events.is_empty() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(())
-    }
-
+impl Load {
     /// Discards what has come on a connection; returns whether its share is complete with that.
     fn receive(&mut self, index: usize) -> io::Result<bool> {
-        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-        let stream = &self.streams[index];
-        let received = retry_on_intr(|| rustix::net::recv(stream, &mut *self.discarded, flags));
-        let received = match received {
-            Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok((received, _)) => received,
-            // The events of the first message, which was read without them.
-            Err(Errno::WOULDBLOCK) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
+        let flags = RecvFlags::DONTWAIT;
+        let received = discard(&self.streams[index], &mut self.discarded, flags)?;
         self.missing[index] -= received;
-        Ok(self.missing[index] == 0)
+        // Nothing comes with the events of the first message, which was read without them.
+        Ok(received > 0 && self.missing[index] == 0)
     }
 }
 
 /// Connects; the server greets who has become a member.
 fn open(server: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
-    let stream = TcpStream::connect(server)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    let (mut socket, _response) = tungstenite::client(format!("ws://{server}/"), stream)?;
+    let mut socket = upgrade(stream::open(server)?)?;
     let greeting = socket.read()?;
     if !greeting.is_empty() {
         return Err("the greeting is something else".into());

@@ -18,30 +18,19 @@
 //! - `landline`: a [`Group`](landline::Group), which waits for nobody, keeps each member's limits and
 //!   counters, and the order of its messages among those to one member alone.
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
-
-#[cfg(target_os = "linux")]
-#[path = "../echo/by_hand.rs"]
-#[allow(dead_code, reason = "echoes are not what is compared here")]
-mod by_hand;
-#[cfg(target_os = "linux")]
-#[path = "../echo/compare.rs"]
-mod compare;
 #[cfg(target_os = "linux")]
 mod load;
 #[cfg(target_os = "linux")]
-#[path = "../echo/process.rs"]
-#[allow(dead_code, reason = "here, everything runs on all CPUs")]
-mod process;
-#[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
-#[path = "../echo/workload.rs"]
-mod workload;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    compare::main()
+    shared::process::serve_if_asked(servers::SERVERS)?;
+    let options = shared::options::Options::from_args(&[])?;
+    shared::comparison::compare::<load::Load>(servers::SERVERS, load::WORKLOADS, &options)
 }
 
 /// Does nothing: `epoll` and `/proc` are Linux's.

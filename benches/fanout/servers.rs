@@ -7,23 +7,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use landline::{Config, Group, Server};
 
-use crate::by_hand::{accept_each, answer_batches, upgrade};
-use crate::process::{EchoServer, announce};
+use crate::shared::frames::answer_batches;
+use crate::shared::process::Program;
+use crate::shared::servers::{accept_each, serve_landline, upgrade};
 
 /// All of them. The last is measured against the others.
-pub(crate) const SERVERS: &[EchoServer] = &[
-    EchoServer {
+pub(crate) const SERVERS: &[Program] = &[
+    Program {
         name: "limit",
         serve: serve_by_hand,
     },
-    EchoServer {
+    Program {
         name: "landline",
-        serve: serve_landline,
+        serve: join_a_group,
     },
 ];
-
-/// Those that can be started and are compared with nothing: none.
-pub(crate) const OTHERS: &[EchoServer] = &[];
 
 /// Tells a connection that it is a member, by an empty text.
 const GREETING: &[u8] = &[0x81, 0];
@@ -45,15 +43,14 @@ fn pass_on(stream: TcpStream, members: &Members) -> Result<(), Box<dyn Error>> {
     stream.write_all(GREETING)?;
     answer_batches(stream, |_, frames| {
         let members = members.read().unwrap_or_else(PoisonError::into_inner);
-        members
-            .iter()
-            .try_for_each(|mut member| member.write_all(frames))
+        let mut members = members.iter();
+        Ok(members.try_for_each(|mut member| member.write_all(frames))?)
     })
 }
 
-fn serve_landline() -> Result<(), Box<dyn Error>> {
+fn join_a_group() -> Result<(), Box<dyn Error>> {
     let group = Group::new();
-    let server = Server::builder()
+    let builder = Server::builder()
         // The load answers none, and would count them.
         .config(Config::new().ping_interval(None))
         .on_upgrade(move |ws, _request| {
@@ -63,9 +60,6 @@ fn serve_landline() -> Result<(), Box<dyn Error>> {
                 group.send(message);
             });
             ws.send("")
-        })
-        .bind("127.0.0.1:0")?;
-    announce(server.local_addr());
-    server.wait()?;
-    Ok(())
+        });
+    serve_landline(builder)
 }

@@ -2,14 +2,16 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use landline::Config;
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::Data;
 
-use crate::workload::{PING_PONG, Workload};
+use crate::shared::frames::append_frame;
+use crate::shared::stream::{open, upgrade};
+use crate::shared::workload::{MASK, alphabet};
 
 /// So many messages leave together, where messages do.
 pub(crate) const TOGETHER: usize = 100;
@@ -49,29 +51,25 @@ pub(crate) const CLIENTS: &[Client] = &[
 ];
 
 fn push_raw(peer: SocketAddr, size: usize) -> Result<Push, Box<dyn Error>> {
-    let mut stream = tungstenite_to(peer)?.into_inner();
-    let frame = Workload {
-        kind: Data::Binary,
-        size,
-        ..PING_PONG
-    }
-    .masked_frame();
+    let mut stream = upgrade(open(peer)?)?.into_inner();
+    let mut frame = Vec::new();
+    append_frame(&alphabet(size), Data::Binary, false, Some(MASK), &mut frame);
     Ok(Box::new(move |messages| {
         Ok((0..messages).try_for_each(|_| stream.write_all(&frame))?)
     }))
 }
 
 fn send_by_tungstenite(peer: SocketAddr, size: usize) -> Result<Push, Box<dyn Error>> {
-    let mut socket = tungstenite_to(peer)?;
-    let payload = payload(size);
+    let mut socket = upgrade(open(peer)?)?;
+    let payload = Bytes::from(alphabet(size));
     Ok(Box::new(move |messages| {
         Ok((0..messages).try_for_each(|_| socket.send(Message::Binary(payload.clone())))?)
     }))
 }
 
 fn write_by_tungstenite(peer: SocketAddr, size: usize) -> Result<Push, Box<dyn Error>> {
-    let mut socket = tungstenite_to(peer)?;
-    let payload = payload(size);
+    let mut socket = upgrade(open(peer)?)?;
+    let payload = Bytes::from(alphabet(size));
     Ok(Box::new(move |messages| {
         for _ in 0..messages / TOGETHER {
             for _ in 0..TOGETHER {
@@ -85,7 +83,7 @@ fn write_by_tungstenite(peer: SocketAddr, size: usize) -> Result<Push, Box<dyn E
 
 fn send_by_landline(peer: SocketAddr, size: usize) -> Result<Push, Box<dyn Error>> {
     let (ws, messages) = landline_to(peer)?;
-    let payload = payload(size);
+    let payload = Bytes::from(alphabet(size));
     Ok(Box::new(move |count| {
         let _open = &messages;
         Ok((0..count).try_for_each(|_| ws.send(&payload))?)
@@ -94,22 +92,12 @@ fn send_by_landline(peer: SocketAddr, size: usize) -> Result<Push, Box<dyn Error
 
 fn send_all_by_landline(peer: SocketAddr, size: usize) -> Result<Push, Box<dyn Error>> {
     let (ws, messages) = landline_to(peer)?;
-    let payload = payload(size);
+    let payload = Bytes::from(alphabet(size));
     Ok(Box::new(move |count| {
         let _open = &messages;
         let hundred = || (0..TOGETHER).map(|_| &payload);
         Ok((0..count / TOGETHER).try_for_each(|_| ws.send_all(hundred()))?)
     }))
-}
-
-fn payload(size: usize) -> Bytes {
-    (b'a'..=b'z').cycle().take(size).collect()
-}
-
-fn tungstenite_to(peer: SocketAddr) -> Result<tungstenite::WebSocket<TcpStream>, Box<dyn Error>> {
-    let stream = TcpStream::connect(peer)?;
-    stream.set_nodelay(true)?;
-    Ok(tungstenite::client(format!("ws://{peer}/"), stream)?.0)
 }
 
 fn landline_to(

@@ -28,30 +28,21 @@
 //! done
 //! ```
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
-
-#[cfg(target_os = "linux")]
-#[path = "../echo/by_hand.rs"]
-#[allow(dead_code, reason = "nothing is echoed here")]
-mod by_hand;
 #[cfg(target_os = "linux")]
 mod clients;
 #[cfg(target_os = "linux")]
-mod compare;
-#[cfg(target_os = "linux")]
-#[path = "../echo/process.rs"]
-#[allow(dead_code, reason = "here, everything runs on all CPUs")]
-mod process;
+mod comparison;
 #[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
-#[path = "../echo/workload.rs"]
-#[allow(dead_code, reason = "only its frames are used here")]
-mod workload;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    compare::main()
+    shared::process::serve_if_asked(&[servers::DRAIN])?;
+    let own = ["--size <bytes>", "--messages <count>"];
+    comparison::compare(&shared::options::Options::from_args(&own)?)
 }
 
 /// Does nothing: `/proc` is Linux's.

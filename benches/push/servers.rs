@@ -3,24 +3,22 @@
 use std::error::Error;
 use std::net::TcpStream;
 
-use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::RecvFlags;
 
-use crate::by_hand::{accept_each, upgrade};
-use crate::process::EchoServer;
+use crate::shared::process::Program;
+use crate::shared::servers::{accept_each, upgrade};
+use crate::shared::stream::discard;
 
-/// The only one.
-pub(crate) const SERVERS: &[EchoServer] = &[EchoServer {
+/// Reads to the end, and throws everything away.
+pub(crate) const DRAIN: Program = Program {
     name: "drain",
-    serve: || accept_each(discard),
-}];
+    serve: || accept_each(drain),
+};
 
-pub(crate) const OTHERS: &[EchoServer] = &[];
-
-/// Reads to the end, and leaves it to the kernel to throw the bytes away.
-fn discard(stream: TcpStream) -> Result<(), Box<dyn Error>> {
+fn drain(stream: TcpStream) -> Result<(), Box<dyn Error>> {
     let stream = upgrade(stream)?;
     let mut nowhere = vec![0; 4 << 20];
-    while let (1.., _) = retry_on_intr(|| recv(&stream, &mut nowhere[..], RecvFlags::TRUNC))? {}
-    Ok(())
+    loop {
+        discard(&stream, &mut nowhere, RecvFlags::empty())?;
+    }
 }

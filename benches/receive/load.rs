@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 
 use tungstenite::protocol::frame::coding::Data;
 
-use crate::by_hand::upgrade;
-use crate::process::Cpus;
 use crate::servers::Stream;
+use crate::shared::comparison;
+use crate::shared::servers::upgrade;
+use crate::shared::stream::prepare;
+use crate::shared::workload::{Cpus, PING_PONG, Workload};
 use crate::tls::acceptor;
-use crate::workload::{PING_PONG, Workload};
-
-/// A client that answers nothing for so long is broken, not slow.
-const SILENCE: Duration = Duration::from_secs(100);
 
 /// So much is written at once, and as much again and again.
 const BLOCK: usize = 256 << 10;
@@ -82,9 +80,9 @@ pub(crate) struct Load {
     block: Vec<u8>,
 }
 
-impl Load {
+impl comparison::Load for Load {
     /// Tells the client where the feed is, and sees that it answers.
-    pub(crate) fn connect(workload: &Workload, client: SocketAddr) -> Result<Self, Box<dyn Error>> {
+    fn connect(workload: &Workload, client: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let frame = workload.echoed_frame();
         let mut load = Self {
             stream: accept(workload.name.starts_with("wss"), client)?,
@@ -96,10 +94,8 @@ impl Load {
         Ok(load)
     }
 
-    /// Feeds for as long as `length`, then waits until all has been received.
-    ///
-    /// Returns how many messages were received and how long that took.
-    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
+    /// Feeds, then waits until all has been received.
+    fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
         let begin = Instant::now();
         let mut fed = 0;
         while begin.elapsed() < length {
@@ -109,7 +105,9 @@ impl Load {
         self.finish()?;
         Ok((fed, begin.elapsed()))
     }
+}
 
+impl Load {
     /// Feeds so many messages, and waits until all have been received.
     pub(crate) fn feed(&mut self, messages: usize) -> io::Result<()> {
         let mut left = messages * self.frame;
@@ -139,9 +137,7 @@ fn accept(is_tls: bool, client: SocketAddr) -> Result<Box<dyn Stream>, Box<dyn E
     let mut control = TcpStream::connect(client)?;
     writeln!(control, "{scheme}://{}", listener.local_addr()?)?;
     let (stream, _) = listener.accept()?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
+    prepare(&stream)?;
     Ok(if is_tls {
         Box::new(upgrade(acceptor()?.accept(stream)?)?)
     } else {

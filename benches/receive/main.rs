@@ -25,40 +25,30 @@
 //! as long to begin under callgrind as a handshake may take. `--profile <file>` beside it
 //! leaves the longest run's profile there, for `callgrind_annotate`.
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
+#![allow(clippy::print_stdout, reason = "a bench reports there")]
 
-#[cfg(target_os = "linux")]
-#[path = "../echo/by_hand.rs"]
-#[allow(dead_code, reason = "nothing echoes here")]
-mod by_hand;
-#[cfg(target_os = "linux")]
-#[path = "../echo/compare.rs"]
-mod compare;
 #[cfg(target_os = "linux")]
 mod instructions;
 #[cfg(target_os = "linux")]
 mod load;
 #[cfg(target_os = "linux")]
-#[path = "../echo/process.rs"]
-#[allow(dead_code, reason = "here, everything runs on all CPUs")]
-mod process;
-#[cfg(target_os = "linux")]
 mod servers;
+#[cfg(target_os = "linux")]
+#[path = "../shared/mod.rs"]
+mod shared;
 #[cfg(target_os = "linux")]
 #[path = "../wss/tls.rs"]
 mod tls;
-#[cfg(target_os = "linux")]
-#[path = "../echo/workload.rs"]
-#[allow(dead_code, reason = "nothing is masked or echoed here")]
-mod workload;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if std::env::args().any(|arg| arg == "--instructions") {
-        instructions::main()
-    } else {
-        compare::main()
+    shared::process::serve_if_asked(servers::CLIENTS)?;
+    let own = ["--instructions", "--client <name>", "--profile <file>"];
+    let options = shared::options::Options::from_args(&own)?;
+    if options.has("--instructions") {
+        return instructions::print_counts(&options);
     }
+    shared::comparison::compare::<load::Load>(servers::CLIENTS, load::WORKLOADS, &options)
 }
 
 /// Does nothing: `/proc` is Linux's.

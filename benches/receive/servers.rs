@@ -5,58 +5,53 @@
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
+use std::net::TcpStream;
 
 use landline::{Client, Message, TlsOptions, WebSocket};
 
-use crate::by_hand::frame_lengths;
-use crate::process::{EchoServer, announce};
+use crate::shared::frames::frame_lengths;
+use crate::shared::process::Program;
+use crate::shared::servers::accept_each;
+use crate::shared::stream::upgrade;
 use crate::tls::open_tls;
 
 /// All of them. The last is measured against the others.
-pub(crate) const SERVERS: &[EchoServer] = &[
-    EchoServer {
+pub(crate) const CLIENTS: &[Program] = &[
+    Program {
         name: "limit",
         serve: || receive_each(receive_at_the_limit),
     },
-    EchoServer {
+    Program {
         name: "tungstenite",
         serve: || receive_each(receive_by_tungstenite),
     },
-    EchoServer {
+    Program {
         name: "pull",
         serve: || receive_each(pull),
     },
-    EchoServer {
+    Program {
         name: "channel",
         serve: || receive_each(receive_by_channel),
     },
-    EchoServer {
+    Program {
         name: "landline",
         serve: || receive_each(receive_by_callback),
     },
 ];
 
-/// Those that can be started and are compared with nothing: none.
-pub(crate) const OTHERS: &[EchoServer] = &[];
-
 /// Receives each feed that it is told of on a thread of its own, until that ends.
 fn receive_each(
     receive: fn(url: &str) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    announce(listener.local_addr()?);
-    for control in listener.incoming() {
+    accept_each(move |control| {
         let mut url = String::new();
-        BufReader::new(control?).read_line(&mut url)?;
-        thread::Builder::new().spawn(move || drop(receive(url.trim())))?;
-    }
-    Ok(())
+        BufReader::new(control).read_line(&mut url)?;
+        receive(url.trim())
+    })
 }
 
 fn receive_at_the_limit(url: &str) -> Result<(), Box<dyn Error>> {
-    let mut stream = open(url)?.into_inner();
+    let mut stream = upgrade(open(url)?)?.into_inner();
     stream.write_all(EMPTY_TEXT)?;
     let mut buffer = vec![0; 64 * 1024];
     let mut filled = 0;
@@ -67,8 +62,7 @@ fn receive_at_the_limit(url: &str) -> Result<(), Box<dyn Error>> {
         };
         let mut consumed = 0;
         while let Some((header, payload)) = frame_lengths(&buffer[consumed..filled]) {
-            // Unlike what the lengths are of, this has no mask.
-            let end = consumed + header - 4 + payload;
+            let end = consumed + header + payload;
             if end > filled {
                 break;
             }
@@ -86,7 +80,7 @@ fn receive_at_the_limit(url: &str) -> Result<(), Box<dyn Error>> {
 const EMPTY_TEXT: &[u8] = &[0x81, 0x80, 0, 0, 0, 0];
 
 fn receive_by_tungstenite(url: &str) -> Result<(), Box<dyn Error>> {
-    let mut socket = open(url)?;
+    let mut socket = upgrade(open(url)?)?;
     socket.send("".into())?;
     loop {
         let message = socket.read()?;
@@ -133,18 +127,12 @@ fn client() -> Client {
     Client::new().tls(TlsOptions::new().danger_accept_invalid_certs())
 }
 
-fn open(url: &str) -> Result<tungstenite::WebSocket<Box<dyn Stream>>, Box<dyn Error>> {
-    let (socket, _response) =
-        tungstenite::client("ws://localhost/", open_stream(url)?).map_err(|_| "no handshake")?;
-    Ok(socket)
-}
-
 /// A blocking stream of either kind.
 pub(crate) trait Stream: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Stream for S {}
 
-fn open_stream(url: &str) -> Result<Box<dyn Stream>, Box<dyn Error>> {
+fn open(url: &str) -> Result<Box<dyn Stream>, Box<dyn Error>> {
     let (scheme, address) = url.split_once("://").ok_or("no URL")?;
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

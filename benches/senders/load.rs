@@ -1,19 +1,17 @@
 //! The load: one connection, and a count of what comes back.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::io::retry_on_intr;
 use rustix::net::RecvFlags;
 
-use crate::process::Cpus;
 use crate::servers::TIMES;
-use crate::workload::{PING_PONG, Workload};
-
-/// A server that sends nothing for so long is broken, not slow.
-const SILENCE: Duration = Duration::from_secs(20);
+use crate::shared::comparison;
+use crate::shared::stream::{discard, expect, open, upgrade};
+use crate::shared::window::repeat;
+use crate::shared::workload::{Cpus, PING_PONG, Workload};
 
 /// More than the kernel ever holds. Never written to.
 const MORE_THAN_EVERYTHING: usize = 64 << 20;
@@ -49,10 +47,10 @@ pub(crate) struct Load {
     discarded: Vec<u8>,
 }
 
-impl Load {
+impl comparison::Load for Load {
     /// Connects, and sees that the answer to one message comes to the byte.
-    pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
-        let stream = open(server)?;
+    fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
+        let stream = upgrade(open(server)?)?.into_inner();
         let (frame, answer) = (workload.masked_frame(), workload.echoed_frame());
         expect(&stream, &frame, &answer.repeat(TIMES))?;
         Ok(Self {
@@ -64,50 +62,15 @@ impl Load {
         })
     }
 
-    /// Has burst after burst answered for as long as `length`, each when all of the one before has
-    /// come.
-    ///
-    /// Returns how many messages came and how long that took.
-    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
-        let begin = Instant::now();
-        let mut came = 0;
-        while begin.elapsed() < length {
-            (&self.stream).write_all(&self.burst)?;
+    /// Has burst after burst answered, each when all of the one before has come.
+    fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
+        repeat(length, || {
+            self.stream.write_all(&self.burst)?;
             let mut missing = self.share;
             while missing > 0 {
-                missing -= self.receive()?;
+                missing -= discard(&self.stream, &mut self.discarded, RecvFlags::empty())?;
             }
-            came += TIMES * self.in_flight;
-        }
-        Ok((came, begin.elapsed()))
+            Ok(TIMES * self.in_flight)
+        })
     }
-
-    fn receive(&mut self) -> io::Result<usize> {
-        let flags = RecvFlags::TRUNC;
-        let stream = &self.stream;
-        match retry_on_intr(|| rustix::net::recv(stream, &mut *self.discarded, flags))? {
-            (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
-            (received, _) => Ok(received),
-        }
-    }
-}
-
-fn open(server: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
-    let stream = TcpStream::connect(server)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    let (socket, _response) = tungstenite::client(format!("ws://{server}/"), stream)?;
-    Ok(socket.into_inner())
-}
-
-/// Sends one message, and compares what comes with what is to come.
-fn expect(mut stream: &TcpStream, frame: &[u8], answer: &[u8]) -> io::Result<()> {
-    let mut received = vec![0; answer.len()];
-    stream.write_all(frame)?;
-    stream.read_exact(&mut received)?;
-    if received != answer {
-        return Err(io::Error::other("what comes is not what was sent"));
-    }
-    Ok(())
 }

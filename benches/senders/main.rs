@@ -15,31 +15,19 @@
 //! - `mutex`: a mutex around the stream, and a write for each message: what a program does by hand.
 //! - `landline`: `send`, by as many clones of the handle.
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
-
-#[cfg(target_os = "linux")]
-#[path = "../echo/by_hand.rs"]
-#[allow(dead_code, reason = "echoes are not what is compared here")]
-mod by_hand;
-#[cfg(target_os = "linux")]
-#[path = "../echo/compare.rs"]
-mod compare;
 #[cfg(target_os = "linux")]
 mod load;
 #[cfg(target_os = "linux")]
-#[path = "../echo/process.rs"]
-#[allow(dead_code, reason = "here, everything runs on all CPUs")]
-mod process;
-#[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
-#[path = "../echo/workload.rs"]
-#[allow(dead_code, reason = "here, there is one connection")]
-mod workload;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    compare::main()
+    shared::process::serve_if_asked(servers::SERVERS)?;
+    let options = shared::options::Options::from_args(&[])?;
+    shared::comparison::compare::<load::Load>(servers::SERVERS, load::WORKLOADS, &options)
 }
 
 /// Does nothing: `/proc` is Linux's.

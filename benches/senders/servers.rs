@@ -9,34 +9,32 @@ use std::thread;
 
 use landline::{Config, Server};
 
-use crate::by_hand::{accept_each, answer_batches, upgrade};
-use crate::process::{EchoServer, announce};
+use crate::shared::frames::{answer_batches, split_frames};
+use crate::shared::process::Program;
+use crate::shared::servers::{accept_each, serve_landline, upgrade};
 
 /// All of them. The last is measured against the others.
-pub(crate) const SERVERS: &[EchoServer] = &[
-    EchoServer {
+pub(crate) const SERVERS: &[Program] = &[
+    Program {
         name: "limit",
         serve: || serve_by_hand(write_together),
     },
-    EchoServer {
+    Program {
         name: "mutex",
         serve: || serve_by_hand(write_each),
     },
-    EchoServer {
+    Program {
         name: "landline",
-        serve: serve_landline,
+        serve: send_each,
     },
 ];
-
-/// Those that can be started and are compared with nothing: none.
-pub(crate) const OTHERS: &[EchoServer] = &[];
 
 /// So often a message comes back.
 pub(crate) const TIMES: usize = 1_000;
 /// As many as ever send at a time.
 const THREADS: usize = 16;
 
-/// Is what one thread sends for one message.
+/// What one thread sends for one message.
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Starts the threads that send.
@@ -59,9 +57,9 @@ fn next(waiting: &Mutex<Receiver<Job>>) -> Option<Job> {
     waiting.recv().ok()
 }
 
-fn serve_landline() -> Result<(), Box<dyn Error>> {
+fn send_each() -> Result<(), Box<dyn Error>> {
     let jobs = start_senders()?;
-    let server = Server::builder()
+    let builder = Server::builder()
         // The load answers none, and would count them.
         .config(Config::new().ping_interval(None))
         .on_upgrade(move |ws, _request| {
@@ -73,11 +71,8 @@ fn serve_landline() -> Result<(), Box<dyn Error>> {
                     let _ = (0..TIMES).try_for_each(|_| ws.send(&message));
                 }))
             });
-        })
-        .bind("127.0.0.1:0")?;
-    announce(server.local_addr());
-    server.wait()?;
-    Ok(())
+        });
+    serve_landline(builder)
 }
 
 /// Writes one frame [`TIMES`] times; fails when the load has gone.
@@ -91,15 +86,10 @@ fn serve_by_hand(write: WriteTimes) -> Result<(), Box<dyn Error>> {
 fn answer(stream: TcpStream, jobs: &Sender<Job>, write: WriteTimes) -> Result<(), Box<dyn Error>> {
     let stream = upgrade(stream)?;
     let writer = Arc::new(Mutex::new(stream.try_clone()?));
-    answer_batches(stream, |_, mut frames| {
-        while let [_, length, ..] = frames {
-            // Its header has two bytes: the load sends small messages.
-            let (frame, rest) = frames.split_at(2 + usize::from(*length));
+    answer_batches(stream, |_, frames| {
+        for frame in split_frames(frames) {
             let (writer, frame) = (Arc::clone(&writer), frame.to_vec());
-            let job = Box::new(move || drop(write(&writer, &frame)));
-            jobs.send(job)
-                .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-            frames = rest;
+            jobs.send(Box::new(move || drop(write(&writer, &frame))))?;
         }
         Ok(())
     })

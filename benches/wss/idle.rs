@@ -2,22 +2,22 @@
 
 use std::any::Any;
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::{fs, thread};
 
-use crate::load::{open_tcp, upgrade};
-use crate::process::{EchoServer, ServerProcess};
 use crate::servers::{OTHERS, SERVERS};
+use crate::shared::process::{Process, Program};
+use crate::shared::stream::{open, upgrade};
+use crate::shared::workload::PING_PONG;
 use crate::tls::open_tls;
-use crate::workload::PING_PONG;
 
 const CONNECTIONS: usize = 500;
 /// So many come before, so that what they share is there already.
 const EARLIER: usize = 16;
 
-pub(crate) fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn print_costs() -> Result<(), Box<dyn Error>> {
     println!("KiB of resident memory for each of {CONNECTIONS} idle connections");
     for server in OTHERS.iter().chain(SERVERS) {
         println!("{:<12} {:>6.1}", server.name, cost(server)?);
@@ -25,8 +25,8 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn cost(server: &EchoServer) -> Result<f64, Box<dyn Error>> {
-    let process = ServerProcess::start(server)?;
+fn cost(server: &Program) -> Result<f64, Box<dyn Error>> {
+    let process = Process::start(server)?;
     let is_plain = server.name.ends_with(" ws");
     let _earlier = connect(EARLIER, is_plain, process.address)?;
     let before = resident_kib(&process)?;
@@ -41,24 +41,25 @@ fn connect(
     is_plain: bool,
     server: SocketAddr,
 ) -> Result<Vec<Box<dyn Any>>, Box<dyn Error>> {
-    let open = || -> Result<Box<dyn Any>, Box<dyn Error>> {
-        let stream = open_tcp(server)?;
+    let connect = |_| -> Result<Box<dyn Any>, Box<dyn Error>> {
+        let stream = open(server)?;
         if is_plain {
-            Ok(Box::new(echo_once(upgrade(stream)?)?))
+            Ok(Box::new(echo_once(stream)?))
         } else {
-            Ok(Box::new(echo_once(upgrade(open_tls(stream)?)?)?))
+            Ok(Box::new(echo_once(open_tls(stream)?)?))
         }
     };
-    (0..count).map(|_| open()).collect()
+    (0..count).map(connect).collect()
 }
 
-fn echo_once<S: Read + Write>(mut stream: S) -> io::Result<S> {
+fn echo_once<S: Read + Write>(stream: S) -> Result<S, Box<dyn Error>> {
+    let mut stream = upgrade(stream)?.into_inner();
     stream.write_all(&PING_PONG.masked_frame())?;
     stream.read_exact(&mut PING_PONG.echoed_frame())?;
     Ok(stream)
 }
 
-fn resident_kib(process: &ServerProcess) -> Result<usize, Box<dyn Error>> {
+fn resident_kib(process: &Process) -> Result<usize, Box<dyn Error>> {
     // The last echo has come; its thread has still to lie down.
     thread::sleep(Duration::from_millis(200));
     let status = fs::read_to_string(format!("/proc/{}/status", process.child.id()))?;

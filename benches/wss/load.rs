@@ -3,17 +3,16 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use native_tls::TlsStream;
 use tungstenite::protocol::frame::coding::Data;
 
-use crate::process::Cpus;
+use crate::shared::comparison;
+use crate::shared::stream::{open, upgrade};
+use crate::shared::window::repeat;
+use crate::shared::workload::{Cpus, PING_PONG, Workload};
 use crate::tls::open_tls;
-use crate::workload::{PING_PONG, Workload};
-
-/// A server that answers nothing for so long is broken, not slow.
-const SILENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const WORKLOADS: &[Workload] = &[
     PING_PONG,
@@ -47,9 +46,9 @@ pub(crate) struct Load {
     answer: Vec<u8>,
 }
 
-impl Load {
+impl comparison::Load for Load {
     /// Connects, and sees on each connection that the server echoes to the byte.
-    pub(crate) fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
+    fn connect(workload: &Workload, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let echo = workload.echoed_frame().repeat(workload.in_flight);
         let mut load = Self {
             streams: Vec::new(),
@@ -58,7 +57,8 @@ impl Load {
             answer: vec![0; echo.len()],
         };
         for _ in 0..workload.connections {
-            load.streams.push(open(server)?);
+            let stream = upgrade(open_tls(open(server)?)?)?;
+            load.streams.push(stream.into_inner());
             load.round()?;
             if load.answer != echo {
                 return Err("the echo is not what was sent".into());
@@ -67,19 +67,16 @@ impl Load {
         Ok(load)
     }
 
-    /// Sends on all connections and then waits for all the answers, for as long as `length`.
-    ///
-    /// Returns how many messages were echoed and how long that took.
-    pub(crate) fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
-        let begin = Instant::now();
-        let mut echoed = 0;
-        while begin.elapsed() < length {
+    /// Sends on all connections and then waits for all the answers, again and again.
+    fn run(&mut self, length: Duration) -> io::Result<(usize, Duration)> {
+        repeat(length, || {
             self.round()?;
-            echoed += self.streams.len() * self.in_flight;
-        }
-        Ok((echoed, begin.elapsed()))
+            Ok(self.streams.len() * self.in_flight)
+        })
     }
+}
 
+impl Load {
     fn round(&mut self) -> io::Result<()> {
         for stream in &mut self.streams {
             stream.write_all(&self.burst)?;
@@ -89,22 +86,4 @@ impl Load {
         }
         Ok(())
     }
-}
-
-fn open(server: SocketAddr) -> Result<TlsStream<TcpStream>, Box<dyn Error>> {
-    upgrade(open_tls(open_tcp(server)?)?)
-}
-
-pub(crate) fn open_tcp(server: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(server)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    Ok(stream)
-}
-
-pub(crate) fn upgrade<S: Read + Write>(stream: S) -> Result<S, Box<dyn Error>> {
-    let (socket, _response) =
-        tungstenite::client("ws://localhost/", stream).map_err(|_| "no handshake")?;
-    Ok(socket.into_inner())
 }

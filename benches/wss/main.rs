@@ -22,36 +22,28 @@
 //! itself keeps; `threads` has each on a thread of its own, which read it from its handshake on and
 //! waits for more. `landline ws` is landline without TLS.
 
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
+#![allow(clippy::print_stdout, reason = "a bench reports there")]
 
-#[cfg(target_os = "linux")]
-#[path = "../echo/by_hand.rs"]
-mod by_hand;
-#[cfg(target_os = "linux")]
-#[path = "../echo/compare.rs"]
-mod compare;
 #[cfg(target_os = "linux")]
 mod idle;
 #[cfg(target_os = "linux")]
 mod load;
 #[cfg(target_os = "linux")]
-#[path = "../echo/process.rs"]
-mod process;
-#[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
-mod tls;
+#[path = "../shared/mod.rs"]
+mod shared;
 #[cfg(target_os = "linux")]
-#[path = "../echo/workload.rs"]
-mod workload;
+mod tls;
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if std::env::args().any(|arg| arg == "--idle") {
-        idle::main()
-    } else {
-        compare::main()
+    shared::process::serve_if_asked(servers::SERVERS.iter().chain(servers::OTHERS))?;
+    let options = shared::options::Options::from_args(&["--idle"])?;
+    if options.has("--idle") {
+        return idle::print_costs();
     }
+    shared::comparison::compare::<load::Load>(servers::SERVERS, load::WORKLOADS, &options)
 }
 
 /// Does nothing: `/proc` is Linux's.

@@ -4,59 +4,50 @@ use std::error::Error;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 
-use landline::{Identity, ServerBuilder};
+use landline::{Identity, Server};
 use native_tls::TlsStream;
 use tungstenite::protocol::WebSocketConfig;
 
-use crate::by_hand::{accept_each, echo_at_the_limit, echo_by_tungstenite};
-use crate::process::{EchoServer, announce};
+use crate::shared::process::{Program, announce};
+use crate::shared::servers::{
+    accept_each, echo_at_the_limit, echo_by_landline, echo_by_tungstenite,
+};
 use crate::tls::{acceptor, certificate};
 
 /// All of them. The last is measured against the others.
-pub(crate) const SERVERS: &[EchoServer] = &[
-    EchoServer {
+pub(crate) const SERVERS: &[Program] = &[
+    Program {
         name: "limit",
         serve: || accept_each_over_tls(echo_at_the_limit),
     },
-    EchoServer {
+    Program {
         name: "tungstenite",
         serve: || accept_each_over_tls(echo_by_tungstenite),
     },
-    EchoServer {
+    Program {
         name: "landline",
         serve: || {
             let (chain, key) = certificate()?;
-            serve_landline(landline::Server::builder().tls(Identity::from_pem(chain, key)))
+            echo_by_landline(Server::builder().tls(Identity::from_pem(chain, key)))
         },
     },
 ];
 
 /// Those that are only looked at while they are idle.
-pub(crate) const OTHERS: &[EchoServer] = &[
-    EchoServer {
+pub(crate) const OTHERS: &[Program] = &[
+    Program {
         name: "streams",
         serve: hold_streams,
     },
-    EchoServer {
+    Program {
         name: "threads",
         serve: || accept_each_over_tls(hold_here),
     },
-    EchoServer {
+    Program {
         name: "landline ws",
-        serve: || serve_landline(landline::Server::builder()),
+        serve: || echo_by_landline(Server::builder()),
     },
 ];
-
-fn serve_landline(builder: ServerBuilder) -> Result<(), Box<dyn Error>> {
-    let server = builder
-        .on_upgrade(|ws, _request| {
-            ws.on_message(|ws, message| ws.send(message));
-        })
-        .bind("127.0.0.1:0")?;
-    announce(server.local_addr());
-    server.wait()?;
-    Ok(())
-}
 
 fn accept_each_over_tls(
     echo: fn(TlsStream<TcpStream>) -> Result<(), Box<dyn Error>>,

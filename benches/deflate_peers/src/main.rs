@@ -19,21 +19,22 @@
 //! As the benchmark `deflate`: each row stands beside the one of landline, best to best and median to
 //! median. Levels mean the same to zlib, zlib-ng and zlib-rs only by name: at level 2 zlib works less than
 //! zlib-rs, and at level 1 zlib-rs works less than zlib.
-#![allow(clippy::print_stdout, reason = "a benchmark reports there")]
 
 #[path = "../../deflate/by_hand.rs"]
 mod by_hand;
-#[path = "../../echo/compare.rs"]
-mod compare;
 #[path = "../../deflate/load.rs"]
 mod load;
-#[path = "../../echo/process.rs"]
-mod process;
+#[path = "../../deflate/messages.rs"]
+mod messages;
+mod peers;
+#[path = "../../deflate/servers.rs"]
 mod servers;
-#[path = "../../deflate/workload.rs"]
-mod workload;
+#[path = "../../shared/mod.rs"]
+mod shared;
 mod yawc_server;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    compare::main()
+    shared::process::serve_if_asked(peers::SERVERS)?;
+    let options = shared::options::Options::from_args(&[])?;
+    shared::comparison::compare::<load::Load<false>>(peers::SERVERS, load::WORKLOADS, &options)
 }

@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use yawc::{CompressionLevel, HttpResponse, Options, WebSocket};
 
-use crate::process::announce;
-use crate::workload::level;
+use crate::messages::level;
+use crate::shared::process::announce;
 
 pub(crate) fn serve_yawc() -> Result<(), Box<dyn Error>> {
     tokio::runtime::Builder::new_multi_thread()

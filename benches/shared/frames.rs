@@ -1,55 +1,40 @@
-//! What is compared with landline: echoes over any blocking stream.
+//! Frames by hand, as fast as they can be handled.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
 use std::ops::Range;
-use std::thread;
 
-use crate::process::announce;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// Runs `echo` for every connection on a thread of its own; how a connection ends is nobody's concern here.
-pub(crate) fn accept_each(
-    echo: impl Fn(TcpStream) -> Result<(), Box<dyn Error>> + Clone + Send + 'static,
-) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    announce(listener.local_addr()?);
-    for stream in listener.incoming() {
-        let stream = stream?;
-        stream.set_nodelay(true)?;
-        let echo = echo.clone();
-        thread::Builder::new().spawn(move || drop(echo(stream)))?;
+/// Appends a whole message in one frame.
+pub(crate) fn append_frame(
+    payload: &[u8],
+    kind: Data,
+    is_compressed: bool,
+    mask: Option<[u8; 4]>,
+    out: &mut Vec<u8>,
+) {
+    let header = FrameHeader {
+        rsv1: is_compressed,
+        opcode: OpCode::Data(kind),
+        mask,
+        ..FrameHeader::default()
+    };
+    header
+        .format(payload.len() as u64, out)
+        .expect("a vector takes every header");
+    let begin = out.len();
+    out.extend_from_slice(payload);
+    if mask.is_some() {
+        apply_mask(&mut out[begin - 4..]);
     }
-    Ok(())
-}
-
-/// Echoes as tungstenite's users write it.
-pub(crate) fn echo_by_tungstenite(stream: impl Read + Write) -> Result<(), Box<dyn Error>> {
-    let mut socket = tungstenite::accept(stream).map_err(|_| "no handshake")?;
-    loop {
-        let message = socket.read()?;
-        if message.is_text() || message.is_binary() {
-            socket.send(message)?;
-        }
-    }
-}
-
-/// Echoes with frames parsed by hand, and checks nothing.
-pub(crate) fn echo_at_the_limit(stream: impl Read + Write) -> Result<(), Box<dyn Error>> {
-    answer_batches(upgrade(stream)?, |stream, frames| stream.write_all(frames))
-}
-
-/// Does the handshake.
-pub(crate) fn upgrade<S: Read + Write>(stream: S) -> Result<S, Box<dyn Error>> {
-    // The load sends nothing before it has the answer to its handshake, so nothing is left behind here.
-    let socket = tungstenite::accept(stream).map_err(|_| "no handshake")?;
-    Ok(socket.into_inner())
 }
 
 /// Gives out, as a server sends them, the whole frames that have come with each `recv`.
 pub(crate) fn answer_batches<S: Read>(
     mut stream: S,
-    mut answer: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
+    mut answer: impl FnMut(&mut S, &[u8]) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     let mut buffer = vec![0; 64 * 1024];
     let mut filled = 0;
@@ -88,16 +73,16 @@ fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
         wanted: 0,
     };
     while let Some((header, payload)) = frame_lengths(&buffer[batch.consumed..]) {
-        let begin = batch.consumed + header;
+        let begin = batch.consumed + header + 4;
         let end = begin + payload;
         if end > buffer.len() {
             batch.wanted = end - batch.consumed;
             break;
         }
-        unmask(&mut buffer[begin - 4..end]);
+        apply_mask(&mut buffer[begin - 4..end]);
         buffer[batch.consumed + 1] &= 0x7f;
         buffer.copy_within(batch.consumed..begin - 4, batch.answer.end);
-        batch.answer.end += header - 4;
+        batch.answer.end += header;
         if batch.answer.end < begin {
             buffer.copy_within(begin..end, batch.answer.end);
         }
@@ -107,25 +92,39 @@ fn answer_whole_frames(buffer: &mut [u8]) -> Batch {
     batch
 }
 
-/// Reads how long the header (mask included) and the payload of a masked frame are.
+/// Returns each of whole unmasked frames.
+pub(crate) fn split_frames(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (header, payload) = frame_lengths(frames)?;
+        let (frame, rest) = frames.split_at(header + payload);
+        frames = rest;
+        Some(frame)
+    })
+}
+
+/// Returns the payload of a whole unmasked frame.
+pub(crate) fn payload_of(frame: &[u8]) -> &[u8] {
+    let header = frame_lengths(frame).map_or(0, |(header, _)| header);
+    &frame[header..]
+}
+
+/// Reads how long the header (without the mask) and the payload of a frame are.
 pub(crate) fn frame_lengths(frame: &[u8]) -> Option<(usize, usize)> {
     match frame.get(1)? & 0x7f {
-        126 => Some((
-            8,
-            u16::from_be_bytes(frame.get(2..4)?.try_into().ok()?).into(),
-        )),
-        127 => Some((
-            14,
-            u64::from_be_bytes(frame.get(2..10)?.try_into().ok()?)
-                .try_into()
-                .ok()?,
-        )),
-        short => Some((6, short.into())),
+        126 => {
+            let length = u16::from_be_bytes(frame.get(2..4)?.try_into().ok()?);
+            Some((4, length.into()))
+        }
+        127 => {
+            let length = u64::from_be_bytes(frame.get(2..10)?.try_into().ok()?);
+            Some((10, length.try_into().ok()?))
+        }
+        short => Some((2, short.into())),
     }
 }
 
-/// Removes the mask, which stands in the first four bytes, from the rest.
-fn unmask(masked: &mut [u8]) {
+/// Applies the mask, which stands in the first four bytes, to the rest: once masks, twice unmasks.
+fn apply_mask(masked: &mut [u8]) {
     let (mask, payload) = masked.split_at_mut(4);
     let mask = u32::from_ne_bytes([mask[0], mask[1], mask[2], mask[3]]);
     let mut words = payload.chunks_exact_mut(4);
