@@ -185,7 +185,7 @@ fn drain(
         match decoder.next()? {
             Some(Event::Message(message)) => messages.push(message),
             Some(Event::Chunk(chunk)) => {
-                assert!(chunk.bytes.len() <= 64 << 10);
+                assert!(chunk.bytes.len() <= 64 << 10, "{}", chunk.bytes.len());
                 begun.extend_from_slice(&chunk.bytes);
                 decoder.reuse(chunk.bytes);
                 if chunk.is_last {

@@ -149,26 +149,35 @@ impl Assembly {
     /// much is unread, or received; `None` where it has room.
     pub(super) fn wanted(&self, unread: usize) -> Option<usize> {
         if let Some(inflation) = &self.inflation {
-            let doubled = self.payload.capacity().saturating_mul(2).max(FIRST_STEP);
             let enough = inflation.most().saturating_add(1);
-            return (self.room() == 0).then_some(doubled.min(enough));
+            return (self.room() == 0).then_some(self.next_step().min(enough));
         }
         let least = match unread {
             0 if self.payload.is_empty() => FIRST_STEP,
             0 => AT_REST,
-            unread => unread,
+            // A chunk has no more, however much has come at once.
+            unread => unread.min(FIRST_STEP),
         };
         if self.room() >= self.missing().min(least) {
             return None;
         }
-        let doubled = self.payload.capacity().saturating_mul(2).max(FIRST_STEP);
         let whole = self.payload.len().saturating_add(self.missing());
         // Small frames that others follow are not to move the payload each time.
         Some(if unread == 0 || self.is_final {
-            doubled.min(whole)
+            self.next_step().min(whole)
         } else {
-            doubled
+            self.next_step()
         })
+    }
+
+    /// Returns the next larger capacity: the first step, or twice as much.
+    fn next_step(&self) -> usize {
+        let capacity = self.payload.capacity();
+        if capacity < FIRST_STEP {
+            FIRST_STEP
+        } else {
+            capacity.saturating_mul(2)
+        }
     }
 
     /// Grows the payload to what was [`wanted`](Self::wanted).

@@ -319,6 +319,50 @@ fn endless_messages_hold_one_step() {
     }
 }
 
+/// A chunk has at most 64 KiB, however much memory the chunk before gives back, and however much more of
+/// the message comes.
+#[test]
+fn chunks_have_a_step_at_most() {
+    for role in BOTH {
+        for first in [1, 5_000, 41_000, STEP - 100] {
+            let payload = vec![7; first + STEP + 3_000];
+            let message = frame(role, 0x82, &payload);
+            let (begin, mut rest) = message.split_at(message.len() - STEP - 3_000);
+            let mut decoder = Decoder::new(role, limits(), begin.to_vec());
+            let mut chunks = take_chunks(&mut decoder);
+            while !rest.is_empty() {
+                let spare = decoder.spare();
+                let room = spare.capacity() - spare.len();
+                let (now, later) = rest.split_at(room.min(rest.len()));
+                spare.extend_from_slice(now);
+                rest = later;
+                chunks.extend(take_chunks(&mut decoder));
+            }
+            let longest = chunks.iter().map(|chunk| chunk.bytes.len()).max();
+            assert!(longest <= Some(STEP), "{role:?}, {first}: {longest:?}");
+            let joined: Vec<_> = chunks.into_iter().flat_map(|chunk| chunk.bytes).collect();
+            assert!(joined == payload, "{role:?}, {first}");
+        }
+    }
+}
+
+/// Returns all chunks that have come. The memory of each is used again.
+fn take_chunks(decoder: &mut Decoder) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    loop {
+        decoder.stream();
+        match decoder.next().unwrap() {
+            Some(Event::Chunk(chunk)) => {
+                decoder.reuse(chunk.bytes.clone());
+                chunks.push(*chunk);
+            }
+            Some(event) => panic!("{event:?}"),
+            None if make_room(decoder) => {}
+            None => return chunks,
+        }
+    }
+}
+
 /// After the last chunk nothing of its message is under way.
 #[test]
 fn knows_whether_it_is_mid_chunk() {
