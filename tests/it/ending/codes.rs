@@ -244,6 +244,16 @@ fn empty_answer_to_our_close_is_1005() {
     );
 }
 
+/// Our Close is answered by a code that may not be sent: that is no answer.
+#[test]
+fn illegal_answer_to_our_close_is_1006() {
+    check(
+        Ours::Close,
+        Theirs::Close(b"\x03\xed"),
+        &told(1006, "", Local).unclean(Some(4001), None),
+    );
+}
+
 /// A peer that answers our Close and hangs up has answered it.
 #[test]
 fn answer_to_our_close_counts_though_its_peer_hangs_up() {
