@@ -299,6 +299,8 @@ impl<W: Wire> Writer<W> {
 
     /// Encodes the frames that were taken from the queue.
     fn encode_batch(&mut self) {
+        // Growing step by step would move all before.
+        self.encoded.reserve(self.copied_length());
         while let Some(mut frame) = self.batch.pop_front() {
             if let Some(weight) = self.weight_in_run(&frame) {
                 self.encode_in_run(frame.opcode, &frame.payload, weight);
@@ -313,6 +315,13 @@ impl<W: Wire> Writer<W> {
             self.unsent.push(left, frame.kind);
             self.spent.push(frame.payload);
         }
+    }
+
+    /// Returns how many bytes the frames of the batch have at most that are copied.
+    fn copied_length(&self) -> usize {
+        let lengths = self.batch.iter().map(|frame| frame.payload.len());
+        let copied = lengths.filter(|length| self.copies(*length));
+        copied.map(|length| MAX_HEADER + length).sum()
     }
 
     /// Returns the weight of a short message that may join the run at the beginning of the encoded
