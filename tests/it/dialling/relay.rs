@@ -138,10 +138,11 @@ fn pass_on<S: Read + Write>(
 ) -> io::Result<()> {
     tcp(&client).set_nonblocking(true)?;
     server.set_nonblocking(true)?;
+    let (mut going_up, mut going_down) = (Vec::new(), Vec::new());
     let mut open = 2;
     while open > 0 {
-        let up = step(&mut client, &mut server)?;
-        let down = step(&mut server, &mut client)?;
+        let up = step(&mut client, &mut server, &mut going_up)?;
+        let down = step(&mut server, &mut client, &mut going_down)?;
         if up == Some(0) {
             let _ = server.shutdown(Shutdown::Write);
             open = 0;
@@ -156,25 +157,24 @@ fn pass_on<S: Read + Write>(
     Ok(())
 }
 
-/// Passes on what has come; 0 at the end, `None` if nothing has.
-fn step(from: &mut impl Read, to: &mut impl Write) -> io::Result<Option<usize>> {
-    let mut buffer = [0; 16 << 10];
-    match from.read(&mut buffer) {
-        Ok(length) => {
-            let mut rest = &buffer[..length];
-            while !rest.is_empty() {
-                match to.write(rest) {
-                    Ok(written) => rest = &rest[written..],
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        pause(ms(1), "there is no room");
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(Some(length))
-        }
+/// Passes on what has come and is `going`; 0 at the end, `None` if nothing could be done. It waits for
+/// no room: the other direction goes on meanwhile, without which there may be none.
+fn step(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    going: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    let done = if going.is_empty() {
+        let mut buffer = [0; 16 << 10];
+        from.read(&mut buffer)
+            .inspect(|length| going.extend_from_slice(&buffer[..*length]))
+    } else {
+        to.write(going)
+            .inspect(|written| drop(going.drain(..*written)))
+    };
+    match done {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
+        done => done.map(Some),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Two landlines that talk to each other through queues far smaller than what they say.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 
 use landline::{Client, Config, WebSocket};
@@ -9,12 +8,13 @@ use crate::support::*;
 
 const LARGE: usize = 64 << 20;
 
-/// Sends the first message back and reports every message's length and last byte.
-fn echo_once(ws: &WebSocket, report: Sender<(usize, Option<u8>)>) {
-    let seen = AtomicUsize::new(0);
+/// Sends back the message of the other side, which ends in this byte, and reports every message's length
+/// and last byte.
+fn echo_theirs(ws: &WebSocket, theirs: u8, report: Sender<(usize, Option<u8>)>) {
     ws.on_binary(move |ws, bytes| {
-        let _ = report.send((bytes.len(), bytes.last().copied()));
-        if seen.fetch_add(1, Ordering::Relaxed) == 0 {
+        let last = bytes.last().copied();
+        let _ = report.send((bytes.len(), last));
+        if last == Some(theirs) {
             ws.send(bytes)
         } else {
             Ok(())
@@ -31,13 +31,13 @@ fn large_messages_cross_through_small_queues() {
         .write_timeout(2 * PATIENCE);
     let (served, at_server) = mpsc::channel();
     let server = TestServer::with(config.clone(), move |ws| {
-        echo_once(ws, served.clone());
+        echo_theirs(ws, 2, served.clone());
         ws.send(vec![1; LARGE]).unwrap();
     });
     let (called, at_client) = mpsc::channel();
     let client = Client::new().config(config);
     let ws = client
-        .connect(server.url(), |ws| echo_once(ws, called))
+        .connect(server.url(), |ws| echo_theirs(ws, 1, called))
         .unwrap();
     ws.send(vec![2; LARGE]).unwrap();
     for received in [&at_server, &at_client] {
