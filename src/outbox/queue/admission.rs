@@ -90,10 +90,13 @@ impl<W: Wire> Queue<W> {
         message: &Message,
         held_below: u64,
     ) -> bool {
+        if !self.has_idle_writer() {
+            return false;
+        }
         let weight = weight(message);
         let is_short = weight <= MAX_ENCODED_UNDER_LOCK.min(self.max_frame as u64);
         let is_full = self.budget.bytes() + weight >= held_below;
-        let waits = self.stall.is_some() || self.following.is_some() || !self.has_nothing_before();
+        let waits = self.following.is_some() || !self.has_nothing_before();
         if !is_short || is_full || waits || self.admits(weight, true).is_err() {
             return false;
         }
