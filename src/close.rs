@@ -118,8 +118,13 @@ impl fmt::Debug for CloseCode {
 
 /// The end of a connection. [`on_close`](crate::WebSocket::on_close) gets it, and
 /// [`wait_closed`](crate::WebSocket::wait_closed) returns it.
+// Boxed: where a message may come in its place, it is not to make room for more than a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloseEvent {
+pub struct CloseEvent(Box<Ending>);
+
+/// What a [`CloseEvent`] tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
     pub(crate) code: CloseCode,
     pub(crate) reason: String,
     pub(crate) initiator: Initiator,
@@ -133,6 +138,12 @@ pub struct CloseEvent {
     pub(crate) undelivered: u64,
 }
 
+impl From<Ending> for CloseEvent {
+    fn from(ending: Ending) -> Self {
+        Self(Box::new(ending))
+    }
+}
+
 impl CloseEvent {
     /// Returns the code that the connection ended with. After a failure that the peer could be told, it
     /// is the failure's own (1002, 1007, 1008, 1009, 1011), whether or not the peer answered. Otherwise
@@ -140,34 +151,34 @@ impl CloseEvent {
     /// section 7.1.5). If none came, it is [`ABNORMAL`](CloseCode::ABNORMAL).
     #[must_use]
     pub fn code(&self) -> CloseCode {
-        self.code
+        self.0.code
     }
 
     /// Returns the reason that belongs to the code: the peer's, our own, or a description of the
     /// peer's violation. It is often empty.
     #[must_use]
     pub fn reason(&self) -> &str {
-        &self.reason
+        &self.0.reason
     }
 
     /// Returns the side that ended the connection. A connection that was lost without a Close counts as
     /// ended by the peer.
     #[must_use]
     pub fn initiator(&self) -> Initiator {
-        self.initiator
+        self.0.initiator
     }
 
     /// Tells whether both Close frames were seen, ours sent and the peer's received (RFC 6455,
     /// section 7.1.4).
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.clean
+        self.0.clean
     }
 
     /// Returns the code of our Close frame, or `None` if none was sent.
     #[must_use]
     pub fn sent_code(&self) -> Option<CloseCode> {
-        self.sent
+        self.0.sent
     }
 
     /// Returns the code of the peer's Close frame, or `None` if none came. A code that may not be sent is
@@ -175,7 +186,7 @@ impl CloseEvent {
     /// and its reason.
     #[must_use]
     pub fn received_code(&self) -> Option<CloseCode> {
-        self.received
+        self.0.received
     }
 
     /// Returns the deadline that ended the connection, or `None` if none did: the one that cut it; else
@@ -183,14 +194,14 @@ impl CloseEvent {
     /// ordinary way, with the code that [`sent_code`](Self::sent_code) tells.
     #[must_use]
     pub fn timeout(&self) -> Option<Timeout> {
-        self.timeout
+        self.0.timeout
     }
 
     /// Returns how many messages were queued and never wholly written to the socket. Those that an
     /// [`Overflow`](crate::Overflow) policy has dropped do not count here.
     #[must_use]
     pub fn undelivered(&self) -> u64 {
-        self.undelivered
+        self.0.undelivered
     }
 
     /// Tells whether nothing went wrong: the connection ended with 1000, 1001 or no code, or the
@@ -203,26 +214,26 @@ impl CloseEvent {
             CloseCode::GOING_AWAY,
             CloseCode::NO_STATUS,
         ];
-        let asked = self.initiator == Initiator::Local && !self.aborted;
-        !self.failed && (asked || ordinary.contains(&self.code))
+        let asked = self.0.initiator == Initiator::Local && !self.0.aborted;
+        !self.0.failed && (asked || ordinary.contains(&self.0.code))
     }
 }
 
 impl fmt::Display for CloseEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "closed by {}: {}", self.initiator, self.code)?;
-        if !self.reason.is_empty() {
+        write!(f, "closed by {}: {}", self.0.initiator, self.0.code)?;
+        if !self.0.reason.is_empty() {
             // A reason is the peer's text: escaped, it cannot forge a line of a log.
-            write!(f, ", {:?}", self.reason)?;
+            write!(f, ", {:?}", self.0.reason)?;
         }
-        match self.timeout {
+        match self.0.timeout {
             Some(timeout) => write!(f, ", {timeout}")?,
-            None if self.code == CloseCode::ABNORMAL && !self.aborted => {
+            None if self.0.code == CloseCode::ABNORMAL && !self.0.aborted => {
                 f.write_str(", connection lost")?;
             }
             None => {}
         }
-        match self.undelivered {
+        match self.0.undelivered {
             0 => Ok(()),
             1 => f.write_str(", 1 message undelivered"),
             count => write!(f, ", {count} messages undelivered"),

@@ -22,7 +22,7 @@ use std::io;
 use std::thread::{self, ThreadId};
 use std::time::Instant;
 
-use crate::close::CloseEvent;
+use crate::close::{CloseEvent, Ending};
 use crate::protocol::CloseFrame;
 use crate::{CloseCode, DeliveryError, Error, Initiator, Timeout};
 
@@ -266,7 +266,7 @@ impl Life {
             _ => None,
         };
         let (code, reason) = end.code(sent.as_ref());
-        let event = CloseEvent {
+        let event = CloseEvent::from(Ending {
             code,
             reason,
             initiator: end.initiator(),
@@ -277,7 +277,7 @@ impl Life {
             failed: end.failure.is_some() || cut.is_some(),
             aborted: matches!(end.cause, Some(CloseCause::Aborted)),
             undelivered,
-        };
+        });
         let failure = end.failure.take().map(|failed| failed.error);
         (event, failure.or(cut.map(Error::Timeout)))
     }

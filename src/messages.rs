@@ -70,21 +70,7 @@ impl Messages {
     /// # Errors
     /// [`RecvError`] once the connection has ended, after `on_close` has returned, and from then on.
     pub fn recv(&mut self) -> Result<Message, RecvError> {
-        match self.reader().take_at_hand() {
-            Some(message) => Ok(message),
-            None => self.await_message(),
-        }
-    }
-
-    // Not inlined: a message of a burst needs none of its steps.
-    #[inline(never)]
-    fn await_message(&mut self) -> Result<Message, RecvError> {
-        loop {
-            let next = self.ask(|reader| reader.next(Patience::Endless))?;
-            if let Some(message) = next {
-                return Ok(message);
-            }
-        }
+        self.reader().recv()
     }
 
     /// Waits for the next message, at most for `timeout`, whatever other input comes. The part of a

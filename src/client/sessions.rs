@@ -211,8 +211,8 @@ impl Sessions {
         let (ended, held) = open.end();
         self.client.canceller.check()?;
         let because = match ended {
-            Ok(event) if self.is_final(&event) => return Err(Error::Closed(Box::new(event))),
-            Ok(event) => Error::Closed(Box::new(event)),
+            Ok(event) if self.is_final(&event) => return Err(Error::Closed(event)),
+            Ok(event) => Error::Closed(event),
             Err(timeout) => timeout.into(),
         };
         let wait = self.attempts.wait_after_session(held);

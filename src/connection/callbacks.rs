@@ -68,15 +68,26 @@ impl<T> Default for Borrowed<T> {
     }
 }
 
-type Callback<T> = Box<dyn FnMut(&WebSocket, T) -> Outcome + Send>;
+/// A callback, which takes the event from where it lies. To move a short message once more costs more
+/// than to find it.
+type Callback<T> = Box<dyn FnMut(&WebSocket, &mut Option<T>) -> Outcome + Send>;
+
+fn boxed<T, R: IntoOutcome>(
+    mut callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
+) -> Callback<T> {
+    Box::new(move |ws, event| match event.take() {
+        Some(event) => callback(ws, event).into_outcome(),
+        None => Ok(()),
+    })
+}
 
 impl<T> Slot<T> {
     /// Sets the callback from the next event on. After the connection's end it drops the callback.
     pub(crate) fn set<R: IntoOutcome>(
         &self,
-        mut callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
+        callback: impl FnMut(&WebSocket, T) -> R + Send + 'static,
     ) {
-        let callback: Callback<T> = Box::new(move |ws, event| callback(ws, event).into_outcome());
+        let callback = boxed(callback);
         let shared = self.0.get_or_init(|| Some(Box::default()));
         let replaced = match shared {
             Some(shared) => shared.replace(callback),
@@ -103,7 +114,7 @@ impl<T> Slot<T> {
         borrowed: &mut Borrowed<T>,
         name: &str,
         ws: &WebSocket,
-        event: T,
+        event: &mut Option<T>,
     ) -> Outcome {
         let Some(shared) = self.shared() else {
             return Ok(());
@@ -120,7 +131,7 @@ impl<T> Slot<T> {
     /// Runs the callback, if one is set, and puts it back, unless something replaced it.
     pub(crate) fn run_once(&self, name: &str, ws: &WebSocket, event: T) -> Outcome {
         let mut borrowed = Borrowed::default();
-        let outcome = self.run(&mut borrowed, name, ws, event);
+        let outcome = self.run(&mut borrowed, name, ws, &mut Some(event));
         outcome.and(self.put_back(&mut borrowed))
     }
 
@@ -225,7 +236,7 @@ pub(crate) struct CloseSlot(Mutex<End>);
 enum End {
     /// The end is still to come.
     Ahead(Option<Callback<CloseEvent>>),
-    Come(Box<CloseEvent>),
+    Come(CloseEvent),
 }
 
 impl Default for End {
@@ -245,9 +256,7 @@ impl CloseSlot {
         let mut end = lock(&self.0);
         match &mut *end {
             End::Ahead(slot) => {
-                let callback: Callback<CloseEvent> =
-                    Box::new(move |ws, event| callback(ws, event).into_outcome());
-                let replaced = slot.replace(callback);
+                let replaced = slot.replace(boxed(callback));
                 // L1: a closure is run and dropped where no lock is held.
                 drop(end);
                 drop(replaced);
@@ -263,10 +272,12 @@ impl CloseSlot {
 
     /// Runs the callback, if one is set: the end has come.
     pub(crate) fn run(&self, ws: &WebSocket, event: CloseEvent) -> Outcome {
-        let come = End::Come(Box::new(event.clone()));
+        let come = End::Come(event.clone());
         let before = mem::replace(&mut *lock(&self.0), come);
         match before {
-            End::Ahead(Some(mut callback)) => named(ON_CLOSE, move || callback(ws, event)),
+            End::Ahead(Some(mut callback)) => {
+                named(ON_CLOSE, move || callback(ws, &mut Some(event)))
+            }
             _ => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ use crate::outbox::{Cork, SocketWire, drive_with};
 use crate::protocol::{Chunk, Decoder, Event, Limits, Violation};
 use crate::sync::Ordering;
 use crate::transport::Socket;
-use crate::{CloseCode, CloseEvent, Config, Message, WebSocket};
+use crate::{CloseCode, CloseEvent, Config, Message, RecvError, WebSocket};
 
 /// The reading end of one connection (L2), driven by one thread at a time.
 pub(crate) struct Reader {
@@ -122,9 +122,28 @@ impl Reader {
         asked
     }
 
-    /// Returns the next message of a burst to a program that calls `recv`, if it is there.
+    /// Waits for the next message, for a program that calls `recv`.
+    pub(crate) fn recv(&mut self) -> Result<Message, RecvError> {
+        match self.take_at_hand() {
+            Some(message) => Ok(message),
+            None => self.await_message(),
+        }
+    }
+
+    // Not inlined: a message of a burst needs none of its steps.
     #[inline(never)]
-    pub(crate) fn take_at_hand(&mut self) -> Option<Message> {
+    fn await_message(&mut self) -> Result<Message, RecvError> {
+        loop {
+            let next = self.ask(|reader| reader.next(Patience::Endless));
+            if let Some(message) = next.map_err(RecvError)? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Returns the next message of a burst, if it is there.
+    #[inline(always)]
+    fn take_at_hand(&mut self) -> Option<Message> {
         // Without a socket the connection has ended.
         self.socket.as_ref()?;
         self.connection.reading.count_short_visit();
@@ -145,8 +164,7 @@ impl Reader {
             loop {
                 self.deliver_burst();
                 match self.next_message(&Patience::Endless) {
-                    Ok(Some(message)) => self.deliver_alone(message),
-                    Ok(None) => {}
+                    Ok(message) => self.deliver_alone(message),
                     Err(event) => return event,
                 }
             }
@@ -156,14 +174,18 @@ impl Reader {
     // Not inlined, and so is what follows: it would take stack from every connection that sleeps.
     #[inline(never)]
     fn deliver_burst(&mut self) {
-        while let Some(message) = self.next_of_burst() {
-            self.deliver(message);
+        loop {
+            let mut message = self.next_of_burst();
+            if message.is_none() {
+                return;
+            }
+            self.deliver(&mut message);
         }
     }
 
     #[inline(never)]
-    fn deliver_alone(&mut self, message: Message) {
-        self.deliver(message);
+    fn deliver_alone(&mut self, mut message: Option<Message>) {
+        self.deliver(&mut message);
     }
 
     /// Drives the connection to its end, and discards all input.
@@ -230,10 +252,12 @@ impl Reader {
         if self.discarding || self.connection.outbox.is_cut() {
             return None;
         }
-        let message = self.decoder.next_whole_message()?;
-        self.note_event();
-        self.count_message();
-        Some(message)
+        let message = self.decoder.next_whole_message();
+        if message.is_some() {
+            self.note_event();
+            self.count_message();
+        }
+        message
     }
 
     /// Returns the part of the next message that has come, as soon as it has begun. The unread rest

@@ -58,7 +58,7 @@ pub enum Error {
     Timeout(Timeout),
     /// The connection of a client that stays has ended, as the event tells:
     /// [`Sessions`](crate::Sessions).
-    Closed(Box<CloseEvent>),
+    Closed(CloseEvent),
     /// A [`Canceller`](crate::Canceller) ended the wait. If a handshake was under way, its socket was
     /// cut.
     Cancelled,

@@ -174,19 +174,19 @@ fn what_is_told_follows_from_what_happened() {
         cut:                               1006, this side";
     for (happened, expected) in table.lines().filter_map(|line| line.split_once(':')) {
         let (event, _) = after(happened).tell(7);
-        let mut told = event.code.as_u16().to_string();
-        if !event.reason.is_empty() {
-            told += &format!(" {}", event.reason);
+        let mut told = event.code().as_u16().to_string();
+        if !event.reason().is_empty() {
+            told += &format!(" {}", event.reason());
         }
-        told += &format!(", {}", event.initiator);
-        told += if event.clean { ", clean" } else { "" };
+        told += &format!(", {}", event.initiator());
+        told += if event.is_clean() { ", clean" } else { "" };
         told += if event.is_ordinary() {
             ", ordinary"
         } else {
             ""
         };
         assert_eq!(
-            (&*told, event.undelivered),
+            (&*told, event.undelivered()),
             (expected.trim(), 7),
             "{happened}"
         );
@@ -198,7 +198,10 @@ fn what_is_told_follows_from_what_happened() {
 fn both_close_codes_are_told() {
     let codes = |steps: &str| {
         let (event, _) = after(steps).tell(0);
-        (event.sent.map(u16::from), event.received.map(u16::from))
+        (
+            event.sent_code().map(u16::from),
+            event.received_code().map(u16::from),
+        )
     };
     assert_eq!(codes("receive encode"), (None, Some(4001)));
     assert_eq!(codes("receive encode leave"), (Some(1000), Some(4001)));
@@ -214,9 +217,9 @@ fn a_deadline_is_told_where_it_ended_something() {
         let (event, error) = after(steps).tell(0);
         assert_eq!(
             matches!(error, Some(Error::Timeout(_))),
-            event.timeout.is_some()
+            event.timeout().is_some()
         );
-        event.timeout
+        event.timeout()
     };
     assert_eq!(timeout("expire"), Some(Timeout::Pong));
     assert_eq!(timeout("close encode leave expire"), Some(Timeout::Pong));
@@ -263,7 +266,7 @@ fn a_callback_explains_what_it_left_unfinished() {
 fn the_event_is_kept() {
     assert!(after("cut").event().is_none());
     let life = after("close encode leave receive end finish");
-    assert_eq!(life.event().map(|event| event.code), Some(4001.into()));
+    assert_eq!(life.event().map(|event| event.code()), Some(4001.into()));
 }
 
 /// A limit of the program's own that closed the connection is told, and is no failure, unless a deadline

@@ -195,9 +195,10 @@ impl Decoder {
 
     #[inline(always)]
     fn next_gathered(&mut self) -> Option<Message> {
-        let (message, frame) = self.gathered.next(self.role)?;
-        self.input.skip(frame);
-        Some(message)
+        let passed = self.gathered.passed();
+        let message = self.gathered.next(self.role);
+        self.input.skip(self.gathered.passed() - passed);
+        message
     }
 
     /// Gathers short messages, unless even they may be longer than allowed.

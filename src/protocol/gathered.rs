@@ -62,20 +62,24 @@ impl Gathered {
         self.passed < self.frames.as_bytes().len()
     }
 
-    /// Takes the message of the next frame, and returns the frame's length too.
+    /// Returns the end of the frames that the decoder has passed.
     #[inline(always)]
-    pub(super) fn next(&mut self, role: Role) -> Option<(Message, usize)> {
+    pub(super) fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// Takes the message of the next frame.
+    #[inline(always)]
+    pub(super) fn next(&mut self, role: Role) -> Option<Message> {
         let mark = self.frames.as_bytes()[self.passed..].first_chunk()?;
         let length = marked(*mark);
         let start = self.passed + Header::usual_size(length, role);
         let end = start + length;
-        let message = match &self.frames {
+        self.passed = end;
+        Some(match &self.frames {
             Frames::Texts(frames) => Message::Text(Text::from(frames.slice(start..end))),
             Frames::Binaries(frames) => Message::Binary(frames.slice(start..end)),
-        };
-        let frame = end - self.passed;
-        self.passed = end;
-        Some((message, frame))
+        })
     }
 
     /// Gathers the next frames of the read buffer, at most a block. Returns false if they do not begin
@@ -220,9 +224,9 @@ mod tests {
     fn take_all(gathered: &mut Gathered, mut unread: &[u8], role: Role) -> Vec<Message> {
         let mut taken = Vec::new();
         while gathered.has_next() || gathered.gather(unread, role) {
-            let (message, length) = gathered.next(role).unwrap();
-            taken.push(message);
-            unread = &unread[length..];
+            let passed = gathered.passed();
+            taken.push(gathered.next(role).unwrap());
+            unread = &unread[gathered.passed() - passed..];
             assert!(gathered.frames.as_bytes().len() <= BLOCK);
         }
         taken

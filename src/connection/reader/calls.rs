@@ -52,27 +52,29 @@ impl Reader {
 
     /// Gives a message to the callback of its kind, or else to the callback for both kinds.
     #[inline(always)]
-    pub(super) fn deliver(&mut self, message: Message) {
+    pub(super) fn deliver(&mut self, message: &mut Option<Message>) {
         let slots = &self.connection.callbacks;
         let (ws, borrowed) = (&self.ws, &mut self.borrowed);
         let outcome = match message {
-            Message::Text(text) if slots.text.is_set() => {
-                slots.text.run(&mut borrowed.text, "on_text", ws, text)
+            Some(Message::Text(_)) if slots.text.is_set() => {
+                let mut text = message.take().and_then(Message::into_text);
+                let borrowed = &mut borrowed.text;
+                slots.text.run(borrowed, "on_text", ws, &mut text)
             }
-            Message::Binary(bytes) if slots.binary.is_set() => {
-                slots
-                    .binary
-                    .run(&mut borrowed.binary, "on_binary", ws, bytes)
+            Some(Message::Binary(_)) if slots.binary.is_set() => {
+                let mut bytes = message.take().map(Message::into_bytes);
+                let borrowed = &mut borrowed.binary;
+                slots.binary.run(borrowed, "on_binary", ws, &mut bytes)
             }
-            message if slots.message.is_set() => {
-                slots
-                    .message
-                    .run(&mut borrowed.message, "on_message", ws, message)
+            Some(_) if slots.message.is_set() => {
+                let borrowed = &mut borrowed.message;
+                slots.message.run(borrowed, "on_message", ws, message)
             }
-            _ => {
+            Some(_) => {
                 self.warn_unheard();
                 Ok(())
             }
+            None => return,
         };
         if let Err(failure) = outcome {
             self.fail(failure);

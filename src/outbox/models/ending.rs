@@ -127,10 +127,10 @@ fn loom_a_failed_write_ends_the_sending_alone() {
         assert_eq!(numbers(&wire.frames(), 1).len(), delivered);
         let (event, _) = outbox.tell();
         assert_eq!(
-            (event.code, event.clean, event.timeout),
+            (event.code(), event.is_clean(), event.timeout()),
             (GONE, false, None)
         );
-        assert_eq!(event.undelivered, outbox.counters().undelivered);
+        assert_eq!(event.undelivered(), outbox.counters().undelivered);
     });
 }
 
@@ -150,7 +150,7 @@ fn loom_the_end_waits_for_the_writer() {
             )
         });
         let (event, _) = outbox.tell();
-        let counted = (outbox.counters().messages_out, event.undelivered);
+        let counted = (outbox.counters().messages_out, event.undelivered());
         wire.run_background();
         let (delivered, sent) = sender.join().expect("no panic");
         wire.cut(Rest::Discarded);

@@ -267,7 +267,7 @@ fn a_panic_in_writing_ends_the_connection() {
     assert!(sent.is_err() && outbox.is_cut());
     let counters = outbox.counters();
     assert_eq!((counters.queued_messages, counters.queued_bytes), (0, 0));
-    assert_eq!(outbox.tell().0.undelivered, 1);
+    assert_eq!(outbox.tell().0.undelivered(), 1);
 }
 
 /// A wire that will soon take no more is closed in order, behind what was sent before that shows.
