@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::delivery::{Awaited, Promise};
+use super::disposal::{dispose, dispose_all};
 use super::outgoing::Outgoing;
 use super::waiting_senders::Bell;
-use super::writer::{Writer, dispose, dispose_all};
+use super::writer::Writer;
 use super::{Outbox, Wire};
 use crate::background::STEPS;
 use crate::{DeliveryError, Message};

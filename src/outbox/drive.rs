@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::after_unlock::AfterUnlock;
+use super::disposal::{dispose, dispose_all};
 use super::frame::{Coding, Written};
 use super::frames::Piece;
 use super::queue::{Queue, Seat};
 use super::sync::{MutexGuard, Ordering, wait};
-use super::writer::{Writer, dispose, dispose_all};
+use super::writer::Writer;
 use super::{Outbox, Wire};
 use crate::Message;
 use crate::life::CloseCause;

@@ -38,6 +38,7 @@ mod compressor;
 mod control;
 mod cork;
 mod delivery;
+mod disposal;
 mod drive;
 mod ending;
 mod frame;

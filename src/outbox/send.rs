@@ -6,12 +6,12 @@ use std::time::Instant;
 use super::after_unlock::AfterUnlock;
 use super::budget::weight;
 use super::delivery::{Delivery, delivery};
+use super::disposal::dispose;
 use super::drive::FAIR_SHARE;
 use super::frame::Coding;
 use super::outgoing::Outgoing;
 use super::queue::Queue;
 use super::sync::{MutexGuard, has_passed, wait};
-use super::writer::dispose;
 use super::{Outbox, Wire};
 use crate::{DeliveryError, Message, Overflow, SendError, SendErrorKind};
 
