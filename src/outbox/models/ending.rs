@@ -191,6 +191,6 @@ fn loom_a_cut_wakes_everybody() {
         let sent = sender.join().expect("no panic");
         outbox.assert_over(&wire, sent);
         assert!(wire.frames().iter().all(|frame| frame.opcode == BINARY));
-        assert_eq!(outbox.tell().0.initiator, Initiator::Local);
+        assert_eq!(outbox.tell().0.initiator(), Initiator::Local);
     });
 }
