@@ -1,6 +1,7 @@
 //! How connections end: [`CloseCode`] and [`CloseEvent`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::Timeout;
 
@@ -118,9 +119,9 @@ impl fmt::Debug for CloseCode {
 
 /// The end of a connection. [`on_close`](crate::WebSocket::on_close) gets it, and
 /// [`wait_closed`](crate::WebSocket::wait_closed) returns it.
-// Boxed: where a message may come in its place, it is not to make room for more than a message.
+// Where a message may come in its place, it is not to take more room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloseEvent(Box<Ending>);
+pub struct CloseEvent(Arc<Ending>);
 
 /// What a [`CloseEvent`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +141,7 @@ pub(crate) struct Ending {
 
 impl From<Ending> for CloseEvent {
     fn from(ending: Ending) -> Self {
-        Self(Box::new(ending))
+        Self(Arc::new(ending))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The head of a request: [`RequestHead`].
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode};
 
 use super::framing;
@@ -90,9 +91,11 @@ const TOO_LARGE: BadRequest = BadRequest::new(
 );
 
 fn read_request(head: &[u8]) -> Result<Box<Request<()>>, BadRequest> {
-    let mut slots = OF_REQUESTS.header_slots(head);
+    // The values of all fields share one copy.
+    let head = Bytes::copy_from_slice(head);
+    let mut slots = OF_REQUESTS.header_slots(&head);
     let mut parsed = httparse::Request::new(&mut slots);
-    parsed.parse(head).map_err(bad_head)?;
+    parsed.parse(&head).map_err(bad_head)?;
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
     else {
         return Err(MALFORMED);
@@ -103,7 +106,7 @@ fn read_request(head: &[u8]) -> Result<Box<Request<()>>, BadRequest> {
     *request.method_mut() = method;
     *request.uri_mut() = target.uri()?;
     *request.version_mut() = version(minor);
-    let value = |bytes: &[u8]| HeaderValue::from_bytes(bytes);
+    let value = |bytes: &[u8]| HeaderValue::from_maybe_shared(head.slice_ref(bytes));
     *request.headers_mut() = header_map(parsed.headers, value).ok_or(MALFORMED)?;
     target.settle_host(request.headers_mut(), version(minor))?;
     framing::check(request.headers(), version(minor))?;

@@ -31,6 +31,9 @@ pub(crate) struct UpgradeRequest {
 /// The most subprotocols that a request may offer.
 const MAX_SUBPROTOCOLS: usize = 100;
 
+/// The room for a response without fields of the program, in bytes.
+const USUAL_HEAD: usize = 256;
+
 impl UpgradeRequest {
     /// Judges a request (RFC 6455, section 4.2.1).
     ///
@@ -66,7 +69,7 @@ impl UpgradeRequest {
         headers: &HeaderMap,
     ) -> Result<(Negotiated, Vec<u8>), Error> {
         check_program_headers(headers)?;
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(USUAL_HEAD);
         // RFC 9110 7.8: where 100-continue is expected, a 100 MUST be sent before the 101.
         if self.expects_continue {
             out.extend_from_slice(CONTINUE);

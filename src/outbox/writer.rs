@@ -318,9 +318,12 @@ impl<W: Wire> Writer<W> {
 
     /// Moves the used payloads out, to be [disposed](super::disposal::dispose) of where no lock is held.
     pub(super) fn take_spent(&mut self, spent: &mut Vec<Bytes>) {
-        if !self.spent.is_empty() {
-            // With its memory, which would stay with the connection.
-            spent.append(&mut mem::take(&mut self.spent));
+        // With its memory, which would stay with the connection.
+        let mut taken = mem::take(&mut self.spent);
+        if spent.is_empty() {
+            *spent = taken;
+        } else {
+            spent.append(&mut taken);
         }
     }
 }
