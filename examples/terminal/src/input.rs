@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use landline::{Canceller, Message, SendErrorKind, WebSocket};
-use rustyline::ColorMode;
-use rustyline::Editor;
 use rustyline::config::{Builder, Configurer};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
+use rustyline::{Cmd, ColorMode, Editor, KeyEvent};
 
 use crate::screen::{Screen, lock};
 use crate::talk::Event;
@@ -86,6 +85,8 @@ impl Input {
         config.enable_bracketed_paste(false);
         config.set_color_mode(ColorMode::Forced);
         let mut editor = Editor::with_history(config.build(), MemHistory::new())?;
+        // The terminal makes it of a Ctrl-D that is typed while no line is being read.
+        editor.bind_sequence(KeyEvent::ctrl('@'), Cmd::EndOfFile);
         editor.set_helper(Some(self.screen.prompt()));
         self.screen.print_by(editor.create_external_printer()?);
         loop {

@@ -22,12 +22,16 @@ fn start(builder: ServerBuilder) -> (Server, String) {
 
 /// Starts a server that sends every message back, and ends at "end" with the code 4001.
 fn echo() -> (Server, String) {
-    start(Server::builder().on_upgrade(|ws, _| {
+    start(echo_builder())
+}
+
+fn echo_builder() -> ServerBuilder {
+    Server::builder().on_upgrade(|ws, _| {
         ws.on_message(|ws, message| match message.as_text() {
             Some("end") => ws.close_with(4001, "as you wish"),
             _ => ws.send(message),
         });
-    }))
+    })
 }
 
 fn program(arguments: &[&str]) -> Command {
@@ -279,6 +283,25 @@ fn waits_for_the_next_connection_end() {
     server.wait().unwrap();
     terminal.expect("waiting for ");
     terminal.write("\x03");
+    assert_eq!(terminal.finish(), 0);
+}
+
+/// Keys that are typed while a line waits for its connection count once it is sent.
+#[test]
+fn keys_may_be_early() {
+    let (server, url) = echo();
+    let mut terminal = PseudoTerminal::run(program(&[&url, "--reconnect"]));
+    terminal.expect("> ");
+    let address = server.local_addr();
+    server.stop();
+    server.wait().unwrap();
+    terminal.expect("waiting for ");
+    terminal.write("hello\r");
+    terminal.await_no_editor();
+    terminal.write("\x04");
+    let _server = echo_builder().bind(address).unwrap();
+    terminal.expect("36mhello\x1b[0m\r\n");
+    terminal.expect("closed by this side: 1000");
     assert_eq!(terminal.finish(), 0);
 }
 

@@ -85,6 +85,16 @@ impl PseudoTerminal {
         }
     }
 
+    /// Waits until the editor has taken a line and given the terminal back.
+    #[track_caller]
+    pub(crate) fn await_no_editor(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while modes(&self.theirs) != self.modes {
+            assert!(Instant::now() < deadline, "the editor stays");
+            self.read();
+        }
+    }
+
     /// Reads what comes, for a moment.
     fn read(&mut self) {
         let moment = Timespec {
