@@ -305,6 +305,20 @@ fn keys_may_be_early() {
     assert_eq!(terminal.finish(), 0);
 }
 
+/// Lines that are pasted at once are as many messages.
+#[test]
+fn pasted_lines_are_messages() {
+    let (_server, url) = echo();
+    let mut terminal = PseudoTerminal::run(program(&[&url]));
+    terminal.expect("> ");
+    terminal.write("one\rtwo\rthree\r");
+    for text in ["one", "two", "three"] {
+        terminal.expect(&format!("36m{text}\x1b[0m\r\n"));
+    }
+    terminal.write("\x04");
+    assert_eq!(terminal.finish(), 0);
+}
+
 /// A reader that has seen enough ends it in order.
 #[test]
 fn readers_may_leave() {
