@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::AsFd;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -14,6 +15,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{Cmd, ColorMode, Editor, KeyEvent};
 
+use crate::prompt::Prompt;
 use crate::screen::{Screen, lock};
 use crate::talk::Event;
 
@@ -65,21 +67,35 @@ impl Input {
         io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 
-    /// Reads the editor's lines until its end.
+    /// Reads the editor's lines until Ctrl-C. They are sent on a thread of their own, so that keys are always
+    /// looked at.
     pub(crate) fn edit(&self) {
-        let end = self.edit_lines().err();
-        if matches!(end, Some(ReadlineError::Interrupted)) {
-            // There may be no connection at the moment.
-            self.canceller.cancel();
-        }
-        let _ = self.events.send(match end {
-            Some(ReadlineError::Eof) | None => Event::InputEnd,
-            Some(ReadlineError::Interrupted) => Event::Interrupted,
-            Some(error) => Event::Failed(error.to_string()),
+        let mut editor = match self.editor() {
+            Ok(editor) => editor,
+            Err(error) => {
+                let _ = self.events.send(Event::Failed(error.to_string()));
+                return;
+            }
+        };
+        let (lines, typed) = channel();
+        thread::scope(|scope| {
+            scope.spawn(|| self.send_lines(typed));
+            let Err(error) = self.edit_lines(&mut editor, lines) else {
+                return;
+            };
+            let _ = self.events.send(match error {
+                ReadlineError::Interrupted => {
+                    // There may be no connection at the moment.
+                    self.canceller.cancel();
+                    Event::Interrupted
+                }
+                error => Event::Failed(error.to_string()),
+            });
         });
     }
 
-    fn edit_lines(&self) -> Result<(), ReadlineError> {
+    /// Makes the editor, above whose prompt all is printed from now on.
+    fn editor(&self) -> Result<Editor<Prompt, MemHistory>, ReadlineError> {
         let mut config = Builder::new();
         // A pasted text is as many messages as lines.
         config.enable_bracketed_paste(false);
@@ -87,17 +103,45 @@ impl Input {
         let mut editor = Editor::with_history(config.build(), MemHistory::new())?;
         // The terminal makes it of a Ctrl-D that is typed while no line is being read.
         editor.bind_sequence(KeyEvent::ctrl('@'), Cmd::EndOfFile);
-        editor.set_helper(Some(self.screen.prompt()));
-        self.screen.print_by(editor.create_external_printer()?);
-        loop {
-            let line = editor.readline("> ")?;
-            let _ = editor.add_history_entry(&line);
+        editor.set_helper(Some(self.screen.prompt.clone()));
+        self.screen.prompt.begin(editor.create_external_printer()?);
+        Ok(editor)
+    }
+
+    /// Edits lines until Ctrl-C or the end of the talk. Ctrl-D ends the lines, and not yet the keys.
+    fn edit_lines(
+        &self,
+        editor: &mut Editor<Prompt, MemHistory>,
+        lines: Sender<String>,
+    ) -> Result<(), ReadlineError> {
+        let mut lines = Some(lines);
+        while self.screen.prompt.enter() {
+            let line = editor.readline(if lines.is_some() { "> " } else { "" });
+            self.screen.prompt.leave();
+            match (line, &lines) {
+                (Ok(line), Some(lines)) => {
+                    let _ = editor.add_history_entry(&line);
+                    // Where lines are not taken any more, the talk is about to end.
+                    let _ = lines.send(line);
+                }
+                (Ok(_), None) => {}
+                (Err(ReadlineError::Eof), _) => lines = None,
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends lines as they come.
+    fn send_lines(&self, lines: Receiver<String>) {
+        for line in lines {
             match self.take(line.as_bytes()) {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
+                Ok(false) => break,
                 Err(error) => self.screen.error(&error),
             }
         }
+        let _ = self.events.send(Event::InputEnd);
     }
 
     /// Reads lines to the end of the input, and shows how far they have come.

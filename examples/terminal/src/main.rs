@@ -1,12 +1,12 @@
 //! A terminal client for WebSockets: `landline URL`. What it can do, `landline --help` says.
 #![allow(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "a program of the terminal prints there"
 )]
 
 mod input;
 mod options;
+mod prompt;
 mod screen;
 mod talk;
 mod terminal;

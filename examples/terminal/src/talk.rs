@@ -28,6 +28,9 @@ pub(crate) enum Event {
     Failed(String),
 }
 
+/// The time that the line editor has for its last drawing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Talks as the options say. Returns whether all ended well.
 pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let client = options.client()?;
@@ -49,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         is_ending: false,
     };
     let outcome = talk.connect_and_talk(&client);
-    talk.screen.finish();
+    talk.screen.prompt.finish(PATIENCE);
     if let Some(terminal) = terminal {
         terminal.restore();
     }

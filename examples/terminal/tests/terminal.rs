@@ -5,8 +5,13 @@ mod pseudo_terminal;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use landline::{BasicAuth, Compression, Config, Message, Server, ServerBuilder, Upgrade};
 
@@ -34,6 +39,16 @@ fn echo_builder() -> ServerBuilder {
     })
 }
 
+/// Waits until the server reaches the program.
+#[track_caller]
+fn await_connection(server: &Server) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.connections().is_empty() {
+        assert!(Instant::now() < deadline, "nobody comes");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_landline"));
     command.args(arguments).env("NO_COLOR", "");
@@ -52,7 +67,7 @@ fn run(arguments: &[&str], input: &str) -> (String, String, i32) {
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     // The program may end before it has read all.
-    let writing = std::thread::spawn(move || _ = stdin.write_all(input.as_bytes()));
+    let writing = thread::spawn(move || _ = stdin.write_all(input.as_bytes()));
     let Output {
         status,
         stdout,
@@ -266,7 +281,7 @@ fn connections_are_made_again() {
     stdin.write_all(b"again\n").unwrap();
     expect("1: again\n");
     // The connection may be closing: then it goes to the next.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     stdin.write_all(b"hello\n").unwrap();
     expect("2: hello\n");
     drop(stdin);
@@ -286,22 +301,136 @@ fn waits_for_the_next_connection_end() {
     assert_eq!(terminal.finish(), 0);
 }
 
-/// Keys that are typed while a line waits for its connection count once it is sent.
+/// Keys count that are typed before the editor looks at them, a Ctrl-D too.
 #[test]
 fn keys_may_be_early() {
-    let (server, url) = echo();
-    let mut terminal = PseudoTerminal::run(program(&[&url, "--reconnect"]));
-    terminal.expect("> ");
-    let address = server.local_addr();
-    server.stop();
-    server.wait().unwrap();
-    terminal.expect("waiting for ");
-    terminal.write("hello\r");
-    terminal.await_no_editor();
-    terminal.write("\x04");
-    let _server = echo_builder().bind(address).unwrap();
+    let (typed, are_typed) = channel();
+    let are_typed = Mutex::new(are_typed);
+    let (_server, url) = start(echo_builder().should_upgrade(move |_| {
+        are_typed.lock().unwrap().recv().unwrap();
+        Ok(Upgrade::new())
+    }));
+    let mut terminal = PseudoTerminal::run(program(&[&url]));
+    terminal.write("hello\r\x04");
+    typed.send(()).unwrap();
     terminal.expect("36mhello\x1b[0m\r\n");
     terminal.expect("closed by this side: 1000");
+    assert_eq!(terminal.finish(), 0);
+}
+
+/// While a line waits for its connection, the end of the input waits behind it, and Ctrl-C ends all.
+#[test]
+fn lines_wait_for_their_connection() {
+    for key in ["\x04", "\x03"] {
+        let (server, url) = echo();
+        let mut terminal = PseudoTerminal::run(program(&[&url, "--reconnect"]));
+        terminal.expect("> ");
+        let address = server.local_addr();
+        server.stop();
+        server.wait().unwrap();
+        terminal.expect("waiting for ");
+        terminal.write("hello\r");
+        // Until the editor is back, the terminal itself takes some keys.
+        terminal.expect("hello\r\n");
+        terminal.expect("\x1b[?2026h");
+        terminal.write(key);
+        if key == "\x04" {
+            let _server = echo_builder().bind(address).unwrap();
+            terminal.expect("36mhello\x1b[0m\r\n");
+            terminal.expect("closed by this side: 1000");
+        }
+        assert_eq!(terminal.finish(), 0);
+    }
+}
+
+/// A message that comes while the editor returns is shown, and the end leaves the terminal as it was, though
+/// the editor is just about to read a line.
+#[test]
+fn messages_come_at_the_end() {
+    let (_server, url) = echo();
+    for _ in 0..20 {
+        let mut terminal = PseudoTerminal::run(program(&[&url]));
+        terminal.expect("> ");
+        terminal.write("hello\r\x04");
+        terminal.expect("36mhello\x1b[0m\r\n");
+        terminal.expect("closed by this side: 1000");
+        assert_eq!(terminal.finish(), 0);
+        let mut terminal = PseudoTerminal::run(program(&[&url]));
+        terminal.expect("> ");
+        terminal.write("hello\rend\r\r\r\r");
+        terminal.expect("36mhello\x1b[0m\r\n");
+        terminal.expect("4001");
+        assert_eq!(terminal.finish(), 1);
+    }
+}
+
+/// Where the connection stays open, Ctrl-D ends nothing but the input: messages still come, further lines go
+/// nowhere, and Ctrl-C ends it in order.
+#[test]
+fn keys_count_behind_the_input() {
+    let (server, url) = echo();
+    let mut terminal = PseudoTerminal::run(program(&[&url, "--keep-open"]));
+    await_connection(&server);
+    terminal.expect("> ");
+    for text in ["one", "two"] {
+        terminal.write("\x04");
+        terminal.expect("\r\n\x1b[?2026h");
+        server.broadcast(text);
+        terminal.expect(&format!("36m{text}\x1b[0m\r\n"));
+    }
+    terminal.write("three\r\x03");
+    terminal.expect("closed by this side: 1000");
+    assert_eq!(terminal.finish(), 0);
+}
+
+/// A line that is wrong while more comes than the screen takes is answered.
+#[test]
+fn full_screens_block_no_keys() {
+    let (_server, url) = start(Server::builder().on_upgrade(|ws, _| {
+        ws.on_message(|ws, _: Message| {
+            for _ in 0..1_000 {
+                ws.send("a line that is not read at once")?;
+            }
+            landline::Outcome::Ok(())
+        });
+    }));
+    let mut terminal = PseudoTerminal::run(program(&[&url, "--slash"]));
+    terminal.expect("> ");
+    terminal.write("go\r");
+    terminal.expect("a line");
+    // Nothing is read from here on, until the screen is full.
+    terminal.await_full_screen();
+    terminal.write("/what\r");
+    terminal.expect("the commands are /ping and /close");
+    terminal.write("\x04");
+    terminal.expect("closed by this side: 1000");
+    assert_eq!(terminal.finish(), 0);
+}
+
+/// Behind a stop (Ctrl-Z) the editor goes on.
+#[test]
+fn stops_are_survived() {
+    let (server, url) = echo();
+    let mut command = program(&[&url]);
+    // The stop is one of the whole group.
+    command.process_group(0);
+    let mut terminal = PseudoTerminal::run(command);
+    await_connection(&server);
+    terminal.expect("> ");
+    terminal.write("hel\x1a");
+    terminal.await_stop();
+    server.broadcast("meanwhile");
+    terminal.resume();
+    terminal.expect("36mmeanwhile\x1b[0m\r\n");
+    terminal.write("lo\r");
+    // Until the editor is back, the terminal itself takes some keys.
+    terminal.expect("36mhello\x1b[0m\r\n");
+    terminal.expect("> ");
+    terminal.write("\x1a");
+    terminal.await_stop();
+    server.stop();
+    terminal.resume();
+    terminal.expect("closed by the peer: 1001");
     assert_eq!(terminal.finish(), 0);
 }
 

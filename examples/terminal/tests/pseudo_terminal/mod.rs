@@ -3,9 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Child, Command};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
@@ -85,14 +87,36 @@ impl PseudoTerminal {
         }
     }
 
-    /// Waits until the editor has taken a line and given the terminal back.
+    /// Waits until the program can write no more, as nothing is read.
     #[track_caller]
-    pub(crate) fn await_no_editor(&mut self) {
+    pub(crate) fn await_full_screen(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while modes(&self.theirs) != self.modes {
-            assert!(Instant::now() < deadline, "the editor stays");
+        let mut fds = [PollFd::new(&self.theirs, PollFlags::OUT)];
+        while poll(&mut fds, Some(&Timespec::default())).unwrap() > 0 {
+            assert!(Instant::now() < deadline, "the screen takes all");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the program has stopped.
+    #[track_caller]
+    pub(crate) fn await_stop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+        while waitpid(Some(self.pid()), options).unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it does not stop");
             self.read();
         }
+    }
+
+    /// Has a stopped program go on.
+    #[track_caller]
+    pub(crate) fn resume(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Reads what comes, for a moment.
@@ -125,6 +149,13 @@ impl PseudoTerminal {
             assert!(Instant::now() < deadline, "it does not end");
             self.read();
         }
+    }
+}
+
+impl Drop for PseudoTerminal {
+    fn drop(&mut self) {
+        // It is still there if the test has failed.
+        let _ = self.child.kill();
     }
 }
 
