@@ -70,12 +70,9 @@ impl Input {
     /// Reads the editor's lines until Ctrl-C. They are sent on a thread of their own, so that keys are always
     /// looked at.
     pub(crate) fn edit(&self) {
-        let mut editor = match self.editor() {
-            Ok(editor) => editor,
-            Err(error) => {
-                let _ = self.events.send(Event::Failed(error.to_string()));
-                return;
-            }
+        let Ok(mut editor) = self.editor() else {
+            // The terminal has no cursor to move, as that in Emacs.
+            return self.read();
         };
         let (lines, typed) = channel();
         thread::scope(|scope| {
@@ -100,6 +97,8 @@ impl Input {
         // A pasted text is as many messages as lines.
         config.enable_bracketed_paste(false);
         config.set_color_mode(ColorMode::Forced);
+        // Behind an Escape it waits for the rest of a key's sequence, and prints nothing meanwhile.
+        config.set_keyseq_timeout(Some(500));
         let mut editor = Editor::with_history(config.build(), MemHistory::new())?;
         // The terminal makes it of a Ctrl-D that is typed while no line is being read.
         editor.bind_sequence(KeyEvent::ctrl('@'), Cmd::EndOfFile);

@@ -407,6 +407,23 @@ fn full_screens_block_no_keys() {
     assert_eq!(terminal.finish(), 0);
 }
 
+/// Messages are shown behind an Escape, which may begin a key's sequence.
+#[test]
+fn escapes_hold_nothing_up() {
+    let (server, url) = echo();
+    let mut terminal = PseudoTerminal::run(program(&[&url]));
+    await_connection(&server);
+    terminal.expect("> ");
+    terminal.write("hello\x1b");
+    terminal.expect("hello");
+    server.broadcast("one");
+    terminal.expect("36mone\x1b[0m\r\n");
+    terminal.write("\r");
+    terminal.expect("36mhello\x1b[0m\r\n");
+    terminal.write("\x04");
+    assert_eq!(terminal.finish(), 0);
+}
+
 /// Behind a stop (Ctrl-Z) the editor goes on.
 #[test]
 fn stops_are_survived() {
@@ -431,6 +448,21 @@ fn stops_are_survived() {
     server.stop();
     terminal.resume();
     terminal.expect("closed by the peer: 1001");
+    assert_eq!(terminal.finish(), 0);
+}
+
+/// A terminal that moves no cursor has its lines read as they are.
+#[test]
+fn plain_terminals_have_no_editor() {
+    let (_server, url) = echo();
+    let mut command = program(&[&url]);
+    let mut terminal = PseudoTerminal::run_with(&mut command, |command| {
+        command.env("TERM", "dumb");
+    });
+    terminal.expect("connected to 127.0.0.1:");
+    terminal.write("hello\r");
+    terminal.expect("< \x1b[36mhello\x1b[0m\r\n");
+    terminal.write("\x04");
     assert_eq!(terminal.finish(), 0);
 }
 
