@@ -109,7 +109,7 @@ impl Screen {
             return;
         }
         self.erase_progress();
-        eprintln!("{text}");
+        say(&format!("{text}\n"));
     }
 
     /// Shows how far the input has come, in one line that is written over.
@@ -118,14 +118,19 @@ impl Screen {
             return;
         }
         *lock(&self.progress) = true;
-        eprint!("{ERASE}{text}");
+        say(&format!("{ERASE}{text}"));
     }
 
     fn erase_progress(&self) {
         if std::mem::take(&mut *lock(&self.progress)) {
-            eprint!("{ERASE}");
+            say(ERASE);
         }
     }
+}
+
+/// Writes to standard error, which may be gone.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Returns a text that moves no cursor and turns no text around: the server is not to draw on the

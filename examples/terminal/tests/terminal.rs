@@ -451,6 +451,18 @@ fn stops_are_survived() {
     assert_eq!(terminal.finish(), 0);
 }
 
+/// A terminal that hangs up ends it.
+#[test]
+fn lost_terminals_end_it() {
+    let (_server, url) = echo();
+    for arguments in [&[&*url][..], &[&*url, "--keep-open"]] {
+        let mut terminal = PseudoTerminal::run(program(arguments));
+        terminal.expect("> ");
+        // The end of the input may come before the failure of the output.
+        assert!([0, 1].contains(&terminal.hang_up()));
+    }
+}
+
 /// A terminal that moves no cursor has its lines read as they are.
 #[test]
 fn plain_terminals_have_no_editor() {

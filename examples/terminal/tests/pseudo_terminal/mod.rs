@@ -33,7 +33,7 @@ impl PseudoTerminal {
     /// Runs a program of which not all ends are in the terminal: `redirect` says which are elsewhere.
     #[track_caller]
     pub(crate) fn run_with(command: &mut Command, redirect: impl FnOnce(&mut Command)) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
         let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
@@ -117,6 +117,21 @@ impl PseudoTerminal {
 
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Takes the terminal away, waits for the program's end, and returns its status.
+    #[track_caller]
+    pub(crate) fn hang_up(mut self) -> i32 {
+        // Another file takes the place of the terminal, which closes.
+        self.ours = File::open("/dev/null").unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Reads what comes, for a moment.
