@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use landline::{Canceller, Message, SendErrorKind, WebSocket};
+use landline::{Canceller, CloseCode, Message, SendError, SendErrorKind, WebSocket};
 use rustyline::config::{Builder, Configurer};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
@@ -24,6 +24,8 @@ use crate::talk::Event;
 pub(crate) struct Current {
     ws: Mutex<Option<WebSocket>>,
     changed: Condvar,
+    /// The code of the close that the input has asked for.
+    asked: Mutex<Option<CloseCode>>,
 }
 
 impl Current {
@@ -45,6 +47,20 @@ impl Current {
                 .wait(ws)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    fn close_with(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let ws = self.wait(None);
+        // Held meanwhile, so that the code is known when the end comes.
+        let mut asked = lock(&self.asked);
+        ws.close_with(code, reason)?;
+        *asked = Some(code);
+        Ok(())
+    }
+
+    /// Returns the code of the close that the input has asked for.
+    pub(crate) fn asked(&self) -> Option<CloseCode> {
+        *lock(&self.asked)
     }
 }
 
@@ -221,10 +237,8 @@ impl Input {
                 let code = code.map_err(|_| "the code is no number".to_owned())?;
                 let closed = self
                     .current
-                    .wait(None)
-                    .close_with(code, words.next().unwrap_or_default());
+                    .close_with(code.into(), words.next().unwrap_or_default());
                 closed.map_err(|error| error.to_string())?;
-                let _ = self.events.send(Event::CloseAsked);
             }
             _ => return Err("the commands are /ping and /close [CODE [REASON]]".into()),
         }

@@ -154,7 +154,7 @@ fn binary_messages_are_digits() {
 #[test]
 fn other_ends_fail() {
     let (server, url) = echo();
-    let (out, err, status) = run(&[&url], "one\nend\n");
+    let (out, err, status) = run(&[&url, "--keep-open"], "one\nend\n");
     assert_eq!((&*out, status), ("one\n", 1));
     assert!(err.contains("4001") && err.contains("as you wish"), "{err}");
     server.stop();
