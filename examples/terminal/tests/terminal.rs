@@ -97,17 +97,17 @@ fn pipes_carry_messages_alone() {
     assert_eq!(out, "one\n");
 }
 
-/// A large input arrives whole.
+/// A large input arrives whole. A Close that waits for no answers would have a slow server leave some out.
 #[test]
 fn large_inputs_arrive() {
     let (_server, url) = echo();
     let lines: String = (0..50_000)
         .map(|number| format!("line {number}\n"))
         .collect();
-    let (out, _, status) = run(&[&url], &lines);
+    let (out, err, status) = run(&[&url, "-n", "50000"], &lines);
     assert!(
         out == lines && status == 0,
-        "{} bytes of {}",
+        "{} bytes of {}, {status}: {err}",
         out.len(),
         lines.len()
     );
@@ -507,8 +507,15 @@ fn readers_may_leave() {
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut [0; 4]).unwrap();
     drop(stdout);
-    stdin.write_all(b"two\n").unwrap();
-    assert!(child.wait().unwrap().success());
+    // A process that is just being started may still hold the pipe.
+    let status = loop {
+        let _ = stdin.write_all(b"two\n");
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    assert!(status.success());
 }
 
 /// On a terminal lines are edited and kept, what comes is printed above them, nothing that comes moves the
@@ -559,7 +566,8 @@ fn piped_inputs_show_their_progress() {
     });
     terminal.expect("20000 messages sent, 140.0 kB of 140.0 kB, 100 %\r\n");
     assert_eq!(terminal.finish(), 0);
-    assert!(std::fs::read_to_string(&output).unwrap() == lines);
+    // The Close may have the server leave answers out.
+    assert!(lines.starts_with(&std::fs::read_to_string(&output).unwrap()));
     for file in [input, output] {
         std::fs::remove_file(file).unwrap();
     }
