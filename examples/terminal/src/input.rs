@@ -3,18 +3,19 @@
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::AsFd;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use landline::{Canceller, Message, SendErrorKind, WebSocket};
-use rustyline::ColorMode;
-use rustyline::Editor;
+use landline::{Canceller, CloseCode, Message, SendError, SendErrorKind, WebSocket};
 use rustyline::config::{Builder, Configurer};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
+use rustyline::{Cmd, ColorMode, Editor, KeyEvent};
 
+use crate::prompt::Prompt;
 use crate::screen::{Screen, lock};
 use crate::talk::Event;
 
@@ -23,6 +24,8 @@ use crate::talk::Event;
 pub(crate) struct Current {
     ws: Mutex<Option<WebSocket>>,
     changed: Condvar,
+    /// The code of the close that the input has asked for.
+    asked: Mutex<Option<CloseCode>>,
 }
 
 impl Current {
@@ -45,6 +48,20 @@ impl Current {
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
+
+    fn close_with(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let ws = self.wait(None);
+        // Held meanwhile, so that the code is known when the end comes.
+        let mut asked = lock(&self.asked);
+        ws.close_with(code, reason)?;
+        *asked = Some(code);
+        Ok(())
+    }
+
+    /// Returns the code of the close that the input has asked for.
+    pub(crate) fn asked(&self) -> Option<CloseCode> {
+        *lock(&self.asked)
+    }
 }
 
 /// The input, and where its lines go.
@@ -66,37 +83,80 @@ impl Input {
         io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 
-    /// Reads the editor's lines until its end.
+    /// Reads the editor's lines until Ctrl-C. They are sent on a thread of their own, so that keys are always
+    /// looked at.
     pub(crate) fn edit(&self) {
-        let end = self.edit_lines().err();
-        if matches!(end, Some(ReadlineError::Interrupted)) {
-            // There may be no connection at the moment.
-            self.canceller.cancel();
-        }
-        let _ = self.events.send(match end {
-            Some(ReadlineError::Eof) | None => Event::InputEnd,
-            Some(ReadlineError::Interrupted) => Event::Interrupted,
-            Some(error) => Event::Failed(error.to_string()),
+        let Ok(mut editor) = self.editor() else {
+            // The terminal has no cursor to move, as that in Emacs.
+            return self.read();
+        };
+        let (lines, typed) = channel();
+        thread::scope(|scope| {
+            scope.spawn(|| self.send_lines(typed));
+            let Err(error) = self.edit_lines(&mut editor, lines) else {
+                return;
+            };
+            let _ = self.events.send(match error {
+                ReadlineError::Interrupted => {
+                    // There may be no connection at the moment.
+                    self.canceller.cancel();
+                    Event::Interrupted
+                }
+                error => Event::Failed(error.to_string()),
+            });
         });
     }
 
-    fn edit_lines(&self) -> Result<(), ReadlineError> {
+    /// Makes the editor, above whose prompt all is printed from now on.
+    fn editor(&self) -> Result<Editor<Prompt, MemHistory>, ReadlineError> {
         let mut config = Builder::new();
         // A pasted text is as many messages as lines.
         config.enable_bracketed_paste(false);
         config.set_color_mode(ColorMode::Forced);
+        // Behind an Escape it waits for the rest of a key's sequence, and prints nothing meanwhile.
+        config.set_keyseq_timeout(Some(500));
         let mut editor = Editor::with_history(config.build(), MemHistory::new())?;
-        editor.set_helper(Some(self.screen.prompt()));
-        self.screen.print_by(editor.create_external_printer()?);
-        loop {
-            let line = editor.readline("> ")?;
-            let _ = editor.add_history_entry(&line);
+        // The terminal makes it of a Ctrl-D that is typed while no line is being read.
+        editor.bind_sequence(KeyEvent::ctrl('@'), Cmd::EndOfFile);
+        editor.set_helper(Some(self.screen.prompt.clone()));
+        self.screen.prompt.begin(editor.create_external_printer()?);
+        Ok(editor)
+    }
+
+    /// Edits lines until Ctrl-C or the end of the talk. Ctrl-D ends the lines, and not yet the keys.
+    fn edit_lines(
+        &self,
+        editor: &mut Editor<Prompt, MemHistory>,
+        lines: Sender<String>,
+    ) -> Result<(), ReadlineError> {
+        let mut lines = Some(lines);
+        while self.screen.prompt.enter() {
+            let line = editor.readline(if lines.is_some() { "> " } else { "" });
+            self.screen.prompt.leave();
+            match (line, &lines) {
+                (Ok(line), Some(lines)) => {
+                    let _ = editor.add_history_entry(&line);
+                    // Where lines are not taken any more, the talk is about to end.
+                    let _ = lines.send(line);
+                }
+                (Ok(_), None) => {}
+                (Err(ReadlineError::Eof), _) => lines = None,
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends lines as they come.
+    fn send_lines(&self, lines: Receiver<String>) {
+        for line in lines {
             match self.take(line.as_bytes()) {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
+                Ok(false) => break,
                 Err(error) => self.screen.error(&error),
             }
         }
+        let _ = self.events.send(Event::InputEnd);
     }
 
     /// Reads lines to the end of the input, and shows how far they have come.
@@ -177,10 +237,8 @@ impl Input {
                 let code = code.map_err(|_| "the code is no number".to_owned())?;
                 let closed = self
                     .current
-                    .wait(None)
-                    .close_with(code, words.next().unwrap_or_default());
+                    .close_with(code.into(), words.next().unwrap_or_default());
                 closed.map_err(|error| error.to_string())?;
-                let _ = self.events.send(Event::CloseAsked);
             }
             _ => return Err("the commands are /ping and /close [CODE [REASON]]".into()),
         }

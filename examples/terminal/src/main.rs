@@ -1,12 +1,8 @@
 //! A terminal client for WebSockets: `landline URL`. What it can do, `landline --help` says.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program of the terminal prints there"
-)]
 
 mod input;
 mod options;
+mod prompt;
 mod screen;
 mod talk;
 mod terminal;
@@ -22,7 +18,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("landline: {error}");
+            screen::say(&format!("landline: {error}\n"));
             ExitCode::FAILURE
         }
     }

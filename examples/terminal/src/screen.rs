@@ -1,28 +1,20 @@
 //! What is printed, and how: [`Screen`].
 
-use std::borrow::Cow;
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 use landline::Message;
-use rustyline::highlight::Highlighter;
-use rustyline::{Completer, ExternalPrinter, Helper, Hinter, Validator};
 
 use crate::options::Options;
+use crate::prompt::{ERASE, Prompt};
 
-/// Prints messages to standard output and notices to standard error, by the line editor while there is
-/// one.
+/// Prints messages to standard output and notices to standard error, or all above the line editor's prompt.
 pub(crate) struct Screen {
-    printer: Mutex<Option<Box<dyn ExternalPrinter + Send>>>,
+    pub(crate) prompt: Prompt,
     /// Whether a line of progress is shown.
     progress: Mutex<bool>,
-    prompt: Prompt,
     is_terminal: bool,
     has_colours: bool,
     timestamps: bool,
@@ -38,33 +30,20 @@ const CYAN: &str = "\x1b[36m";
 const MAGENTA: &str = "\x1b[35m";
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";
-/// Erases the line that the cursor is in.
-const ERASE: &str = "\r\x1b[K";
 
 impl Screen {
     pub(crate) fn new(options: &Options) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            printer: Mutex::new(None),
-            progress: Mutex::new(false),
             prompt: Prompt::default(),
+            progress: Mutex::new(false),
             is_terminal,
             has_colours: is_terminal && !no_colour,
             timestamps: options.timestamps,
             quiet: options.quiet,
             whole: options.binary || !is_terminal,
         }
-    }
-
-    /// Returns the look of the editor's prompt.
-    pub(crate) fn prompt(&self) -> Prompt {
-        self.prompt.clone()
-    }
-
-    /// Lets the line editor print from now on.
-    pub(crate) fn print_by(&self, printer: impl ExternalPrinter + Send + 'static) {
-        *lock(&self.printer) = Some(Box::new(printer));
     }
 
     /// Prints a message that has come.
@@ -80,8 +59,8 @@ impl Screen {
             (None, false) => format!("{time}{}\n", HEXLOWER.encode(message.as_bytes())),
             (None, true) => format!("{time}< {}\n", self.colour(MAGENTA, &self.hex(message))),
         };
-        if let Some(printer) = &mut *lock(&self.printer) {
-            return printer.print(line).map_err(io::Error::other);
+        if self.prompt.print(&line)? {
+            return Ok(());
         }
         self.erase_progress();
         let mut out = io::stdout().lock();
@@ -124,12 +103,13 @@ impl Screen {
 
     /// Says what has gone wrong.
     pub(crate) fn error(&self, text: &str) {
-        if let Some(printer) = &mut *lock(&self.printer) {
-            let _ = printer.print(self.colour(DIM, text) + "\n");
+        let line = self.colour(DIM, text) + "\n";
+        // An output that takes nothing more shows at the next message.
+        if self.prompt.print(&line).unwrap_or(true) {
             return;
         }
         self.erase_progress();
-        eprintln!("{text}");
+        say(&format!("{text}\n"));
     }
 
     /// Shows how far the input has come, in one line that is written over.
@@ -138,50 +118,19 @@ impl Screen {
             return;
         }
         *lock(&self.progress) = true;
-        eprint!("{ERASE}{text}");
+        say(&format!("{ERASE}{text}"));
     }
 
     fn erase_progress(&self) {
         if std::mem::take(&mut *lock(&self.progress)) {
-            eprint!("{ERASE}");
+            say(ERASE);
         }
-    }
-
-    /// Waits a moment until the editor has printed everything, and takes its prompt away.
-    pub(crate) fn finish(self: &Arc<Self>) {
-        if lock(&self.printer).is_none() {
-            return;
-        }
-        self.prompt.0.store(true, Ordering::Relaxed);
-        let (done, finished) = channel();
-        let screen = Arc::clone(self);
-        // The editor takes one at a time: once it takes the second, it has printed all before the first.
-        // Each goes up a line and down again.
-        thread::spawn(move || {
-            for _ in 0..2 {
-                if let Some(printer) = &mut *lock(&screen.printer) {
-                    let _ = printer.print("\x1b[A\n".into());
-                }
-            }
-            let _ = done.send(());
-        });
-        let _ = finished.recv_timeout(Duration::from_millis(500));
-        print!("{ERASE}");
-        let _ = io::stdout().flush();
     }
 }
 
-/// The look of the editor's prompt: there is none any more once the talk is over.
-#[derive(Clone, Default, Completer, Helper, Hinter, Validator)]
-pub(crate) struct Prompt(Arc<AtomicBool>);
-
-impl Highlighter for Prompt {
-    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
-        match self.0.load(Ordering::Relaxed) {
-            true => Cow::Borrowed(""),
-            false => Cow::Borrowed(prompt),
-        }
-    }
+/// Writes to standard error, which may be gone.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Returns a text that moves no cursor and turns no text around: the server is not to draw on the

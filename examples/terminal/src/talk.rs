@@ -24,9 +24,11 @@ pub(crate) enum Event {
     InputEnd,
     Interrupted,
     PingAsked,
-    CloseAsked,
     Failed(String),
 }
+
+/// The time that the line editor has for its last drawing.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Talks as the options say. Returns whether all ended well.
 pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
@@ -49,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         is_ending: false,
     };
     let outcome = talk.connect_and_talk(&client);
-    talk.screen.finish();
+    talk.screen.prompt.finish(PATIENCE);
     if let Some(terminal) = terminal {
         terminal.restore();
     }
@@ -100,7 +102,7 @@ impl Talk<'_> {
             let reading = thread::Builder::new().name("messages".into());
             reading.spawn(move || messages.dispatch())?;
             let end = self.talk(&ws)?;
-            if self.is_ending {
+            if self.is_ending || self.current.asked().is_some() {
                 return Ok(self.ended_well(&end));
             }
         }
@@ -200,7 +202,6 @@ impl Talk<'_> {
                 self.input_is_over = true;
                 self.end(ws);
             }
-            Event::CloseAsked => self.is_ending = true,
             Event::Failed(what) => {
                 self.end(ws);
                 return Err(what.into());
@@ -260,14 +261,16 @@ impl Talk<'_> {
                 .error(&format!("{received} of {wanted} messages came"));
             return false;
         }
-        let is_all_sent = self.input_is_over || self.is_ending || Input::is_interactive();
+        let asked = self.current.asked();
+        let is_ended_here = self.is_ending || asked.is_some();
+        let is_all_sent = self.input_is_over || is_ended_here || Input::is_interactive();
         if !is_all_sent && !self.options.keep_open && end.is_ordinary() {
             self.screen.error("the connection ended before the input");
             return false;
         }
         // Where both sides close at once, the peer's code still says why it did.
         let received = end.received_code().unwrap_or(CloseCode::NORMAL);
-        let is_echo = end.sent_code() == Some(received);
+        let is_echo = asked == Some(received);
         let polite = [
             CloseCode::NORMAL,
             CloseCode::GOING_AWAY,

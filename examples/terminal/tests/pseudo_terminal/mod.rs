@@ -3,9 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Child, Command};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
@@ -31,7 +33,7 @@ impl PseudoTerminal {
     /// Runs a program of which not all ends are in the terminal: `redirect` says which are elsewhere.
     #[track_caller]
     pub(crate) fn run_with(command: &mut Command, redirect: impl FnOnce(&mut Command)) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
         let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
@@ -85,6 +87,53 @@ impl PseudoTerminal {
         }
     }
 
+    /// Waits until the program can write no more, as nothing is read.
+    #[track_caller]
+    pub(crate) fn await_full_screen(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut fds = [PollFd::new(&self.theirs, PollFlags::OUT)];
+        while poll(&mut fds, Some(&Timespec::default())).unwrap() > 0 {
+            assert!(Instant::now() < deadline, "the screen takes all");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the program has stopped.
+    #[track_caller]
+    pub(crate) fn await_stop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+        while waitpid(Some(self.pid()), options).unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it does not stop");
+            self.read();
+        }
+    }
+
+    /// Has a stopped program go on.
+    #[track_caller]
+    pub(crate) fn resume(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Takes the terminal away, waits for the program's end, and returns its status.
+    #[track_caller]
+    pub(crate) fn hang_up(mut self) -> i32 {
+        // Another file takes the place of the terminal, which closes.
+        self.ours = File::open("/dev/null").unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Reads what comes, for a moment.
     fn read(&mut self) {
         let moment = Timespec {
@@ -115,6 +164,13 @@ impl PseudoTerminal {
             assert!(Instant::now() < deadline, "it does not end");
             self.read();
         }
+    }
+}
+
+impl Drop for PseudoTerminal {
+    fn drop(&mut self) {
+        // It is still there if the test has failed.
+        let _ = self.child.kill();
     }
 }
 
