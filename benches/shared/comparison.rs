@@ -56,13 +56,16 @@ pub(crate) fn compare<L: Load>(
         let processes = programs.iter().map(Process::start);
         let processes = processes.collect::<Result<Vec<_>, _>>()?;
         let mut pairs = Vec::new();
-        for process in &processes {
-            pairs.push((L::connect(workload, process.address)?, process));
+        for (process, name) in processes.iter().zip(&names) {
+            let load = L::connect(workload, process.address);
+            let load = load.map_err(|error| format!("{name}: {error}"))?;
+            pairs.push((load, process, name));
         }
         let length = options.window(workload.window);
-        let windows = take_turns(&mut pairs, options.windows, |(load, process)| {
+        let windows = take_turns(&mut pairs, options.windows, |(load, process, name)| {
             let usage = || Usage::of_threads(process.child.id());
-            Window::measure(usage, || Ok(load.run(length)?))
+            let window = Window::measure(usage, || Ok(load.run(length)?));
+            window.map_err(|error| format!("{name}: {error}").into())
         })?;
         table::print(workload.name, &names, &windows, &COLUMNS);
     }
