@@ -2,8 +2,8 @@
 # The framer of embedded-websocket, a crate for devices, ends the connection when a frame's head is cut between two reads,
 # and answers a ping that is cut in its payload with one pong for each part.
 #
-# TCP keeps no borders: of a burst longer than the framer's buffer, 4,000 bytes in its own example, some head is cut
-# whenever it falls to the buffer's end.
+# TCP keeps no borders. A burst longer than the framer's buffer, 4,000 bytes in the crate's example, is enough: it ends the
+# connection if a head falls on the buffer's end.
 source "$(dirname "$0")/common.sh"
 
 cat >Cargo.toml <<'CARGO'

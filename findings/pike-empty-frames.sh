@@ -3,7 +3,7 @@
 #
 # RFC 9112 3.2 asks a server for 400 where a request has Host more than once, RFC 6455 5.1 for a mask on all frames; a
 # server closes at a frame without. The Pong to an empty ping is such a frame, and ws and many others ping so. Port and
-# query are left out as well. The program's onclose says 0, after a refusal as after a lost connection.
+# query are left out as well. The program is told of a refusal as of a close with 0.
 source "$(dirname "$0")/common.sh"
 install_debian pike8.0-core=8.0.1738-1+b2
 install_node ws@8.23.0
