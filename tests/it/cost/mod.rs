@@ -220,7 +220,7 @@ fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
     let mut received = Vec::new();
     while !received.ends_with(&hello.bytes(false)) {
         let mut chunk = [0; 512];
-        let length = stream.read(&mut chunk).unwrap();
+        let length = uninterrupted(|| stream.read(&mut chunk)).unwrap();
         assert_ne!(length, 0, "{}", received.escape_ascii());
         received.extend_from_slice(&chunk[..length]);
     }

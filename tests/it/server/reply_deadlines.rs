@@ -124,7 +124,7 @@ fn reader_of_drops_is_cut() {
     peer.stream.set_read_timeout(Some(ms(50))).unwrap();
     settled("it is cut", || {
         let mut drops = [0; 1 << 10];
-        let end = peer.stream.read(&mut drops);
+        let end = uninterrupted(|| peer.stream.read(&mut drops));
         pause(ms(20), "the peer reads a KiB at a time, too slowly");
         end.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
     });
