@@ -105,7 +105,8 @@ impl Control {
 
     /// Tells whether the machine is about as late as that, be it with the wait that is under way.
     fn is_as_late(&self, late: Duration) -> bool {
-        const ALLOWANCE: Duration = ms(1_000);
+        // Whoever sleeps is woken sooner than whoever has much to do; a flood that counts has no end.
+        const ALLOWANCE: Duration = ms(5_000);
         let is_it = || late <= ms(self.worst.load(Ordering::Relaxed)) + ALLOWANCE;
         let waits = self.waits.load(Ordering::Relaxed);
         is_it() || {

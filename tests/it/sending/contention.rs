@@ -13,6 +13,7 @@ use bytes::Bytes;
 use landline::SendErrorKind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::cost::raise_descriptors;
 use crate::support::*;
 
 const KIB: usize = 1 << 10;
@@ -187,6 +188,7 @@ fn long_queue_does_not_delay_anothers_pings() {
 #[cfg(all(target_os = "linux", not(landline_portable)))]
 fn full_sockets_cost_a_burst_nothing() {
     alone(|| {
+        raise_descriptors();
         let server = TestServer::with(patient(), |ws| {
             ws.on_text(|ws, text| {
                 let sent = ws.send(text);
