@@ -510,10 +510,7 @@ fn background() -> String {
 #[test]
 fn failed_connects_leave_nothing() {
     alone(|| {
-        let dead = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let dead = dead_port();
         let raw = RawServer::new();
         let before = Resources::now();
         for _ in 0..20 {

@@ -106,6 +106,10 @@ fn reader_that_stops_is_cut_and_recorded() {
                 .iter()
                 .all(|thread| number(&thread.name).is_none())
         });
+        // Who has cut it holds the socket for a moment longer.
+        settle_asleep_unless("landline-backgr", || {
+            threads_named("landline-backgr").is_empty()
+        });
         let end = io::copy(&mut peer.stream, &mut io::sink());
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
