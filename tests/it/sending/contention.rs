@@ -176,8 +176,10 @@ fn long_queue_does_not_delay_anothers_pings() {
         // A ping of ours is ten bytes.
         let pings = (pings() - before) / 10;
         println!("{pings} pings in {ticks} ticks");
-        // Behind the queue there would be hardly any.
-        assert!(pings >= ticks / 8, "{pings} pings in {ticks} ticks");
+        // Behind the queue there would be hardly any. On a slow machine, whose threads that have much to do
+        // are late for others than those that sleep, there is still one between two chunks.
+        let least = (ticks / 3).min(CHUNKS);
+        assert!(pings >= least, "{pings} pings in {ticks} ticks");
         busy.abort();
     });
 }
