@@ -68,3 +68,37 @@ fn open(role: Role, stream: OwnedFd) -> Result<(WebSocket, Messages), Error> {
 fn failed(error: io::Error) -> Error {
     Error::Io(about("making a pair of sockets", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Timeout;
+    use crate::background::Timed;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A deadline that is due behind the end of its connection is nothing to do: the background, which
+    /// takes up what is due and then checks it, does not try to cut for ever what has ended in between.
+    #[test]
+    fn checks_behind_the_end_return() {
+        let ((client, heard), (server, messages)) = pair().unwrap();
+        let reading = thread::spawn(move || messages.count());
+        heard.close();
+        reading.join().unwrap();
+        for ws in [client, server] {
+            ws.wait_closed().unwrap();
+            let connection = Arc::clone(ws.connection());
+            let (checked, returned) = mpsc::channel();
+            thread::spawn(move || {
+                let now = Instant::now();
+                connection.end_by(now, Timeout::Stop);
+                checked.send(connection.check(now))
+            });
+            assert_eq!(returned.recv_timeout(PATIENCE), Ok(None));
+        }
+    }
+}

@@ -321,16 +321,23 @@ impl Connection {
                 Verdict::Look => ready = Some(self.look()),
                 Verdict::Ping => self.outbox.send_keepalive(),
                 Verdict::Close(limit) => self.close_at(limit),
-                Verdict::Cut(Timeout::Pong) => self.outbox.cut_silent(),
-                // No Close was sent or received: the peer was lost with the failed write.
-                Verdict::Cut(Timeout::Close) if facts.writing.has_failed => {
-                    self.outbox.cut(CloseCause::Lost(None));
-                }
                 Verdict::Cut(timeout) => {
-                    self.outbox.cut(CloseCause::Timeout(timeout));
+                    self.cut_at(timeout, facts.writing.has_failed);
+                    // Nothing is due behind it, also where the connection had ended by itself meanwhile
+                    // and is not cut any more.
+                    break;
                 }
             }
         }
         None
+    }
+
+    fn cut_at(&self, timeout: Timeout, has_failed: bool) {
+        match timeout {
+            Timeout::Pong => self.outbox.cut_silent(),
+            // No Close was sent or received: the peer was lost with the failed write.
+            Timeout::Close if has_failed => drop(self.outbox.cut(CloseCause::Lost(None))),
+            timeout => drop(self.outbox.cut(CloseCause::Timeout(timeout))),
+        }
     }
 }

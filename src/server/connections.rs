@@ -63,8 +63,9 @@ pub(super) struct Registration<'a> {
 /// The number of handshakes that are looked at to find one to cut.
 const MOST_LOOKS: usize = 64;
 /// The time for which a wait for the stop goes on after its deadline, for threads whose sockets
-/// have just been cut.
+/// have just been cut. It is counted in steps, of which a standstill of the process takes one.
 const GRACE: Duration = Duration::from_millis(500);
+const GRACE_STEPS: u32 = 10;
 
 impl Connections {
     pub(super) fn new(intake: Option<Intake>) -> Self {
@@ -225,12 +226,18 @@ impl Connections {
     /// connections.
     pub(super) fn wait_empty(&self) -> StopReport {
         let mut state = lock(&self.state);
+        let (mut step_end, mut steps) = (None, 0);
         while state.accepting || state.threads > 0 || !state.is_closed() {
-            let deadline = state.stop_by.map(|by| by + GRACE);
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break;
+            let now = Instant::now();
+            if step_end.or(state.stop_by).is_some_and(|end| now >= end) {
+                if steps == GRACE_STEPS {
+                    break;
+                }
+                steps += 1;
+                step_end = Some(now + GRACE / GRACE_STEPS);
             }
-            state = crate::sync::wait(&self.changed, state, deadline);
+            let until = step_end.or(state.stop_by);
+            state = crate::sync::wait(&self.changed, state, until);
         }
         let opening = state.openings.iter();
         let mut stuck: Vec<_> = opening

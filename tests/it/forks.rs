@@ -44,13 +44,12 @@ impl Drop for Child {
     }
 }
 
-fn lively() -> Client {
-    let config = Config::new()
+fn lively() -> Config {
+    Config::new()
         .ping_interval(ms(100))
         .ping_timeout(ms(200))
         .close_timeout(ms(200))
-        .handshake_timeout(ms(500));
-    Client::new().config(config)
+        .handshake_timeout(PATIENCE)
 }
 
 /// In the child every deadline is kept, though its parent has a connection: of silence, of a Close that
@@ -68,11 +67,13 @@ fn child_keeps_the_time() {
                 let _ends = silent.map(|mut peer| peer.read_end());
             });
             in_child("keeps the time", (), |()| {
-                let (_ws, mut messages) = lively().open(&url).unwrap();
+                let client = Client::new().config(lively());
+                let (_ws, mut messages) = client.open(&url).unwrap();
                 let silence = messages.recv().unwrap_err().0.timeout();
-                let (_ws, messages) = lively().open(&url).unwrap();
+                let (_ws, messages) = client.open(&url).unwrap();
                 let unanswered = messages.close().timeout();
-                let handshake = lively().open(&url).err();
+                let hasty = Client::new().config(lively().handshake_timeout(ms(500)));
+                let handshake = hasty.open(&url).err();
                 silence == Some(Timeout::Pong)
                     && unanswered == Some(Timeout::Close)
                     && matches!(handshake, Some(Error::Timeout(Timeout::Handshake)))

@@ -5,6 +5,7 @@
 mod support;
 
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use landline::{Client, CloseCode};
@@ -59,16 +60,20 @@ fn systemd_hands_it_its_sockets() {
     }
     let folder = Folder::new("activation");
     let path = folder.file("a.sock");
-    // It takes no port of the system's choice: one that was free a moment ago, then.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    // It takes no port of the system's choice: one that was free a moment ago, then, of an address whose
+    // ports nobody else is given.
+    let free = TcpListener::bind("127.0.0.9:0").unwrap();
     let tcp = free.local_addr().unwrap().to_string();
     drop(free);
     let service = env!("CARGO_BIN_EXE_service");
     let arguments = ["-l", &tcp, "-l", &path, service, "unix:/nowhere"];
     let mut program = Program::start(ACTIVATE, &arguments);
-    support::settled("it listens", || std::path::Path::new(&path).exists());
-    // It starts the service with the first connection.
-    let first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    // It starts the service with the first connection. The file is there before anybody listens.
+    let mut first = None;
+    support::settled("it listens", || {
+        first = UnixStream::connect(&path).ok();
+        first.is_some()
+    });
     assert_eq!(program.line(), format!("listening on {tcp}"));
     assert_eq!(program.line(), format!("listening on unix:{path}"));
     drop(first);

@@ -220,7 +220,7 @@ fn echoed(server: impl ToSocketAddrs + Display) -> TcpStream {
     let mut received = Vec::new();
     while !received.ends_with(&hello.bytes(false)) {
         let mut chunk = [0; 512];
-        let length = stream.read(&mut chunk).unwrap();
+        let length = uninterrupted(|| stream.read(&mut chunk)).unwrap();
         assert_ne!(length, 0, "{}", received.escape_ascii());
         received.extend_from_slice(&chunk[..length]);
     }
@@ -510,10 +510,7 @@ fn background() -> String {
 #[test]
 fn failed_connects_leave_nothing() {
     alone(|| {
-        let dead = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let dead = dead_port();
         let raw = RawServer::new();
         let before = Resources::now();
         for _ in 0..20 {

@@ -166,11 +166,10 @@ fn step(
 ) -> io::Result<Option<usize>> {
     let done = if going.is_empty() {
         let mut buffer = [0; 16 << 10];
-        from.read(&mut buffer)
+        uninterrupted(|| from.read(&mut buffer))
             .inspect(|length| going.extend_from_slice(&buffer[..*length]))
     } else {
-        to.write(going)
-            .inspect(|written| drop(going.drain(..*written)))
+        uninterrupted(|| to.write(going)).inspect(|written| drop(going.drain(..*written)))
     };
     match done {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),

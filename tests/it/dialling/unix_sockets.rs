@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{env, fs, process, thread};
+use std::{fs, process, thread};
 
 use landline::{Client, Error};
 
@@ -29,7 +29,7 @@ impl Bound {
     pub(super) fn free_path() -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("landline-{}-{count}.sock", process::id()));
+        let path = temp_dir().join(format!("landline-{}-{count}.sock", process::id()));
         let _ = fs::remove_file(&path);
         path
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
 use landline::{Client, Config, Server, WebSocket};
 
@@ -16,22 +17,28 @@ use crate::support::*;
 /// and none is cut on waking.
 #[test]
 fn healthy_connections_outlive_a_freeze() {
+    const STALL: Duration = ms(200);
     const TEST: &str = "keepalive::freezes::healthy_connections_outlive_a_freeze";
     const COUNT: usize = 25;
     if let Some(url) = part() {
-        let config = Config::new().ping_interval(ms(200)).ping_timeout(ms(200));
+        let config = Config::new().ping_interval(ms(200)).ping_timeout(4 * STALL);
         return hold_both_roles(&url, COUNT, config, |ws| {
             ws.on_text(|ws, text| ws.send(text));
         });
     }
-    let (program, peers) = meet(TEST, COUNT);
+    unless_stalled(STALL, || outlive_freezes(TEST, COUNT));
+}
+
+#[track_caller]
+fn outlive_freezes(test: &str, count: usize) {
+    let (program, peers) = meet(test, count);
     for round in 0..3 {
         pause(
             ms(330 + 70 * round),
             "another moment of the interval each time",
         );
         program.stop();
-        pause(ms(1000), "longer than every timeout");
+        pause(ms(1500), "longer than every timeout");
         program.go_on();
         let text = format!("round {round}");
         for peer in &peers {
@@ -40,7 +47,7 @@ fn healthy_connections_outlive_a_freeze() {
         let cut = peers
             .iter()
             .filter(|peer| peer.next() != Some(Frame::text(&text)));
-        assert_eq!(cut.count(), 0, "of {} connections were cut", 2 * COUNT);
+        assert_eq!(cut.count(), 0, "of {} connections were cut", 2 * count);
     }
     drop(peers);
     program.release();
@@ -58,7 +65,12 @@ fn full_sockets_outlive_a_freeze() {
             ws.on_text(|ws, _| ws.send(vec![7; LENGTH]));
         });
     }
-    let (program, peers) = meet(TEST, COUNT);
+    unless_stalled(ms(250), || outlive_full(TEST, COUNT, LENGTH));
+}
+
+#[track_caller]
+fn outlive_full(test: &str, count: usize, length: usize) {
+    let (program, peers) = meet(test, count);
     for round in 0..2 {
         for peer in &peers {
             peer.pause(true);
@@ -74,10 +86,10 @@ fn full_sockets_outlive_a_freeze() {
         program.go_on();
         let came = |peer: &&Answering| {
             peer.next()
-                .is_some_and(|frame| frame.payload.len() == LENGTH)
+                .is_some_and(|frame| frame.payload.len() == length)
         };
         let whole = peers.iter().filter(came).count();
-        assert_eq!(whole, 2 * COUNT, "of {} connections got all", 2 * COUNT);
+        assert_eq!(whole, 2 * count, "of {} connections got all", 2 * count);
     }
     drop(peers);
     program.release();

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use landline::{Client, CloseEvent, Config, Server, Timeout, WebSocket};
@@ -119,7 +119,7 @@ impl Plan {
 struct Batch {
     plan: Plan,
     program: Part,
-    peers: Vec<RawPeer>,
+    peers: Vec<Living>,
 }
 
 impl Batch {
@@ -127,9 +127,9 @@ impl Batch {
     /// found; `None` if the machine has stalled.
     #[track_caller]
     fn play(seed: u64) -> Option<Vec<Duration>> {
-        let batch = Self::meet(seed);
-        let ports: Vec<_> = batch.peers.iter().map(port).collect();
         let control = Control::start();
+        let batch = Self::meet(seed);
+        let ports: Vec<_> = batch.peers.iter().map(|peer| peer.port).collect();
         let (deaths, frozen, stalled_there, mut ends) = batch.live();
         let plan = Plan::of(seed);
         if control.longest_silence() > ms(plan.timeout) {
@@ -147,6 +147,8 @@ impl Batch {
             let story = format!("seed {seed}, stalled {stalled:?}, frozen {frozen:?}: {plan:?}");
             match (death, end) {
                 (None, None) => {}
+                // A ping and its pong wait for several threads, each as long as the control for its own.
+                (None, Some(_)) if stalled > ms(plan.timeout) / 4 => return None,
                 (None, Some((_, why))) => panic!("a healthy peer was cut by {why}: {story}"),
                 (Some(_), None) => panic!("a dead peer was not found: {story}"),
                 (Some(death), Some((end, why))) => {
@@ -168,12 +170,13 @@ impl Batch {
     fn meet(seed: u64) -> Self {
         let raw = RawServer::new();
         let mut program = Part::start(TEST, &format!("{seed} {}", raw.url()), &[]);
-        let mut peers: Vec<_> = (0..COUNT).map(|_| raw.upgrade_with(&[])).collect();
+        let client = |_| Living::begin(raw.upgrade_with(&[]));
+        let mut peers: Vec<_> = (0..COUNT).map(client).collect();
         let server: SocketAddr = program.hear().parse().unwrap();
         peers.extend((0..COUNT).map(|_| {
             let mut peer = RawPeer::connect_to(server);
             peer.upgrade();
-            peer
+            Living::begin(peer)
         }));
         assert_eq!(program.hear(), "all are open");
         Self {
@@ -188,14 +191,11 @@ impl Batch {
     fn live(self) -> (Vec<Option<Duration>>, Duration, Duration, Ends) {
         let begin = now();
         let at = |after: u64| begin + ms(after);
-        let over = Arc::new(AtomicBool::new(false));
-        let deaths: Vec<_> = self.plan.deaths.iter().map(|death| death.map(at)).collect();
-        let playing: Vec<_> = (self.peers.into_iter().zip(deaths.clone()))
-            .map(|(peer, death)| {
-                let over = Arc::clone(&over);
-                thread::spawn(move || live_until(peer, death, &over))
-            })
-            .collect();
+        for (peer, death) in self.peers.iter().zip(&self.plan.deaths) {
+            if let Some(death) = death {
+                peer.life.death.set(at(*death)).unwrap();
+            }
+        }
         let mut frozen = Duration::ZERO;
         if let Some((after, length)) = self.plan.freeze {
             sleep_until(at(after));
@@ -207,11 +207,10 @@ impl Batch {
         }
         sleep_until(at(self.plan.end()));
         let said = self.program.finish();
-        over.store(true, Ordering::Relaxed);
-        let died = playing.into_iter().map(|playing| playing.join().unwrap());
+        let died = self.peers.into_iter().map(Living::end).collect();
         let stalled = Duration::from_micros(said[0].parse().unwrap()).saturating_sub(frozen);
         let ends = said[1..].iter().map(|line| parse(line)).collect();
-        (died.collect(), frozen, stalled, ends)
+        (died, frozen, stalled, ends)
     }
 }
 
@@ -232,25 +231,57 @@ fn parse(line: &str) -> (u16, Option<(Duration, String)>) {
     (port, end)
 }
 
+/// A peer that answers pings as soon as it is met: to meet the others may take long.
+struct Living {
+    port: u16,
+    life: Arc<Life>,
+    playing: JoinHandle<Option<Duration>>,
+}
+
+#[derive(Default)]
+struct Life {
+    /// When it is to die, once that is said.
+    death: OnceLock<Duration>,
+    over: AtomicBool,
+}
+
+impl Living {
+    fn begin(mut peer: RawPeer) -> Self {
+        let life = Arc::new(Life::default());
+        Self {
+            port: port(&peer),
+            life: Arc::clone(&life),
+            playing: thread::spawn(move || live(&mut peer, &life)),
+        }
+    }
+
+    /// Returns when it has died.
+    fn end(self) -> Option<Duration> {
+        self.life.over.store(true, Ordering::Relaxed);
+        self.playing.join().unwrap()
+    }
+}
+
 /// Answers pings until its death; from then on it is silent, and reads nothing. Returns when it has
 /// died.
-fn live_until(peer: RawPeer, death: Option<Duration>, over: &AtomicBool) -> Option<Duration> {
-    let mut received = Vec::new();
+fn live(peer: &mut RawPeer, life: &Life) -> Option<Duration> {
+    // A ping may have come with the answer to the request.
+    let mut received = peer.take_received();
     let mut chunk = [0; 4 << 10];
     let mut stream = &peer.stream;
     let mut died = None;
-    while !over.load(Ordering::Relaxed) {
-        if death.is_some_and(|death| death <= now()) {
+    while !life.over.load(Ordering::Relaxed) {
+        if life.death.get().is_some_and(|death| *death <= now()) {
             // What it has said last may be younger than its death was meant to be.
             died.get_or_insert_with(now);
             pause(ms(5), "the dead neither read nor write");
             continue;
         }
         stream.set_read_timeout(Some(ms(5))).unwrap();
-        match stream.read(&mut chunk) {
+        match uninterrupted(|| stream.read(&mut chunk)) {
             Ok(0) => return died,
             Ok(length) => received.extend_from_slice(&chunk[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return died,
         }
         while let Some(frame) = Frame::take_from(&mut received, !peer.masks()) {

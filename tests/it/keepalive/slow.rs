@@ -323,7 +323,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, rate: usize) {
     const STEPS: usize = 20;
     let mut chunk = vec![0; rate / STEPS];
     let mut next = Instant::now();
-    while let Ok(length @ 1..) = from.read(&mut chunk) {
+    while let Ok(length @ 1..) = uninterrupted(|| from.read(&mut chunk)) {
         if to.write_all(&chunk[..length]).is_err() {
             break;
         }

@@ -274,7 +274,7 @@ impl Misbehaving {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut chunk = [0; 16 << 10];
-        match self.stream.read(&mut chunk)? {
+        match uninterrupted(|| self.stream.read(&mut chunk))? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             length => {
                 self.received.extend_from_slice(&chunk[..length]);

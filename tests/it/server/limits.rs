@@ -66,7 +66,7 @@ fn descriptors_run_out_and_come_back() {
         raw.send_bytes(upgrade_request(server.local_addr()));
         let used = cpu_time();
         raw.stream.set_read_timeout(Some(ms(1_500))).unwrap();
-        let nothing = raw.stream.peek(&mut [0]).unwrap_err();
+        let nothing = uninterrupted(|| raw.stream.peek(&mut [0])).unwrap_err();
         assert!(matches!(
             nothing.kind(),
             ErrorKind::WouldBlock | ErrorKind::TimedOut

@@ -240,7 +240,7 @@ fn all_addresses_of_ipv6_take_ipv4_as_the_system_has_it() {
     assert!(TcpStream::connect(("127.0.0.2", port)).is_ok());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     drop(server);
-    let other = dead_port();
+    let other = free_address();
     let server = TestServer::of(
         echo()
             .bind(["[::]:0".to_owned(), other.to_string()])

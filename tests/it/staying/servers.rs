@@ -46,7 +46,7 @@ fn killed_servers_are_come_back_to() {
     if let Some(address) = part() {
         return serve_at(&address);
     }
-    let address = dead_port().to_string();
+    let address = free_address().to_string();
     let url = format!("ws://{address}");
     let client = Client::new();
     let (told, heard) = mpsc::channel();
@@ -73,7 +73,7 @@ fn stopped_servers_are_come_back_to() {
     if let Some(address) = part() {
         return serve_at(&address);
     }
-    let address = dead_port().to_string();
+    let address = free_address().to_string();
     let client = Client::new().config(hasty());
     let mut server = Part::start(TEST, &address, &[]);
     assert_eq!(server.hear(), "bound");
@@ -109,7 +109,8 @@ fn stopped_servers_are_come_back_to() {
 fn stopped_clients_go_on() {
     const TEST: &str = "staying::servers::stopped_clients_go_on";
     if let Some(url) = part() {
-        let client = Client::new().config(hasty());
+        // The server may take its time.
+        let client = Client::new().config(hasty().handshake_timeout(PATIENCE));
         tell("begun");
         return thread::scope(|scope| {
             scope.spawn(|| report(&client, &url, |text| tell(&text)));

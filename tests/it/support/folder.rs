@@ -4,6 +4,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Returns the system's folder for such files, or another one where a Unix socket in that would have too long
+/// a path: 104 bytes are the least that systems have for it.
+pub(crate) fn temp_dir() -> PathBuf {
+    const MOST: usize = 60;
+    let usual = std::env::temp_dir();
+    if cfg!(unix) && usual.as_os_str().len() > MOST {
+        return "/tmp".into();
+    }
+    usual
+}
+
 /// An empty folder of a test's own, removed when dropped.
 pub(crate) struct Folder(PathBuf);
 
@@ -13,7 +24,7 @@ impl Folder {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("landline-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }

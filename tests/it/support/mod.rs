@@ -27,14 +27,15 @@ mod strace;
 mod tls;
 mod ways;
 
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::asking::{ask, found, redirect, refusal_of, refused, request_of, values};
-pub(crate) use self::control::Control;
+pub(crate) use self::control::{Control, unless_stalled};
 pub(crate) use self::events::{Event, Recorder, closed_once, next};
 pub(crate) use self::exchange::{PACES, Pace, PlainReply, exchange};
-pub(crate) use self::folder::Folder;
+pub(crate) use self::folder::{Folder, temp_dir};
 pub(crate) use self::logger::Logger;
 pub(crate) use self::meeting::{Meeting, ROLES, Role, open_quiet};
 pub(crate) use self::own_socket::own_socket;
@@ -53,8 +54,8 @@ pub(crate) use self::process::{addressable, cpu_time};
 pub(crate) use self::program::Program;
 pub(crate) use self::pulled::Pulled;
 pub(crate) use self::raw::{
-    End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, opcode, upgrade_request,
-    with_accept_key,
+    End, Frame, RawPeer, RawServer, SWITCHING, dead_port, field, free_address, opcode,
+    upgrade_request, with_accept_key,
 };
 pub(crate) use self::server::{TestServer, tcp_addr};
 pub(crate) use self::settings::{deep, patient, quiet};
@@ -80,6 +81,17 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
 /// waited for by [`settled`] or [`next`].
 pub(crate) fn pause(time: Duration, _why: &str) {
     thread::sleep(time);
+}
+
+/// Calls again what was interrupted. A process that is stopped and goes on finds its waits with a time
+/// limit interrupted (signal(7)), also where it handles no signal: that is no end of a connection.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
 
 /// Waits until a value does not change any more.

@@ -1,13 +1,13 @@
 //! Other people's servers, as programs that run beside a test.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{dead_port, settled};
+use super::settled;
 
 /// A program that runs, in a folder of its own; it ends when dropped.
 pub(crate) struct Program {
@@ -28,7 +28,9 @@ impl Program {
     }
 
     fn try_start(settings: &str, start: &impl Fn(&Path, &Path, u16) -> Command) -> Option<Self> {
-        let address = dead_port();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
         let folder = std::env::temp_dir().join(format!("landline-program-{}", address.port()));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("settings");

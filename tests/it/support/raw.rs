@@ -10,7 +10,7 @@ use landline::{Client, Messages, Server, WebSocket};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use tungstenite::handshake::derive_accept_key;
 
-use super::{PATIENCE, Peer, tcp_addr};
+use super::{PATIENCE, Peer, tcp_addr, uninterrupted};
 
 /// The opcodes (RFC 6455, section 11.8).
 pub(crate) mod opcode {
@@ -416,6 +416,11 @@ impl RawPeer {
         assert!(self.received.is_empty(), "before the end came \"{came}\"");
     }
 
+    /// Returns what has been read and not yet taken as a head or a frame.
+    pub(crate) fn take_received(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.received)
+    }
+
     /// Tells, without waiting, whether the other side has ended it.
     #[track_caller]
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -444,20 +449,20 @@ impl RawPeer {
     #[track_caller]
     pub(crate) fn sip(&mut self) {
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let _ = self.stream.read(&mut [0; SIP]);
+        let _ = uninterrupted(|| self.stream.read(&mut [0; SIP]));
     }
 
     /// Takes at most so many bytes and forgets them, likewise; waits for the first but a moment.
     pub(crate) fn gulp(&mut self, bytes: usize) {
         let moment = super::ms(10);
         self.stream.set_read_timeout(Some(moment)).unwrap();
-        let _ = self.stream.read(&mut vec![0; bytes]);
+        let _ = uninterrupted(|| self.stream.read(&mut vec![0; bytes]));
     }
 
     /// Waits for something of the other side's, or its end, and forgets it.
     pub(crate) fn wait_for_bytes(&mut self) {
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let _ = self.stream.read(&mut [0; 4096]);
+        let _ = uninterrupted(|| self.stream.read(&mut [0; 4096]));
     }
 
     fn take_frame(&mut self) -> Option<Frame> {
@@ -476,7 +481,7 @@ impl RawPeer {
     fn receive(&mut self) -> Option<End> {
         let mut chunk = [0; 64 << 10];
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        match self.stream.read(&mut chunk) {
+        match uninterrupted(|| self.stream.read(&mut chunk)) {
             Ok(0) => Some(End::Eof),
             Ok(length) => {
                 self.received.extend_from_slice(&chunk[..length]);
@@ -484,7 +489,6 @@ impl RawPeer {
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Some(End::Reset),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(End::Reset),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
             Err(error) => panic!("nothing came in time: {error}"),
         }
     }
@@ -622,9 +626,23 @@ pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// Returns an address where nobody listens.
+/// Returns an address where nobody listens, for as long as this process runs: a socket that does not
+/// listen keeps it from the servers of other tests.
 #[track_caller]
 pub(crate) fn dead_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let socket = TcpListener::from(socket);
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
+}
+
+/// Returns an address where a server may come and go. On Linux, where all of 127.0.0.0/8 is there, no
+/// other test's socket is given it meanwhile.
+#[track_caller]
+pub(crate) fn free_address() -> SocketAddr {
+    let last = if cfg!(target_os = "linux") { 9 } else { 1 };
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
     listener.local_addr().unwrap()
 }

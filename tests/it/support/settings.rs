@@ -12,6 +12,7 @@ pub(crate) fn quiet() -> Config {
 /// Makes settings without keepalive, under which no deadline passes before a test has failed.
 pub(crate) fn patient() -> Config {
     quiet()
+        .handshake_timeout(4 * PATIENCE)
         .write_timeout(4 * PATIENCE)
         .close_timeout(4 * PATIENCE)
         .message_timeout(4 * PATIENCE)

@@ -15,7 +15,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::raw::SIP;
 use super::{
     Frame, PATIENCE, Peer, PlainReply, RawPeer, RawServer, Recorder, Role, SWITCHING, TestServer,
-    field, in_time, upgrade_request,
+    field, in_time, uninterrupted, upgrade_request,
 };
 
 /// Signs certificates.
@@ -148,7 +148,7 @@ impl Line {
 
 impl Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.tcp.read(buffer)
+        uninterrupted(|| self.tcp.read(buffer))
     }
 }
 
@@ -162,7 +162,7 @@ impl Write for Line {
         if length < bytes.len() && length == 0 {
             return Err(io::Error::other("cut off here"));
         }
-        let length = self.tcp.write(&bytes[..length])?;
+        let length = uninterrupted(|| self.tcp.write(&bytes[..length]))?;
         self.left -= length;
         self.left_for_peer.extend_from_slice(&bytes[..length]);
         Ok(length)
@@ -456,7 +456,8 @@ impl TlsPeer {
 
     /// Takes a few bytes as they come over TCP, and forgets them: no frame can be read any more.
     pub(crate) fn sip(&mut self) {
-        let _ = self.stream.get_mut().tcp.read(&mut [0; SIP]);
+        let tcp = &mut self.stream.get_mut().tcp;
+        let _ = uninterrupted(|| tcp.read(&mut [0; SIP]));
     }
 
     #[track_caller]

@@ -11,6 +11,7 @@ use rustix::net::sockopt;
 
 use super::{
     End, Frame, Meeting, Peer, Probe, RawPeer, RawServer, Recorder, Role, TestServer, ms, opcode,
+    uninterrupted,
 };
 #[cfg(feature = "tls")]
 use super::{TlsEnd, TlsMeeting, TlsPeer, trusting_by};
@@ -244,7 +245,7 @@ impl AnyPeer {
     pub(crate) fn gulp(&mut self, bytes: usize) {
         let mut tcp = self.tcp();
         tcp.set_read_timeout(Some(ms(10))).unwrap();
-        let _ = tcp.read(&mut vec![0; bytes]);
+        let _ = uninterrupted(|| tcp.read(&mut vec![0; bytes]));
     }
 
     /// Returns the TCP connection below.

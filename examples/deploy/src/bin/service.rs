@@ -24,13 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     } else {
         builder.bind("127.0.0.1:9001")?
     };
-    for address in server.local_addrs() {
-        println!("listening on {address}");
-    }
-
     // With its feature `termination` the crate hears SIGTERM and SIGHUP too.
     let stopping = server.clone();
     ctrlc::set_handler(move || stopping.stop_within(Duration::from_secs(2)))?;
+    for address in server.local_addrs() {
+        println!("listening on {address}");
+    }
     let report = server.wait()?;
     println!(
         "closed {}, cut {}",

@@ -341,7 +341,7 @@ impl Round {
             Death::Unread => {
                 // What has come is not read; it comes unless all wait for a pong.
                 peer.tcp().set_read_timeout(Some(ms(100))).unwrap();
-                let _ = peer.tcp().peek(&mut [0]);
+                let _ = uninterrupted(|| peer.tcp().peek(&mut [0]));
                 return arrived;
             }
             Death::Reset => {
