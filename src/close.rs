@@ -120,11 +120,11 @@ impl fmt::Debug for CloseCode {
 /// The end of a connection. [`on_close`](crate::WebSocket::on_close) gets it, and
 /// [`wait_closed`](crate::WebSocket::wait_closed) returns it.
 // Where a message may come in its place, it is not to take more room.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CloseEvent(Arc<Ending>);
 
 /// What a [`CloseEvent`] tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) code: CloseCode,
     pub(crate) reason: String,
@@ -217,6 +217,12 @@ impl CloseEvent {
         ];
         let asked = self.0.initiator == Initiator::Local && !self.0.aborted;
         !self.0.failed && (asked || ordinary.contains(&self.0.code))
+    }
+}
+
+impl fmt::Debug for CloseEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
