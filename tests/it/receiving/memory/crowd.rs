@@ -14,8 +14,12 @@ use super::{KIB, MIB, patient};
 use crate::support::opcode::*;
 use crate::support::*;
 
-/// All that the server's process may map.
-const SPACE: usize = 512 * MIB;
+/// All that the server's process may map, its program included, which is larger with rustls.
+const SPACE: usize = if cfg!(feature = "rustls") {
+    640 * MIB
+} else {
+    512 * MIB
+};
 /// What each peer sends.
 const LARGE: usize = 16 * MIB;
 /// How long a message may wait where it is given up, at first.
