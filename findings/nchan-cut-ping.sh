@@ -12,7 +12,7 @@ import os
 import subprocess
 import time
 
-from wire import CLOSE, CONTINUATION, PING, TEXT, Peer, close_code, frame, free_port
+from wire import CONTINUATION, PING, TEXT, Peer, frame, free_port
 
 port = free_port()
 bodies = "\n".join(f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -46,19 +46,7 @@ def answers(*parts):
     for part in parts:
         peers[0].connection.sendall(part)
         time.sleep(0.3)
-    return [received(peer) for peer in peers]
-
-
-def received(peer):
-    peer.connection.settimeout(1)
-    seen = []
-    try:
-        while (found := peer.receive()) is not None:
-            seen.append(f"Close {close_code(found[1])}" if found[0] == CLOSE else found[1])
-        seen.append("the end")
-    except TimeoutError:
-        pass
-    return seen
+    return [peer.receive_all(1) for peer in peers]
 
 
 def masked(*parts):

@@ -43,7 +43,7 @@ cat >ask.py <<'PYTHON'
 import subprocess
 import time
 
-from wire import CLOSE, PING, TEXT, Peer, close_code, frame, free_port
+from wire import CLOSE, PING, TEXT, Peer, frame, free_port
 
 port = free_port()
 server = subprocess.Popen(["target/debug/echo", f"127.0.0.1:{port}"], stdout=subprocess.PIPE, text=True)
@@ -55,15 +55,7 @@ def answers(*parts):
     for part in parts:
         peer.connection.sendall(part)
         time.sleep(0.3)
-    peer.connection.settimeout(1)
-    seen = []
-    try:
-        while (found := peer.receive()) is not None:
-            seen.append(f"Close {close_code(found[1])}" if found[0] == CLOSE else found[1])
-        seen.append("the end")
-    except TimeoutError:
-        pass
-    return seen
+    return peer.receive_all(1)
 
 
 def masked(*parts):

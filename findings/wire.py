@@ -75,6 +75,18 @@ class Peer:
             return None
         return head[0] & 15, payload, bool(head[0] & 0x80), bool(head[0] & 0x40)
 
+    def receive_all(self, patience):
+        """What comes until the end, or until nothing comes for so many seconds: payloads, and Closes in words."""
+        self.connection.settimeout(patience)
+        seen = []
+        try:
+            while (found := self.receive()) is not None:
+                seen.append(f"Close {close_code(found[1])}" if found[0] == CLOSE else found[1])
+            seen.append("the end")
+        except TimeoutError:
+            pass
+        return seen
+
     def receive_text(self):
         """The next message, inflated on its own if it is compressed, as long as it is one frame; or how it ended."""
         frame = self.receive()
