@@ -68,8 +68,7 @@ impl<T> Default for Borrowed<T> {
     }
 }
 
-/// A callback, which takes the event from where it lies. To move a short message once more costs more
-/// than to find it.
+/// A callback. It takes the event from where it lies, which spares short messages a move.
 type Callback<T> = Box<dyn FnMut(&WebSocket, &mut Option<T>) -> Outcome + Send>;
 
 fn boxed<T, R: IntoOutcome>(

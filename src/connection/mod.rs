@@ -325,7 +325,7 @@ impl Connection {
                     self.cut_at(timeout, facts.writing.has_failed);
                     // Nothing is due behind it, also where the connection had ended by itself meanwhile
                     // and is not cut any more.
-                    break;
+                    return None;
                 }
             }
         }
