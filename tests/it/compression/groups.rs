@@ -84,7 +84,8 @@ fn bursts_are_compressed_once() {
             single.iter().for_each(|ws| ws.send(&text).unwrap());
         });
     });
-    const BURST: usize = 20;
+    // All of it fits into a member's queue: one that is read late is not to be closed for that.
+    const BURST: usize = 6;
     let frames = (0..BURST).map(|number| Frame::text(&number.to_string()));
     let burst: Vec<_> = frames
         .flat_map(|frame| publisher.peer.encode(&frame))
